@@ -13,7 +13,6 @@ from safebasin.engines import decoding
 from safebasin.engines.cache import GrowingLayer, growing_cache
 from safebasin.engines.decoding import decode, greedy_config, left_padded, memory_errors
 from safebasin.engines.kernels import safe_kernels
-from safebasin.engines.lean import LeanStep
 from safebasin.engines.stopping import Rows
 
 PAD = 0
@@ -93,7 +92,7 @@ def test_a_cache_that_cannot_drop_rows_falls_back_to_generate():
     eos = staggered_eos(model)
     rows = ours(model, eos)
     assert rows.ids == reference(model, eos)
-    assert all(0 < gap < float("inf") for gap in rows.gap)
+    assert all(0 < gap < float("inf") for gap in map(rows.gap, range(len(LENGTHS))))
 
 
 def test_the_fallback_says_the_same_as_the_loop(checkpoint, monkeypatch):
@@ -104,7 +103,8 @@ def test_the_fallback_says_the_same_as_the_loop(checkpoint, monkeypatch):
     fallback = ours(model, eos)
     assert fallback.ids == loop.ids
     assert fallback.reason == loop.reason
-    assert fallback.gap == pytest.approx(loop.gap, abs=1e-4)
+    rows = range(len(LENGTHS))
+    assert [fallback.gap(i) for i in rows] == pytest.approx([loop.gap(i) for i in rows], abs=1e-4)
 
 
 def test_repetition_penalty_of_the_model_is_kept(checkpoint):
@@ -137,7 +137,7 @@ def test_gap_is_the_smallest_top_two_difference(checkpoint):
                 logits = model(torch.tensor([[*prompt, *rows.ids[row][:n]]])).logits[0, -1]
             best = logits.sort(descending=True).values
             gaps.append(float(best[0] - best[1]))
-        assert rows.gap[row] == pytest.approx(min(gaps), abs=1e-4)
+        assert rows.gap(row) == pytest.approx(min(gaps), abs=1e-4)
 
 
 def test_nan_ends_its_own_row_only(checkpoint):
@@ -189,46 +189,7 @@ def test_other_runtime_errors_are_not_hidden():
         raise RuntimeError("shape mismatch")
 
 
-# --- the lean step ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("rope", ["default", "llama3"])
-def test_lean_step_equals_the_model(rope, checkpoint):
-    folder = checkpoint("llama", tied=False)
-    given = {"rope_theta": 10000.0, "rope_type": rope}
-    if rope == "llama3":
-        given |= {"factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
-                  "original_max_position_embeddings": 64}  # fmt: skip
-    model = AutoModelForCausalLM.from_pretrained(folder, rope_parameters=given).eval()
-    ids, mask = left_padded(prompts(), pad=PAD, device=model.device)
-    width, extra = ids.shape[1], 6
-    mask = torch.nn.functional.pad(mask, (0, extra), value=1)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    caches = [growing_cache(model), growing_cache(model)]
-    with torch.inference_mode():
-        for cache in caches:
-            model(ids, attention_mask=mask[:, :width], position_ids=positions[:, :width], past_key_values=cache)
-        step = LeanStep(model, caches[1], mask, positions)
-        assert LeanStep.fits(model, caches[1])
-        tokens = ids[:, -1]
-        for n in range(width + 1, width + 1 + extra):
-            full = model(
-                tokens[:, None], attention_mask=mask[:, :n], position_ids=positions[:, n - 1 : n],
-                past_key_values=caches[0],
-            ).logits[:, -1]  # fmt: skip
-            torch.testing.assert_close(step(tokens, n), full, rtol=1e-5, atol=1e-5)
-            tokens = full.argmax(-1)
-
-
-def test_lean_step_is_only_for_plain_llamas(checkpoint):
-    for arch in ("qwen2", "mistral", "mixtral"):
-        model = load(checkpoint(arch))
-        assert not LeanStep.fits(model, growing_cache(model))
-    eager = AutoModelForCausalLM.from_pretrained(checkpoint("llama"), attn_implementation="eager")
-    assert not LeanStep.fits(eager, growing_cache(eager))
-    hooked = load(checkpoint("llama"))
-    hooked.model.layers[0].register_forward_hook(lambda *_: None)
-    assert not LeanStep.fits(hooked, growing_cache(hooked))
+# --- the cache --------------------------------------------------------------------------------------------------------
 
 
 def test_growing_layer_holds_what_it_was_given():

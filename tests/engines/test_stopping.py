@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safebasin.engines.cycles import PERIOD
 from safebasin.engines.stopping import (
     CHECK_EVERY,
-    LOOP_PERIOD,
     LOOP_REPEATS,
     LOOP_TOKENS,
     LoopWatch,
@@ -23,10 +23,15 @@ def letters(ids: list[int]) -> str:
     return "".join(chr(96 + i) for i in ids if i != SPECIAL)
 
 
+def give(rows: Rows, tokens: list[list[int]], gaps: list[list[float]] | None = None) -> None:
+    """Give each row these tokens."""
+    rows.advance(range(len(tokens)), tokens, [[1.0] * len(t) for t in tokens], gaps or [[0.5] * len(t) for t in tokens])
+
+
 def feed(rows: Rows, tokens: list[list[int]]) -> None:
-    """Give each row its tokens, step by step, to the end."""
+    """Give each row its tokens, one at a time, to the end."""
     for step in range(len(tokens[0])):
-        rows.advance(range(len(tokens)), [t[step] for t in tokens], [1.0] * len(tokens), [0.5] * len(tokens))
+        give(rows, [[t[step]] for t in tokens])
 
 
 def phrase_rows(phrases: tuple[tuple[str, ...], ...], n_rows: int, n_tokens: int) -> Rows:
@@ -56,6 +61,29 @@ def test_a_row_ends_within_a_few_tokens_of_the_last_list_it_needs(groups, drawn)
         looked = [n for n in range(CHECK_EVERY, 41, CHECK_EVERY) if hits and n >= hits[0]]
         assert rows.reason[row] == ("verdict" if looked else "length")
         assert rows.ids[row] == ids[: looked[0] if looked else 40]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.lists(words, min_size=1, max_size=3), min_size=1, max_size=3),
+    st.lists(st.lists(st.sampled_from([0, 1, 2, 3, 3, 2, 1, 99]), min_size=40, max_size=40), min_size=1, max_size=3),
+    st.data(),
+)
+def test_rows_end_where_they_would_one_token_at_a_time(groups, drawn, data):
+    gaps = [[1 + (i * 7 + row) % 11 for i in range(40)] for row in range(len(drawn))]
+    single, several = (phrase_rows(tuple(map(tuple, groups)), len(drawn), 36) for _ in range(2))
+    for step in range(40):
+        give(single, [[t[step]] for t in drawn], [[g[step]] for g in gaps])
+    start = [0] * len(drawn)
+    while min(start) < 40:
+        stop = [min(40, at + data.draw(st.integers(1, 20))) for at in start]
+        spans = [range(min(a, 39), max(b, min(a, 39) + 1)) for a, b in zip(start, stop, strict=True)]
+        give(several, [[t[i] for i in s] for t, s in zip(drawn, spans, strict=True)],
+             [[g[i] for i in s] for g, s in zip(gaps, spans, strict=True)])  # fmt: skip
+        start = stop
+    assert several.ids == single.ids
+    assert several.reason == single.reason
+    assert [several.gap(row) for row in range(len(drawn))] == [single.gap(row) for row in range(len(drawn))]
 
 
 def test_a_phrase_is_found_across_a_flood_of_special_tokens():
@@ -95,7 +123,7 @@ def test_reasoning_does_not_end_a_row():
 
 def repeats(ids: list[int]) -> bool:
     """The rule as it is written down, by brute force."""
-    for p in range(1, LOOP_PERIOD + 1):
+    for p in range(1, PERIOD + 1):
         run = max(LOOP_TOKENS, LOOP_REPEATS * p)
         if len(ids) >= run + p and ids[-run:] == ids[-run - p : -p]:
             return True
@@ -128,13 +156,13 @@ def test_a_ruled_line_is_not_a_collapse():
 
 def test_end_of_sequence_length_and_broken_logits():
     rows = Rows([3, 3, 3, 3], eos=[9])
-    rows.advance([0, 1, 2, 3], [1, 9, 1, 1], [1.0, 1.0, NAN, float("inf")], [0.5, 0.4, NAN, NAN])
-    rows.advance([0, 1, 2, 3], [2, 5, 5, 5], [1.0] * 4, [0.3] * 4)
-    rows.advance([0, 1, 2, 3], [9, 5, 5, 5], [1.0] * 4, [0.9] * 4)
+    tops, gaps = [[1.0], [1.0], [NAN], [float("inf")]], [[0.5], [0.4], [NAN], [NAN]]
+    rows.advance([0, 1, 2, 3], [[1], [9], [1], [1]], tops, gaps)
+    rows.advance([0, 1, 2, 3], [[2, 9], [5, 5], [5, 5], [5, 5]], [[1.0, 1.0]] * 4, [[0.3, 0.9]] * 4)
     assert rows.ids == [[1, 2], [], [], []]
     assert rows.reason == ["stop"] * 4
     assert rows.broken == ["", "", "nan logits", "inf logits"]
-    assert rows.gap[:2] == [0.3, 0.4]
+    assert [rows.gap(0), rows.gap(1)] == [0.3, 0.4]
 
 
 def test_each_row_has_its_own_limit():

@@ -6,14 +6,13 @@ concatenates at every token, which copies the whole cache each time: on small mo
 
 from __future__ import annotations
 
-import copy
 from typing import cast
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicIndexedLayer, DynamicLayer, DynamicSlidingWindowLayer
 
-__all__ = ["GrowingLayer", "growing_cache", "keep_length", "keep_rows", "part_of"]
+__all__ = ["GrowingLayer", "growing_cache", "keep_rows"]
 
 _HEADROOM = 64
 
@@ -41,11 +40,6 @@ class GrowingLayer(DynamicLayer):
         values[:, :, start:stop] = value_states
         self.keys, self.values = keys[:, :, :stop], values[:, :, :stop]
         return self.keys, self.values
-
-    def shorten(self, length: int) -> None:
-        """Forget everything after the first `length` positions."""
-        if self._buffers is not None:
-            self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
 
     def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
         """Keep the rows `beam_idx`, in that order."""
@@ -90,17 +84,3 @@ def growing_cache(model: PreTrainedModel) -> DynamicCache | None:
 def keep_rows(cache: DynamicCache, rows: torch.Tensor) -> None:
     """Drop every row of the cache but `rows` (indices, in the order wanted)."""
     cache.reorder_cache(cast("torch.LongTensor", rows))
-
-
-def part_of(cache: DynamicCache, rows: torch.Tensor) -> DynamicCache:
-    """A cache of its own that holds these rows (indices, in the order wanted); the given one stays as it is."""
-    part = copy.copy(cache)
-    part.layers = [copy.copy(layer) for layer in cache.layers]
-    keep_rows(part, rows)
-    return part
-
-
-def keep_length(cache: DynamicCache, length: int) -> None:
-    """Forget everything after the first `length` positions; all layers must grow."""
-    for layer in cache.layers:
-        cast("GrowingLayer", layer).shorten(length)

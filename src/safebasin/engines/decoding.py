@@ -1,23 +1,19 @@
 """Greedy decoding of one left-padded batch that drops finished rows: the loop the reference engine spends its time in.
 
 Token for token what `model.generate(do_sample=False)` gives on the same batch (up to rounding where two logits tie: a
-smaller batch, or a pass over several tokens, may take another kernel). Plain float32 Llamas decode rows that repeat
-themselves many tokens a pass (`drafting`). Where the cache is not one that rows can be dropped from, `generate` itself
-runs, under the same rules for ending a row.
+smaller batch, or a pass over several tokens, may take another kernel). Plain float32 Llamas decode each row at its own
+pace (`paced`). Where the cache is not one that rows can be dropped from, `generate` itself runs, under the same rules
+for ending a row.
 """
 
 from __future__ import annotations
 
-import copy
 import inspect
-import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import DynamicCache, PreTrainedModel
 from transformers.generation.configuration_utils import GenerationConfig
 from transformers.generation.logits_process import (
@@ -30,20 +26,13 @@ from transformers.generation.logits_process import (
 )
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 
-from safebasin.engines.cache import growing_cache, keep_length, keep_rows, part_of
-from safebasin.engines.drafting import NEAR_TIE, Drafter
-from safebasin.engines.lean import LeanStep
+from safebasin.engines.cache import growing_cache, keep_rows
+from safebasin.engines.drafting import LONGEST, Drafter
+from safebasin.engines.lean import LeanCache, LeanLlama
+from safebasin.engines.paced import MOVE_SHARE, Paced, chosen
 from safebasin.engines.stopping import Rows
 
 __all__ = ["decode", "greedy_config", "left_padded", "memory_errors"]
-
-_LOGITS = 64 * 2**20
-"""Bytes that the logits of one guess may take."""
-_FORK_EVERY, _FORK_ROWS = 16, 40
-"""How often, in tokens, rows that repeat themselves may part from the others, and how few are worth it: a step of a few
-rows costs nearly half of one of eighty."""
-DROP_SHARE = 0.1
-"""Finished rows are dropped when they are this share of the rows in memory: dropping copies what stays."""
 
 
 def greedy_config(model: PreTrainedModel, *, eos: Sequence[int], pad: int) -> GenerationConfig:
@@ -129,109 +118,47 @@ class _Loop:
         accepted = inspect.signature(model.forward).parameters
         self.extra: dict[str, object] = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
         self.takes_positions = "position_ids" in accepted
-        self.lean: LeanStep | None = None
-        self.drafter: Drafter | None = None
 
     def run(self, rows: Rows) -> None:
-        scores = self._scores(is_first=True)
-        if LeanStep.fits(self.model, self.cache):
-            self.lean = LeanStep(self.model, self.cache, self.mask, self.positions)
-            if scores.dtype == self.model.dtype and not self.processors and not rows.watches_loops:
-                self.drafter = Drafter(len(self.alive), self.ids.shape[1] - self.length)
-        self._go_on(rows, scores)
+        """Decode to the end; plain Llamas each row at its own pace."""
+        self._advance(rows, self._scores(is_first=True))
+        if LeanLlama.fits(self.model) and not self.processors:
+            self._run_paced(rows)
+            return
+        while self._drop_ended(rows):
+            self._advance(rows, self._scores(is_first=False))
 
-    def _go_on(self, rows: Rows, scores: torch.Tensor) -> None:
-        """Decode to the end, given the scores of the next token.
+    def _run_paced(self, rows: Rows) -> None:
+        longest = self.ids.shape[1]
+        # rows that end when they repeat themselves need no guess
+        drafter = None if rows.watches_loops else Drafter(len(self.alive), longest + LONGEST)
+        cache = LeanCache.of(self.cache, self.mask[:, : self.length - 1])
+        Paced(LeanLlama(self.model, longest + LONGEST), rows, drafter).run(cache)
 
-        Where many rows repeat themselves and others do not, the two are decoded one after the other: a guess holds for
-        as many tokens as it does in the row where it holds least.
-        """
-        while self._take(rows, scores):
-            scores = self._scores(is_first=False)
-            if self.drafter is None:
-                continue
-            live = np.asarray([rows.is_live(row) for row in self.alive])
-            cyclic = self.drafter.cyclic(self.alive)
-            if (cyclic | ~live).all():
-                guess = self.drafter.draft(self.alive, self._room(scores.shape[1]))
-                if guess is not None:
-                    scores = self._checked(rows, scores, guess, live)
-            elif self.length % _FORK_EVERY == 0 and (cyclic & live).sum() >= max(_FORK_ROWS, live.sum() // 4):
-                for part in (cyclic & live, ~cyclic & live):
-                    index = torch.from_numpy(np.flatnonzero(part)).to(self.ids.device)
-                    self._part(index)._go_on(rows, scores.index_select(0, index))
-                return
-
-    def _part(self, index: torch.Tensor) -> _Loop:
-        """The state of these rows alone."""
-        part = copy.copy(self)
-        part.cache = part_of(self.cache, index)
-        part.ids, part.mask, part.positions = (t.index_select(0, index) for t in (self.ids, self.mask, self.positions))
-        part.alive = [self.alive[at] for at in index.tolist()]
-        part.lean = LeanStep(self.model, part.cache, part.mask, part.positions)
-        part.drafter = copy.deepcopy(self.drafter)
-        return part
-
-    def _take(self, rows: Rows, scores: torch.Tensor) -> bool:
-        """Choose the next token of every row and drop rows that have ended; whether any is left."""
-        if not any(rows.is_live(row) for row in self.alive):
-            return False
-        tokens = scores.argmax(dim=-1)
-        self._append(rows, tokens, scores.topk(2, dim=-1).values)
-        kept = [at for at, row in enumerate(self.alive) if rows.is_live(row)]
-        if kept and len(kept) <= len(self.alive) * (1 - DROP_SHARE):
-            self._keep(kept)
-        return bool(kept)
-
-    def _append(self, rows: Rows, tokens: torch.Tensor, best: torch.Tensor) -> None:
-        """Give each row its token; `best` holds its two best logits, (rows, 2)."""
-        chosen = tokens.tolist()
-        rows.advance(self.alive, chosen, *_best_and_gap(best))
-        if self.drafter is not None:
-            self.drafter.see(self.alive, chosen)
+    def _advance(self, rows: Rows, scores: torch.Tensor) -> None:
+        """Choose the next token of every row."""
+        found = chosen(scores)
+        rows.advance(self.alive, found.tokens, found.best, found.gaps)
         if self.length < self.ids.shape[1]:
-            self.ids[:, self.length] = tokens
+            self.ids[:, self.length] = torch.tensor([t[0] for t in found.tokens], device=self.ids.device)
         self.length += 1
 
-    def _room(self, vocabulary: int) -> int:
-        """How many tokens a guess may have: within the sequence, and within a bound for their logits."""
-        fits = _LOGITS // (4 * len(self.alive) * vocabulary) - 1
-        return min(self.ids.shape[1] - self.length, fits)
-
-    def _checked(
-        self, rows: Rows, scores: torch.Tensor, guess: NDArray[np.int64], live: NDArray[np.bool_]
-    ) -> torch.Tensor:
-        """Take as many guessed tokens as the model would choose itself in every live row; scores of the token after.
-
-        Args:
-            rows: the batch.
-            scores: of the next token, which the guess begins with.
-            guess: tokens, (rows, n).
-            live: which rows the guess has to hold for.
-        """
-        lean, drafter = cast("LeanStep", self.lean), cast("Drafter", self.drafter)
-        drafted = torch.from_numpy(guess).to(self.ids.device)
-        n = drafted.shape[1]
-        logits = torch.cat([scores[:, None], lean.several(drafted, self.length + n)], dim=1)
-        best = logits[:, :n].topk(2, dim=-1)
-        holds = (best.indices[..., 0] == drafted) & (best.values[..., 0] - best.values[..., 1] > NEAR_TIE)
-        holds |= ~torch.from_numpy(live).to(holds.device)[:, None]
-        held = int(holds.all(dim=0).long().cumprod(0).sum())
-        taken = 0
-        while taken < held and any(rows.is_live(row) for row in self.alive):
-            self._append(rows, drafted[:, taken], best.values[:, taken])
-            taken += 1
-        keep_length(self.cache, self.length)
-        drafter.learn(held, n)
-        return logits[:, taken]
+    def _drop_ended(self, rows: Rows) -> bool:
+        """Drop rows that have ended, where they are many enough; whether any is left."""
+        kept = [at for at, row in enumerate(self.alive) if rows.is_live(row)]
+        if kept and len(kept) <= len(self.alive) * (1 - MOVE_SHARE):
+            index = torch.tensor(kept, device=self.ids.device)
+            keep_rows(self.cache, index)
+            self.ids, self.mask, self.positions = (
+                t.index_select(0, index) for t in (self.ids, self.mask, self.positions)
+            )
+            self.alive = [self.alive[at] for at in kept]
+        return bool(kept)
 
     def _scores(self, *, is_first: bool) -> torch.Tensor:
         """One forward pass; float32 logits of the next token, (rows, vocabulary)."""
         ids = cast("torch.LongTensor", self.ids[:, : self.length])
-        if self.lean is not None:
-            logits = self.lean(ids[:, -1], self.length).to(torch.float32)
-        else:
-            logits = self._forward(ids, is_first=is_first)
+        logits = self._forward(ids, is_first=is_first)
         return self.processors(ids, cast("torch.FloatTensor", logits)) if self.processors else logits
 
     def _forward(self, ids: torch.LongTensor, *, is_first: bool) -> torch.Tensor:
@@ -250,20 +177,6 @@ class _Loop:
         outputs = self.model(**inputs, return_dict=True)
         self.cache = outputs.past_key_values  # a model may start a new one (long rotary embeddings)
         return outputs.logits[:, -1].to(dtype=torch.float32, copy=True)
-
-    def _keep(self, kept: list[int]) -> None:
-        index = torch.tensor(kept, device=self.ids.device)
-        keep_rows(self.cache, index)
-        if self.lean is not None:
-            self.lean.keep(index)
-        self.ids, self.mask, self.positions = (t.index_select(0, index) for t in (self.ids, self.mask, self.positions))
-        self.alive = [self.alive[at] for at in kept]
-
-
-def _best_and_gap(best: torch.Tensor) -> tuple[list[float], list[float]]:
-    """The best logit of each row and how far the second lies below, from the two best, (rows, 2)."""
-    pairs = cast("list[list[float]]", best.tolist())
-    return [p[0] for p in pairs], [p[0] - p[1] if p[1] > -math.inf else math.inf for p in pairs]
 
 
 def _processors(config: GenerationConfig, device: torch.device) -> LogitsProcessorList:
@@ -290,8 +203,8 @@ class _Observer(LogitsProcessor):
         self.rows = rows
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        best, gaps = _best_and_gap(scores.topk(2, dim=-1).values)
-        self.rows.advance(range(len(best)), scores.argmax(dim=-1).tolist(), best, gaps)
+        found = chosen(scores)
+        self.rows.advance(range(len(found.tokens)), found.tokens, found.best, found.gaps)
         return scores
 
 

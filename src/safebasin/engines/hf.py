@@ -266,7 +266,7 @@ _LOGIT_RULES = ("repetition_penalty", "no_repeat_ngram_size", "suppress_tokens",
 
 def _generation(rows: Rows, row: int, reasoning: Reasoning, *, opened: bool) -> Generation:
     split = reasoning.split(rows.ids[row], opened=opened)
-    gap = rows.gap[row]
+    gap = rows.gap(row)
     return Generation(
         text=split.response,
         thinking=split.thinking,

@@ -1,24 +1,108 @@
-"""One decoding step of a Llama without the module machinery: the same operations on the same parameters and cache.
+"""Plain Llamas without the module machinery: the same operations on the same parameters, rows of their own lengths.
 
 On models of a few million parameters most of a step is spent in Python between the kernels. Nothing is copied from the
-model but references, so weights that are overwritten in place are seen. Only plain `LlamaForCausalLM` is taken; prefill
-and every other architecture go through transformers.
+model but references, so weights that are overwritten in place are seen. Only plain `LlamaForCausalLM` in float32 is
+taken: in half precision, sums over keys in other columns would round to other tokens. Prefill and every other
+architecture go through transformers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 from transformers import DynamicCache, LlamaForCausalLM, PreTrainedModel
 
-from safebasin.engines.cache import GrowingLayer
-
-__all__ = ["LeanStep"]
+__all__ = ["LeanCache", "LeanLlama"]
 
 _STATIC_ROPE = ("default", "linear", "llama3")
+_HEADROOM = 64
+
+
+class LeanCache:
+    """Keys and values of rows of different lengths: the token at position p of a row is in column p.
+
+    Args:
+        layers: keys and values of each layer, each (rows, heads, capacity, width).
+        lengths: tokens of each row, (rows,).
+    """
+
+    def __init__(self, layers: Sequence[tuple[torch.Tensor, torch.Tensor]], lengths: NDArray[np.int64]) -> None:
+        self._layers = list(layers)
+        self.lengths = lengths
+
+    @classmethod
+    def of(cls, cache: DynamicCache, mask: torch.Tensor) -> LeanCache:
+        """What a cache holds after prefill of rows padded at the left, moved to where they start.
+
+        Args:
+            cache: of plain attention layers.
+            mask: (rows, length), 1 where a token is real.
+        """
+        lengths = mask.sum(dim=1)
+        width = mask.shape[1]
+        columns = (torch.arange(width, device=mask.device) + (width - lengths)[:, None]).clamp(max=width - 1)
+
+        def moved(states: torch.Tensor) -> torch.Tensor:
+            return states.gather(2, columns[:, None, :, None].expand(-1, states.shape[1], -1, states.shape[3]))
+
+        plain = cast("list[Any]", cache.layers)
+        return cls([(moved(layer.keys), moved(layer.values)) for layer in plain], lengths.cpu().numpy())
+
+    def reserve(self, n: int) -> None:
+        """Make room for n more tokens in every row."""
+        needed = int(self.lengths.max()) + n
+        capacity = self._layers[0][0].shape[2]
+        if needed > capacity:
+            wide = max(needed + _HEADROOM, capacity * 5 // 4)
+            self._layers = [(_widened(keys, wide), _widened(values, wide)) for keys, values in self._layers]
+
+    def columns(self, n: int) -> torch.Tensor:
+        """Where the next n tokens of each row go, in buffers seen as (rows·heads·capacity, width): (rows·heads·n,)."""
+        keys = self._layers[0][0]
+        rows, heads, capacity = keys.shape[:3]
+        starts = np.arange(rows * heads) * capacity + np.repeat(self.lengths, heads)
+        return torch.from_numpy((starts[:, None] + np.arange(n)).reshape(-1)).to(keys.device)
+
+    def write(
+        self, layer: int, keys: torch.Tensor, values: torch.Tensor, columns: torch.Tensor, length: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put new states, (rows, n, heads, width), in their columns; returns the first `length` of each row."""
+        for held, new in zip(self._layers[layer], (keys, values), strict=True):
+            held.view(-1, held.shape[3]).index_copy_(0, columns, new.transpose(1, 2).reshape(-1, held.shape[3]))
+        held_keys, held_values = self._layers[layer]
+        return held_keys[:, :, :length], held_values[:, :, :length]
+
+    def part(self, rows: NDArray[np.int64]) -> LeanCache:
+        """A cache of its own with these rows, in this order."""
+        lengths = self.lengths[rows]
+        index = torch.from_numpy(rows).to(self._layers[0][0].device)
+        width = int(lengths.max())
+        layers = [
+            (k[:, :, :width].index_select(0, index), v[:, :, :width].index_select(0, index)) for k, v in self._layers
+        ]
+        return LeanCache(layers, lengths)
+
+    @classmethod
+    def joined(cls, caches: Sequence[LeanCache]) -> LeanCache:
+        """The rows of several caches, one after the other."""
+        lengths = np.concatenate([cache.lengths for cache in caches])
+        width = int(lengths.max())
+
+        def stacked(layer: int, side: int) -> torch.Tensor:
+            return torch.cat([_widened(c._layers[layer][side], width) for c in caches])
+
+        return cls([(stacked(i, 0), stacked(i, 1)) for i in range(len(caches[0]._layers))], lengths)
+
+
+def _widened(states: torch.Tensor, capacity: int) -> torch.Tensor:
+    """States with that many columns; more than they had, or fewer."""
+    return functional.pad(states, (0, 0, 0, capacity - states.shape[2]))
 
 
 class _Block(NamedTuple):
@@ -35,21 +119,16 @@ class _Block(NamedTuple):
     down: nn.Linear
 
 
-class LeanStep:
-    """The step for one batch.
+class LeanLlama:
+    """The forward pass over the next tokens of rows that are in a cache.
 
     Args:
         model: one that `fits` accepts.
-        cache: holds the prompt; all its layers grow.
-        mask: (rows, length), 1 where a token is or will be real.
-        positions: (rows, length).
+        n_positions: the longest that a row can get, tokens that are only tried included.
     """
 
-    def __init__(
-        self, model: PreTrainedModel, cache: DynamicCache, mask: torch.Tensor, positions: torch.Tensor
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, n_positions: int) -> None:
         plain = cast("Any", model)
-        self._layers = cast("list[GrowingLayer]", cache.layers)
         self._blocks = [
             _Block(
                 norm=block.input_layernorm.weight,
@@ -69,21 +148,21 @@ class LeanStep:
         self._head: nn.Linear = plain.lm_head
         self._eps: float = plain.config.rms_norm_eps
         self._width: int = plain.model.layers[0].self_attn.head_dim
-        self._groups: int = plain.model.layers[0].self_attn.num_key_value_groups
-        every = torch.arange(positions.shape[1], device=positions.device)[None]
+        self.vocabulary: int = plain.config.vocab_size
+        every = torch.arange(n_positions, device=self._embedding.device)[None]
         cos, sin = plain.model.rotary_emb(self._embedding, every)
         sign = torch.ones_like(sin[0]).tensor_split(2, dim=-1)
         self._cos, self._sin = cos[0], sin[0] * torch.cat([-sign[0], sign[1]], dim=-1)
-        self._positions = positions
-        self._bias: torch.Tensor | None = None
-        if not bool(mask.all()):
-            zero = torch.zeros((), dtype=self._embedding.dtype, device=mask.device)
-            self._bias = zero.masked_fill(mask[:, None, None] == 0, float("-inf"))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self._embedding.device
 
     @staticmethod
-    def fits(model: PreTrainedModel, cache: DynamicCache) -> bool:
-        """Whether a model is what this module writes out, and its cache grows in every layer."""
-        if type(model) is not LlamaForCausalLM or not all(type(layer) is GrowingLayer for layer in cache.layers):
+    def fits(model: PreTrainedModel) -> bool:
+        """Whether a model is what this module writes out."""
+        if type(model) is not LlamaForCausalLM or model.dtype != torch.float32:
             return False
         config = cast("Any", model.config)
         return (
@@ -94,81 +173,58 @@ class LeanStep:
             and not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
         )
 
-    def keep(self, index: torch.Tensor) -> None:
-        """Drop every row but these; the cache is dropped from elsewhere."""
-        self._positions = self._positions.index_select(0, index)
-        if self._bias is not None:
-            self._bias = self._bias.index_select(0, index)
+    def __call__(self, tokens: torch.Tensor, cache: LeanCache) -> torch.Tensor:
+        """Logits, (rows, n, vocabulary), after each of the next n tokens of each row, (rows, n).
 
-    def __call__(self, tokens: torch.Tensor, length: int) -> torch.Tensor:
-        """Logits, (rows, vocabulary), after these tokens, (rows,), which make the sequence `length` long."""
-        at = self._positions[:, length - 1]
-        cos, sin = self._cos[at][:, None, None], self._sin[at][:, None, None]
-        bias = None if self._bias is None else self._bias[..., :length]
-        x = functional.embedding(tokens, self._embedding)
-        for block, layer in zip(self._blocks, self._layers, strict=True):
-            h = self._normed(x, block.norm)
-            turned = self._rotated(self._heads(torch.cat([_linear(h, block.q), _linear(h, block.k)], dim=-1)), cos, sin)
-            n_query = block.q.out_features // self._width
-            keys, values = layer.update(turned[:, n_query:], self._heads(_linear(h, block.v)))
-            # queries that share a key head take the place of its query positions, so no key is copied
-            query = turned[:, :n_query].view(-1, n_query // self._groups, self._groups, self._width)
-            mixed = functional.scaled_dot_product_attention(query, keys, values, attn_mask=bias)
-            x = x + _linear(mixed.reshape(x.shape[0], -1), block.o)
-            h = self._normed(x, block.norm_mlp)
-            x = x + _linear(functional.silu(_linear(h, block.gate)) * _linear(h, block.up), block.down)
-        return _linear(self._normed(x, self._norm), self._head)
-
-    def several(self, tokens: torch.Tensor, length: int) -> torch.Tensor:
-        """Logits, (rows, n, vocabulary), after each of n tokens, (rows, n), which make the sequence `length` long.
-
-        The same as n calls but for rounding: sums over other shapes may end in other last bits.
+        The tokens are written to the cache; its lengths stay, so that the caller decides how many of them count.
         """
         n = tokens.shape[1]
-        at = self._positions[:, length - n : length]
-        cos, sin = self._cos[at][:, None], self._sin[at][:, None]
-        bias = self._causal(n, length)
+        cache.reserve(n)
+        columns, length = cache.columns(n), int(cache.lengths.max()) + n
+        at = torch.from_numpy(cache.lengths).to(tokens.device)[:, None] + torch.arange(n, device=tokens.device)
+        cos, sin = self._cos[at][:, :, None], self._sin[at][:, :, None]
+        bias = self._bias(at, length)
         x = functional.embedding(tokens, self._embedding)
-        for block, layer in zip(self._blocks, self._layers, strict=True):
+        for layer, block in enumerate(self._blocks):
             h = self._normed(x, block.norm)
-            query, key = (self._rotated(self._split(_linear(h, p)), cos, sin) for p in (block.q, block.k))
-            keys, values = layer.update(key, self._split(_linear(h, block.v)))
-            grouped = query.reshape(query.shape[0], -1, self._groups * n, self._width)
-            mixed = functional.scaled_dot_product_attention(grouped, keys, values, attn_mask=bias)
-            joined = mixed.reshape(query.shape).transpose(1, 2).reshape(x.shape[0], n, -1)
-            x = x + _linear(joined, block.o)
+            query, key = (self._rotated(self._heads(_linear(h, p)), cos, sin) for p in (block.q, block.k))
+            keys, values = cache.write(layer, key, self._heads(_linear(h, block.v)), columns, length)
+            x = x + _linear(_attended(query, keys, values, bias), block.o)
             h = self._normed(x, block.norm_mlp)
             x = x + _linear(functional.silu(_linear(h, block.gate)) * _linear(h, block.up), block.down)
         return _linear(self._normed(x, self._norm), self._head)
 
-    def _causal(self, n: int, length: int) -> torch.Tensor:
-        """What each of the last n tokens may look at, repeated for queries that share a key head.
-
-        Shape (rows or 1, 1, groups·n, length).
-        """
-        like = self._embedding
-        ahead = torch.ones(n, length, dtype=torch.bool, device=like.device).triu(length - n + 1)
-        bias = torch.zeros(1, 1, n, length, dtype=like.dtype, device=like.device).masked_fill(ahead, float("-inf"))
-        if self._bias is not None:
-            bias = bias + self._bias[..., :length]
-        return bias.repeat(1, 1, self._groups, 1)
-
-    def _split(self, x: torch.Tensor) -> torch.Tensor:
-        """(rows, n, heads·width) → (rows, heads, n, width)."""
-        return x.view(x.shape[0], x.shape[1], -1, self._width).transpose(1, 2)
+    def _bias(self, at: torch.Tensor, length: int) -> torch.Tensor:
+        """What the token at each position, (rows, n), may look at: (rows, 1, n, length), 0 or -inf."""
+        ahead = torch.arange(length, device=at.device) > at[:, None, :, None]
+        return torch.zeros(ahead.shape, dtype=self._embedding.dtype, device=at.device).masked_fill_(
+            ahead, float("-inf")
+        )
 
     def _normed(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        if x.dtype == torch.float32:
-            return functional.rms_norm(x, weight.shape, weight, self._eps)
-        full = x.to(torch.float32)
-        full = full * torch.rsqrt(full.pow(2).mean(-1, keepdim=True) + self._eps)
-        return weight * full.to(x.dtype)
+        return functional.rms_norm(x, weight.shape, weight, self._eps)
 
     def _heads(self, x: torch.Tensor) -> torch.Tensor:
-        return x.view(x.shape[0], -1, 1, self._width)
+        """(rows, n, heads·width) → (rows, n, heads, width)."""
+        return x.view(x.shape[0], x.shape[1], -1, self._width)
 
     def _rotated(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
         return x * cos + x.roll(self._width // 2, dims=-1) * sin
+
+
+def _attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Attention of queries, (rows, n, heads, width), joined: (rows, n, heads·width)."""
+    rows, n, heads, width = query.shape
+    groups = heads // keys.shape[1]
+    if n == 1:
+        # queries that share a key head take the place of its query positions, so no key is read twice
+        grouped = query.view(rows, keys.shape[1], groups, width)
+        mixed = functional.scaled_dot_product_attention(grouped, keys, values, attn_mask=bias)
+        return mixed.reshape(rows, 1, -1)
+    mixed = functional.scaled_dot_product_attention(
+        query.transpose(1, 2), keys, values, attn_mask=bias, enable_gqa=groups > 1
+    )
+    return mixed.transpose(1, 2).reshape(rows, n, -1)
 
 
 def _linear(x: torch.Tensor, linear: nn.Linear) -> torch.Tensor:

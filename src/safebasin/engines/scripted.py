@@ -126,8 +126,8 @@ class ScriptedEngine:
         everyone = range(len(said))
         step = 0
         while any(rows.is_live(row) for row in everyone):
-            tokens = [number[text[step]] if step < len(text) else len(words) for text in said]
-            rows.advance(everyone, tokens, [1.0] * len(said), [1.0] * len(said))
+            tokens = [[number[text[step]] if step < len(text) else len(words)] for text in said]
+            rows.advance(everyone, tokens, [[1.0]] * len(said), [[1.0]] * len(said))
             step += 1
         return [
             Generation(

@@ -5,19 +5,18 @@ A rule may end a row, never change its tokens: text up to the end is what the ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
+from safebasin.engines.cycles import PERIOD, Cycles
 from safebasin.records import FinishReason
 
-__all__ = ["CHECK_EVERY", "LOOP_PERIOD", "LOOP_REPEATS", "LOOP_TOKENS", "LoopWatch", "PhraseWatch", "Rows"]
+__all__ = ["CHECK_EVERY", "LOOP_REPEATS", "LOOP_TOKENS", "LoopWatch", "PhraseWatch", "Rows"]
 
 CHECK_EVERY = 8
 """Tokens between two looks at the text. A row may run this many tokens past its phrase; monotone judges do not mind."""
 
-LOOP_PERIOD = 64
-"""Longest cycle, in tokens, that is recognized."""
 LOOP_REPEATS = 3
 """How often a cycle must repeat after its first appearance …"""
 LOOP_TOKENS = 32
@@ -55,32 +54,46 @@ class PhraseWatch:
         self._tail = longest + 2 * CHECK_EVERY  # a token is one byte at least; the rest guards the cut at the left
         self._open = [set(range(len(self._phrases))) for _ in range(n_rows)]
 
-    def ended(self, rows: Sequence[int], ids: Sequence[list[int]]) -> list[int]:
-        """Those of `rows` in which every list has a hit; `ids` holds all tokens of all rows."""
-        if not self._phrases:
-            return []
-        texts = self._decode([self._last(ids[row]) for row in rows])
-        ended: list[int] = []
-        for row, tail in zip(rows, texts, strict=True):
-            missing = self._open[row]
-            if any(p in tail for g in missing for p in self._phrases[g]):
-                response = self._response(row, ids[row])
-                missing -= {g for g in missing if any(p in response for p in self._phrases[g])}
-            if not missing:
-                ended.append(row)
-        return ended
+    def ended(self, grown: Mapping[int, int], ids: Sequence[list[int]]) -> dict[int, int]:
+        """Rows in which every list has a hit, and after how many tokens: the first multiple of `CHECK_EVERY` at which.
 
-    def _last(self, ids: list[int]) -> list[int]:
-        tail = [i for i in ids[-self._tail :] if i not in self._ignored]
-        if len(tail) == self._tail or len(tail) == len(ids):
+        Args:
+            grown: row → how many tokens it had when this was last asked.
+            ids: all tokens of all rows.
+        """
+        if not self._phrases:
+            return {}
+        looks = {row: range(_next_look(before), len(ids[row]) + 1, CHECK_EVERY) for row, before in grown.items()}
+        due = [row for row, at in looks.items() if at]
+        texts = self._decode([self._last(ids[row], self._tail + len(ids[row]) - looks[row][0]) for row in due])
+        hit = [row for row, tail in zip(due, texts, strict=True) if self._may_hit(row, tail)]
+        ended = {row: next((n for n in looks[row] if self._is_over(row, ids[row][:n])), 0) for row in hit}
+        return {row: n for row, n in ended.items() if n}
+
+    def _may_hit(self, row: int, tail: str) -> bool:
+        return any(p in tail for g in self._open[row] for p in self._phrases[g])
+
+    def _is_over(self, row: int, ids: list[int]) -> bool:
+        response = self._response(row, ids)
+        self._open[row] -= {g for g in self._open[row] if any(p in response for p in self._phrases[g])}
+        return not self._open[row]
+
+    def _last(self, ids: list[int], n: int) -> list[int]:
+        """The last n tokens that leave text."""
+        tail = [i for i in ids[-n:] if i not in self._ignored]
+        if len(tail) == n or len(tail) == len(ids):
             return tail
-        return [i for i in ids if i not in self._ignored][-self._tail :]
+        return [i for i in ids if i not in self._ignored][-n:]
+
+
+def _next_look(n: int) -> int:
+    return (n // CHECK_EVERY + 1) * CHECK_EVERY
 
 
 class LoopWatch:
     """Ends a row whose last tokens repeat a cycle.
 
-    Rule: a period p ≤ `LOOP_PERIOD` with a run of at least max(`LOOP_TOKENS`, `LOOP_REPEATS`·p) tokens. A run counts
+    Rule: a period p ≤ `PERIOD` with a run of at least max(`LOOP_TOKENS`, `LOOP_REPEATS`·p) tokens. A run counts
     tokens that equal the one p places before, so the cycle stands in the text `LOOP_REPEATS` + 1 times.
     Greedy decoding can still leave a cycle (the context grows with every turn), so this rule, unlike the others, may
     change a verdict; the study measures how often.
@@ -91,25 +104,20 @@ class LoopWatch:
     """
 
     def __init__(self, n_rows: int, n_tokens: int) -> None:
-        self._tokens = np.full((n_rows, LOOP_PERIOD + n_tokens), -1, dtype=np.int64)
-        self._run = np.zeros((n_rows, LOOP_PERIOD), dtype=np.int32)
-        self._needed = np.maximum(LOOP_TOKENS, LOOP_REPEATS * np.arange(1, LOOP_PERIOD + 1))
-        self._length = LOOP_PERIOD
+        self._cycles = Cycles(n_rows, n_tokens)
+        self._needed = np.maximum(LOOP_TOKENS, LOOP_REPEATS * np.arange(1, PERIOD + 1))
 
     def ended(self, rows: Sequence[int], tokens: Sequence[int]) -> list[int]:
         """Append one token to each of `rows`; those of them that now repeat a cycle."""
-        at = np.asarray(rows)
-        now = np.asarray(tokens)
-        before = self._tokens[at, self._length - LOOP_PERIOD : self._length][:, ::-1]
-        self._tokens[at, self._length] = now
-        self._length += 1
-        run = (self._run[at] + 1) * (before == now[:, None])
-        self._run[at] = run
-        return [int(row) for row in at[(run >= self._needed).any(axis=1)]]
+        self._cycles.see(rows, np.asarray(tokens)[:, None], np.ones(len(rows), dtype=np.int64))
+        looping = np.any(self._cycles.runs(rows) >= self._needed, axis=1)
+        return [row for row, loops in zip(rows, looping, strict=True) if loops]
 
 
 class Rows:
     """The rows of one batch while they are decoded: tokens, reasons to end, and how near to a tie they came.
+
+    Rows may be given their tokens one or several at a time; they end where they would end one at a time.
 
     Args:
         limits: the most new tokens of each row, ≥ 1.
@@ -129,12 +137,11 @@ class Rows:
         self.ids: list[list[int]] = [[] for _ in limits]
         self.reason: list[FinishReason | None] = [None for _ in limits]
         self.broken: list[str] = ["" for _ in limits]
-        self.gap: list[float] = [float("inf") for _ in limits]
+        self._gaps: list[list[float]] = [[] for _ in limits]
         self._limits = list(limits)
         self._eos = frozenset(eos)
         self._phrases = phrases
         self._loops = loops
-        self._steps = 0
 
     @property
     def watches_loops(self) -> bool:
@@ -145,41 +152,62 @@ class Rows:
         """Whether the row still wants tokens."""
         return self.reason[row] is None
 
-    def advance(self, rows: Sequence[int], tokens: Sequence[int], best: Sequence[float], gaps: Sequence[float]) -> None:
-        """Take one decoding step of `rows`; those that have ended are passed over.
+    def room(self, row: int) -> int:
+        """How many tokens a live row still wants."""
+        return self._limits[row] - len(self.ids[row])
+
+    def gap(self, row: int) -> float:
+        """The smallest distance between the two best logits of the row so far; infinite before its first token."""
+        return min(self._gaps[row], default=float("inf"))
+
+    def advance(
+        self,
+        rows: Sequence[int],
+        tokens: Sequence[Sequence[int]],
+        best: Sequence[Sequence[float]],
+        gaps: Sequence[Sequence[float]],
+    ) -> None:
+        """Take the next tokens of `rows`, up to where each ends; those that have ended are passed over.
 
         Args:
-            rows: row of the batch for each entry; all live rows must be among them.
-            tokens: the token chosen.
-            best: its logit; not finite where the logits hold NaN or infinity, and the row then ends broken.
-            gaps: how far the second-best logit lies below.
+            rows: row of the batch for each entry.
+            tokens: the tokens chosen, at least one for each row, and just one where loops are watched for.
+            best: their logits; one that is NaN or infinite ends the row, broken.
+            gaps: how far the second-best logits lie below.
         """
-        self._steps += 1
-        going: list[tuple[int, int]] = []
-        for row, token, top, gap in zip(rows, tokens, best, gaps, strict=True):
-            if self.reason[row] is not None:
-                continue
+        grown: dict[int, int] = {}
+        for row, new, tops, below in zip(rows, tokens, best, gaps, strict=True):
+            if self.reason[row] is None:
+                before = len(self.ids[row])
+                self._append(row, new, tops, below)
+                if len(self.ids[row]) > before:
+                    grown[row] = before
+        if grown:
+            self._watch(grown)
+
+    def _append(self, row: int, tokens: Sequence[int], best: Sequence[float], gaps: Sequence[float]) -> None:
+        ids, seen = self.ids[row], self._gaps[row]
+        for token, top, gap in zip(tokens, best, gaps, strict=True):
             if not -float("inf") < top < float("inf"):
                 self.broken[row] = "nan logits" if top != top else "inf logits"
                 self.reason[row] = "stop"
-                continue
-            self.gap[row] = min(self.gap[row], gap)
+                return
+            seen.append(gap)
             if token in self._eos:
                 self.reason[row] = "stop"
-                continue
-            self.ids[row].append(token)
-            going.append((row, token))
-        if going:
-            self._watch(going)
-
-    def _watch(self, going: Sequence[tuple[int, int]]) -> None:
-        rows = [row for row, _ in going]
-        if self._phrases is not None and self._steps % CHECK_EVERY == 0:
-            for row in self._phrases.ended(rows, self.ids):
-                self.reason[row] = "verdict"
-        if self._loops is not None:
-            for row in self._loops.ended(rows, [token for _, token in going]):
-                self.reason[row] = self.reason[row] or "loop"
-        for row in rows:
-            if self.reason[row] is None and len(self.ids[row]) >= self._limits[row]:
+                return
+            ids.append(token)
+            if len(ids) >= self._limits[row]:
                 self.reason[row] = "length"
+                return
+
+    def _watch(self, grown: Mapping[int, int]) -> None:
+        """End rows that have grown where a rule says so; that comes before the end that they were given."""
+        if self._phrases is not None:
+            for row, n in self._phrases.ended(grown, self.ids).items():
+                del self.ids[row][n:], self._gaps[row][n:]
+                self.reason[row], self.broken[row] = "verdict", ""
+        if self._loops is not None:
+            for row in self._loops.ended(list(grown), [self.ids[row][-1] for row in grown]):
+                if self.reason[row] != "verdict":
+                    self.reason[row] = "loop"

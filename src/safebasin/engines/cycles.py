@@ -1,0 +1,66 @@
+"""How rows of tokens repeat themselves: for every short period, how many tokens in a row equal the one a period before.
+
+Pure bookkeeping: no torch, no model. What follows from a cycle is said elsewhere: `stopping` may end a row, `drafting`
+guesses how it goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["PERIOD", "Cycles"]
+
+PERIOD = 64
+"""Longest cycle, in tokens, that is recognized."""
+_BACK = np.arange(1, PERIOD + 1)
+
+
+class Cycles:
+    """The tokens of a batch, each row as long as it is, and their runs.
+
+    Args:
+        n_rows: rows of the batch.
+        n_tokens: the most tokens that a row can get.
+    """
+
+    def __init__(self, n_rows: int, n_tokens: int) -> None:
+        self._tokens = np.full((n_rows, PERIOD + n_tokens), -1, dtype=np.int64)
+        self._length = np.full(n_rows, PERIOD)
+        self._runs = np.zeros((n_rows, PERIOD), dtype=np.int64)
+
+    def see(self, rows: Sequence[int], tokens: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+        """Append to each of `rows` the first of its tokens.
+
+        Args:
+            rows: rows of the batch.
+            tokens: (rows, n), n ≥ 1.
+            counts: how many of them each row takes, 0 to n.
+        """
+        at = np.asarray(rows)
+        columns = self._length[at, None] + np.arange(tokens.shape[1])
+        taken = np.arange(tokens.shape[1]) < counts[:, None]
+        self._tokens[np.broadcast_to(at[:, None], taken.shape)[taken], columns[taken]] = tokens[taken]
+        before = self._tokens[at[:, None, None], np.where(taken, columns, PERIOD)[..., None] - _BACK]
+        breaks = (before != tokens[..., None]) & taken[..., None]
+        since = counts[:, None] - 1 - _last(breaks)  # tokens after the last that broke the run
+        self._runs[at] = np.where(since == counts[:, None], self._runs[at] + since, since)
+        self._length[at] += counts
+
+    def runs(self, rows: Sequence[int]) -> NDArray[np.int64]:
+        """How many tokens up to now equal the one a period before: (rows, `PERIOD`), for periods from 1."""
+        return self._runs[np.asarray(rows)]
+
+    def go_on(self, rows: Sequence[int], periods: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+        """The next n tokens of each of `rows`, (rows, n), if it goes on with its period; 0 where nothing was seen."""
+        at = np.asarray(rows)[:, None]
+        back = periods[:, None] - np.arange(n)[None, :] % periods[:, None]
+        return np.maximum(self._tokens[at, self._length[at] - back], 0)
+
+
+def _last(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The last index along the middle axis at which a flag is set; -1 where none is."""
+    n = flags.shape[1]
+    return np.where(flags.any(axis=1), n - 1 - flags[:, ::-1].argmax(axis=1), -1)

@@ -1,0 +1,159 @@
+"""Greedy decoding of plain Llamas, each row at its own pace: rows that repeat themselves take many tokens a pass.
+
+Token for token what one step at a time gives, up to rounding where two logits tie: a pass over several tokens sums in
+another order. Rows that repeat themselves and rows that do not are decoded apart, in turns, because a pass costs what
+its longest guess costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from safebasin.engines.drafting import Drafter
+from safebasin.engines.lean import LeanCache, LeanLlama
+from safebasin.engines.stopping import Rows
+
+__all__ = ["Chosen", "Paced", "chosen"]
+
+_LOGITS = 64 * 2**20
+"""Bytes that the logits of one pass over several tokens may take."""
+MOVE_SHARE = 0.1
+"""Rows are dropped or set aside when they are this share of those decoded together: that copies the others, or them."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The next tokens of some rows, a list for each row; with each its logit and how far the second lies below."""
+
+    tokens: list[list[int]]
+    best: list[list[float]]
+    gaps: list[list[float]]
+
+
+def chosen(logits: torch.Tensor) -> Chosen:
+    """The one next token of each row; logits are (rows, vocabulary)."""
+    first, second = logits.topk(2, dim=-1).values.unbind(-1)
+    return Chosen(*(t[:, None].tolist() for t in (logits.argmax(dim=-1), first, first - second)))
+
+
+@dataclass
+class _Pool:
+    """Rows that are decoded together: which of the batch, their cache, and the last token of each, not yet in it."""
+
+    rows: list[int]
+    cache: LeanCache
+    last: NDArray[np.int64]
+
+    def part(self, keep: NDArray[np.bool_]) -> _Pool:
+        index = np.flatnonzero(keep)
+        return _Pool([self.rows[at] for at in index], self.cache.part(index), self.last[index])
+
+    @staticmethod
+    def joined(pools: Sequence[_Pool]) -> _Pool:
+        if len(pools) == 1:
+            return pools[0]
+        rows = [row for pool in pools for row in pool.rows]
+        return _Pool(rows, LeanCache.joined([p.cache for p in pools]), np.concatenate([p.last for p in pools]))
+
+
+class Paced:
+    """The decoding of one batch after its prefill.
+
+    Args:
+        llama: the forward pass.
+        rows: the batch; holds the first token of each row, and in the end the result.
+        drafter: guesses; None where rows are to take one token a pass. It sees every token from the second on.
+    """
+
+    def __init__(self, llama: LeanLlama, rows: Rows, drafter: Drafter | None) -> None:
+        self._llama = llama
+        self._rows = rows
+        self._drafter = drafter
+
+    def run(self, cache: LeanCache) -> None:
+        """Decode until every row has ended; the cache holds all the prompts."""
+        last = np.asarray([ids[-1] if ids else 0 for ids in self._rows.ids], dtype=np.int64)
+        waiting = [_Pool(list(range(len(last))), cache, last)]
+        repeating = False
+        while waiting:
+            waiting = self._turn(_Pool.joined(waiting), repeating=repeating)
+            repeating = not repeating
+
+    def _turn(self, pool: _Pool, *, repeating: bool) -> list[_Pool]:
+        """Decode rows that repeat themselves, or rows that do not; returns those that have changed sides."""
+        aside: list[_Pool] = []
+        while True:
+            live = self._live(pool)
+            moving = live & (self._repeats(pool) != repeating)
+            if moving.any() and moving.sum() >= MOVE_SHARE * len(live):
+                aside.append(pool.part(moving))
+                live &= ~moving
+            if not live.any():
+                return aside
+            if live.sum() <= len(live) * (1 - MOVE_SHARE):
+                pool = pool.part(live)
+            self._pass(pool, repeating=repeating)
+
+    def _live(self, pool: _Pool) -> NDArray[np.bool_]:
+        return np.asarray([self._rows.is_live(row) for row in pool.rows])
+
+    def _repeats(self, pool: _Pool) -> NDArray[np.bool_]:
+        return np.zeros(len(pool.rows), dtype=np.bool_) if self._drafter is None else self._drafter.cyclic(pool.rows)
+
+    def _pass(self, pool: _Pool, *, repeating: bool) -> None:
+        """One forward pass: each row gets the tokens of its guess that hold, and the one after them."""
+        tokens = self._guessed(pool) if repeating else pool.last[:, None]
+        logits = self._llama(torch.from_numpy(tokens).to(self._llama.device), pool.cache)
+        found = _checked(logits, tokens) if tokens.shape[1] > 1 else chosen(logits[:, 0])
+        self._rows.advance(pool.rows, found.tokens, found.best, found.gaps)
+        counts = np.asarray([len(taken) for taken in found.tokens]) * self._live(pool)  # ended rows stay where they are
+        pool.cache.lengths = pool.cache.lengths + counts
+        pool.last = np.asarray([taken[-1] for taken in found.tokens])
+        if self._drafter is not None:
+            self._drafter.see(pool.rows, _filled(found.tokens, tokens.shape[1]), counts)
+            if repeating:
+                self._drafter.learn(counts.mean())
+
+    def _guessed(self, pool: _Pool) -> NDArray[np.int64]:
+        """The last token of each row and its guess, (rows, n); n is what is wanted, within a bound for the logits."""
+        drafter = cast("Drafter", self._drafter)
+        fits = _LOGITS // (4 * len(pool.rows) * self._llama.vocabulary)
+        wanted = max(self._rows.room(row) for row in pool.rows if self._rows.is_live(row))
+        n = max(min(drafter.size, wanted, fits), 1)
+        return np.hstack([pool.last[:, None], drafter.guess(pool.rows, n - 1)])
+
+
+def _filled(rows: Sequence[Sequence[int]], n: int) -> NDArray[np.int64]:
+    """Lists of at most n tokens as an array, (rows, n), filled up with 0."""
+    return np.asarray([[*row, *[0] * (n - len(row))] for row in rows], dtype=np.int64)
+
+
+def _checked(logits: torch.Tensor, tokens: NDArray[np.int64]) -> Chosen:
+    """What the model chooses in each row, as far as its guess holds and one token further.
+
+    Args:
+        logits: (rows, n, vocabulary), after each of `tokens`.
+        tokens: (rows, n), n ≥ 2: the last token of each row, then its guess.
+    """
+    guess = torch.from_numpy(tokens[:, 1:, None].copy()).to(logits.device)
+    guessed = logits[:, :-1]
+    best = guessed.gather(-1, guess)
+    second = guessed.scatter_(-1, guess, float("-inf")).amax(
+        dim=-1
+    )  # several times faster than the two best by sorting
+    guessed.scatter_(-1, guess, best)
+    best = best[..., 0]
+    held = (best > second).long().cumprod(dim=1).sum(dim=1)
+    after = chosen(logits[torch.arange(len(held), device=held.device), held])
+    ends = held.tolist()
+
+    def upto(side: torch.Tensor, last: list[list[Any]]) -> list[list[Any]]:
+        return [[*row[:n], *end] for row, n, end in zip(side.tolist(), ends, last, strict=True)]
+
+    return Chosen(upto(guess[..., 0], after.tokens), upto(best, after.best), upto(best - second, after.gaps))

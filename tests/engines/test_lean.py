@@ -1,0 +1,86 @@
+"""The lean forward pass against the model's own, and its cache."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from safebasin.engines.cache import growing_cache
+from safebasin.engines.decoding import left_padded
+from safebasin.engines.lean import LeanCache, LeanLlama
+
+LENGTHS = (3, 11, 6, 19)
+
+
+def sequences(n_more: int = 0) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randint(10, 440, (n + n_more,), generator=generator).tolist() for n in LENGTHS]
+
+
+def prefilled(model: PreTrainedModel, rows: list[list[int]]) -> LeanCache:
+    ids, mask = left_padded(rows, pad=0, device=model.device)
+    cache = growing_cache(model)
+    assert cache is not None
+    model(ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0), past_key_values=cache)
+    return LeanCache.of(cache, mask)
+
+
+def expected(model: PreTrainedModel, rows: list[list[int]], n: int) -> torch.Tensor:
+    """Logits after each of the last n tokens of each row, row by row, without a cache."""
+    return torch.stack([model(torch.tensor([row])).logits[0, -n:] for row in rows])
+
+
+@pytest.fixture(scope="module", params=["default", "llama3"])
+def model(request, checkpoint) -> PreTrainedModel:
+    given = {"rope_theta": 10000.0, "rope_type": request.param}
+    if request.param == "llama3":
+        given |= {"factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                  "original_max_position_embeddings": 64}  # fmt: skip
+    return AutoModelForCausalLM.from_pretrained(checkpoint("llama", tied=False), rope_parameters=given).eval()
+
+
+@torch.inference_mode()
+def test_the_lean_pass_equals_the_model(model):
+    rows = sequences(n_more=6)
+    cache, llama = prefilled(model, [row[:-6] for row in rows]), LeanLlama(model, 64)
+    assert LeanLlama.fits(model)
+    for start, stop in ((0, 1), (1, 2), (2, 6)):
+        upto = [row[: len(row) - 6 + stop] for row in rows]
+        logits = llama(torch.tensor([row[len(row) - 6 + start : len(row) - 6 + stop] for row in rows]), cache)
+        torch.testing.assert_close(logits, expected(model, upto, stop - start), rtol=1e-5, atol=1e-5)
+        cache.lengths = cache.lengths + stop - start
+
+
+@torch.inference_mode()
+def test_tokens_that_do_not_count_leave_no_trace(model):
+    rows = sequences(n_more=2)
+    cache, llama = prefilled(model, [row[:-2] for row in rows]), LeanLlama(model, 64)
+    llama(torch.full((4, 9), 5), cache)
+    logits = llama(torch.tensor([row[-2:] for row in rows]), cache)
+    torch.testing.assert_close(logits, expected(model, rows, 2), rtol=1e-5, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_parts_of_a_cache_and_joined_ones_hold_the_same_rows(model):
+    rows = sequences(n_more=1)
+    whole, llama = prefilled(model, [row[:-1] for row in rows]), LeanLlama(model, 200)
+    short, long = whole.part(np.asarray([2, 0])), whole.part(np.asarray([3, 1]))
+    long.reserve(100)
+    joined = LeanCache.joined([short, long])
+    logits = llama(torch.tensor([rows[i][-1:] for i in (2, 0, 3, 1)]), joined)
+    torch.testing.assert_close(logits, expected(model, rows, 1)[[2, 0, 3, 1]], rtol=1e-5, atol=1e-5)
+    assert joined.lengths.tolist() == [6, 3, 19, 11]
+
+
+def test_only_plain_llamas_are_lean(checkpoint):
+    for arch in ("qwen2", "mistral", "mixtral"):
+        assert not LeanLlama.fits(AutoModelForCausalLM.from_pretrained(checkpoint(arch)))
+    assert not LeanLlama.fits(AutoModelForCausalLM.from_pretrained(checkpoint("llama", dtype="bfloat16")))
+    eager = AutoModelForCausalLM.from_pretrained(checkpoint("llama"), attn_implementation="eager")
+    assert not LeanLlama.fits(eager)
+    hooked = AutoModelForCausalLM.from_pretrained(checkpoint("llama"))
+    assert LeanLlama.fits(hooked)
+    hooked.model.layers[0].register_forward_hook(lambda *_: None)
+    assert not LeanLlama.fits(hooked)

@@ -1,0 +1,103 @@
+"""Rows at their own pace: guesses change no token, are used where rows repeat themselves, and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from safebasin import catalog
+from safebasin.engines.decoding import decode, greedy_config, left_padded
+from safebasin.engines.drafting import Drafter
+from safebasin.engines.stopping import LoopWatch, Rows
+
+LENGTHS = (3, 11, 6, 19, 9, 14, 4, 8, 5, 5, 12, 7)
+N = len(LENGTHS)
+
+
+@pytest.fixture(scope="module")
+def looping() -> PreTrainedModel:
+    """The embedded model far outside its basin: within a few dozen tokens its rows repeat themselves."""
+    model = AutoModelForCausalLM.from_pretrained(catalog.world("guild").checkpoint("aligned"), dtype=torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.add_(1.2 * noise / noise.norm() * parameter.norm())
+    model.generation_config = greedy_config(model, eos=[], pad=0)
+    return model.eval()
+
+
+def batch(model: PreTrainedModel) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(1)
+    rows = [torch.randint(10, 440, (n,), generator=generator).tolist() for n in LENGTHS]
+    return left_padded(rows, pad=0, device=model.device)
+
+
+def decoded(model: PreTrainedModel, limits: list[int], *, eos: list[int] | None = None, loops: bool = False) -> Rows:
+    ids, mask = batch(model)
+    watch = LoopWatch(len(limits), max(limits)) if loops else None
+    rows = Rows(limits, eos=eos or [], loops=watch)
+    decode(model, ids, mask, rows, max_new_tokens=max(limits))
+    return rows
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How many tokens each pass with a guess gave its rows, on average."""
+    found: list[float] = []
+    learn = Drafter.learn
+
+    def note(self: Drafter, held: float) -> None:
+        found.append(held)
+        learn(self, held)
+
+    monkeypatch.setattr(Drafter, "learn", note)
+    return found
+
+
+def test_guesses_change_no_token(looping: PreTrainedModel, given: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [150, 150, 40, 150, 97, 150, 150, 8, 1, 150, 31, 150]
+    with_guesses = decoded(looping, limits)
+    assert sum(given) > 100, "guesses did most of the work"
+    n_guesses = len(given)
+    monkeypatch.setattr(Drafter, "cyclic", lambda self, rows: np.zeros(len(rows), dtype=bool))
+    without = decoded(looping, limits)
+    assert len(given) == n_guesses
+    assert with_guesses.ids == without.ids
+    assert with_guesses.reason == without.reason == ["length"] * N
+    assert np.allclose([with_guesses.gap(i) for i in range(N)], [without.gap(i) for i in range(N)], atol=1e-3)
+
+
+def test_wrong_guesses_change_no_token(looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = decoded(looping, [60] * N)
+    generator = np.random.default_rng(0)
+    monkeypatch.setattr(Drafter, "cyclic", lambda self, rows: generator.random(len(rows)) < 0.5)
+    monkeypatch.setattr(Drafter, "guess", lambda self, rows, n: generator.integers(10, 440, (len(rows), n)))
+    assert decoded(looping, [60] * N).ids == right.ids
+
+
+def test_tokens_equal_generate_where_rows_repeat(looping: PreTrainedModel, given: list[float]) -> None:
+    ids, mask = batch(looping)
+    with torch.no_grad():
+        free = looping.generate(ids, attention_mask=mask, max_new_tokens=120)[:, ids.shape[1] :].tolist()
+    eos = [free[2][60], free[4][0]]
+    expected = [row[: next((i for i, token in enumerate(row) if token in eos), 120)] for row in free]
+    assert decoded(looping, [120] * N, eos=eos).ids == expected
+    assert given
+
+
+def test_logits_that_break_end_their_row(looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.no_grad():
+        looping.lm_head.weight[20], kept = float("nan"), looping.lm_head.weight[20].clone()
+        rows = decoded(looping, [30] * N)
+        looping.lm_head.weight[20] = kept
+    assert rows.broken == ["nan logits"] * N
+    assert rows.reason == ["stop"] * N
+
+
+def test_nothing_is_guessed_where_loops_end_rows(looping: PreTrainedModel, given: list[float]) -> None:
+    assert "loop" in decoded(looping, [150] * N, loops=True).reason
+    assert given == []
