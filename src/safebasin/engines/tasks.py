@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import importlib
 import importlib.util
 import logging
 import math
@@ -98,8 +99,7 @@ class TaskRunner:
             StudyError: where a task refuses to run (code that must be confirmed, images).
             MemoryError: where a batch does not fit.
         """
-        from lm_eval.evaluator import evaluate  # pyright: ignore[reportMissingImports]
-
+        evaluate = _lm_eval("evaluator").evaluate
         for task in self._tasks.values():
             task.set_fewshot_seed(seed=self._seed)
         with self._engine.lend() as (model, _), _counted(model) as broken, _quiet(), _seeded(self._seed):
@@ -156,17 +156,21 @@ def _load(names: Sequence[str], folder: str | Path | None) -> _Loaded:
     return leaves, tasks, groups
 
 
+def _lm_eval(name: str) -> Any:
+    """A module of lm-eval: imported where it is needed, and of no type, so that checks do not depend on the extra."""
+    return importlib.import_module(f"lm_eval.{name}")
+
+
 def _manager(names: Sequence[str], folder: str | Path | None) -> Any:
     """Of the folder alone where it has all names: to index lm-eval's own tasks takes seconds."""
-    from lm_eval.tasks import TaskManager  # pyright: ignore[reportMissingImports]
-
+    manager = _lm_eval("tasks").TaskManager
     if folder is None:
-        return TaskManager()
+        return manager()
     path = Path(folder).expanduser()
     if not path.is_dir():
         raise StudyError(expected("folder of tasks", "an existing folder", str(folder), "Check the path."))
-    own = TaskManager(include_path=str(path), include_defaults=False)
-    return own if set(names) <= set(own.all_tasks) else TaskManager(include_path=str(path))
+    own = manager(include_path=str(path), include_defaults=False)
+    return own if set(names) <= set(own.all_tasks) else manager(include_path=str(path))
 
 
 def _remedy() -> str:
@@ -201,10 +205,9 @@ def _unusable(what: str, value: object, error: Exception, remedy: str) -> StudyE
 
 def _wrapped(engine: HFEngine, batch_size: int) -> Any:
     """The engine's model as lm-eval wants it, with a tokenizer of its own: lm-eval gives it a padding token."""
-    from lm_eval.models.huggingface import HFLM  # pyright: ignore[reportMissingImports]
-
+    wrapper = _lm_eval("models.huggingface").HFLM
     with engine.lend() as (model, tokenizer):
-        return HFLM(
+        return wrapper(
             pretrained=model,
             tokenizer=copy.deepcopy(tokenizer),
             backend="causal",
@@ -236,13 +239,10 @@ def _quiet() -> Generator[None]:
     lm-eval has no switch for its progress bars: their class is replaced where it looks it up.
     """
     import datasets
-    import lm_eval.api.model  # pyright: ignore[reportMissingImports]
-    import lm_eval.api.task  # pyright: ignore[reportMissingImports]
-    import lm_eval.models.huggingface  # pyright: ignore[reportMissingImports]
 
     logger = logging.getLogger("lm_eval")
     level, had_bars = logger.level, datasets.is_progress_bar_enabled()
-    modules = [lm_eval.api.model, lm_eval.api.task, lm_eval.models.huggingface]
+    modules = [_lm_eval(name) for name in ("api.model", "api.task", "models.huggingface")]
     bars = [module.tqdm for module in modules]
     os.environ.setdefault("DISABLE_MULTIPROC", "1")
     logger.setLevel(logging.ERROR)

@@ -158,7 +158,7 @@ def train(
         batch = collate([encode(tokenizer, row) for row in chosen])
         for group in optimizer.param_groups:
             group["lr"] = stage.learning_rate * schedule(step, stage)
-        loss = model(**batch).loss
+        loss = model(**batch, use_cache=False).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
