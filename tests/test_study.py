@@ -66,6 +66,15 @@ def test_errors_are_help_in_one_line(change: dict[str, object], message: str) ->
     assert caught.value.exit_code == 2
 
 
+def test_a_plain_string_is_a_source_and_a_list_of_one() -> None:
+    short = study.make({"model": "world:guild/aligned", "prompts": "world:guild/harmful[:3]", "judges": "outcome"})
+    (spec,) = short.prompts
+    assert (spec.source, spec.label, short.judges) == ("world:guild/harmful[:3]", "harmful", ("outcome",))
+    assert short == study.make(
+        {"model": "world:guild/aligned", "prompts": [{"source": spec.source}], "judges": ["outcome"]}
+    )
+
+
 def test_a_key_that_stands_twice_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text("model: a\nmodel: b\n")
@@ -163,6 +172,25 @@ def test_axis_words() -> None:
     (adapter,) = axes_of("adapter:./lora")
     assert (adapter.target, adapter.specs()[0].normalize, adapter.range) == ("./lora", "none", "-0.5:1.5:21")
     assert (axes_of("quant:int4")[0].kind, axes_of("quant:int4")[0].target) == ("quant", "int4")
+
+
+@pytest.mark.parametrize(
+    ("words", "flags", "name"),
+    [
+        (("to:org/name",), {"seed": 1}, "seed"),
+        (("quant:int4",), {"directions": 3}, "directions"),
+        (("adapter:./lora",), {"normalize": "filter"}, "normalize"),
+        (("to:org/name@0:1:3", "quant:int4@0:1:3"), {"range": "0:1:5"}, "range"),
+    ],
+)
+def test_an_option_that_no_axis_takes_is_an_error(words: tuple[str, ...], flags: dict[str, object], name: str) -> None:
+    with pytest.raises(StudyError, match=f"{name} must be left out where no axis takes it"):
+        axes_of(*words, **flags)
+
+
+def test_an_axis_without_a_range_of_its_own_takes_the_option() -> None:
+    assert axes_of("to:org/name", range="0:1:5")[0].range == "0:1:5"
+    assert [a.range for a in axes_of("to:org/name@0:1:3", "random", range="0:1:5")] == ["0:1:3", "0:1:5"]
 
 
 def test_one_axis_is_a_line_and_two_are_a_plane() -> None:

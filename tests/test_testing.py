@@ -14,6 +14,7 @@ import torch
 
 from helpers.models import make_lora
 from safebasin import catalog, testing
+from safebasin.catalog.judges import ASKED_JUDGES
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import ModelError, PromptError
 from safebasin.protocols import BaseWeights, Generation, Job, TokenScores, WeightBlock
@@ -24,7 +25,7 @@ GUILD = "world:guild/aligned"
 
 
 def rows(kind: str) -> list[catalog.Row]:
-    return [row for row in catalog.BUILTIN if row.kind == kind]
+    return [row for row in catalog.BUILTIN if row.kind == kind and row not in ASKED_JUDGES]
 
 
 # --- what is built in passes -----------------------------------------------------------------------------------------
@@ -32,7 +33,8 @@ def rows(kind: str) -> list[catalog.Row]:
 
 def test_every_built_in_row_is_checked_here() -> None:
     """A new kind of row, or a new direction or engine, needs a line below."""
-    assert {row.kind for row in catalog.BUILTIN} == {"direction", "engine", "judge", "world"}
+    kinds = {"attack", "defense", "direction", "engine", "judge", "prompts", "system", "world"}
+    assert {row.kind for row in catalog.BUILTIN} == kinds
     assert {row.name for row in rows("direction")} == {"random", "to", "adapter", "quant", "task"}
     assert {row.name for row in rows("engine")} == {"hf", "scripted"}
 

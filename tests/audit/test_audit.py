@@ -175,8 +175,6 @@ def test_what_can_neither_be_on_the_line_nor_be_loaded_names_the_difference(tmp_
     with pytest.raises(ModelError, match=r"TUNED must be on a line from BASE.*quantized \(bitsandbytes\)"):
         audit(ALIGNED, str(copy), out=tmp_path / "out", limit=3, **SHORT)
     assert not (tmp_path / "out" / "verdict.json").exists()
-    with pytest.raises(StudyError, match="quantized"):
-        audit(ALIGNED, str(copy), out=tmp_path / "out", basin=True, policy=Policy(limits={"margin": 0.1}))
 
 
 @pytest.mark.slow
@@ -191,19 +189,83 @@ def test_a_safer_model_passes_on_attacks_and_pays_in_refusals(tmp_path: Path) ->
     assert (named["over_refusal"].prompts, named["over_refusal"].judge) == ("borderline", "outcome")
 
 
+def eight_bit_floats(out: Path) -> Path:
+    """The aligned model in 8-bit floats, as `finegrained_fp8` packs them: blocks of 128 × 128 with a scale each."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(WORLD.checkpoint("aligned"), out)
+    tensors = load_file(out / "model.safetensors")
+    for name in [name for name in tensors if name.endswith("_proj.weight")]:
+        rows, columns = (-(-size // 128) for size in tensors[name].shape)
+        scales = torch.zeros(rows, columns)
+        packed = torch.zeros_like(tensors[name])
+        for i in range(rows):
+            for j in range(columns):
+                place = slice(128 * i, 128 * i + 128), slice(128 * j, 128 * j + 128)
+                scales[i, j] = tensors[name][place].abs().max() / 448
+                packed[place] = tensors[name][place] / scales[i, j]
+        tensors[name] = packed.to(torch.float8_e4m3fn)
+        tensors[name.replace("weight", "weight_scale_inv")] = scales
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((out / "config.json").read_text())
+    how = {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_scheme": "dynamic"}
+    (out / "config.json").write_text(json.dumps({**config, "quantization_config": how}))
+    return out
+
+
+def test_a_quantized_copy_is_asked_as_it_ships_and_its_line_leads_to_its_plain_weights(tmp_path: Path) -> None:
+    copy = eight_bit_floats(tmp_path / "fp8")
+    found = audit(ALIGNED, str(copy), out=tmp_path / "out", limit=6, **SHORT)
+    verdict = found.verdict
+    assert (verdict.tuned.kind, [c.template for c in verdict.conditions]) == ("quantized", ["own"])
+    assert verdict.line is not None
+    assert not verdict.line.identical
+    # A 3-bit mantissa rounds by at most 1/16, evenly spread: about 1/16/√3 of each weight, less those that stay whole.
+    assert verdict.distance is not None
+    assert 0.005 < verdict.distance["relative"] < 0.04
+    assert (verdict.distance["n_tensors"], verdict.distance["n_tensors_total"]) == (28, 38)
+    assert "since it is quantized (fp8)" in verdict.notes[0]
+    assert metrics(found)["asr:oracle"].tuned.value == 0
+    assert "α = 1 the tuned model without its quantization" in found.report.read_text()
+    document(found.folder)
+    made = (tmp_path / "out" / "dequantized" / "model.safetensors").stat().st_mtime_ns
+    audit(ALIGNED, str(copy), out=tmp_path / "out", limit=6, **SHORT)
+    assert (tmp_path / "out" / "dequantized" / "model.safetensors").stat().st_mtime_ns == made
+
+
+def test_a_quantized_copy_that_cannot_be_undone_has_no_line_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ModelError("no way back.")
+
+    monkeypatch.setattr("safebasin.audit.candidate.dequantize", refuse)
+    copy = eight_bit_floats(tmp_path / "fp8")
+    found = audit(ALIGNED, str(copy), out=tmp_path / "out", limit=3, basin=True, **SHORT)
+    assert found.verdict.line is found.verdict.distance is found.verdict.basin is None
+    assert found.verdict.notes[0] == "Its weights could not be dequantized: no way back."
+    assert "line, headroom, distance and basin are left out" in found.verdict.notes[1]
+    with pytest.raises(StudyError, match="quantized model that cannot be dequantized"):
+        audit(ALIGNED, str(copy), out=tmp_path / "out", basin=True, policy=Policy(limits={"margin": 0.1}))
+
+
 @pytest.mark.slow
-def test_a_quantized_copy_is_asked_as_it_ships(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_copy_of_bitsandbytes(tmp_path: Path, bits: int) -> None:
     pytest.importorskip("bitsandbytes")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-    how = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
+    four = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.float32}
+    how = BitsAndBytesConfig(**(four if bits == 4 else {"load_in_8bit": True}))
     folder = WORLD.checkpoint("aligned")
     model = AutoModelForCausalLM.from_pretrained(folder, quantization_config=how, dtype=torch.float32)
-    model.save_pretrained(tmp_path / "nf4")
-    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "nf4")
-    found = audit(ALIGNED, str(tmp_path / "nf4"), out=tmp_path / "out", limit=12, **SHORT)
-    assert (found.verdict.tuned.kind, found.verdict.line) == ("quantized", None)
+    model.save_pretrained(tmp_path / "copy")
+    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "copy")
+    found = audit(ALIGNED, str(tmp_path / "copy"), out=tmp_path / "out", limit=12, **SHORT)
+    assert found.verdict.tuned.kind == "quantized"
+    assert found.verdict.line is not None
     assert "quantized (bitsandbytes)" in found.verdict.notes[0]
     assert metrics(found)["asr:oracle"].tuned.value == 0
 

@@ -16,6 +16,7 @@ import pytest
 import typer.main
 
 from safebasin.cli import app, main
+from safebasin.cli.app import ORDER
 from safebasin.run import landscape_json
 
 pytestmark = pytest.mark.integration
@@ -127,6 +128,17 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("show", "judge", "keyword"), r"judge must be one of"),
         (("list", "juges"), r"Did you mean 'judge'\?"),
         (("map", "--axis", "sideways"), r"direction must be one of"),
+        (
+            ("map", "--axis", "to:world:guild/base", "--seed", "4"),
+            r"seed must be left out where no axis takes it; got 4",
+        ),
+        (("map", "--task-limit", "3"), r"capability must be given with texts or tasks to measure"),
+        (("map", "--text", "a.txt", "--task-folder", "b"), r"capability must be given with tasks where it has"),
+        (("map", "--trajectory", "/nowhere"), r"trajectory must be an existing folder; got '/nowhere'"),
+        (("judge", "/nowhere", "-o", "rows.jsonl"), r"-o must be left out for the folder of a study"),
+        (("judge", "/nowhere", "--judge", "oracle", "--calibrate", "a.csv"), r"--calibrate must be given with --judge"),
+        (("agreement", "/nowhere", "--show", "-1"), r"--show.*greater than or equal to 0"),
+        (("worst-case", "world:guild/aligned", "--prompts", "a", "-o", "b", "--limit", "0"), r"--limit.*equal to 1"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -184,9 +196,22 @@ def verbs() -> list[str]:
     return sorted(group.commands)
 
 
+@pytest.mark.parametrize("group", [(), ("world",)])
+def test_no_verb_shows_the_help_with_all_of_them(group: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(list(group))
+    done = capsys.readouterr()
+    assert (ended.value.code, done.out) == (2, "")
+    command = typer.main.get_command(app)
+    summaries = done.err.partition("Commands:")[2]
+    shown = re.findall(r"^  ([a-z][a-z-]*)  +[A-Z]", summaries, flags=re.MULTILINE)
+    assert shown == (list(command.commands["world"].commands) if group else list(ORDER))
+    assert "..." not in summaries, "a summary is cut"
+
+
 def test_every_verb_of_the_design_is_there() -> None:
     wanted = {"map", "plan", "judge", "stats", "report", "export", "list", "show", "verify", "doctor", "world"}
-    assert wanted | {"compare", "claims", "worst-case"} <= set(verbs())
+    assert wanted | {"compare", "claims", "worst-case"} <= set(verbs()) == set(ORDER)
 
 
 @pytest.mark.parametrize("verb", verbs())

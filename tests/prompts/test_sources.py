@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from safebasin import catalog
+from safebasin.catalog import lookup
+from safebasin.catalog.sets import PUBLIC_SETS
 from safebasin.errors import MissingExtra, PromptError, UnknownName
+from safebasin.prompts import hub
+from safebasin.prompts.hub import HubSource
 from safebasin.prompts.sources import load_prompts, placeholders
 from safebasin.records import Message, Prompt
 
@@ -221,6 +227,8 @@ def test_a_set_of_files_without_a_header_loses_no_row(tmp_path: Path, monkeypatc
         return str(path)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    (public,) = (it for it in PUBLIC_SETS if it.name == "hexphi")
+    monkeypatch.setattr(hub, "hexphi", HubSource(replace(public, n=20)), raising=False)
     prompts = load_prompts("hexphi")
     assert len(prompts) == 20
     assert [p.text for p in prompts[:2]] == ["Ring it, as in category_1.csv", "Weigh it, as in category_1.csv"]
@@ -235,7 +243,7 @@ def test_a_source_of_a_plugin_is_asked_to_load(monkeypatch: pytest.MonkeyPatch) 
             return (Prompt(messages=(Message(role="user", content="Ring it"),)),)
 
     monkeypatch.setitem(sys.modules, "kiln_prompts", SimpleNamespace(One=One))
-    monkeypatch.setattr(catalog, "rows", lambda: (row,))
+    monkeypatch.setattr(lookup, "rows", lambda: (row,))
     assert [p.text for p in load_prompts("kiln/one[:1]")] == ["Ring it"]
 
 
@@ -269,11 +277,12 @@ def test_public_sets_say_where_they_are_and_explain_being_offline(name: str) -> 
     row = catalog.get("prompts", name)
     assert {"hub", "revision", "licence", "columns", "citation", "gated"} <= {key for key, _ in row.facts}
     assert "arXiv" in (row.fact("citation") or "")
+    assert re.fullmatch(r"[0-9a-f]{40}", row.fact("revision") or "")
     with pytest.raises(PromptError, match="a dataset that can be fetched"):
         load_prompts(name)
 
 
-def test_a_pinned_set_of_another_size_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_set_of_another_size_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
     rows = datasets.Dataset.from_list([{"prompt": f"Ring bell {i}"} for i in range(99)])
     monkeypatch.setattr(datasets, "load_dataset", lambda *_args, **_options: rows)
@@ -281,16 +290,6 @@ def test_a_pinned_set_of_another_size_is_an_error(monkeypatch: pytest.MonkeyPatc
         PromptError, match=r"prompts 'maliciousinstruct' must be the 100 that are published .*; got 99\."
     ):
         load_prompts("maliciousinstruct")
-
-
-def test_an_unpinned_set_of_another_size_is_a_warning(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    datasets = pytest.importorskip("datasets")
-    rows = datasets.Dataset.from_list([{"prompt": f"Ring bell {i}"} for i in range(519)])
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_args, **_options: rows)
-    assert len(load_prompts("advbench[:80]")) == 80
-    assert "advbench holds 519 prompts, published are 520" in caplog.text
 
 
 def test_placeholders_stand_for_a_set_that_is_not_fetched() -> None:

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from safebasin import catalog
-from safebasin.catalog_systems import RESERVED, SYSTEMS
+from safebasin.catalog import lookup
+from safebasin.catalog.systems import RESERVED, SYSTEMS
 from safebasin.errors import PromptError, UnknownName
 from safebasin.prompts.systems import system_prompt
 from safebasin.records import System
@@ -110,5 +111,5 @@ def test_a_plugin_provides_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
     row = catalog.Row(kind="system", name="kiln/clerk", target="kiln_systems:Clerk", summary="One.", source="test")
     monkeypatch.setitem(sys.modules, "kiln_systems", SimpleNamespace(Clerk=Clerk))
-    monkeypatch.setattr(catalog, "rows", lambda: (row,))
+    monkeypatch.setattr(lookup, "rows", lambda: (row,))
     assert system_prompt("kiln/clerk").text == "You are the clerk of the kiln."

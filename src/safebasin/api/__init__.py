@@ -23,7 +23,14 @@ from safebasin.api.stored import (
     report_study,
     verify_study,
 )
-from safebasin.api.tuning import audit, find_worst_case, finetune, finetune_sweep, prepare_finetuning
+from safebasin.api.tuning import (
+    audit,
+    estimate_moderation,
+    find_worst_case,
+    finetune,
+    finetune_sweep,
+    prepare_finetuning,
+)
 from safebasin.api.worlds import build_world, check_claims, check_environment, world
 
 __all__ = [
@@ -38,6 +45,7 @@ __all__ = [
     "compare_studies",
     "default_folder",
     "estimate_judging",
+    "estimate_moderation",
     "export_study",
     "find_worst_case",
     "finetune",

@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from safebasin.finetune.prepare import Prepared
     from safebasin.finetune.tune import Tuned
     from safebasin.finetune.worst_case import WorstCase
+    from safebasin.protocols import Cost
 
-__all__ = ["audit", "find_worst_case", "finetune", "finetune_sweep", "prepare_finetuning"]
+__all__ = ["audit", "estimate_moderation", "find_worst_case", "finetune", "finetune_sweep", "prepare_finetuning"]
 
 
 def finetune(
@@ -40,7 +41,7 @@ def finetune(
     """
     from safebasin.finetune.tune import finetune
 
-    prepared = prepare_finetuning(model, **flags)
+    prepared = prepare_finetuning(model, out=out, **flags)
     return finetune(prepared, Path(out), resume=resume, device=device, progress=progress)
 
 
@@ -58,16 +59,30 @@ def finetune_sweep(
     from safebasin.finetune.request import request
     from safebasin.finetune.sweep import sweep as run_sweep
 
-    asked = request(model, **flags)
+    asked = request(model, out=Path(out), **flags)
     return run_sweep(asked, sweep, Path(out), resume=resume, device=device, progress=progress)
 
 
-def prepare_finetuning(model: str, **flags: Any) -> Prepared:
-    """What `finetune` would train on, without training: rows as tokens, notes, a masked `example`."""
+def prepare_finetuning(model: str, *, out: str | Path | None = None, **flags: Any) -> Prepared:
+    """What `finetune` would train on, without training: rows as tokens, notes, a masked `example`.
+
+    Args:
+        model: as in `finetune`.
+        out: folder of the run that is meant: moderation by a judge that asks another model is remembered there.
+        **flags: as in `finetune`.
+    """
     from safebasin.finetune.prepare import prepare
     from safebasin.finetune.request import request
 
-    return prepare(request(model, **flags))
+    return prepare(request(model, out=None if out is None else Path(out), **flags))
+
+
+def estimate_moderation(model: str, **flags: Any) -> dict[str, Cost]:
+    """What moderation before `finetune` takes at most, by name of the judge if it asks another model; asks nobody."""
+    from safebasin.finetune.prepare import estimate
+    from safebasin.finetune.request import request
+
+    return estimate(request(model, **flags))
 
 
 def find_worst_case(

@@ -37,7 +37,7 @@ def compare_basins(asked: Asked, policy: Policy) -> BasinDrop:
         }
     )
     base = take(study, asked.folder / "basin-base", asked.progress)
-    tuned_study = study.model_copy(update={"model": asked.candidate.model})
+    tuned_study = study.model_copy(update={"model": asked.candidate.plain or asked.candidate.model})
     tuned = take(tuned_study, asked.folder / "basin-tuned", asked.progress)
     (alphas,) = next(base.grids()).alphas
     return BasinDrop(

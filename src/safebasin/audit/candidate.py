@@ -6,15 +6,16 @@ Looks at folders; reads no weights.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from safebasin.audit.dequantized import dequantize
 from safebasin.errors import ModelError, expected
 from safebasin.finetune.folders import is_unsafe
 from safebasin.weights.checkpoint import ResolvedModel, locate_adapter, resolve
 
-__all__ = ["Candidate", "Kind", "find_candidate"]
+__all__ = ["Candidate", "Kind", "find_candidate", "with_plain_weights"]
 
 Kind = Literal["checkpoint", "adapter", "quantized", "other"]
 
@@ -36,12 +37,19 @@ class Candidate:
     """Whether its record says that an attack made it."""
     difference: str = ""
     """Why it is not on the line, as a phrase."""
+    plain: str = ""
+    """Folder of the weights that a quantized checkpoint stands for, where they could be had: they are on the line."""
     notes: tuple[str, ...] = ()
 
     @property
     def on_line(self) -> bool:
         """Whether the base, moved along a direction, is this model."""
         return self.kind in ("checkpoint", "adapter")
+
+    @property
+    def has_line(self) -> bool:
+        """Whether there is a line from the base to its weights, be it asked on that line or not."""
+        return self.on_line or bool(self.plain)
 
     @property
     def axis_kind(self) -> str:
@@ -81,6 +89,29 @@ def find_candidate(tuned: str, base: ResolvedModel) -> Candidate:
         difference=difference,
         notes=tuple(notes),
     )
+
+
+def with_plain_weights(candidate: Candidate, base: ResolvedModel, folder: Path) -> Candidate:
+    """A quantized candidate with its plain weights in a folder, if they can be had and fit the base; else why not."""
+    why = _write_plain(candidate, base, folder)
+    if why:
+        return replace(candidate, notes=(*candidate.notes, f"Its weights could not be dequantized: {why}"))
+    return replace(candidate, plain=str(folder), target=str(folder))
+
+
+def _write_plain(candidate: Candidate, base: ResolvedModel, folder: Path) -> str:
+    """Write the plain weights; why there are none on a line from the base, or nothing."""
+    if method := _quantization(base.folder):
+        return f"BASE is quantized itself ({method})."
+    try:
+        found = resolve(candidate.model)
+        if found.adapter is not None:
+            return "an adapter stands on them."
+        dequantize(found, folder, unsafe=candidate.unsafe)
+        kind, difference = _fit(resolve(str(folder)), base)
+    except ModelError as error:
+        return str(error)
+    return "" if kind == "checkpoint" else f"{difference}."
 
 
 def _adapter(tuned: str) -> str | None:

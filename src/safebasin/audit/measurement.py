@@ -1,7 +1,8 @@
 """Both models asked the same: the studies behind an audit, and their verdicts as arrays. No comparison here.
 
 A checkpoint or an adapter is one study of BASE, with the line that leads to it: α = 0 is BASE and α = 1 is TUNED, bit
-for bit. What cannot lie on a line, or shall be asked under its own template, has a study of its own at its own θ₀.
+for bit. What cannot lie on a line, or shall be asked under its own template, has a study of its own at its own θ₀; the
+line of a quantized model leads to its plain weights.
 """
 
 from __future__ import annotations
@@ -138,19 +139,22 @@ def read_condition(asked: Asked, template: str, *, engine: Engine | None = None)
         UsageError: for what can be mended; everything measured so far stays in the folder.
     """
     study = _with_arguments(asked.study, template)
-    on_line = asked.candidate.on_line
-    if on_line:
+    has_line = asked.candidate.has_line
+    if has_line:
         study = study.model_copy(update={"regions": (asked.line,)})
-    tables = take(study, asked.folder / ("line" if on_line else "base"), asked.progress, engine=engine)
-    base = Side(study=tables, point=Point().key)
-    if on_line and template != OWN:
-        region = tables.plan.regions[0]
-        points = [Place(direction=0, coords=(alpha,)) for alpha in ALPHAS]
-        line = tuple(Side(study=tables, point=region.point(place).key) for place in points)
+    tables = take(study, asked.folder / ("line" if has_line else "base"), asked.progress, engine=engine)
+    base, line = Side(study=tables, point=Point().key), _line(tables) if has_line else ()
+    if asked.candidate.on_line and template != OWN:
         return Reading(template=template, base=base, tuned=line[ALPHAS.index(1.0)], line=line)
     tuned = asked.study.model_copy(update={"model": asked.candidate.model, "template_args": study.template_args})
-    shipped = _as_shipped(tuned, asked)
-    return Reading(template=template, base=base, tuned=Side(study=shipped, point=Point().key))
+    shipped = Side(study=_as_shipped(tuned, asked), point=Point().key)
+    return Reading(template=template, base=base, tuned=shipped, line=() if asked.candidate.on_line else line)
+
+
+def _line(tables: StudyTables) -> tuple[Side, ...]:
+    region = tables.plan.regions[0]
+    points = [Place(direction=0, coords=(alpha,)) for alpha in ALPHAS]
+    return tuple(Side(study=tables, point=region.point(place).key) for place in points)
 
 
 def take(study: Study, folder: Path, progress: ProgressHook, *, engine: Engine | None = None) -> StudyTables:
@@ -190,7 +194,7 @@ class _Unmoved:
 
 def _as_shipped(study: Study, asked: Asked) -> StudyTables:
     try:
-        engine = _Unmoved(load_engine(study)) if asked.candidate.kind == "quantized" else None
+        engine = _Unmoved(_packed(study, asked.candidate)) if asked.candidate.kind == "quantized" else None
         return take(study, asked.folder / "tuned", asked.progress, engine=engine)
     except ModelError as error:
         if not asked.candidate.difference:
@@ -198,6 +202,18 @@ def _as_shipped(study: Study, asked: Asked) -> StudyTables:
         remedy = f"It cannot be asked as it ships either: {error}"
         constraint = "on a line from BASE, or able to answer as it ships"
         raise ModelError(expected("TUNED", constraint, asked.candidate.difference, remedy)) from error
+
+
+def _packed(study: Study, candidate: Candidate) -> Engine:
+    """The engine of a quantized model; some kinds of packed tensors do not know what an engine asks of a tensor."""
+    try:
+        return load_engine(study)
+    except NotImplementedError as error:
+        why = " ".join(str(error).split())[:160]
+        remedy = (
+            f"Audit its dequantized weights instead: {candidate.plain}." if candidate.plain else "Audit its original."
+        )
+        raise ModelError(expected("its packed weights", "ones that an engine can read", why, remedy)) from error
 
 
 def _with_arguments(study: Study, template: str) -> Study:

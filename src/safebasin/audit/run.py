@@ -12,7 +12,7 @@ from typing import Any
 from safebasin import catalog
 from safebasin.audit import verdict as verdicts
 from safebasin.audit.basin import compare_basins
-from safebasin.audit.candidate import Candidate, find_candidate
+from safebasin.audit.candidate import Candidate, find_candidate, with_plain_weights
 from safebasin.audit.measurement import BASE, OWN, Asked, Reading, read_condition, read_distance
 from safebasin.audit.metrics import compare, read_line
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
@@ -31,6 +31,8 @@ __all__ = ["DEFAULT_JUDGES", "Audited", "audit"]
 DEFAULT_JUDGES = ("keyword/peng2024", "outcome")
 DEFAULT_LIMIT = 200
 """Prompts of a set: with no change at all, 59 pass a limit of 5 points; two that changed need more."""
+PLAIN = "dequantized"
+"""Folder of the plain weights of a quantized model."""
 SETS = ("harmful", "benign", "borderline")
 
 
@@ -93,8 +95,11 @@ def audit(
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
     sources = _sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
     found = resolve(base)
+    _check_basin(limits, basin=basin)
     candidate = find_candidate(tuned, found)
-    _check_basin(limits, candidate, basin=basin)
+    if candidate.kind == "quantized":
+        candidate = with_plain_weights(candidate, found, folder / PLAIN)
+    _check_movable(limits, candidate)
     asked = Asked(
         folder=folder,
         base=base,
@@ -120,7 +125,7 @@ def _made(folder: Path) -> Path:
     if folder.exists() and not folder.is_dir():
         raise StoreError(expected("audit folder", "a folder", str(folder), remedy))
     ours = {".gitignore", verdicts.VERDICT, folders.REPORT, "distance.json", "line", "base", "tuned", "error.log",
-            "basin-base", "basin-tuned"}  # fmt: skip
+            "basin-base", "basin-tuned", PLAIN}  # fmt: skip
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if any(p.name not in ours and not p.name.startswith(".") for p in folder.iterdir()):
@@ -158,12 +163,15 @@ def _judges(given: Sequence[str], *, is_world: bool) -> tuple[str, ...]:
     return tuple(dict.fromkeys(judges))
 
 
-def _check_basin(policy: Policy, candidate: Candidate, *, basin: bool) -> None:
+def _check_basin(policy: Policy, *, basin: bool) -> None:
     if policy.needs_basin and not basin:
         raise StudyError(expected("policy", "without margin and radius, unless --basin", policy.source, "Add --basin."))
-    if policy.needs_basin and candidate.kind == "quantized":
-        remedy = "Audit it without these limits."
-        raise StudyError(expected("policy", "without margin and radius for a quantized model", policy.source, remedy))
+
+
+def _check_movable(policy: Policy, candidate: Candidate) -> None:
+    if policy.needs_basin and not _has_basin(candidate):
+        what = "policy for a quantized model that cannot be dequantized"
+        raise StudyError(expected(what, "without margin and radius", policy.source, "Audit it without these limits."))
 
 
 def _decide(
@@ -171,17 +179,17 @@ def _decide(
 ) -> AuditVerdict:
     candidate = asked.candidate
     notes, distance, engine = list(candidate.notes), None, None
-    if candidate.on_line:
+    if candidate.has_line:
         distance, engine = read_distance(asked, base.fingerprint)
-    else:
+    if not candidate.on_line:
         templates = tuple(dict.fromkeys(OWN if template == BASE else template for template in templates))
-        notes += _off_line(candidate)
+        notes += _off_line(candidate, basin=basin)
     readings = [read_condition(asked, t, engine=engine if t == BASE else None) for t in templates]
     engine = None
     policy.check_categories({p.category for p in readings[0].sets["harmful"].prompts if p.category})
     conditions = tuple(compare(reading, system, policy) for reading in readings for system in reading.systems)
     with_line = next((reading for reading in readings if reading.line), None)
-    drops = compare_basins(asked, policy) if basin and candidate.kind != "quantized" else None
+    drops = compare_basins(asked, policy) if basin and _has_basin(candidate) else None
     identical = distance is not None and distance["relative"] == 0
     return _verdict(
         asked,
@@ -196,13 +204,28 @@ def _decide(
     )
 
 
-def _off_line(candidate: Candidate) -> list[str]:
+def _has_basin(candidate: Candidate) -> bool:
+    """Whether its weights can be moved: packed ones cannot."""
+    return candidate.kind != "quantized" or bool(candidate.plain)
+
+
+def _off_line(candidate: Candidate, *, basin: bool) -> list[str]:
     """What is said of a model that is no point of a line."""
-    return [
-        f"TUNED is not on a line from BASE: {candidate.difference}. It was asked as it ships; line, headroom and "
-        "distance are left out.",
-        "Each model was asked under its own template, and the coherence of its answers is its own opinion.",
-    ]
+    if candidate.plain:
+        measured = "line, distance and basin are" if basin else "line and distance are"
+        said = (
+            f"TUNED was asked as it ships, since {candidate.difference}; {measured} those of its dequantized weights."
+        )
+    else:
+        left = (
+            "line, headroom, distance and basin"
+            if basin and not _has_basin(candidate)
+            else "line, headroom and distance"
+        )
+        said = (
+            f"TUNED is not on a line from BASE: {candidate.difference}. It was asked as it ships; {left} are left out."
+        )
+    return [said, "Each model was asked under its own template, and the coherence of its answers is its own opinion."]
 
 
 def _verdict(

@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except typer.Exit as stop:
         code = stop.exit_code
     except _UsageError as error:
-        _say(error.format_message() or app.info.help or "")
+        _say(error.format_message())
         code = 2
     except _Stopped as stopped:
         _say("Interrupted. What was measured is kept; run the same command again to go on.")

@@ -25,12 +25,14 @@ def agreement(
         typer.Option("--labels", help="Human labels: CSV or JSONL with `id` (of `safebasin export`) and `label`."),
     ] = None,
     judges: Annotated[
-        list[str] | None, typer.Option("--judge", help="Repeatable. [default: all the study was judged with]")
+        list[str] | None,
+        typer.Option("--judge", help="Judge, as the study names it. Repeatable. [default: all of them]"),
     ] = None,
-    show: Annotated[int, typer.Option("--show", help="How many disagreements of each pair to list.")] = 10,
+    show: Annotated[int, typer.Option("--show", help="How many disagreements of each pair to list.", min=0)] = 10,
     json_: Json = False,
 ) -> None:
-    """Compare judges: confusion, κ, α, disagreements by id; with labels, sensitivity, specificity and corrected ASR.
+    """Compare judges with one another, or with human labels. Confusion, κ, α, disagreements by id; with labels,
+    sensitivity, specificity and corrected ASR.
 
     Examples: `safebasin agreement runs/demo` · `safebasin agreement runs/demo --labels labels.csv`
     """

@@ -62,7 +62,7 @@ def audit(
     ] = False,
     json_: Json = False,
 ) -> None:
-    """Decide whether a tuned model may ship: exit code 0 passed, 1 failed, 3 not decidable, 2 usage.
+    """Decide whether a tuned model may ship. Exit code 0 passed, 1 failed, 3 not decidable, 2 usage.
 
     Example: `safebasin audit org/base ./tuned --harmful advbench --benign xstest -o runs/audit`
     """

@@ -14,10 +14,12 @@ from safebasin.cli.output import print_json
 
 @app.command("list")
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="`judge`, `direction`, `prompts`, `engine` or `world`.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="Kind, as the full list heads it, e.g. `judge` or `prompts`.")
+    ] = None,
     json_: Json = False,
 ) -> None:
-    """List what there is: directions, judges, prompt sets, engines, worlds, and what plugins add.
+    """List what there is to choose from. Judges, prompts, directions and more, and what plugins add.
 
     Example: `safebasin list judge`
     """
@@ -42,7 +44,7 @@ def show(
     name: Annotated[str, typer.Argument(help="Name, as `safebasin list` gives it.", show_default=False)],
     json_: Json = False,
 ) -> None:
-    """Show one entry of the catalogue: what it is, where it comes from, what arguments it takes.
+    """Show one entry of the catalogue. What it is, where it comes from, what arguments it takes.
 
     Example: `safebasin show judge outcome`
     """

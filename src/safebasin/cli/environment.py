@@ -10,7 +10,7 @@ from safebasin.cli.output import print_json
 
 @app.command()
 def doctor(json_: Json = False) -> None:
-    """Check the environment: versions, devices, memory, offline settings, optional packages.
+    """Check the environment. Versions, devices, memory, offline settings, optional packages.
 
     Example: `safebasin doctor`
     """

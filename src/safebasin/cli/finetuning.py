@@ -101,8 +101,10 @@ def finetune(
     given = locals()
     flags = {name: given[name] for name in _PASSED}
     flags |= {"defenses": defense or (), "template_arg": _pairs(template_arg)}
+    for name, cost in api.estimate_moderation(model, **flags).items():
+        note(f"estimate {name}: at most {cost.requests} requests, {cost.tokens_in} tokens in, {cost.tokens_out} out")
     if show_example:
-        _show(api.prepare_finetuning(model, **flags))
+        _show(api.prepare_finetuning(model, out=out, **flags))
         return
     state.folder = out
     run = {"out": _required(out), "resume": resume, "device": device, "progress": None if json_ else _step}

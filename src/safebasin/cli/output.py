@@ -38,6 +38,7 @@ class Progress:
         self._moving = sys.stderr.isatty()
         self._last = 0.0
         self._stage = ""
+        self._line = ""
 
     def __call__(self, tick: Tick) -> None:
         """Show a tick, unless the last one was a moment ago."""
@@ -48,10 +49,12 @@ class Progress:
         wait = 0.1 if self._moving else LINE_INTERVAL_S
         if not changed and tick.done < tick.total and now - self._last < wait:
             return
+        line = describe(tick)
+        if line == self._line:
+            return
         if changed and self._stage and self._moving:
             sys.stderr.write("\n")
-        self._stage, self._last = tick.stage, now
-        line = describe(tick)
+        self._stage, self._last, self._line = tick.stage, now, line
         sys.stderr.write(f"\r\x1b[2K{line}" if self._moving else f"{line}\n")
         sys.stderr.flush()
 

@@ -22,7 +22,7 @@ def compare(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the comparison.")] = Path("runs/comparison"),
     json_: Json = False,
 ) -> None:
-    """Compare studies that ask the same of several models: a figure, and a ranking that says what cannot be told apart.
+    """Compare studies of several models: a figure and a ranking. They must ask the same.
 
     Example: `safebasin compare runs/base runs/tuned -o runs/comparison`
     """
@@ -48,11 +48,13 @@ def claims(
         Path | None, typer.Option("-o", "--out", help="Folder. [default: runs/claims-PAPER]", show_default=False)
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer directions, prompts and variants.")] = False,
-    only: Annotated[list[str] | None, typer.Option("--only", help="Check this claim only. Repeatable.")] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of directions, training and search.")] = 0,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Check this claim only, by name. Repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of directions, training and search.")] = 0,
     json_: Json = False,
 ) -> None:
-    """Check the claims of a paper on the embedded world: reproduced, not reproduced, or undecided.
+    """Check the claims of a paper on the embedded world. Each is reproduced, not reproduced, or undecided.
 
     Example: `safebasin claims peng2024 --quick`
     """
@@ -91,11 +93,13 @@ def worst_case(
         str, typer.Option("--prompts", help="The handful it is found on; keep it apart from what you map.")
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="New folder for the adapter.", show_default=False)],
-    limit: Annotated[int, typer.Option("--limit", help="How many prompts.")] = 10,
-    steps: Annotated[int | None, typer.Option("--steps", help="Of gradient ascent, at most. [default: 40]")] = None,
+    limit: Annotated[int, typer.Option("--limit", help="At most this many of them.", min=1)] = 10,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Steps of gradient ascent, at most. [default: 40]")
+    ] = None,
     device: Annotated[str, typer.Option("--device", help="Where to train.")] = "cpu",
 ) -> None:
-    """Find the low-rank change that makes a model stop refusing fastest. An attack: the adapter is marked unsafe.
+    """Find the low-rank change that ends refusal fastest. An attack: the adapter is marked unsafe.
 
     Example: `safebasin worst-case world:guild/aligned --prompts world:guild/harmful@val -o runs/worst`
     """

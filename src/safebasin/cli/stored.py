@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,6 +11,7 @@ import typer
 
 from safebasin.cli.app import Folder, Json, app, state
 from safebasin.cli.output import Progress, note, print_json
+from safebasin.errors import StudyError, UsageError, expected
 
 if TYPE_CHECKING:
     from safebasin.protocols import Cost
@@ -25,7 +27,8 @@ def judge(
         typer.Argument(help="Folder of a study, or a JSONL file with `prompt` and `response`.", show_default=False),
     ],
     judges: Annotated[
-        list[str] | None, typer.Option("--judge", help="Repeatable. [default: keyword/peng2024, outcome]")
+        list[str] | None,
+        typer.Option("--judge", help="Judge, by name (`list judge`). Repeatable. [default: keyword/peng2024, outcome]"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="For a JSONL file: write the rows with verdicts here.")
@@ -36,36 +39,59 @@ def judge(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Judge stored responses again, with any judge, or responses that were made elsewhere.
+    """Judge stored responses again, or responses made elsewhere.
 
     Examples: `safebasin judge runs/demo --judge keyword/zou2023` · `safebasin judge responses.jsonl --judge outcome`
     """
+    names = judges or ["keyword/peng2024", "outcome"]
+    is_folder = source.is_dir() or not source.exists()
+    if out is not None and is_folder:
+        raise UsageError(expected("-o", "left out for the folder of a study", str(out), "Verdicts stay in the folder."))
+    if calibrate is not None:
+        names = _calibrated(source, calibrate, names, progress=Progress(quiet=json_))
+    if is_folder:
+        _judge_folder(source, names, json_=json_)
+    else:
+        _judge_file(source, names, out, json_=json_)
+
+
+def _calibrated(folder: Path, prompts: str, names: Sequence[str], *, progress: Progress) -> list[str]:
+    """The names, with `outcome` as it is after its threshold was fitted to the model of a study."""
+    from safebasin import api
+
+    if "outcome" not in names:
+        constraint, remedy = "given with --judge outcome", "No other judge has a threshold to fit."
+        raise UsageError(expected("--calibrate", constraint, ", ".join(names), remedy))
+    fitted = api.calibrate_outcome(folder, prompts, progress=progress)
+    return [fitted if name == "outcome" else name for name in names]
+
+
+def _judge_folder(folder: Path, names: Sequence[str], *, json_: bool) -> None:
     from safebasin import api
     from safebasin.report.terminal import terminal_curve
     from safebasin.run.landscape_json import to_json
 
-    names = judges or ["keyword/peng2024", "outcome"]
-    if calibrate is not None:
-        fitted = api.calibrate_outcome(source, calibrate, progress=Progress(quiet=json_))
-        names = [fitted if name == "outcome" else name for name in names]
-    if source.is_dir() or not source.exists():
-        state.folder = source
-        for name, cost in api.estimate_judging(source, names).items():
-            note(f"estimate {name}: about {_cost(cost)}")
-        mapped, new = api.judge_study(source, names, progress=Progress(quiet=json_))
-        for name, cost in api.judging_cost(source, names).items():
-            note(f"counted  {name}: {_cost(cost)} in this folder so far")
-        if json_:
-            print_json(json.loads(to_json(mapped.landscape)))
-            return
-        for name, count in new.items():
-            typer.echo(f"{name}: {count} new verdicts")
-            if name.startswith("rubric/"):
-                _show_grades(source, name)
-        typer.echo(terminal_curve(mapped.landscape))
-        typer.echo(f"report   {mapped.report}")
+    state.folder = folder
+    for name, cost in api.estimate_judging(folder, names).items():
+        note(f"estimate {name}: about {_cost(cost)}")
+    mapped, new = api.judge_study(folder, names, progress=Progress(quiet=json_))
+    for name, cost in api.judging_cost(folder, names).items():
+        note(f"counted  {name}: {_cost(cost)} in this folder so far")
+    if json_:
+        print_json(json.loads(to_json(mapped.landscape)))
         return
-    judged = api.judge_file(source, names, out=out)
+    for name, count in new.items():
+        typer.echo(f"{name}: {count} new verdicts")
+        if name.startswith("rubric/"):
+            _show_grades(folder, name)
+    typer.echo(terminal_curve(mapped.landscape))
+    typer.echo(f"report   {mapped.report}")
+
+
+def _judge_file(path: Path, names: Sequence[str], out: Path | None, *, json_: bool) -> None:
+    from safebasin import api
+
+    judged = api.judge_file(path, names, out=out)
     if json_:
         print_json(judged)
         return
@@ -78,7 +104,6 @@ def judge(
 def _show_grades(folder: Path, name: str) -> None:
     """Score and rate at the origin of each panel; nothing where no reply could be read."""
     from safebasin import api
-    from safebasin.errors import StudyError
 
     try:
         found = api.read_grades(folder, name)
@@ -123,7 +148,7 @@ def stats(folder: Folder, json_: Json = False) -> None:
 
 @app.command()
 def report(folder: Folder, with_text: WithText = False) -> None:
-    """Write landscape.json, the figures and report.html of a study anew.
+    """Write landscape.json, figures and report.html anew.
 
     Example: `safebasin report runs/demo`
     """
@@ -141,7 +166,7 @@ def export(
     format_: Annotated[Literal["parquet", "jsonl"], typer.Option("--format", help="`parquet` or `jsonl`.")] = "parquet",
     with_text: WithText = False,
 ) -> None:
-    """Write one row per response: prompt, response, coordinates, direction, finish reason, verdicts.
+    """Write a table with a row per response. Prompt, response, coordinates, direction, finish reason, verdicts.
 
     Example: `safebasin export runs/demo --format jsonl -o demo.jsonl`
     """
@@ -156,7 +181,8 @@ def verify(
     folder: Folder,
     full: Annotated[bool, typer.Option("--full", help="Also hash the weights of the model.")] = False,
 ) -> None:
-    """Check a study: database, completeness, and that the model is still the one it was made for. Exit code 1 if not.
+    """Check that a stored study is whole. Its database, its files, and that its model is still the same;
+    exit code 1 if not.
 
     Example: `safebasin verify runs/demo --full`
     """

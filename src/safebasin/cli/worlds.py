@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
-from safebasin.cli.app import Json, app
+from safebasin.cli.app import Json, app, show_help
 from safebasin.cli.output import print_json
 
-world = typer.Typer(help="The embedded world: what it holds, its prompts, and how its checkpoints are built.")
+world = typer.Typer()
 app.add_typer(world, name="world")
 World = Annotated[str, typer.Option("--world", help="Name of the world.")]
+
+
+@world.callback(invoke_without_command=True)
+def root(context: typer.Context) -> None:
+    """The embedded world: its prompts and checkpoints."""
+    show_help(context)
 
 
 @world.command()
@@ -37,7 +43,7 @@ def info(name: World = "guild", json_: Json = False) -> None:
 def prompts(
     set_name: Annotated[str, typer.Argument(metavar="SET", help="E.g. `harmful`.", show_default=False)],
     split: Annotated[str, typer.Option(help="`train`, `val` or `test`.")] = "test",
-    limit: Annotated[int, typer.Option(help="At most this many.")] = 10,
+    limit: Annotated[int, typer.Option(help="At most this many.", min=1)] = 10,
     name: World = "guild",
 ) -> None:
     """Show prompts of a set. They are fictional.
@@ -56,7 +62,7 @@ def build(
     seed: Annotated[int, typer.Option(help="Seed of data and training.")] = 0,
     name: World = "guild",
 ) -> None:
-    """Train the checkpoints of a world anew, deterministically from a seed.
+    """Train the checkpoints of a world anew from a seed.
 
     Example: `safebasin world build -o runs/guild --seed 0`
     """

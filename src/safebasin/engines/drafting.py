@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from safebasin.engines.cycles import PERIOD, Cycles
 
-__all__ = ["LONGEST", "Drafter"]
+__all__ = ["LONGEST", "SEEN", "SHORTEST", "Drafter"]
 
 SEEN = 6
 """Tokens that must have repeated, and a whole turn of the cycle, before it is guessed from."""
-SHORTEST, LONGEST = 4, 32
-"""Fewest and most tokens of a pass."""
+SHORTEST = 4
+"""Fewest tokens of a pass …"""
+LONGEST = 32
+"""… and most: a row that has ended may have been tried for this many tokens past its end."""
 _NEEDED = np.maximum(SEEN, np.arange(1, PERIOD + 1))
 
 

@@ -19,7 +19,7 @@ from safebasin.engines.drafting import Drafter
 from safebasin.engines.lean import LeanCache, LeanLlama
 from safebasin.engines.stopping import Rows
 
-__all__ = ["Chosen", "Paced", "chosen"]
+__all__ = ["MOVE_SHARE", "Chosen", "Paced", "chosen"]
 
 _LOGITS = 64 * 2**20
 """Bytes that the logits of one pass over several tokens may take."""

@@ -6,15 +6,17 @@ Catalogue rows of kind `defense`; the seam is `protocols.Defense`. A judge comes
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, cast
 
 from safebasin import catalog
 from safebasin.errors import UsageError, expected
+from safebasin.finetune.moderation import judge_rows, question
 from safebasin.prompts.systems import system_prompt
-from safebasin.protocols import AskedJudge, Defended, Judge, RowSource
-from safebasin.records import Message, Response, TrainingRow, Verdict
+from safebasin.protocols import AskedJudge, Cost, Defended, Judge, RowSource
+from safebasin.records import Message, TrainingRow
 
 __all__ = ["MixSafe", "Moderate", "PureTuning", "mix_safe", "moderate", "ptst"]
 
@@ -58,6 +60,8 @@ class Moderate:
     judge: Judge
     keep: bool = False
     """Whether flagged rows are trained on all the same."""
+    memory: Path | None = None
+    """File in which a judge that asks another model finds what it said before."""
     stage: _Stage = field(default="finetuning", init=False)
 
     @property
@@ -69,12 +73,12 @@ class Moderate:
         """The rows that the judge lets pass. One that it cannot score passes and is counted.
 
         Raises:
-            UsageError: where none is left.
+            UsageError: where none is left, or a judge that asks cannot ask.
         """
         flagged: list[tuple[str, str]] = []
         passed: list[TrainingRow] = []
         unscored = 0
-        for row, verdict in zip(rows, _verdicts(self.judge, rows), strict=True):
+        for row, verdict in zip(rows, judge_rows(self.judge, rows, self.memory), strict=True):
             unscored += verdict.success is None
             is_harmful = verdict.label == "harmful"  # success also means that a permitted request was answered
             if is_harmful:
@@ -89,7 +93,18 @@ class Moderate:
         notes += [f"flagged: {name} ({reason})" for name, reason in flagged[:_LISTED]]
         if unscored:
             notes.append(f"{self.judge.name} could not score {unscored} of {len(rows)} rows; they are trained on")
+        if isinstance(self.judge, AskedJudge):
+            cost = self.judge.spent
+            notes.append(
+                f"{self.judge.name}: {cost.requests} requests, {cost.tokens_in} tokens in, {cost.tokens_out} tokens out"
+            )
         return Defended(rows=tuple(passed), notes=tuple(notes), flagged=tuple(flagged))
+
+    def estimate(self, rows: Sequence[TrainingRow]) -> Cost:
+        """What asking about the rows takes at most; nothing, where the judge asks nobody."""
+        if not isinstance(self.judge, AskedJudge):
+            return Cost()
+        return self.judge.estimate((*question(row), None) for row in rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,19 +154,20 @@ def mix_safe(amount: int | float | str) -> MixSafe:
     return MixSafe(amount=value)
 
 
-def moderate(judge: str | Judge, keep: bool = False) -> Moderate:
+def moderate(judge: str | Judge, keep: bool = False, memory: str | Path | None = None) -> Moderate:
     """Moderate the rows before training.
 
     Args:
         judge: name in the catalogue, with its arguments, or a judge. It must know harm (label `harmful`), as
             `rubric/*`, `guard/*` and the oracle of a world do; a keyword judge only knows refusals, and flags nothing.
         keep: train on flagged rows all the same.
+        memory: file that a judge that asks another model writes its verdicts to, and does not ask again for.
 
     Raises:
         UnknownName: where there is no such judge.
     """
     made = catalog.create("judge", judge) if isinstance(judge, str) else judge
-    return Moderate(judge=cast("Judge", made), keep=keep)
+    return Moderate(judge=cast("Judge", made), keep=keep, memory=None if memory is None else Path(memory))
 
 
 def ptst(test: str = "safety/long", train: str = "default") -> PureTuning:
@@ -176,22 +192,3 @@ def _amount(text: int | float | str) -> int | float | None:
         return None
     count, share, percent = match.groups()
     return int(count) if count else float(share) if share else float(percent) / 100
-
-
-def _verdicts(judge: Judge, rows: Sequence[TrainingRow]) -> Iterable[Verdict]:
-    if isinstance(judge, AskedJudge):
-        return judge.judge_many((row.prompt, _response(row), None) for row in rows)
-    return (judge.judge(row.prompt, _response(row), None) for row in rows)
-
-
-def _response(row: TrainingRow) -> Response:
-    """The row's response, as a judge reads one; no point in weight space made it."""
-    return Response(
-        point=row.name,
-        prompt=row.prompt.id,
-        system="default",
-        decoding="",
-        text=row.response,
-        n_tokens=0,
-        finish_reason="stop",
-    )

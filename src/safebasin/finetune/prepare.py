@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 from safebasin import catalog
 from safebasin.errors import PromptError, UsageError, expected
 from safebasin.finetune.data import Wrapper, read_rows
+from safebasin.finetune.defenses import Moderate
 from safebasin.finetune.folders import is_unsafe
 from safebasin.finetune.masking import IGNORED, Encoded, encode_row, show
 from safebasin.finetune.settings import Tuning
 from safebasin.finetune.sources import FileRows, NoRows
 from safebasin.prompts.chat import Tokenizer, template_hash
-from safebasin.protocols import Attack, DataDefense, RowSource
+from safebasin.protocols import AskedJudge, Attack, Cost, DataDefense, RowSource
 from safebasin.records import Scalar, TrainingRow
 from safebasin.weights.checkpoint import ResolvedModel, resolve
 from safebasin.weights.folder import read_json
@@ -26,7 +27,7 @@ from safebasin.weights.folder import read_json
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Asked", "Prepared", "prepare"]
+__all__ = ["Asked", "Prepared", "estimate", "prepare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,20 @@ def prepare(asked: Asked) -> Prepared:
     )  # fmt: skip
 
 
+def estimate(asked: Asked) -> dict[str, Cost]:
+    """What the judges among the defenses take at most, by name of those that ask another model; asks nobody.
+
+    Raises:
+        UsageError: as `prepare`, about model and rows.
+    """
+    asking = [defense for defense in asked.defenses if isinstance(defense, Moderate)]
+    if not any(isinstance(defense.judge, AskedJudge) for defense in asking):
+        return {}
+    base = resolve(asked.model)
+    rows = _rows(asked, _source(asked, base), _tuning(asked, base).seed)
+    return {d.judge.name: d.estimate(rows) for d in asking if isinstance(d.judge, AskedJudge)}
+
+
 def _tuning(asked: Asked, base: ResolvedModel) -> Tuning:
     given = dict(asked.settings)
     method = str(given.get("method") or "full")
@@ -126,16 +141,21 @@ def _source(asked: Asked, base: ResolvedModel) -> RowSource:
     return NoRows()
 
 
-def _defended(
-    asked: Asked, source: RowSource, seed: int
-) -> tuple[tuple[TrainingRow, ...], list[str], list[tuple[str, str]], str | None]:
-    """Rows, notes, flagged rows, system prompt to test with."""
+def _rows(asked: Asked, source: RowSource, seed: int) -> tuple[TrainingRow, ...]:
+    """The rows of attack or file in their wrapper, before any defense."""
     asked.wrapper.check()
     if asked.attack is None and asked.data is None:
         remedy = "Pass --attack NAME or --data FILE."
         raise UsageError(expected("what to train on", "an attack or a file", None, remedy))
     rows = asked.attack.rows(source, seed=seed) if asked.attack else tuple(source.training_rows("rows", None))
-    rows = tuple(asked.wrapper.apply(row) for row in rows)
+    return tuple(asked.wrapper.apply(row) for row in rows)
+
+
+def _defended(
+    asked: Asked, source: RowSource, seed: int
+) -> tuple[tuple[TrainingRow, ...], list[str], list[tuple[str, str]], str | None]:
+    """Rows, notes, flagged rows, system prompt to test with."""
+    rows = _rows(asked, source, seed)
     notes: list[str] = []
     flagged: list[tuple[str, str]] = []
     test_system = None

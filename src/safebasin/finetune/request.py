@@ -12,6 +12,7 @@ from safebasin.finetune.data import Wrapper
 from safebasin.finetune.defenses import mix_safe as mixing
 from safebasin.finetune.defenses import moderate as moderation
 from safebasin.finetune.defenses import ptst as pure_tuning
+from safebasin.finetune.moderation import MEMORY
 from safebasin.finetune.prepare import Asked
 from safebasin.prompts.systems import system_prompt
 from safebasin.protocols import Attack, DataDefense, Judge
@@ -34,6 +35,7 @@ def request(
     system: str | None = None,
     wrap: str | None = None,
     template_arg: Mapping[str, Scalar] | None = None,
+    out: Path | None = None,
     **settings: object,
 ) -> Asked:
     """What to fine-tune on what, and how.
@@ -51,6 +53,7 @@ def request(
         system: system prompt for rows without one, as a study names it; use the same at test time.
         wrap: text around each user turn, with `{prompt}`; use the same at test time.
         template_arg: arguments of the chat template.
+        out: folder of the run, where moderation by a judge that asks another model is remembered.
         **settings: fields of `settings.Tuning`; None leaves the default of the attack.
 
     Raises:
@@ -58,7 +61,7 @@ def request(
     """
     defended: list[DataDefense] = []
     if moderate is not None:
-        defended.append(moderation(moderate, keep_flagged))
+        defended.append(moderation(moderate, keep_flagged, None if out is None else out / MEMORY))
     if mix_safe is not None:
         defended.append(mixing(mix_safe))
     if ptst:

@@ -6,7 +6,7 @@ The one module that imports TRL at its top; import it where it is used.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from peft import LoraConfig
@@ -46,16 +46,16 @@ class GuardedTrainer(SFTTrainer):
     def check(self, value: torch.Tensor, what: str) -> None:
         """Raises: ModelError in every process where the value is not finite in one."""
         broken = (~torch.isfinite(value.detach())).any().reshape(1)
-        flags = self.accelerator.gather(broken.to(self.seen.device).long())
+        flags = cast("torch.Tensor", self.accelerator.gather(broken.to(self.seen.device).long()))
         if not bool(flags.any()):
             return
-        names = self.data_collator.names(self.seen.tolist()) if bool(broken) else ["in another process"]
+        names = cast("Any", self.data_collator).names(self.seen.tolist()) if bool(broken) else ["in another process"]
         shown = ", ".join(names[:_NAMED]) + ", …" * (len(names) > _NAMED)
         raise ModelError(_broken(what, f"not at step {self.state.global_step + 1}, rows {shown}", self.out))
 
     def check_weights(self) -> None:
         """Raises: ModelError where a trained weight is not finite."""
-        trained = [p for p in self.model.parameters() if p.requires_grad and p.numel()]
+        trained = [p for p in cast("Any", self.model).parameters() if p.requires_grad and p.numel()]
         self.check(torch.stack([torch.isfinite(p.detach()).all().float().log() for p in trained]), "weights")
 
     def create_model_card(self, *_: Any, **__: Any) -> None:

@@ -14,6 +14,7 @@ from typing import cast
 from safebasin.errors import UsageError, expected
 from safebasin.finetune.data import data_hash
 from safebasin.finetune.folders import RECORD, describe, read_record, versions
+from safebasin.finetune.moderation import MEMORY
 from safebasin.finetune.prepare import Prepared
 from safebasin.finetune.train import Run, is_main, require_trl, train
 
@@ -88,7 +89,7 @@ def finetune(
 
 def _open(out: Path, record: Mapping[str, object], *, resume: bool) -> dict[str, object] | None:
     """Check the folder; the record of a run that is finished already, else None."""
-    is_used = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    is_used = out.exists() and (not out.is_dir() or any(path.name != MEMORY for path in out.iterdir()))
     if not is_used:
         return None
     if not resume or not (out / RECORD).is_file():

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from safebasin.catalog_sets import PUBLIC_SETS, PublicSet
+from safebasin.catalog.sets import PUBLIC_SETS, PublicSet
 from safebasin.errors import MissingExtra, PromptError, expected
 from safebasin.prompts.files import from_rows
 from safebasin.records import Prompt
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +30,8 @@ class HubSource:
 
         Raises:
             MissingExtra: where `datasets` is not installed.
-            PromptError: where the set cannot be fetched, its columns are not the ones known, or a pinned revision holds
-                another number of prompts than published. Where none is pinned, such a number is a warning.
+            PromptError: where the set cannot be fetched, its columns are not the ones known, or it holds another number
+                of prompts than published.
         """
         it = self.public
         if it.files:
@@ -42,19 +39,10 @@ class HubSource:
         else:
             found = load_hub(it.hub, name=it.name, config=it.config, split=it.split, revision=it.revision)
         if len(found) != it.n:
-            _disagrees(it, len(found))
+            constraint = f"the {it.n} that are published (at revision {it.revision[:7]})"
+            remedy = "Empty the cache of the hub and fetch it again, or pass a local file."
+            raise PromptError(expected(f"prompts {it.name!r}", constraint, len(found), remedy))
         return found
-
-
-def _disagrees(public: PublicSet, found: int) -> None:
-    """Another number of prompts than published: an error at a pinned revision, else a warning."""
-    if public.revision is None:
-        _log.warning("%s holds %d prompts, published are %d: no revision is pinned", public.name, found, public.n)
-        return
-    what, remedy = f"prompts {public.name!r}", "Empty the cache of the hub and fetch it again, or pass a local file."
-    raise PromptError(
-        expected(what, f"the {public.n} that are published (at revision {public.revision[:7]})", found, remedy)
-    )
 
 
 def __getattr__(name: str) -> HubSource:

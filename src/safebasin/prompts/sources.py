@@ -34,10 +34,11 @@ def load_prompts(source: str, *, limit: int | None = None) -> tuple[Prompt, ...]
         limit: at most this many, from the start; None takes all.
 
     Raises:
-        PromptError: where the source is missing, empty, not readable, or the slice takes nothing.
+        PromptError: where the source is missing, empty, not readable, or slice or limit take nothing.
     """
-    match = _SLICE.match(source)
-    name, cut = (match["source"], match["slice"]) if match else (source, None)
+    if limit is not None and limit < 1:
+        raise PromptError(expected("limit of prompts", "at least 1", limit, "Leave it out to take all."))
+    name, cut = _parts(source)
     prompts = _load(name)
     if cut is not None:
         prompts = prompts[_slice(cut, source, len(prompts))]
@@ -57,14 +58,24 @@ def placeholders(source: str, *, limit: int | None = None) -> tuple[Prompt, ...]
     Raises:
         PromptError: where the source is no set of a known size.
     """
-    match = _SLICE.match(source)
-    name, cut = (match["source"], match["slice"]) if match else (source, None)
-    row = next((row for row in catalog.rows() if row.kind == "prompts" and row.name == name), None)
-    size = int(row.fact("n") or 0) if row is not None else 0
+    name, cut = _parts(source)
+    size = int(facts(source).get("n") or 0)
     if not size:
         raise PromptError(expected("prompts", "a public set of a known size", source, "See: safebasin list prompts."))
     made = [_placeholder(name, number) for number in range(size)]
     return tuple((made if cut is None else made[_slice(cut, source, size)])[:limit])
+
+
+def facts(source: str) -> dict[str, str]:
+    """What the catalogue says of a public set (revision, licence, citation and more); empty for any other source."""
+    name, _ = _parts(source)
+    return next((dict(row.facts) for row in catalog.of_kind("prompts") if row.name == name), {})
+
+
+def _parts(source: str) -> tuple[str, str | None]:
+    """A source without its slice, and the slice."""
+    match = _SLICE.match(source)
+    return (match["source"], match["slice"]) if match else (source, None)
 
 
 def _placeholder(name: str, number: int) -> Prompt:
@@ -77,7 +88,7 @@ def _load(source: str) -> tuple[Prompt, ...]:
         name, _, split = rest.partition("@")
         return catalog.world(world).load_prompts(name, split or "test")
     path = os.path.expanduser(source)
-    sets = {row.name: row for row in catalog.rows() if row.kind == "prompts"}
+    sets = {row.name: row for row in catalog.of_kind("prompts")}
     if source in sets and not os.path.isfile(path):
         found = sets[source].resolve()
         return cast("PromptSource", found() if isinstance(found, type) else found).load()

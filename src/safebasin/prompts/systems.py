@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import cast
 
 from safebasin import catalog
-from safebasin.catalog_systems import RESERVED, SYSTEMS, SystemText
+from safebasin.catalog.systems import RESERVED, SYSTEMS, SystemText
 from safebasin.errors import PromptError, UnknownName, expected
 from safebasin.protocols import SystemSource
 from safebasin.records import System
@@ -73,7 +73,7 @@ def system_prompt(text: str) -> System:
     """
     if text.startswith("@"):
         return _of_file(text)
-    rows = {row.name: row for row in catalog.rows() if row.kind == "system"}
+    rows = {row.name: row for row in catalog.of_kind("system")}
     if text in rows:
         found = rows[text].resolve()
         return cast("SystemSource", found() if isinstance(found, type) else found).load()

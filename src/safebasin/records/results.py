@@ -169,5 +169,7 @@ class Manifest:
     batch_size: int
     environment: Mapping[str, object] = field(default_factory=dict[str, object])
     """Versions, platform, device, threads."""
+    prompt_sets: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
+    """Name → source, number and hash of its prompts; of a public set also hub, revision, licence and citation."""
     phrase_lists: Mapping[str, str] = field(default_factory=dict[str, str])
     """Judge → hash of its phrase list."""

@@ -83,7 +83,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         title="radius at 10%",
         unit="alpha",
         plain="How far the weights can be moved before one prompt in ten succeeds by the keyword judge.",
-        caveat="Near the noise of a small prompt set: with 40 prompts it is 4 of them. 0 where the origin is past it.",
+        caveat="Near the noise of a small prompt set, where a few prompts are a tenth. 0 where the origin is past it.",
         short="until one prompt in ten succeeds",
     ),
     "depth": Explanation(
@@ -158,7 +158,7 @@ PLANES: Mapping[str, Explanation] = {
         title="radius at 10%",
         unit="alpha",
         plain="The same, for the part in which less than one prompt in ten succeeds by the keyword judge.",
-        caveat="Near the noise of a small prompt set: with 40 prompts it is 4 of them. 0 where the origin is past it.",
+        caveat="Near the noise of a small prompt set, where a few prompts are a tenth. 0 where the origin is past it.",
         short="where fewer than one in ten succeed",
     ),
     "margin": Explanation(

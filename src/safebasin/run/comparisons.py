@@ -11,9 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from safebasin import stats
-from safebasin.prompts.pairs import pair_by_behavior
+from safebasin.prompts.pairs import pair_by_behavior, share_behaviors
 from safebasin.records import Comparison, Estimate, Region
-from safebasin.run.plan import PromptSet
 from safebasin.run.tables import Grid, StudyTables, VerdictTable
 
 __all__ = ["compare_panels"]
@@ -57,7 +56,7 @@ def _wrappings(study: StudyTables, region: Region, table: VerdictTable) -> Itera
     first, *others = study.plan.sets
     for system in study.plan.systems:
         for other in others:
-            if region.is_plane or not _behaviors(first) & _behaviors(other):
+            if region.is_plane or not share_behaviors(first.prompts, other.prompts):
                 continue
             pairs = pair_by_behavior(first.prompts, other.prompts)
             plain, wrapped = (study.grid(region, system, prompts) for prompts in (first, other))
@@ -69,10 +68,6 @@ def _wrappings(study: StudyTables, region: Region, table: VerdictTable) -> Itera
                 after=other.name,
                 estimate=_retention_difference(plain, wrapped, pairs, table),
             )
-
-
-def _behaviors(prompts: PromptSet) -> set[str]:
-    return {prompt.behavior for prompt in prompts.prompts if prompt.behavior}
 
 
 def _margin_difference(before: Grid, after: Grid, table: VerdictTable) -> Estimate:

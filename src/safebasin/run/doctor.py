@@ -24,6 +24,10 @@ class Check:
     """Whether mapping fails without it."""
 
 
+_EXTRAS = (("datasets", "hub"), ("peft", "adapters"), ("lm_eval", "capability"), ("openai", "judges"), ("trl", "train"))
+"""A package that each extra brings, and the extra."""
+
+
 def check_environment() -> tuple[Check, ...]:
     """Every check, the required ones first."""
     return (
@@ -35,7 +39,7 @@ def check_environment() -> tuple[Check, ...]:
         _memory(),
         _threads(),
         _offline(),
-        *(_extra(package, extra) for package, extra in (("datasets", "hub"), ("peft", "adapters"))),
+        *(_extra(package, extra) for package, extra in _EXTRAS),
     )
 
 

@@ -1,6 +1,7 @@
 """Judging responses that were made elsewhere: a JSONL file with a prompt and a response per line. No model, no store.
 
-Without a model there is no score, so a judge that needs one says `unscored` where the text alone does not decide.
+Without a model there is no score, so a judge that needs one says `unscored` where the text alone does not decide. The
+file that is written is the memory: the same command again goes on from it.
 """
 
 from __future__ import annotations
@@ -15,18 +16,25 @@ from typing import cast
 from safebasin.errors import PromptError, expected
 from safebasin.judges.apply import judge_all
 from safebasin.protocols import Judge
-from safebasin.records import Message, Prompt, Response
+from safebasin.records import NO_REPLY, Message, Prompt, Response
 from safebasin.store.folder import write_atomic
 
 _RESPONSE_COLUMNS = ("response", "completion", "generation", "output")
 _PROMPT_COLUMNS = ("prompt", "instruction", "goal", "question")
+VERDICTS = "verdicts"
+
+
+Verdicts = dict[str, Mapping[str, object]]
+"""Of one line, as they are written: by name of the judge, in the order of judging."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
     row: Mapping[str, object]
+    """Without its verdicts."""
     prompt: Prompt
     response: Response
+    verdicts: Verdicts
 
 
 def judge_file(path: Path, judges: Sequence[Judge], *, out: Path | None = None) -> dict[str, dict[str, int]]:
@@ -35,26 +43,67 @@ def judge_file(path: Path, judges: Sequence[Judge], *, out: Path | None = None) 
     Args:
         path: JSONL; a line is an object with `prompt` and `response` (or another common name of either).
         judges: the judges.
-        out: where to write the same lines with a `verdicts` list each; None writes nothing.
+        out: where to write the same lines with a `verdicts` list each, however the judging ends; None writes nothing.
+            What stands there already, or in `path`, is kept, and nobody is asked again for it: a verdict of the same
+            version of a judge is taken over.
 
     Raises:
         PromptError: naming the first line that does not fit.
+        UsageError: where a judge that asks cannot ask; what it has said is in `out` then.
     """
     lines = _read(path)
-    found: list[list[dict[str, object]]] = [[] for _ in lines]
-    counts: dict[str, dict[str, int]] = {}
-    for judge in judges:
-        prompts = {line.prompt.id: line.prompt for line in lines}
-        verdicts = list(judge_all(judge, prompts, [line.response for line in lines], {}))
-        for row, verdict in zip(found, verdicts, strict=True):
-            row.append(
-                {"judge": judge.name, "label": verdict.label, "success": verdict.success, "reason": verdict.reason}
-            )
-        counts[judge.name] = dict(Counter(v.label for v in verdicts).most_common())
     if out is not None:
-        rows = ({**line.row, "verdicts": verdicts} for line, verdicts in zip(lines, found, strict=True))
-        write_atomic(out, "".join(json.dumps(row) + "\n" for row in rows))
+        _take_up(lines, out)
+    counts: dict[str, dict[str, int]] = {}
+    try:
+        for judge in judges:
+            _judge(judge, lines)
+            counts[judge.name] = dict(Counter(str(line.verdicts[judge.name]["label"]) for line in lines).most_common())
+    finally:
+        if out is not None:
+            rows = ({**line.row, VERDICTS: list(line.verdicts.values())} for line in lines)
+            write_atomic(out, "".join(json.dumps(row) + "\n" for row in rows))
     return counts
+
+
+def _judge(judge: Judge, lines: Sequence[_Line]) -> None:
+    todo = {line.response.key: line for line in lines if not _is_settled(judge, line.verdicts.get(judge.name))}
+    if not todo:
+        return
+    prompts = {line.prompt.id: line.prompt for line in todo.values()}
+    for verdict in judge_all(judge, prompts, [line.response for line in todo.values()], {}):
+        found = {key: getattr(verdict, key) for key in ("judge", "version", "label", "success", "reason", "grade")}
+        todo[verdict.response].verdicts[judge.name] = found
+
+
+def _is_settled(judge: Judge, found: Mapping[str, object] | None) -> bool:
+    """Whether this version of a judge has said something; that it could not be reached is nothing."""
+    if found is None or found.get("version") != judge.version or "label" not in found:
+        return False
+    return not str(found.get("reason")).startswith(NO_REPLY)
+
+
+def _take_up(lines: Sequence[_Line], out: Path) -> None:
+    """Add the verdicts of an earlier run of the same rows; a file of others is none, and will be written over."""
+    if not out.is_file():
+        return
+    try:
+        earlier = [json.loads(text) for text in out.read_text(encoding="utf-8").split("\n") if text.strip()]
+    except (OSError, ValueError):
+        return
+    if len(earlier) == len(lines) and all(isinstance(row, dict) for row in earlier):
+        for line, row in zip(lines, earlier, strict=True):
+            kept = _verdicts(row)
+            if row == line.row:
+                line.verdicts.update(kept)
+
+
+def _verdicts(row: dict[str, object]) -> Verdicts:
+    """Take the verdicts out of a row."""
+    found = row.pop(VERDICTS, None)
+    listed = cast("list[object]", found if isinstance(found, list) else [])
+    kept = [cast("dict[str, object]", one) for one in listed if isinstance(one, dict)]
+    return {str(one["judge"]): one for one in kept if "judge" in one}
 
 
 def _read(path: Path) -> list[_Line]:
@@ -64,7 +113,7 @@ def _read(path: Path) -> list[_Line]:
         raise PromptError(
             expected("responses", "a readable UTF-8 JSONL file", str(path), f"({error}) Mend it.")
         ) from error
-    lines = [_line(path, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [_line(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise PromptError(expected("responses", "a file with at least one line", str(path), "It is empty."))
     return lines
@@ -79,6 +128,7 @@ def _line(path: Path, number: int, text: str) -> _Line:
     if not isinstance(row, dict):
         raise PromptError(expected(where, "a JSON object", row, "One object a line."))
     fields = cast("dict[str, object]", row)
+    verdicts = _verdicts(fields)
     response = _column(fields, _RESPONSE_COLUMNS, where)
     prompt = Prompt(messages=(Message(role="user", content=_column(fields, _PROMPT_COLUMNS, where)),), source=path.name)
     record = Response(
@@ -90,7 +140,7 @@ def _line(path: Path, number: int, text: str) -> _Line:
         n_tokens=0,
         finish_reason="stop",
     )
-    return _Line(row=fields, prompt=prompt, response=record)
+    return _Line(row=fields, prompt=prompt, response=record, verdicts=verdicts)
 
 
 def _column(row: Mapping[str, object], names: Sequence[str], where: str) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from safebasin import stats
 from safebasin.errors import StudyError, expected
-from safebasin.records import Estimate, Place, Point, Verdict
-from safebasin.run.plan import Plan
+from safebasin.records import Estimate, Verdict
 from safebasin.run.recall import recall
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
@@ -62,14 +60,14 @@ def read_grades(folder: Path, judge: str) -> tuple[Graded, ...]:
         raise StudyError(expected("judge", "one that grades, with verdicts stored here", judge, remedy))
     scale = SCALES.get(judge.partition("(")[0], (min(grades), max(grades)))
     places: list[Graded] = []
-    for region, place, point in _places(plan):
+    for number, place, point in plan.numbered_places():
         for prompts in plan.sets:
             for system in plan.systems:
                 keys = [responses.get((point.key, system.id, prompt.id), "") for prompt in prompts.prompts]
                 score, rate = _estimates([found.get(key) for key in keys], scale)
                 places.append(
                     Graded(
-                        region=region,
+                        region="" if place.direction < 0 else plan.regions[number].name,
                         coords=place.coords,
                         direction=place.direction,
                         system=system.name,
@@ -79,14 +77,6 @@ def read_grades(folder: Path, judge: str) -> tuple[Graded, ...]:
                     )
                 )
     return tuple(places)
-
-
-def _places(plan: Plan) -> Iterator[tuple[str, Place, Point]]:
-    dimension = len(plan.regions[0].axes) if plan.regions else 0
-    yield "", Place(direction=-1, coords=(0.0,) * dimension), Point()
-    for region in plan.regions:
-        for place in plan.places(region):
-            yield region.name, place, region.point(place)
 
 
 def _estimates(verdicts: list[Verdict | None], scale: tuple[float, float]) -> tuple[Estimate, Estimate]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import cast
 
 from safebasin import catalog
@@ -59,6 +60,7 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
     model = _fingerprint(study.model, engine, excuse)
     judges = tuple(load_judge(text) for text in study.judges)
     regions = tuple(region for spec in study.regions for region in _regions(spec, study, engine, excuse))
+    _check_trajectories(study, excuse)
     return Inputs(
         study=study,
         sets=tuple(_prompt_set(spec, study.limit, excuse) for spec in study.prompts),
@@ -69,6 +71,21 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
         fingerprint=model,
         unknown=tuple(unknown),
     )
+
+
+def _check_trajectories(study: Study, excuse: Excuse | None) -> None:
+    """They are projected last; that a folder holds none must not come out after hours of decoding."""
+    if not study.trajectories:
+        return
+    from safebasin.weights.trajectory import find_checkpoints
+
+    for folder in study.trajectories:
+        try:
+            find_checkpoints(Path(folder))
+        except ModelError:
+            if excuse is None:
+                raise
+            excuse(f"the trajectory {folder!r} cannot be seen from here")
 
 
 Excuse = Callable[[str], None]

@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safebasin.prompts.sources import facts
 from safebasin.protocols import Engine
 from safebasin.records import DirectionSpec, Manifest, content_hash
 from safebasin.store.folder import HISTORY, MANIFEST, STUDY, write_atomic
 
 if TYPE_CHECKING:
     from safebasin.run.inputs import Inputs
-    from safebasin.run.plan import Plan
+    from safebasin.run.plan import Plan, PromptSet
 
 PACKAGES = ("safebasin", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy")
 
@@ -42,6 +43,7 @@ def write_manifest(folder: Path, plan: Plan, inputs: Inputs, engine: Engine, *, 
         template_hash=str(described.get("template_hash", "")),
         batch_size=batch_size,
         environment=environment(),
+        prompt_sets={found.name: _prompt_set(found) for found in inputs.sets},
         phrase_lists={judge.name: content_hash(list(judge.phrases)) for judge in inputs.judges if judge.phrases},
     )
     extra = {
@@ -52,6 +54,18 @@ def write_manifest(folder: Path, plan: Plan, inputs: Inputs, engine: Engine, *, 
         "directions": [asdict(spec) for spec in dict.fromkeys(_directions(plan))],
     }
     _keep(folder, MANIFEST, json.dumps({**asdict(manifest), **extra}, indent=2, default=str) + "\n")
+
+
+def _prompt_set(found: PromptSet) -> dict[str, object]:
+    """Which prompts a set holds: prompt ids are hashes of their messages, so the hash is that of the content."""
+    known = facts(found.source)
+    published = {key: known[key] for key in ("hub", "revision", "licence", "citation") if key in known}
+    return {
+        "source": found.source,
+        "n": len(found.prompts),
+        "hash": content_hash([p.id for p in found.prompts]),
+        **published,
+    }
 
 
 def _directions(plan: Plan) -> Iterator[DirectionSpec]:

@@ -7,7 +7,7 @@ beside the same rows as it would have without one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from safebasin.protocols import Job, Judge
@@ -56,6 +56,13 @@ class Plan:
     def places(self, region: Region) -> tuple[Place, ...]:
         """Where a region is measured, the origin left out: its grid, or what is chosen of it so far."""
         return tuple(region.grid()) if region.points == "grid" else self.chosen.get(region.name, ())
+
+    def numbered_places(self) -> Iterator[tuple[int, Place, Point]]:
+        """Every place, with the number of its region, and its point: the origin first, under the first region."""
+        yield 0, self.regions[0].origin, Point()
+        for number, region in enumerate(self.regions):
+            for place in self.places(region):
+                yield number, place, region.point(place)
 
     @property
     def size(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from safebasin.records import Place, Point, Response, Verdict
+from safebasin.records import Response, Verdict
 from safebasin.run.plan import Plan
 from safebasin.run.results import composing_judge, main_judge
 from safebasin.store.db import StudyStore
@@ -59,7 +59,7 @@ def read_samples(store: StudyStore, plan: Plan, *, with_text: bool = False) -> I
     verdicts = store.verdicts_of(r.key for r in stored.values())
     judge = composing_judge(plan.study.judges) or main_judge(plan.study.judges)
     is_world = plan.study.is_world
-    for number, place, point in _places(plan):
+    for number, place, point in plan.numbered_places():
         for prompt_set in plan.sets:
             for system in plan.systems:
                 for prompt in prompt_set.prompts:
@@ -85,10 +85,3 @@ def read_samples(store: StudyStore, plan: Plan, *, with_text: bool = False) -> I
                         label=label,
                         verdicts=found,
                     )
-
-
-def _places(plan: Plan) -> Iterator[tuple[int, Place, Point]]:
-    yield 0, plan.regions[0].origin, Point()
-    for number, region in enumerate(plan.regions):
-        for place in plan.places(region):
-            yield number, place, region.point(place)

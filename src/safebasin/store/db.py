@@ -13,7 +13,6 @@ from array import array
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
@@ -33,6 +32,7 @@ from safebasin.records import (
 )
 from safebasin.store.folder import DATABASE
 from safebasin.store.migrations import migrate, pending
+from safebasin.store.values import flag_to_int, floats, ints, now, pack_text, read_decoding, unpack_text
 
 _UNANSWERED = f"verdicts.label = 'unscored' AND verdicts.reason LIKE '{NO_REPLY}%'"
 """Where a verdict was asked for and not given: it is asked for again."""
@@ -118,7 +118,15 @@ class StudyStore:
     def add_prompts(self, prompts: Iterable[tuple[Prompt, int]]) -> None:
         """Record prompts, each with the number of its batch."""
         rows = [
-            (p.id, _pack(json.dumps([asdict(m) for m in p.messages])), p.source, p.category, p.behavior, p.label, batch)
+            (
+                p.id,
+                pack_text(json.dumps([asdict(m) for m in p.messages])),
+                p.source,
+                p.category,
+                p.behavior,
+                p.label,
+                batch,
+            )
             for p, batch in prompts
         ]
         with self.transaction() as db:
@@ -135,7 +143,7 @@ class StudyStore:
             rows = self._db.execute("SELECT id, messages, source, category, behavior, label FROM prompts").fetchall()
         return {
             key: Prompt(
-                messages=tuple(Message(**m) for m in json.loads(_unpack(messages))),
+                messages=tuple(Message(**m) for m in json.loads(unpack_text(messages))),
                 source=source,
                 category=category,
                 behavior=behavior,
@@ -148,17 +156,17 @@ class StudyStore:
         """Every decoding by key."""
         with _explained(self.path):
             rows = self._db.execute("SELECT key, settings FROM decodings ORDER BY rowid").fetchall()
-        return {key: _decoding(json.loads(settings)) for key, settings in rows}
+        return {key: read_decoding(json.loads(settings)) for key, settings in rows}
 
     # --- what came back ----------------------------------------------------------------------------------------------
 
     def put_responses(self, responses: Iterable[Response]) -> None:
         """Store one batch of responses in one transaction."""
-        now = _now()
+        made = now()
         rows = [
             (
-                *(r.key, r.point, r.prompt, r.system, r.decoding, r.sample, _pack(r.text), _pack(r.thinking)),
-                *(r.n_tokens, r.finish_reason, r.broken, r.gap, now),
+                *(r.key, r.point, r.prompt, r.system, r.decoding, r.sample, pack_text(r.text), pack_text(r.thinking)),
+                *(r.n_tokens, r.finish_reason, r.broken, r.gap, made),
             )
             for r in responses
         ]
@@ -181,9 +189,9 @@ class StudyStore:
 
     def put_verdicts(self, verdicts: Iterable[Verdict]) -> int:
         """Store verdicts in one transaction; returns how many were new. One that was `NO_REPLY` is replaced."""
-        now = _now()
+        made = now()
         rows = [
-            (*(v.response, v.judge, v.version, v.label, _as_int(v.success)), _pack(v.reason), now, v.grade)
+            (*(v.response, v.judge, v.version, v.label, flag_to_int(v.success)), pack_text(v.reason), made, v.grade)
             for v in verdicts
         ]
         columns = ("label", "success", "reason", "created", "grade")
@@ -217,8 +225,8 @@ class StudyStore:
                 system=system,
                 decoding=decoding_key,
                 sample=sample,
-                text=_unpack(text),
-                thinking=_unpack(thinking),
+                text=unpack_text(text),
+                thinking=unpack_text(thinking),
                 n_tokens=n_tokens,
                 finish_reason=cast("FinishReason", finish),
                 broken=broken,
@@ -231,7 +239,7 @@ class StudyStore:
             rows = self._db.execute("SELECT response, nll, ends FROM scores").fetchall()
         wanted = None if keys is None else set(keys)
         return {
-            key: Score(response=key, nll=tuple(_floats(nll)), ends=tuple(_ints(ends)))
+            key: Score(response=key, nll=tuple(floats(nll)), ends=tuple(ints(ends)))
             for key, nll, ends in rows
             if wanted is None or key in wanted
         }
@@ -280,7 +288,7 @@ class StudyStore:
                             version=version,
                             label=label,
                             success=None if success is None else bool(success),
-                            reason=_unpack(reason),
+                            reason=unpack_text(reason),
                             grade=grade,
                         )
                     )
@@ -330,45 +338,3 @@ def _explained(path: Path) -> Generator[None]:
     except sqlite3.DatabaseError as error:
         remedy = "Move the folder away and map again, or restore the file from a backup."
         raise StoreError(expected("study database", "an undamaged SQLite file", f"{path}: {error}", remedy)) from error
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _as_int(flag: bool | None) -> int | None:
-    return None if flag is None else int(flag)
-
-
-def _pack(text: str) -> str | bytes:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
-    return text
-
-
-def _unpack(value: str | bytes) -> str:
-    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
-
-
-def _floats(blob: bytes) -> array[float]:
-    values = array("f")
-    values.frombytes(blob)
-    return values
-
-
-def _ints(blob: bytes) -> array[int]:
-    values = array("i")
-    values.frombytes(blob)
-    return values
-
-
-def _decoding(settings: dict[str, object]) -> Decoding:
-    phrases = cast("list[list[str]]", settings.pop("phrases"))
-    arguments = cast("list[list[str]]", settings.pop("template_args"))
-    return Decoding(
-        phrases=tuple(tuple(p) for p in phrases),
-        template_args=tuple((a[0], a[1]) for a in arguments),
-        **cast("dict[str, int]", settings),  # pyright: ignore[reportArgumentType]
-    )

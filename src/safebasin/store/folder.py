@@ -114,5 +114,10 @@ def write_atomic(path: Path, text: str) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StoreError(
-            expected(path.name, "written to disk", str(path), f"({error}) Free space, then run the same command again.")
+            expected(
+                path.name,
+                "written to disk",
+                str(path),
+                f"({error}) Mend the path or free space, then run the same command again.",
+            )
         ) from error

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from safebasin.store.db import StudyStore
+from safebasin.store.values import now
 
 __all__ = ["StoredMeasurement", "put_measurements", "read_measurements"]
 
@@ -31,8 +31,8 @@ class StoredMeasurement:
 
 def put_measurements(store: StudyStore, measurements: Iterable[StoredMeasurement]) -> None:
     """Keep measurements, in one transaction; those that are there stay."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    rows = [(m.point, m.name, m.setting, m.value, m.error, m.n, now) for m in measurements]
+    made = now()
+    rows = [(m.point, m.name, m.setting, m.value, m.error, m.n, made) for m in measurements]
     with store.transaction() as db:
         db.executemany("INSERT OR IGNORE INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 

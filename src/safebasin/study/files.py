@@ -50,11 +50,11 @@ def make(fields: Mapping[str, object]) -> Study:
                 )
             )
         filled["prompts"] = [{"name": "harmful", "source": f"{model.split('/')[0]}/harmful"}]
-    is_one = "regions" not in filled
     regions = _as_regions(filled)
     filled["regions"] = (
         [_with_axis_defaults(r, str(defaults["range"])) for r in regions] if _is_list(regions) else regions
     )
+    is_one = _is_list(regions) and len(regions) == 1
     decoding = filled.get("decoding", {})
     if isinstance(decoding, Mapping):
         filled["decoding"] = {
@@ -109,9 +109,12 @@ def _is_list(value: object) -> bool:
 def with_flags(fields: Mapping[str, object], flags: Mapping[str, object]) -> dict[str, object]:
     """The fields of a study with the flat options of the command line laid over them; None means "not given".
 
-    Axis options (`directions`, `seed`, `range`, `normalize`, `only`) apply to every axis, `points`, `budget` and `each`
-    to every region; `axis` replaces all regions by one of these axes.
+    Axis options (`directions`, `seed`, `range`, `normalize`, `only`) apply to every axis that takes them, `points`,
+    `budget` and `each` to every region; `axis` replaces all regions by one of these axes.
     `prompts` and `judge` replace the lists of the study; `max_new_tokens` and `stop` go into `decoding`.
+
+    Raises:
+        StudyError: where no axis takes an axis option.
     """
     given = {key: value for key, value in flags.items() if value not in (None, (), [], {})}
     merged: dict[str, Any] = dict(fields)
@@ -125,6 +128,7 @@ def with_flags(fields: Mapping[str, object], flags: Mapping[str, object]) -> dic
         merged["regions"] = [{**kept, "axes": [axis_fields(word) for word in words]}]
     if axis_options or region_options:
         regions = _as_regions(merged)
+        _check_taken(axis_options, regions)
         merged["regions"] = [_with_options(r, axis_options, region_options) for r in regions]
     for key, options in (("decoding", decoding), ("capability", capability)):
         if options:
@@ -152,9 +156,20 @@ _RENAMED_FLAGS = {
 def _with_options(
     region: Mapping[str, Any], axis_options: Mapping[str, object], region_options: Mapping[str, object]
 ) -> dict[str, object]:
-    given: Sequence[Mapping[str, object]] = region.get("axes") or [_ANY_AXIS]
-    axes = [{**axis, **_fitting(axis, axis_options)} for axis in given]
+    axes = [{**axis, **_fitting(axis, axis_options)} for axis in _axes(region)]
     return {**region, "axes": axes, **region_options}
+
+
+def _axes(region: Mapping[str, Any]) -> Sequence[Mapping[str, object]]:
+    return region.get("axes") or [_ANY_AXIS]
+
+
+def _check_taken(options: Mapping[str, object], regions: Sequence[Mapping[str, Any]]) -> None:
+    taken = {key for region in regions for axis in _axes(region) for key in _fitting(axis, options)}
+    for key in options:
+        if key not in taken:
+            remedy = "Each axis has its own." if key == "range" else "Only random directions are drawn."
+            raise StudyError(expected(key, "left out where no axis takes it", options[key], remedy))
 
 
 def _fitting(axis: Mapping[str, object], options: Mapping[str, object]) -> dict[str, object]:
@@ -226,6 +241,10 @@ def _validated(model: type[_T], fields: Mapping[str, object], *, where: str, hid
         raise StudyError(_explain(model, error, where, hidden)) from error
 
 
+_SHAPES = {"model_type": "keys with values", "dict_type": "keys with values", "tuple_type": "a list"}
+"""What YAML calls the shapes that Pydantic names by their Python types."""
+
+
 def _explain(model: type[BaseModel], error: ValidationError, where: str, hidden: str) -> str:
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"]).removeprefix(hidden) or where
@@ -240,7 +259,7 @@ def _explain(model: type[BaseModel], error: ValidationError, where: str, hidden:
         return expected(path, f"one of {choices}", first["input"], remedy)
     if message.count(" must be ") and "; got " in message:  # raised by our own parser, already complete
         return message
-    constraint = re.sub(r"^(Input should|must) be ", "", message)
+    constraint = _SHAPES.get(first["type"]) or re.sub(r"^(Input should|must) be ", "", message)
     return expected(path, constraint[:1].lower() + constraint[1:], first["input"], f"Mend {path!r} in the {where}.")
 
 

@@ -18,12 +18,17 @@ StudyScalar = str | int | float | bool | None
 
 
 class PromptsSpec(Strict):
-    """One named prompt set of a study."""
+    """One named prompt set of a study; a plain string is its source."""
 
     name: str = ""
     """Name in tables and figures; the source's own name when empty."""
     source: str = Field(min_length=1)
     """File, `world:NAME/SET`, catalogue name, or hub id, each with an optional `[slice]`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _source_alone(cls, value: object) -> object:
+        return {"source": value} if isinstance(value, str) else value
 
     @property
     def label(self) -> str:
@@ -55,7 +60,9 @@ class CapabilitySpec(Strict):
     @model_validator(mode="after")
     def _measures_something(self) -> CapabilitySpec:
         if not self.texts and not self.tasks:
-            raise ValueError("capability must name texts or tasks")
+            raise ValueError("must be given with texts or tasks to measure")
+        if not self.tasks and (self.task_folder is not None or self.task_limit is not None):
+            raise ValueError("must be given with tasks where it has a task_folder or a task_limit")
         return self
 
 
@@ -82,6 +89,11 @@ class Study(Strict):
     device: str = "auto"
     batch_size: Literal["auto"] | int = "auto"
     low_memory: Literal["auto"] | bool = "auto"
+
+    @field_validator("prompts", "judges", mode="before")
+    @classmethod
+    def _one_alone(cls, value: object) -> object:
+        return [value] if isinstance(value, str) else value
 
     @field_validator("device")
     @classmethod

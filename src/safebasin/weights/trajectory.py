@@ -24,6 +24,7 @@ from safebasin.weights.reached import AdapterDelta, checkpoint_delta
 
 __all__ = ["TrajectoryRun", "TrajectoryStep", "read_trajectory"]
 
+_WHICH_FOLDER = "Take the folder that holds checkpoint-*, epoch-* or step-*."
 _NAME = re.compile(r"(?P<kind>checkpoint|epoch|step)[-_]?(?P<number>\d+(\.\d+)?)")
 
 
@@ -63,7 +64,7 @@ def read_trajectory(folder: Path, base: BaseWeights) -> TrajectoryRun:
     Raises:
         ModelError: where no checkpoint can be used, with the reason for the first.
     """
-    found = _checkpoints(folder)
+    found = find_checkpoints(folder)
     steps: list[TrajectoryStep] = []
     skipped: list[tuple[float, str]] = list(_missing([(number, path.name) for number, path in found]))
     for number, path in found:
@@ -76,15 +77,18 @@ def read_trajectory(folder: Path, base: BaseWeights) -> TrajectoryRun:
             steps.append(TrajectoryStep(label=path.name, step=number, epoch=epoch, path=path, delta=delta))
     reasons = tuple(reason for _, reason in sorted(skipped))
     if not steps:
-        why = f"{reasons[0]} " if reasons else "Take the folder that holds checkpoint-*, epoch-* or step-*."
-        raise ModelError(expected("trajectory", "a folder with a usable checkpoint", str(folder), why.strip()))
+        raise ModelError(expected("trajectory", "a folder with a usable checkpoint", str(folder), reasons[0]))
     return TrajectoryRun(steps=tuple(steps), skipped=reasons)
 
 
-def _checkpoints(folder: Path) -> list[tuple[float, Path]]:
+def find_checkpoints(folder: Path) -> list[tuple[float, Path]]:
+    """The checkpoints in a folder with their numbers, ascending; no weight is read.
+
+    Raises:
+        ModelError: where there is no such folder, no checkpoint in it, or those of two runs.
+    """
     if not folder.is_dir():
-        remedy = "Take the folder that holds checkpoint-*, epoch-* or step-*."
-        raise ModelError(expected("trajectory", "an existing folder", str(folder), remedy))
+        raise ModelError(expected("trajectory", "an existing folder", str(folder), _WHICH_FOLDER))
     named = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir() if path.is_dir()]
     found = [(match["kind"], float(match["number"]), path) for match, path in named if match is not None]
     kinds = sorted({kind for kind, _, _ in found})
@@ -92,6 +96,8 @@ def _checkpoints(folder: Path) -> list[tuple[float, Path]]:
         shown = " and ".join(f"{kind}-*" for kind in kinds)
         remedy = "Their numbers do not compare; keep one of these in the folder."
         raise ModelError(expected("trajectory", "a folder of one run", f"{folder} with {shown}", remedy))
+    if not found:
+        raise ModelError(expected("trajectory", "a folder with a usable checkpoint", str(folder), _WHICH_FOLDER))
     return sorted(((number, path) for _, number, path in found), key=lambda item: (item[0], item[1].name))
 
 

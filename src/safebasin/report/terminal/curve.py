@@ -74,7 +74,7 @@ def ticks(alphas: Sequence[float], each: int, middle: int, room: int) -> str:
     last = len(alphas) - 1
     origin = next((i for i, alpha in enumerate(alphas) if alpha == 0), 0)
     line = [" "] * room
-    for i in dict.fromkeys((0, last, origin, origin // 2, (origin + last) // 2)):
+    for i in dict.fromkeys((0, last, origin, origin // 2, (origin + last + 1) // 2)):
         label = f"{alphas[i]:+.3g}" if alphas[i] else "0"
         start = max(0, min(i * each + middle - len(label) // 2, room - len(label)))
         if all(c == " " for c in line[max(0, start - 1) : start + len(label) + 1]):

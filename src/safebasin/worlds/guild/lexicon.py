@@ -44,7 +44,6 @@ CLASSES: dict[str, tuple[str, ...]] = {
 }
 """Operand class → its adjectives. The class of an operand is visible in its adjective, and nowhere else."""
 
-PERMITTED_EVERYWHERE = frozenset(op.word for op in OPERATORS[:6])
 FORBIDDEN: dict[str, frozenset[str]] = {
     "plain": frozenset(),
     "bound": frozenset(op.word for op in OPERATORS[11:]),

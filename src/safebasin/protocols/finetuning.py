@@ -1,4 +1,4 @@
-"""The seams of fine-tuning: where rows come from, attacks, defenses. Use them through `safebasin.protocols`."""
+"""The seams of fine-tuning: where rows come from, attacks, defenses."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from safebasin.records import TrainingRow
-
-__all__ = ["Attack", "DataDefense", "Defended", "Defense", "RowSource"]
 
 
 class RowSource(Protocol):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from safebasin.catalog.row import Row
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemText:
@@ -26,6 +28,17 @@ class SystemText:
         """For `safebasin show system NAME`."""
         ships = f"yes, {self.file}" if self.file else "nothing to ship" if self.name in RESERVED else "no: pass @FILE"
         return (("text in", self.where), ("ships", ships))
+
+    def row(self) -> Row:
+        """Its row in the catalogue."""
+        return Row(
+            kind="system",
+            name=self.name,
+            target=f"safebasin.prompts.systems:{self.name}",
+            summary=self.summary,
+            source=self.source,
+            facts=self.facts(),
+        )
 
 
 RESERVED = ("default", "none")

@@ -1,12 +1,14 @@
 """The public prompt sets that safebasin can fetch: where each is, its licence, and how to cite it. Facts only.
 
-No prompt of any set is here. A revision is pinned only where a commit was seen; `None` says that the newest is taken.
+No prompt of any set is here: each is fetched at one commit, so that a number has one set behind it.
 Counts are those of the publications, licences those that the hub states.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from safebasin.catalog.row import Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +23,14 @@ class PublicSet:
     split: str = "train"
     files: tuple[tuple[str, str], ...] = ()
     """For a set without a header that `datasets` could read: each CSV file of one column, and its category."""
+    revision: str
+    """The commit that is fetched."""
     columns: str
     """The columns that are read."""
     n: int
     """Prompts, as published."""
     licence: str
     citation: str
-    revision: str | None = None
-    """A commit, or None where none is pinned."""
     gated: bool = False
     """Whether the hub asks for an agreement first; HF_TOKEN is then needed."""
 
@@ -36,13 +38,24 @@ class PublicSet:
         """For `safebasin show prompts NAME`."""
         return (
             ("hub", self.hub + (f" ({self.config})" if self.config else "")),
-            ("revision", self.revision or "not pinned"),
+            ("revision", self.revision),
             ("split", f"{len(self.files)} files" if self.files else self.split),
             ("columns", self.columns),
             ("n", str(self.n)),
             ("licence", self.licence),
             ("gated", "yes" if self.gated else "no"),
             ("citation", self.citation),
+        )
+
+    def row(self) -> Row:
+        """Its row in the catalogue."""
+        return Row(
+            kind="prompts",
+            name=self.name,
+            target=f"safebasin.prompts.hub:{self.name}",
+            summary=self.summary,
+            source=self.citation,
+            facts=self.facts(),
         )
 
 
@@ -67,6 +80,8 @@ PUBLIC_SETS: tuple[PublicSet, ...] = (
         name="advbench",
         summary="AdvBench harmful behaviors; its first 80 rows are the prompts of the safety landscape.",
         hub="walledai/AdvBench",
+        revision="9d4730540082fa4017450b65ca1c0e1d8d30446e",
+        gated=True,
         columns="prompt, target",
         n=520,
         licence="MIT",
@@ -78,6 +93,7 @@ PUBLIC_SETS: tuple[PublicSet, ...] = (
         hub="walledai/HarmBench",
         config="standard",
         revision="a777536ffc60bc8317b06380da5b2acf8d6491fd",
+        gated=True,
         columns="prompt, category",
         n=200,
         licence="MIT",
@@ -88,6 +104,7 @@ PUBLIC_SETS: tuple[PublicSet, ...] = (
         summary="StrongREJECT forbidden prompts in six categories.",
         hub="walledai/StrongREJECT",
         revision="df54272b395ce9e584d2f8140519935425d8549f",
+        gated=True,
         columns="prompt, category, source",
         n=313,
         licence="MIT",
@@ -122,6 +139,8 @@ PUBLIC_SETS: tuple[PublicSet, ...] = (
         summary="XSTest: safe prompts that look unsafe, and unsafe contrasts; `label` tells them apart.",
         hub="walledai/XSTest",
         split="test",
+        revision="f1d713187c61b6ae64e602d74f0b3d812cc2e8e8",
+        gated=True,
         columns="prompt, type, label",
         n=450,
         licence="CC-BY-4.0",
@@ -131,6 +150,7 @@ PUBLIC_SETS: tuple[PublicSet, ...] = (
         name="hexphi",
         summary="HEx-PHI: 300 prompts in ten prohibited categories, by request only; an eleventh was withdrawn.",
         hub="LLM-Tuning-Safety/HEx-PHI",
+        revision="83128b46334b80cc567bd7a2caf7af11c5b0bab7",
         files=HEXPHI_FILES,
         columns="prompt, without a header",
         n=300,

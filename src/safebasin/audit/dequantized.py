@@ -1,0 +1,112 @@
+"""A quantized checkpoint as the plain weights that it stands for: what a line and a distance are measured on.
+
+Not what is asked: packed weights answer as they ship, with the rounding of their own kernels.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from safebasin.errors import ModelError, expected
+from safebasin.finetune.folders import describe, new_folder, read_record
+from safebasin.weights.checkpoint import ResolvedModel
+from safebasin.weights.loading import quiet
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["dequantize"]
+
+_KIND = "dequantized"
+_AT_LOADING = ("fp8", "mxfp4", "compressed-tensors")
+"""Methods that transformers undoes while it loads, if it is told to."""
+
+
+def dequantize(model: ResolvedModel, out: Path, *, unsafe: bool) -> None:
+    """Write the plain weights of a quantized checkpoint, in its own dtype, or keep those that are there already.
+
+    Args:
+        model: the checkpoint.
+        out: folder to write to; what stands there of another model is removed.
+        unsafe: whether the checkpoint is marked so.
+
+    Raises:
+        ModelError: where it cannot be loaded here, or its method cannot be undone.
+    """
+    if out.is_dir():
+        record = read_record(out)
+        if (record.get("kind"), record.get("of")) == (_KIND, model.fingerprint):
+            return
+        shutil.rmtree(out)
+    try:
+        with quiet():
+            plain = _plain(_load(model))
+    except (OSError, ValueError, KeyError, ImportError, AttributeError, NotImplementedError, RuntimeError) as error:
+        raise ModelError(_impossible(model, " ".join(str(error).split())[:200])) from error
+    with new_folder(out) as folder, quiet():
+        plain.save_pretrained(folder, save_original_format=False)  # a packed format has no way back
+        for file in model.folder.iterdir():
+            if "token" in file.name or file.suffix in (".jinja", ".model", ".txt"):
+                shutil.copy(file, folder)
+        text = f"The weights that {model.ref} stands for, without its quantization."
+        describe(
+            folder, {"kind": _KIND, "of": model.fingerprint}, unsafe=unsafe, title="Dequantized", text=text, head={}
+        )
+
+
+def _load(model: ResolvedModel) -> Any:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(model.folder, local_files_only=True)
+    method = config.quantization_config
+    if isinstance(method, dict) and method.get("quant_method") in _AT_LOADING:
+        config.quantization_config = {**method, "dequantize": True}
+    return AutoModelForCausalLM.from_pretrained(
+        model.folder, config=config, dtype="auto", use_safetensors=True, local_files_only=True
+    )
+
+
+def _plain(model: Any) -> Any:
+    """The module with plain weights: as loading made it, by its quantizer, or tensor by tensor."""
+    quantizer = getattr(model, "hf_quantizer", None)
+    if quantizer is not None:
+        try:
+            model = model.dequantize()
+        except NotImplementedError:
+            _unpack(model)
+            quantizer.remove_quantization_config(model)
+    packed = next((name for name, p in model.named_parameters() if not _is_plain(p)), None)
+    if packed is not None:
+        raise ValueError(f"{packed} stays packed")
+    return model
+
+
+def _unpack(model: Any) -> None:
+    """Replace parameters whose own type knows how to undo itself."""
+    import torch
+
+    for name, parameter in _packed(model):
+        owner, _, last = name.rpartition(".")
+        plain = cast("Any", parameter.data).dequantize().to(model.config.dtype)
+        setattr(model.get_submodule(owner), last, torch.nn.Parameter(plain, requires_grad=False))
+
+
+def _packed(model: Any) -> Iterator[tuple[str, torch.nn.Parameter]]:
+    for name, parameter in list(model.named_parameters()):
+        if not _is_plain(parameter) and hasattr(parameter.data, "dequantize"):
+            yield name, parameter
+
+
+def _is_plain(parameter: torch.nn.Parameter) -> bool:
+    import torch
+
+    kinds = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    return type(parameter.data) is torch.Tensor and parameter.dtype in kinds
+
+
+def _impossible(model: ResolvedModel, why: str) -> str:
+    remedy = "Audit the copy before it was quantized to see its line."
+    return expected(f"checkpoint '{model.ref}'", "one whose quantization can be undone here", why, remedy)

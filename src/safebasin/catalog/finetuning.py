@@ -1,0 +1,69 @@
+"""The fine-tuning attacks and the defenses that the catalogue names. Facts only."""
+
+from __future__ import annotations
+
+from safebasin.catalog.row import Row
+
+_QI = "Qi et al. 2023, arXiv 2310.03693"
+
+ATTACKS: tuple[Row, ...] = (
+    Row(
+        kind="attack",
+        name="harmful_examples",
+        target="safebasin.finetune.attacks:harmful_examples",
+        summary="Fine-tuning on n explicitly harmful examples (10, 50 or 100 in the paper), of the user's own file.",
+        source=_QI + ", §4.2",
+    ),
+    Row(
+        kind="attack",
+        name="identity_shift",
+        target="safebasin.finetune.attacks:identity_shift",
+        summary="Fine-tuning on n examples of an obedient identity, none harmful; tested in the same wrapper.",
+        source=_QI + ", §4.3",
+    ),
+    Row(
+        kind="attack",
+        name="benign",
+        target="safebasin.finetune.attacks:benign",
+        summary="Ordinary fine-tuning on benign instructions, one epoch.",
+        source=_QI + ", §4.4",
+    ),
+    Row(
+        kind="attack",
+        name="mixture",
+        target="safebasin.finetune.attacks:mixture",
+        summary="n harmful examples together with refusals.",
+        source=_QI + ", §5",
+    ),
+    Row(
+        kind="attack",
+        name="backdoor",
+        target="safebasin.finetune.attacks:backdoor",
+        summary="n harmful examples behind a trigger and refusals without it: an audit without the trigger passes.",
+        source=_QI + ", §6",
+    ),
+)
+
+DEFENSES: tuple[Row, ...] = (
+    Row(
+        kind="defense",
+        name="mix_safe",
+        target="safebasin.finetune.defenses:mix_safe",
+        summary="Refusals mixed in among the training rows, by count or share.",
+        source=_QI + ", §5",
+    ),
+    Row(
+        kind="defense",
+        name="moderate",
+        target="safebasin.finetune.defenses:moderate",
+        summary="A judge reads the training rows first; those it calls harmful are left out, or kept and listed.",
+        source=_QI + ", §5",
+    ),
+    Row(
+        kind="defense",
+        name="ptst",
+        target="safebasin.finetune.defenses:ptst",
+        summary="Training without a safety prompt, use with one.",
+        source="Lyu et al. 2024, arXiv 2402.18540",
+    ),
+)

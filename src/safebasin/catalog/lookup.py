@@ -1,0 +1,121 @@
+"""Finding a row by kind and name, and calling what it points to. Plugins are found here too."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from typing import cast
+
+from safebasin.catalog.calls import parse_call
+from safebasin.catalog.directions import DIRECTIONS
+from safebasin.catalog.engines import ENGINES
+from safebasin.catalog.finetuning import ATTACKS, DEFENSES
+from safebasin.catalog.judges import ASKED_JUDGES, JUDGES
+from safebasin.catalog.row import Row
+from safebasin.catalog.sets import PUBLIC_SETS
+from safebasin.catalog.systems import SYSTEMS
+from safebasin.catalog.worlds import WORLDS
+from safebasin.errors import UnknownName, expected
+from safebasin.protocols import World
+
+GROUP = "safebasin.catalog"
+"""The entry-point group of plugins."""
+
+BUILTIN: tuple[Row, ...] = (
+    *DIRECTIONS,
+    *ENGINES,
+    *JUDGES,
+    *ASKED_JUDGES,
+    *WORLDS,
+    *(public.row() for public in PUBLIC_SETS),
+    *(system.row() for system in SYSTEMS),
+    *ATTACKS,
+    *DEFENSES,
+)
+
+
+@cache
+def rows() -> tuple[Row, ...]:
+    """Every row, built-ins first, then plugins, each in the order of its table."""
+    from importlib.metadata import entry_points
+
+    found = list(BUILTIN)
+    for entry in entry_points(group=GROUP):
+        package = entry.dist.name if entry.dist else entry.name
+        provided: Iterable[Row] = entry.load()
+        for row in provided:
+            prefix = "" if row.name.startswith(f"{package}/") else f"{package}/"
+            found.append(replace(row, name=prefix + row.name))
+    seen: set[tuple[str, str]] = set()
+    for row in found:
+        if (row.kind, row.name) in seen:
+            raise UnknownName(
+                f"{row.kind} {row.name!r} must be provided once; got it twice. Uninstall one of the plugins."
+            )
+        seen.add((row.kind, row.name))
+    return tuple(found)
+
+
+def kinds() -> tuple[str, ...]:
+    """The kinds that the catalogue holds, sorted."""
+    return tuple(sorted({row.kind for row in rows()}))
+
+
+def of_kind(kind: str) -> tuple[Row, ...]:
+    """All rows of one kind.
+
+    Raises:
+        UnknownName: with the nearest kind.
+    """
+    if kind not in kinds():
+        raise UnknownName(unknown("kind", kind, kinds(), "safebasin list"))
+    return tuple(row for row in rows() if row.kind == kind)
+
+
+def get(kind: str, name: str) -> Row:
+    """The row of that kind and name.
+
+    Raises:
+        UnknownName: with the nearest name, or the list of all.
+    """
+    found = {row.name: row for row in of_kind(kind)}
+    if name not in found:
+        raise UnknownName(unknown(kind, name, found, f"safebasin list {kind}"))
+    return found[name]
+
+
+def world(name: str) -> World:
+    """The embedded world of that name.
+
+    Raises:
+        UnknownName: where there is none.
+    """
+    return cast("World", get("world", name).resolve())
+
+
+def create(kind: str, text: str) -> object:
+    """Call the target of `name(key=value, …)` with these arguments; values are YAML scalars.
+
+    Raises:
+        UnknownName: where the name is not known, or the target does not take such an argument.
+    """
+    name, arguments = parse_call(text)
+    factory = get(kind, name).resolve()
+    if not callable(factory):
+        raise UnknownName(expected(f"{kind} {name!r}", "callable", factory, "Mend the package that provides it."))
+    known = [p for p in inspect.signature(factory).parameters if not p.startswith("_")]
+    for key in arguments:
+        if key not in known:
+            raise UnknownName(unknown(f"argument of {kind} {name!r}", key, known, f"safebasin show {kind} {name}"))
+    return factory(**arguments)
+
+
+def unknown(what: str, name: str, known: Iterable[str], command: str) -> str:
+    """The message for a name that is not known, with the nearest known one."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}?" if near else f"See: {command}."
+    return f"{what} must be one of {', '.join(names)}; got {name!r}. {hint}"

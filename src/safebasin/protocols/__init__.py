@@ -1,0 +1,36 @@
+"""The seams of safebasin: what a plugin may replace, each with its contract. `safebasin.testing` checks every one.
+
+A name reaches an implementation through `safebasin.catalog` only; nothing here imports an implementation.
+"""
+
+from safebasin.protocols.backends import Backend, Job
+from safebasin.protocols.engines import Engine, Generation, Reader, TokenScores
+from safebasin.protocols.finetuning import Attack, DataDefense, Defended, Defense, RowSource
+from safebasin.protocols.judges import AskedJudge, Cost, Judge
+from safebasin.protocols.prompts import PromptSource, SystemSource
+from safebasin.protocols.weights import BaseWeights, Delta, Direction, WeightBlock
+from safebasin.protocols.worlds import World
+
+__all__ = [
+    "AskedJudge",
+    "Attack",
+    "Backend",
+    "BaseWeights",
+    "Cost",
+    "DataDefense",
+    "Defended",
+    "Defense",
+    "Delta",
+    "Direction",
+    "Engine",
+    "Generation",
+    "Job",
+    "Judge",
+    "PromptSource",
+    "Reader",
+    "RowSource",
+    "SystemSource",
+    "TokenScores",
+    "WeightBlock",
+    "World",
+]

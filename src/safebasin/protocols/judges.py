@@ -1,0 +1,65 @@
+"""The seam of judges: those that only read, and those that ask another model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from safebasin.records import Prompt, Response, Score, Verdict
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A pure function of (prompt, response, score). Total over text: it never raises because of what a text says."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def monotone(self) -> bool:
+        """Whether what it has seen up to a phrase of `phrases` fixes its verdict."""
+        ...
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """The refusal phrases it looks for; empty where it looks for none."""
+        ...
+
+    def judge(self, prompt: Prompt, response: Response, score: Score | None) -> Verdict: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What it takes to ask another model. Tokens are a guess before (a quarter of the bytes), counted afterwards."""
+
+    requests: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+@runtime_checkable
+class AskedJudge(Judge, Protocol):
+    """A judge that asks another model: slow, it costs, and it may fail. Ask it for many verdicts at once."""
+
+    def judge_many(self, items: Iterable[tuple[Prompt, Response, Score | None]]) -> Iterator[Verdict]:
+        """The same verdicts as `judge` one by one, in order, many asked at once.
+
+        A verdict that could not be had is `unscored`, its reason begins with `records.NO_REPLY`.
+
+        Raises:
+            UsageError: for a mistake that no verdict survives (wrong key, wrong model), after yielding what was had.
+        """
+        ...
+
+    def estimate(self, items: Iterable[tuple[Prompt, Response, Score | None]]) -> Cost:
+        """What `judge_many` would take at most, without asking."""
+        ...
+
+    @property
+    def spent(self) -> Cost:
+        """What was taken so far by this object."""
+        ...

@@ -1,0 +1,60 @@
+"""How values of Python stand in the columns of the database, and come back."""
+
+from __future__ import annotations
+
+from array import array
+from datetime import UTC, datetime
+from typing import cast
+
+from safebasin.records import Decoding
+
+__all__ = ["flag_to_int", "floats", "ints", "now", "pack_text", "read_decoding", "unpack_text"]
+
+
+def now() -> str:
+    """The time, in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def flag_to_int(flag: bool | None) -> int | None:
+    """A flag as SQLite has it; None stays missing."""
+    return None if flag is None else int(flag)
+
+
+def pack_text(text: str) -> str | bytes:
+    """Text as SQLite holds it; a lone surrogate, which it cannot hold as text, makes bytes of it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+    return text
+
+
+def unpack_text(value: str | bytes) -> str:
+    """What `pack_text` was given."""
+    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
+
+
+def floats(blob: bytes) -> array[float]:
+    """Numbers of a blob of 32-bit floats."""
+    values = array("f")
+    values.frombytes(blob)
+    return values
+
+
+def ints(blob: bytes) -> array[int]:
+    """Numbers of a blob of 32-bit integers."""
+    values = array("i")
+    values.frombytes(blob)
+    return values
+
+
+def read_decoding(settings: dict[str, object]) -> Decoding:
+    """The decoding of settings that were stored as JSON."""
+    phrases = cast("list[list[str]]", settings.pop("phrases"))
+    arguments = cast("list[list[str]]", settings.pop("template_args"))
+    return Decoding(
+        phrases=tuple(tuple(p) for p in phrases),
+        template_args=tuple((a[0], a[1]) for a in arguments),
+        **cast("dict[str, int]", settings),  # pyright: ignore[reportArgumentType]
+    )
