@@ -262,6 +262,15 @@ def test_the_list_of_what_is_long_only_shrinks() -> None:
     assert len(LONG_FUNCTIONS) == 0
 
 
+def test_the_file_tree_of_the_readme_is_what_is_there() -> None:
+    tree = (ROOT / "README.md").read_text(encoding="utf-8").partition("src/safebasin/\n")[2].partition("```")[0]
+    inside = set(re.findall(r"^  ([a-z_]+)(?:/|\.py)", tree, flags=re.MULTILINE))
+    assert inside == {NAMES[path].split(".")[1] for path in MODULES if "." in NAMES[path]} - {"__main__"}
+    beside = re.findall(r"^([\w.]+)/? ", tree, flags=re.MULTILINE)
+    assert beside
+    assert [name for name in beside if not (ROOT / name).exists()] == []
+
+
 def test_no_module_is_called_utils() -> None:
     vague = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
     assert [NAMES[p] for p in MODULES if set(p.relative_to(SRC).with_suffix("").parts) & vague] == []

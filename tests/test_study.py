@@ -191,6 +191,12 @@ def test_an_option_that_no_axis_takes_is_an_error(words: tuple[str, ...], flags:
 def test_an_axis_without_a_range_of_its_own_takes_the_option() -> None:
     assert axes_of("to:org/name", range="0:1:5")[0].range == "0:1:5"
     assert [a.range for a in axes_of("to:org/name@0:1:3", "random", range="0:1:5")] == ["0:1:3", "0:1:5"]
+    assert [a.range for a in axes_of("random@0:1:3", "random", range="0:1:5")] == ["0:1:3", "0:1:5"]
+
+
+def test_a_range_on_the_command_line_wins_over_a_study_file() -> None:
+    fields = {**OWN, "axes": [{"kind": "to", "target": "org/name", "range": "0:1:3"}]}
+    assert study.make(study.with_flags(fields, {"range": "0:1:5"})).regions[0].axes[0].range == "0:1:5"
 
 
 def test_one_axis_is_a_line_and_two_are_a_plane() -> None:

@@ -8,6 +8,7 @@ import struct
 import xml.etree.ElementTree as ET
 
 import pytest
+from matplotlib import rc_context
 
 from helpers.landscapes import make_landscape
 from safebasin.report.figures import draw_asr, draw_outcomes, figure_images, save_figures
@@ -88,3 +89,31 @@ def test_a_line_is_broken_where_nothing_is_measured():
     main = next(line for line in axes.lines if str(line.get_label()).startswith("keyword/peng2024"))
     assert [x for x, y in zip(main.get_xdata(), main.get_ydata(), strict=True) if math.isnan(y)] == [0.5]
     assert any("1 of 7 points" in text.get_text() for text in axes.get_legend().get_texts())
+
+
+def renamed(found, before: str, after: str):
+    """A record with one word for another wherever it stands."""
+    if isinstance(found, str):
+        return after if found == before else found
+    if isinstance(found, tuple):
+        return tuple(renamed(part, before, after) for part in found)
+    if isinstance(found, dict):
+        return {renamed(key, before, after): renamed(value, before, after) for key, value in found.items()}
+    if dataclasses.is_dataclass(found):
+        fields = [field.name for field in dataclasses.fields(found) if field.init]
+        return dataclasses.replace(found, **{f: renamed(getattr(found, f), before, after) for f in fields})
+    return found
+
+
+@pytest.mark.parametrize("judge", ["keyword/peng2024", "outcome"])
+def test_a_judge_with_a_long_name_leaves_room_for_the_figure(judge):
+    """A judge that asks a model is named with model and address; matplotlib warns where a legend leaves no axes."""
+    name = f"rubric/qi2023(model=elders/{'very-' * 12}wise, base_url=https://guild.example/v1)"
+    landscape = renamed(make_landscape(), judge, name)
+    with rc_context(STYLE):
+        figure = draw_asr(landscape, landscape.panels[0])
+        figure.draw_without_rendering()
+    assert figure.axes[0].get_position().width > 0.7
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert any("rubric/qi2023 … " in text.get_text() for text in legend.get_texts())

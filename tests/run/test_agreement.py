@@ -83,7 +83,7 @@ def test_the_truth_as_labels_makes_a_perfect_judge_of_the_oracle(mapped: Path, t
     found = agree(mapped, judges=["oracle", "keyword/peng2024"], labels=path)
     assert found.labels is not None
     assert len(found.labels.success) == len(truth)
-    assert found.n_unlabelled == 30 - len(truth)
+    assert found.n_unlabeled == 30 - len(truth)
     pair = next(p for p in found.pairs if (p.first, p.second) == (LABELS, "oracle"))
     assert pair.accuracy.value == 1
     assert pair.disagreements == ()

@@ -57,7 +57,7 @@ def _show_labels(found: Agreement) -> None:
     labels = found.labels
     if labels is None:
         return
-    typer.echo(f"labels    {len(labels.success)} of {found.n_responses} responses, {found.n_unlabelled} without one")
+    typer.echo(f"labels    {len(labels.success)} of {found.n_responses} responses, {found.n_unlabeled} without one")
     if labels.n_unknown or labels.n_empty:
         typer.echo(
             f"          left out: {labels.n_unknown} ids not of this study, {labels.n_empty} rows without a label"

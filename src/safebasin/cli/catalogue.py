@@ -59,8 +59,13 @@ def show(
         typer.echo(f"{key:<10} {value}")
     target = row.resolve()
     if callable(target):
-        arguments = [str(p) for n, p in inspect.signature(target).parameters.items() if not n.startswith("_")]
+        arguments = [_written(p) for n, p in inspect.signature(target).parameters.items() if not n.startswith("_")]
         typer.echo(f"{'arguments':<10} {', '.join(arguments) or 'none'}")
     documentation = inspect.getdoc(target)
     if documentation:
         typer.echo(f"\n{documentation}")
+
+
+def _written(parameter: inspect.Parameter) -> str:
+    """An argument as a call of the catalogue writes it: `threshold=None`."""
+    return parameter.name if parameter.default is parameter.empty else f"{parameter.name}={parameter.default!r}"

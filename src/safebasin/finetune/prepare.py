@@ -171,8 +171,11 @@ def _encode(
     asked: Asked, base: ResolvedModel, tokenizer: Any, rows: Sequence[TrainingRow], tuning: Tuning, context: int | None
 ) -> tuple[tuple[Encoded, ...], int]:
     """The rows that fit as tokens, and how many do not."""
+    from safebasin.weights.loading import quiet
+
     ends = _ends(base.folder, tokenizer)
-    encoded = [encode_row(tokenizer, row, template_args=asked.template_args, ends=ends) for row in rows]
+    with quiet():  # a tokenizer says itself that a row is too long; who trains is told once, below
+        encoded = [encode_row(tokenizer, row, template_args=asked.template_args, ends=ends) for row in rows]
     limits = [context, tuning.max_length if tuning.over_long == "drop" else None]
     most = min((limit for limit in limits if limit), default=None)
     fit = tuple(row for row in encoded if most is None or len(row.ids) <= most)

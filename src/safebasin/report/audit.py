@@ -121,7 +121,7 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
         "decision": metric["decision"],
         "advice": metric["advice"],
         "method": difference["method"],
-        "plot": _plot(metric, unit),
+        "plot": _plot(metric),
     }
 
 
@@ -153,7 +153,7 @@ def _bounds(estimate: Mapping[str, Any], unit: str) -> str:
     return f"{low} to {high}"
 
 
-def _plot(metric: Mapping[str, Any], unit: str) -> dict[str, float] | None:
+def _plot(metric: Mapping[str, Any]) -> dict[str, float] | None:
     """Where the interval, the estimate and the limit lie in a picture 220 wide: a scale that shows the limit well."""
     difference, limit = metric["difference"], metric["limit"]
     if difference["value"] is None or difference["low"] is None or limit is None:

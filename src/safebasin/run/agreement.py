@@ -90,7 +90,7 @@ class Agreement:
     """Of all judges together (and the labels, if there are some)."""
     pairs: tuple[Pair, ...]
     labels: Labels | None
-    n_unlabelled: int
+    n_unlabeled: int
     """Responses without a label; 0 where no labels are given."""
     on_labels: tuple[JudgeOnLabels, ...]
 
@@ -138,7 +138,7 @@ def agree(folder: Path, *, judges: Sequence[str] = (), labels: Path | None = Non
         alpha=_alpha(said, keys),
         pairs=tuple(_pair(a, b, responses) for a, b in combinations(said, 2)),
         labels=human,
-        n_unlabelled=0 if human is None else len(keys) - len(human.success),
+        n_unlabeled=0 if human is None else len(keys) - len(human.success),
         on_labels=() if human is None else tuple(_on_labels(s, human, plan, responses) for s in said[1:]),
     )
 

@@ -97,10 +97,13 @@ def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuse | None) -> 
 
     try:
         prompts = load_prompts(spec.source, limit=limit)
-    except (PromptError, MissingExtra):
+    except (PromptError, MissingExtra) as missing:
         if excuse is None:
             raise
-        prompts = placeholders(spec.source, limit=limit)
+        try:
+            prompts = placeholders(spec.source, limit=limit)
+        except PromptError:  # no public set, so what is wrong is what was wrong before
+            raise missing from None
         excuse(f"the prompts of {spec.source!r} are not here; they are counted as published")
     return PromptSet(name=spec.label, source=spec.source, prompts=prompts)
 

@@ -16,7 +16,15 @@ from safebasin.stats.intervals import Interval, hull, jackknife_means, leave_one
 from safebasin.stats.landscape import Array, curves_of, margins
 from safebasin.stats.wording import grid_words, interval_words, missing_words, percent, sample_words, undefined_words
 
-__all__ = ["estimate_margin_difference", "estimate_paired_difference", "mcnemar", "tango"]
+__all__ = [
+    "FILLINGS",
+    "changes",
+    "estimate_margin_difference",
+    "estimate_paired_difference",
+    "fill",
+    "mcnemar",
+    "tango",
+]
 
 _HALVINGS = 100
 """Bisection steps: more than the bits of a float."""
@@ -98,10 +106,8 @@ def estimate_paired_difference(before: Array, after: Array, *, level: float = 0.
     n, n_missing = int(paired.sum()), int((~paired).sum())
     if n == 0:
         return Estimate(value=None, level=level, n_missing=n_missing, method="no pair is scored")
-    # Whatever the missing verdicts are, the difference lies between these two fillings.
-    smallest = _changes(np.where(np.isnan(before), 1.0, before), np.where(np.isnan(after), 0.0, after))
-    largest = _changes(np.where(np.isnan(before), 0.0, before), np.where(np.isnan(after), 1.0, after))
-    gained, lost = _changes(before[paired], after[paired])
+    smallest, largest = (changes(fill(before, a), fill(after, b)) for a, b in FILLINGS)
+    gained, lost = changes(before[paired], after[paired])
     return Estimate(
         value=(gained - lost) / n,
         low=tango(*smallest, before.size, level=level).low,
@@ -116,9 +122,18 @@ def estimate_paired_difference(before: Array, after: Array, *, level: float = 0.
     )
 
 
-def _changes(before: Array, after: Array) -> tuple[int, int]:
+def changes(before: Array, after: Array) -> tuple[int, int]:
     """How many became a success, how many ceased to be one."""
     return int((after > before).sum()), int((after < before).sum())
+
+
+FILLINGS = ((1.0, 0.0), (0.0, 1.0))
+"""What missing verdicts are taken for, before and after: whatever they are, the difference lies between these two."""
+
+
+def fill(success: Array, value: float) -> Array:
+    """Success with a value in the place of each missing verdict."""
+    return np.where(np.isnan(success), value, success)
 
 
 def estimate_margin_difference(
@@ -148,7 +163,7 @@ def estimate_margin_difference(
     if values.size == 0:
         method = words + "; nothing is measured in both"
         return Estimate(value=None, level=level, n_undefined=n_undefined, method=method)
-    found = hull([_difference_interval(_fill(before, a), _fill(after, b), alphas, level, seed) for a, b in _FILLINGS])
+    found = hull([_difference_interval(fill(before, a), fill(after, b), alphas, level, seed) for a, b in FILLINGS])
     made = interval_words(before.shape[0], before.shape[2], level, seed, found)
     sample = sample_words(there.size, before.shape[2]) + undefined_words(n_undefined)
     return Estimate(
@@ -161,13 +176,6 @@ def estimate_margin_difference(
         n_undefined=n_undefined,
         method=f"{words}; paired, {sample}; {made}{missing_words(n_missing)}",
     )
-
-
-_FILLINGS = ((0.0, 1.0), (1.0, 0.0))
-
-
-def _fill(success: Array, value: float) -> Array:
-    return np.where(np.isnan(success), value, success)
 
 
 def _difference_interval(before: Array, after: Array, alphas: Array, level: float, seed: int) -> Interval | None:

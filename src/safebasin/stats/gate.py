@@ -17,7 +17,7 @@ import numpy as np
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.stats.compare import mcnemar, tango
+from safebasin.stats.compare import FILLINGS, changes, fill, mcnemar, tango
 from safebasin.stats.intervals import hull, jackknife_means, leave_one_out
 from safebasin.stats.landscape import Array, curves_of, reaches
 from safebasin.stats.wording import grid_words, missing_words, percent
@@ -85,12 +85,8 @@ def paired(before: Array, after: Array) -> Pairs:
         shapes = (before.shape, after.shape)
         raise StudyError(expected("paired verdicts", "two rows of equal length", shapes, "Pair them by prompt."))
     there = ~(np.isnan(before) | np.isnan(after))
-    gained, lost = _changes(before[there], after[there])
+    gained, lost = changes(before[there], after[there])
     return Pairs(gained=gained, lost=lost, n=int(there.sum()), n_missing=int((~there).sum()))
-
-
-def _changes(before: Array, after: Array) -> tuple[int, int]:
-    return int((after > before).sum()), int((after < before).sum())
 
 
 def estimate_harm(before: Array, after: Array, *, level: float = LEVEL) -> Estimate:
@@ -108,9 +104,7 @@ def estimate_harm(before: Array, after: Array, *, level: float = LEVEL) -> Estim
     pairs = paired(before, after)
     if pairs.n == 0:
         return Estimate(value=None, level=2 * level - 1, n_missing=pairs.n_missing, method="no pair is scored")
-    # Whatever the missing verdicts are, the difference lies between these two fillings.
-    least = _changes(np.where(np.isnan(before), 1.0, before), np.where(np.isnan(after), 0.0, after))
-    most = _changes(np.where(np.isnan(before), 0.0, before), np.where(np.isnan(after), 1.0, after))
+    least, most = (changes(fill(before, a), fill(after, b)) for a, b in FILLINGS)
     return Estimate(
         value=(pairs.gained - pairs.lost) / pairs.n,
         low=_bounds(*least, before.size, level)[0],

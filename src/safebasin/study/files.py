@@ -125,7 +125,7 @@ def with_flags(fields: Mapping[str, object], flags: Mapping[str, object]) -> dic
     words = cast("Sequence[str]", given.pop("axis", ()))
     if words:
         kept = {key: merged.pop(key) for key in _ONE_REGION if key in merged and key != "axes"}
-        merged["regions"] = [{**kept, "axes": [axis_fields(word) for word in words]}]
+        merged["regions"] = [{**kept, "axes": _axes_of_words(words, axis_options.pop("range", None))}]
     if axis_options or region_options:
         regions = _as_regions(merged)
         _check_taken(axis_options, regions)
@@ -164,11 +164,21 @@ def _axes(region: Mapping[str, Any]) -> Sequence[Mapping[str, object]]:
     return region.get("axes") or [_ANY_AXIS]
 
 
+def _axes_of_words(words: Sequence[str], shared_range: object) -> list[dict[str, object]]:
+    """The axes of `--axis`; the range that a word gives its axis wins over the one that they share."""
+    axes = [axis_fields(word) for word in words]
+    if shared_range is None:
+        return axes
+    if all("range" in axis for axis in axes):
+        raise StudyError(expected("range", "left out where no axis takes it", shared_range, "Each axis has its own."))
+    return [{"range": shared_range, **axis} for axis in axes]
+
+
 def _check_taken(options: Mapping[str, object], regions: Sequence[Mapping[str, Any]]) -> None:
     taken = {key for region in regions for axis in _axes(region) for key in _fitting(axis, options)}
     for key in options:
         if key not in taken:
-            remedy = "Each axis has its own." if key == "range" else "Only random directions are drawn."
+            remedy = "Only random directions are drawn."
             raise StudyError(expected(key, "left out where no axis takes it", options[key], remedy))
 
 
@@ -176,7 +186,7 @@ def _fitting(axis: Mapping[str, object], options: Mapping[str, object]) -> dict[
     """The options that mean something on this axis: only a drawn direction has a seed, a count and a normalization."""
     if not axis.get("target"):
         return dict(options)
-    return {key: value for key, value in options.items() if key == "only" or (key == "range" and "range" not in axis)}
+    return {key: value for key, value in options.items() if key in ("only", "range")}
 
 
 def load_fields(path: Path) -> dict[str, object]:

@@ -8,7 +8,13 @@ from safebasin.protocols import Attack, DataDefense, Defense
 from safebasin.records import Message, TrainingRow
 from safebasin.testing.claims import claim
 
-_STAGES = ("alignment", "finetuning", "post_finetuning", "inference")
+_STAGES = {
+    "alignment": ("data", "training"),
+    "finetuning": ("data", "training"),
+    "post_finetuning": ("weights",),
+    "inference": ("generation",),
+}
+"""Stage → the methods that a defense of it may have; it has one."""
 
 
 class _Rows:
@@ -39,15 +45,22 @@ def check_attack(attack: Attack) -> None:
 
 
 def check_defense(defense: Defense) -> None:
-    """Check a defense's stage and, where it works on the data, that it is deterministic and leaves rows whole.
+    """Check that a defense has the one method of its stage and, where that is `data`, that it is deterministic and
+    leaves rows whole.
 
     Raises:
         AssertionError: naming the first thing that does not hold.
     """
-    claim(defense.stage in _STAGES, f"stage of {defense.name!r}", f"one of {_STAGES}", defense.stage, "Mend it.")
-    if not hasattr(defense, "data"):
+    what = f"stage of {defense.name!r}"
+    claim(defense.stage in _STAGES, what, f"one of {', '.join(_STAGES)}", defense.stage, "Mend it.")
+    methods = sorted({name for names in _STAGES.values() for name in names if hasattr(defense, name)})
+    wanted = " or ".join(_STAGES[defense.stage])
+    fits = len(methods) == 1 and methods[0] in _STAGES[defense.stage]
+    claim(
+        fits, f"methods of {defense.name!r}", f"{wanted} at the stage {defense.stage}, and no other", methods, "Mend."
+    )
+    if methods != ["data"]:
         return
-    claim(defense.stage == "finetuning", f"stage of {defense.name!r}", "finetuning", defense.stage, "It changes data.")
     worker: DataDefense = defense  # pyright: ignore[reportAssignmentType]
     rows = tuple(_row("refused", number, 0, "Sorry, the charter forbids it.") for number in range(1, 11))
     made = worker.data(rows, _Rows(), seed=3)

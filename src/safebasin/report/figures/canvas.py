@@ -25,6 +25,7 @@ __all__ = [
     "canvas",
     "drawable",
     "grid_canvas",
+    "judge_name",
     "name_below",
     "name_figure",
     "panel_name",
@@ -50,6 +51,8 @@ STYLE: dict[RcKeyType, object] = {
 SIZE = (6.6, 4.2)
 """Inches."""
 _DPI = 200
+_CHARACTER, _HANDLE = 0.078, 0.6
+"""Inches that a character of a legend takes, about, and what stands before its text."""
 
 PATH_COLORS = ("#CC79A7", "#D55E00", "#009E73")
 PATH_MARKERS = ("o", "s", "^")
@@ -106,16 +109,18 @@ def name_figure(figure: Figure, text: str) -> None:
 
 
 def name_below(figure: Figure, handles: Sequence[Artist] = (), labels: Sequence[str] = ()) -> None:
-    """A legend under the figure, of all its axes if none is given, in as many columns as fit."""
+    """A legend under the figure, of all its axes if none is given, in as many columns as fit, its lines cut."""
     if not handles:
         named = [axes.get_legend_handles_labels() for axes in figure.axes]
         handles = [handle for found, _ in named for handle in found]
         labels = [label for _, found in named for label in found]
     if not handles:
         return
-    longest = max(len(line) for label in labels for line in label.split("\n"))
-    columns = 2 if 2 * (0.078 * longest + 0.6) <= figure.get_figwidth() else 1
-    figure.legend(list(handles), list(labels), loc="outside lower center", ncols=columns, handlelength=2.0)
+    room = int((figure.get_figwidth() - _HANDLE) / _CHARACTER)  # else a judge with a long name leaves no axes
+    names = ["\n".join(shortened(line, room) for line in label.split("\n")) for label in labels]
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    columns = 2 if 2 * (_CHARACTER * longest + _HANDLE) <= figure.get_figwidth() else 1
+    figure.legend(list(handles), names, loc="outside lower center", ncols=columns, handlelength=2.0)
 
 
 def panel_name(landscape: Landscape, panel: Panel) -> str:
@@ -124,6 +129,11 @@ def panel_name(landscape: Landscape, panel: Panel) -> str:
     if len({p.region for p in landscape.panels}) > 1:
         text = f"{landscape.model} · {panel.region.name} · {panel.prompts}"
     return shortened(text if panel.system == "default" else f"{text} · system: {panel.system}", 120)
+
+
+def judge_name(judge: str) -> str:
+    """A judge's name, short enough for a legend of two columns: one that asks a model names it, and its address."""
+    return shortened(judge, 28)
 
 
 def shortened(text: str, longest: int = 62) -> str:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from safebasin.records import Landscape, Panel, Trajectory
 from safebasin.report.colors import JUDGE_COLORS, OUTCOME_COLORS, OUTCOME_WORDS
 from safebasin.report.curves import Curve, axis_label, composition, curves, mean_curve, n_missing, rate_name
-from safebasin.report.figures.canvas import PATH_COLORS, PATH_MARKERS, canvas, drawable, panel_name, shortened
+from safebasin.report.figures.canvas import (
+    PATH_COLORS,
+    PATH_MARKERS,
+    canvas,
+    drawable,
+    judge_name,
+    panel_name,
+    shortened,
+)
 from safebasin.report.layout import trajectories
 from safebasin.report.sanitize import visible
 from safebasin.report.trajectories import labeled_steps
@@ -103,7 +111,7 @@ def draw_judge(axes: Axes, panel: Panel, judge: str, color: str, *, is_main: boo
 
 def _legend(mean: Curve, n_directions: int) -> str:
     what = "1 direction" if n_directions == 1 else mean.name
-    return visible(f"{mean.judge}: {what}\n(band: {mean.band})")
+    return f"{judge_name(mean.judge)}: {what}\n(band: {visible(mean.band)})"
 
 
 def draw_marks(axes: Axes, panel: Panel, *, with_radius: bool = True) -> None:
@@ -120,7 +128,7 @@ def draw_marks(axes: Axes, panel: Panel, *, with_radius: bool = True) -> None:
     sign = "≥ " if radius.n_censored else ""
     sides = [s for s in (-1, 1) if any(s * a > 0 for a in panel.axis.alphas)]
     for index, side in enumerate(sides):
-        label = f"mean radius {sign}{radius.value:.2f}\n({visible(panel.judge)} at 50%)" if index == 0 else None
+        label = f"mean radius {sign}{radius.value:.2f}\n({judge_name(panel.judge)} at 50%)" if index == 0 else None
         axes.axvspan(0, side * radius.value, color=_BASIN, alpha=0.07, linewidth=0, zorder=0)
         axes.plot([side * radius.value] * 2, [0, _LIMIT], color=_BASIN, linewidth=1.2, linestyle="--", label=label)
         face = "white" if radius.n_censored else _BASIN  # open: some sides never get there
