@@ -144,7 +144,7 @@ def _load(names: Sequence[str], folder: str | Path | None) -> _Loaded:
             near = difflib.get_close_matches(name, manager.all_tasks, n=3)
             hint = f"Did you mean {' or '.join(near)}?" if near else "`lm-eval ls tasks` lists its own."
             where = "lm-eval" if folder is None else f"{str(folder)!r} or lm-eval"
-            raise StudyError(expected("task", f"one of {where}", name, hint))
+            raise StudyError(expected("task", f"a task of {where}", name, hint))
         with _as_study_error(name):
             found = manager.load([name])
         leaves[name] = list(found["tasks"])

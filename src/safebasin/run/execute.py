@@ -148,7 +148,7 @@ class Execution:
         return plan
 
     def _measure(self, plan: Plan, engine: Engine | None, batch_size: int) -> Engine | None:
-        """Generate, score and judge what a plan still lacks; returns the engine if one was needed."""
+        """Measure, generate, score and judge what a plan still lacks; returns the engine if one was needed."""
         store, judges = self.store, self.inputs.judges
         remember(store, plan, judges)
         done = store.done(plan.decoding.key)
@@ -158,9 +158,9 @@ class Execution:
             engine = engine or self._load()
             write_manifest(self.folder, plan, self.inputs, engine, batch_size=batch_size)
             backend = self._backend(engine, plan)
+            measure_capability(backend, store, missing, progress=self.progress)  # first: a task may not be there
             self._generate(backend, plan, jobs, done)
             self._score(backend, plan)
-            measure_capability(backend, store, missing, progress=self.progress)
         judge_stored(store, plan, judges, progress=self.progress)
         return engine
 
