@@ -113,6 +113,9 @@ def test_there_and_back_again(tied, checkpoint):
     engine.set_weights(weights_at(engine.base, Point.at((spec, 0.7)), deltas))
     moved = engine.generate(CHAT, PLAIN)
     assert [g.text for g in moved] != [g.text for g in origin]
+    other = HFEngine(str(checkpoint("llama", tied=tied)), device="cpu")
+    other.set_weights(weights_at(other.base, Point.at((spec, 0.7)), deltas))
+    assert engine.score(CHAT, ASKED, PLAIN) == other.score(CHAT, ASKED, PLAIN) != scores
     model = engine._model
     assert (model.lm_head.weight is model.model.embed_tokens.weight) == tied
     engine.set_weights(weights_at(engine.base, Point(), {}))

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from safebasin.engines.decoding import decode, greedy_config, left_padded, memory_errors
 from safebasin.engines.kernels import fitting_threads, safe_kernels, threads
+from safebasin.engines.lean import LeanLlama
 from safebasin.engines.loading import (
     Loaded,
     batch_size_that_fits,
@@ -30,6 +31,7 @@ from safebasin.engines.loading import (
 )
 from safebasin.engines.scoring import score_batches, text_logits, tokenize
 from safebasin.engines.stopping import LoopWatch, PhraseWatch, Rows
+from safebasin.engines.surprise import Surprise
 from safebasin.errors import PromptError, expected
 from safebasin.prompts.chat import Tokenizer, render, template_hash
 from safebasin.prompts.reasoning import Reasoning, opens_thinking, special_ids
@@ -88,6 +90,7 @@ class HFEngine:
         self._base: BaseWeights = checkpoint.open_base(self._model, self._resolved, low_memory=low_memory)
         self._safe = safe_kernels(where, self._model.dtype)
         self._threads = fitting_threads(where, self._model.num_parameters())
+        self._surprise: Surprise | None = None
         self._eos = eos_ids(self._model, self._tokenizer)
         self._pad = pad_id(self._tokenizer, self._eos)
         self._special = special_ids(self._chat)
@@ -138,6 +141,7 @@ class HFEngine:
 
     def set_weights(self, stream: Iterable[WeightBlock]) -> None:
         """Overwrite rows of parameters in place (tied ones with them). No cache is kept that could survive this."""
+        self._surprise = None
         apply(stream, self._model)
 
     def generate(self, conversations: Conversations, decoding: Decoding) -> list[Generation]:
@@ -186,7 +190,9 @@ class HFEngine:
             rooms = [max(self.n_context - len(p), 0) for p in prompts]
             tokens = [type(t)(t.ids[:r], t.ends[:r]) for t, r in zip(tokens, rooms, strict=True)]
         with self._kernels():
-            return score_batches(self._model, prompts, tokens, pad=self._pad)
+            if self._surprise is None and LeanLlama.fits(self._model):
+                self._surprise = Surprise(self._model)
+            return score_batches(self._model, prompts, tokens, pad=self._pad, surprise=self._surprise)
 
     def encode(self, text: str) -> list[int]:
         """Tokens of a plain text, without special tokens; it may be longer than the context."""

@@ -54,6 +54,11 @@ class LeanCache:
         plain = cast("list[Any]", cache.layers)
         return cls([(moved(layer.keys), moved(layer.values)) for layer in plain], lengths.cpu().numpy())
 
+    @property
+    def n_bytes(self) -> int:
+        """What the buffers take."""
+        return sum(keys.nbytes + values.nbytes for keys, values in self._layers)
+
     def reserve(self, n: int) -> None:
         """Make room for n more tokens in every row."""
         needed = int(self.lengths.max()) + n
@@ -158,6 +163,13 @@ class LeanLlama:
     def device(self) -> torch.device:
         """Where the parameters are."""
         return self._embedding.device
+
+    def empty_cache(self, n_rows: int) -> LeanCache:
+        """A cache of rows that hold nothing yet."""
+        nothing = [
+            self._embedding.new_empty(n_rows, b.k.out_features // self._width, 0, self._width) for b in self._blocks
+        ]
+        return LeanCache([(states, states) for states in nothing], np.zeros(n_rows, dtype=np.int64))
 
     @staticmethod
     def fits(model: PreTrainedModel) -> bool:

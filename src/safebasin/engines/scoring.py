@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from safebasin.engines.decoding import left_padded, memory_errors
+from safebasin.engines.surprise import Surprise
 from safebasin.protocols import TokenScores
 
 __all__ = ["Tokens", "score_batches", "text_logits", "tokenize"]
@@ -46,7 +47,12 @@ def _rising(ends: Sequence[int], n_characters: int) -> tuple[int, ...]:
 
 
 def score_batches(
-    model: PreTrainedModel, prompts: Sequence[Sequence[int]], texts: Sequence[Tokens], *, pad: int
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    texts: Sequence[Tokens],
+    *,
+    pad: int,
+    surprise: Surprise | None = None,
 ) -> list[TokenScores]:
     """−ln p(token | prompt, tokens before), in nats, log-softmax in float32; results in the order given.
 
@@ -55,6 +61,7 @@ def score_batches(
         prompts: token ids, none empty; with its text, each fits the context.
         texts: what follows each prompt; may be empty.
         pad: token to pad with.
+        surprise: does it for the model instead, where that can.
 
     Raises:
         MemoryError: where even a batch of one does not fit.
@@ -63,7 +70,8 @@ def score_batches(
     order = sorted((i for i, t in enumerate(texts) if t.ids), key=lambda i: len(prompts[i]) + len(texts[i].ids))
     with memory_errors(), torch.inference_mode():
         for batch in _batches(order, [len(t.ids) for t in texts], int(model.config.get_text_config().vocab_size)):
-            found = _nll(model, [prompts[i] for i in batch], [texts[i].ids for i in batch], pad)
+            given = [prompts[i] for i in batch], [texts[i].ids for i in batch]
+            found = _nll(model, *given, pad) if surprise is None else surprise.nll(*given)
             for i, nll in zip(batch, found, strict=True):
                 scores[i] = TokenScores(nll=nll, ends=texts[i].ends)
     return scores
