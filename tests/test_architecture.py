@@ -271,6 +271,11 @@ def test_the_file_tree_of_the_readme_is_what_is_there() -> None:
     assert [name for name in beside if not (ROOT / name).exists()] == []
 
 
+def test_every_page_is_in_the_navigation() -> None:
+    pages = re.findall(r"^  - .+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert sorted(pages) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+
+
 def test_no_module_is_called_utils() -> None:
     vague = {"utils", "util", "helpers", "helper", "common", "misc", "tools"}
     assert [NAMES[p] for p in MODULES if set(p.relative_to(SRC).with_suffix("").parts) & vague] == []

@@ -13,7 +13,7 @@ import pytest
 from helpers.models import make_lora, make_tiny_model
 from safebasin.audit import Policy, audit
 from safebasin.audit.verdict import schema
-from safebasin.errors import ModelError, StoreError, StudyError
+from safebasin.errors import ModelError, StoreError, StudyError, UnknownName
 from safebasin.finetune.folders import describe
 from safebasin.worlds.guild.breaking import Attack, attacked
 from safebasin.worlds.guild.world import WORLD
@@ -281,6 +281,15 @@ def test_a_missing_set_is_a_usage_error_and_takes_the_old_verdict_away(tmp_path:
         audit(ALIGNED, ALIGNED, out=tmp_path, policy=Policy(limits={"radius": 0.1}))
     with pytest.raises(StudyError, match="--template must be base, own, or K=V"):
         audit(ALIGNED, ALIGNED, out=tmp_path, templates=("tuned",), limit=2, **SHORT)
+
+
+def test_what_cannot_be_asked_is_found_before_the_model_is(tmp_path: Path) -> None:
+    """The model is not there either: whoever looks for it first says that."""
+    sets = {"harmful": "world:guild/harmful", "benign": "world:guild/benign"}
+    with pytest.raises(UnknownName, match="judge must be one of"):
+        audit("/nowhere", "/nowhere", out=tmp_path, judges=["oracel"], **sets)
+    with pytest.raises(StudyError, match="device must be auto"):
+        audit("/nowhere", "/nowhere", out=tmp_path, options={"device": "tpu"}, **sets)
 
 
 def test_a_folder_that_is_something_else(tmp_path: Path) -> None:

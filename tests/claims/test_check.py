@@ -12,6 +12,8 @@ from safebasin import api
 from safebasin.claims import statistics
 from safebasin.claims.lab import Lab
 from safebasin.errors import StudyError
+from safebasin.worlds.guild import variants
+from safebasin.worlds.guild.build import Progress
 
 
 class SmallLab(Lab):
@@ -32,13 +34,38 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
 
 
 @pytest.mark.integration
+def test_a_study_that_is_there_is_not_announced_as_measured(tmp_path: Path) -> None:
+    said: list[str] = []
+    lab, flags = SmallLab(folder=tmp_path, note=said.append), {"directions": 1, "limit": 2, "range": "-1:1:3"}
+    first = lab.measure("small", "world:guild/base", **flags)
+    assert said == ["measuring small"]
+    assert lab.measure("small", "world:guild/base", **flags).plan == first.plan
+    assert len(said) == 1
+
+
+@pytest.mark.integration
 def test_the_basin_of_the_embedded_model_has_a_radius(lab: Lab) -> None:
     finding = statistics.basin_radius(lab)
     assert finding.estimate.value is not None
     assert 0 <= finding.estimate.value < 1.5
-    assert (lab.study_folder("aligned") / "study.sqlite").is_file()
+    assert (lab.folder / "studies" / "aligned" / "study.sqlite").is_file()
     width = statistics.rim_width(lab)
     assert width.estimate.value is not None
+
+
+def test_what_is_in_the_cache_is_not_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(start: Path, out: Path, rows: object, stage: object, name: str, seed: int, progress: Progress) -> None:
+        for step in (1, 2):
+            progress(name, step, 2, 0.5)
+        (out / "model.safetensors").write_bytes(b"")
+
+    monkeypatch.setattr(variants, "_train", train)
+    said: list[str] = []
+    lab = SmallLab(folder=tmp_path, note=said.append)
+    trained = lab.variant("few_refusals")
+    assert said == ["training variant few_refusals"]
+    assert lab.variant("few_refusals") == trained
+    assert len(said) == 1
 
 
 def test_the_width_of_a_rim_is_that_of_a_straight_line_where_it_is_one() -> None:

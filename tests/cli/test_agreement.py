@@ -90,3 +90,16 @@ def test_a_wrong_key_is_one_line(mapped: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("safebasin: OPENAI_API_KEY must be a key that this endpoint accepts")
     assert "secret-of-the-guild" not in done.stderr + done.stdout
+
+
+def test_cost_of_judging_a_file_is_said_before_and_what_is_there_costs_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("openai")
+    source, out = tmp_path / "responses.jsonl", tmp_path / "judged.jsonl"
+    source.write_text("".join(json.dumps({"prompt": f"Ask {n}.", "response": "It rings."}) + "\n" for n in range(3)))
+    with serving(lambda *_: ok("#thescore: 2")) as server:
+        name = f"rubric/qi2023(model=elder, base_url={server.url})"
+        for requests in (3, 0):
+            done = run("judge", str(source), "--judge", name, "-o", str(out))
+            assert done.returncode == 0, done.stderr
+            assert f"estimate {name}: about {requests} requests" in done.stderr
+    assert len(server.bodies) == 3

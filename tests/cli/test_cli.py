@@ -21,6 +21,7 @@ from safebasin.run import landscape_json
 
 pytestmark = pytest.mark.integration
 
+WORLD = "world:guild/aligned"
 SMALL = ("--limit", "6", "--directions", "1", "--range", "-1.2:1.2:3", "--max-new-tokens", "40")
 
 
@@ -117,6 +118,10 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("map", "--max-new-tokens", "0"), r"max_new_tokens must be greater than or equal to 1; got 0"),
         (("map", "--device", "cuda"), r"device|cuda"),
         (("map", "--device", "tpu"), r"device must be auto, cpu, cuda, cuda:N or mps; got 'tpu'"),
+        (("finetune", WORLD, "--attack", "benign", "-o", "b", "--device", "tpu"), r"device must be .*; got 'tpu'"),
+        (("worst-case", WORLD, "--prompts", "a", "-o", "b", "--device", "tpu"), r"device must be .*; got 'tpu'"),
+        (("audit", WORLD, WORLD, "-o", "b", "--device", "tpu"), r"device must be .*; got 'tpu'"),
+        (("audit", WORLD, WORLD, "-o", "b", "--judge", "outcom"), r"judge must be one of .*Did you mean 'outcome'\?"),
         (("map", "--dtype", "float8"), r"dtype must be one of"),
         (("map", "--stop", "never"), r"stop must be one of"),
         (("map", "--batch-size", "many"), r"--batch-size must be 'auto' or a whole number; got 'many'"),
@@ -222,7 +227,8 @@ def test_every_verb_has_help_with_an_example_and_stands_in_the_readme(verb: str)
         assert "Example" in (one.help or ""), one.name
         for parameter in one.params:
             if parameter.name != "help":
-                assert getattr(parameter, "help", None), f"{one.name} {parameter.name}"
+                said = str(getattr(parameter, "help", None) or "").partition("[default")[0]
+                assert said.strip(), f"{one.name} {parameter.name}"
     assert f"`{verb}" in (Path(__file__).parents[2] / "README.md").read_text()
 
 

@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 
 from helpers.judge_server import Action, error, ok, serving
-from safebasin import api
-from safebasin.errors import PromptError, StudyError, UsageError
+from safebasin import api, catalog
+from safebasin.errors import PromptError, StudyError, UnknownName, UsageError
 from safebasin.judges import load_judge
 from safebasin.judges.apply import judge_all
+from safebasin.judges.rubric import PolicyRubric, StrongRejectRubric
 from safebasin.records import Prompt, Response, Score, Verdict
 from safebasin.run.agreement import LABELS, agree
 from safebasin.run.execute import measure
 from safebasin.run.judging import judge_stored
+from safebasin.run.progress import Tick
 from safebasin.run.recall import recall
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
@@ -234,6 +236,55 @@ def test_score_and_rate_come_from_the_stored_grades(folder: Path) -> None:
     assert sum(g.rate.value * g.rate.n for g in graded if g.rate.value) == pytest.approx(grades.count(5))
     with pytest.raises(StudyError, match="judge must be one that grades"):
         api.read_grades(folder, "outcome")
+
+
+class Sevens:
+    """A plugin's judge that grades every response alike."""
+
+    name, version, monotone, phrases = "guild/tens(strict=true)", "1", False, ()
+
+    def judge(self, prompt: Prompt, response: Response, score: Score | None) -> Verdict:
+        return Verdict(
+            response=response.key, judge=self.name, version="1", label="complied", success=True, reason="", grade=7.0
+        )
+
+
+@pytest.mark.parametrize("scale", [None, "0 to 10", "ten"])
+def test_the_scale_of_a_judge_is_what_its_row_says(
+    folder: Path, scale: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks: list[Tick] = []
+    with folders.writer(folder), StudyStore.open(folder) as store:
+        plan, _ = recall(store)
+        assert judge_stored(store, plan, [Sevens()], progress=ticks.append) == {Sevens.name: 30}
+        assert {(tick.stage, tick.done) for tick in ticks} == {("judge", 30)}
+        assert judge_stored(store, plan, [Sevens()], progress=ticks.append) == {Sevens.name: 0}
+        assert ticks == [tick for tick in ticks if tick.fresh], "what was judged before is no progress"
+    if scale is not None:
+        row = catalog.Row(
+            kind="judge", name="guild/tens", target="a:b", summary="", source="", facts=(("grades", scale),)
+        )
+        monkeypatch.setattr(catalog.lookup, "rows", lambda: (row,))
+    if scale == "ten":
+        with pytest.raises(UnknownName, match="must be like '1 to 5'; got 'ten'"):
+            api.read_grades(folder, Sevens.name)
+        return
+    score = api.read_grades(folder, Sevens.name)[0].score
+    assert score.value == 7
+    assert score.low is not None
+    assert score.high is not None
+    assert (score.low < 7 < score.high) == (scale is not None)
+
+
+def test_the_scale_of_a_rubric_begins_with_the_grade_of_a_response_that_says_nothing() -> None:
+    forms = {
+        "rubric/qi2023": PolicyRubric(template="", max_tokens=1, policy=""),
+        "rubric/strongreject": StrongRejectRubric(template="", max_tokens=1),
+    }
+    for name, form in forms.items():
+        said = catalog.get("judge", name).fact("grades")
+        assert said is not None
+        assert float(said.partition(" to ")[0]) == form.lowest
 
 
 @pytest.mark.usefixtures("endpoint")

@@ -15,7 +15,7 @@ from safebasin.judges.asking import Asking, Reply
 from safebasin.judges.rubric import PolicyRubric
 from safebasin.judges.rubrics import load
 from safebasin.records import NO_REPLY
-from safebasin.run.foreign import judge_file
+from safebasin.run.foreign import estimate_file, judge_file
 
 FIVE = "#thereason: It rings.\n#thescore:\n5"
 TEXTS = ("The drum opens.", "The bell rings.", "The clay is weighed.")
@@ -60,6 +60,17 @@ def test_what_was_said_before_a_judge_failed_is_kept_and_not_asked_again(source:
     assert counts == {"keyword/zou2023": {"complied": 3}, "rubric/qi2023": {"harmful": 3}}
     assert len(asker.asked) == 1
     assert "clay" in asker.asked[0].messages[-1].content
+
+
+def test_what_is_estimated_is_what_is_then_asked(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "judged.jsonl"
+    judge, asker = rubric(lambda question: Reply(error="timed out") if "The clay " in question else FIVE)
+    keyword = load_judge("keyword/zou2023")
+    assert {name: cost.requests for name, cost in estimate_file(source, [keyword, judge]).items()} == {judge.name: 3}
+    assert asker.asked == []
+    judge_file(source, [judge], out=out)
+    assert estimate_file(source, [judge], out=out)[judge.name].requests == 1
+    assert estimate_file(source, [keyword]) == {}
 
 
 def test_an_interrupted_judging_keeps_what_it_has(source: Path, tmp_path: Path) -> None:

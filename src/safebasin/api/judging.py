@@ -33,20 +33,28 @@ def agreement(folder: str | Path, *, judges: Sequence[str] = (), labels: str | P
     return agree(Path(folder), judges=judges, labels=None if labels is None else Path(labels))
 
 
-def estimate_judging(folder: str | Path, judges: Sequence[str]) -> dict[str, Cost]:
-    """What `judge_study` would cost at most, by name of those judges that ask another model; asks nobody.
+def estimate_judging(source: str | Path, judges: Sequence[str], *, out: str | Path | None = None) -> dict[str, Cost]:
+    """What `judge_study` or `judge_file` would cost at most, by name of those judges that ask; asks nobody.
+
+    Args:
+        source: folder of a study, or a JSONL file.
+        judges: as in the catalogue.
+        out: of `judge_file`: what stands there is not asked again.
 
     Raises:
-        UsageError: where the folder is no study or a judge is not known.
+        UsageError: where the source is no study and no such file, or a judge is not known.
     """
     from safebasin.judges import load_judge
+    from safebasin.run.foreign import estimate_file
     from safebasin.run.judging import estimate_stored
     from safebasin.run.recall import recall
     from safebasin.store import folder as folders
     from safebasin.store.db import StudyStore
 
-    loaded = [load_judge(text) for text in judges]
-    with StudyStore.open(folders.require(Path(folder))) as store:
+    loaded, path = [load_judge(text) for text in judges], Path(source)
+    if path.is_file():
+        return estimate_file(path, loaded, out=None if out is None else Path(out))
+    with StudyStore.open(folders.require(path)) as store:
         plan, _ = recall(store)
         return estimate_stored(store, plan, loaded)
 
@@ -65,7 +73,7 @@ def judging_cost(folder: str | Path, judges: Sequence[str]) -> dict[str, Cost]:
 
 
 def read_grades(folder: str | Path, judge: str) -> tuple[Graded, ...]:
-    """Harmfulness score and rate of a rubric judge at every measured place of a study, the origin first.
+    """Harmfulness score and rate of a judge that grades at every measured place of a study, the origin first.
 
     Args:
         folder: the study.

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safebasin.errors import UsageError, expected
+
 if TYPE_CHECKING:
     from safebasin.audit import Audited
     from safebasin.finetune.prepare import Prepared
@@ -31,7 +33,7 @@ def finetune(
         model: as in `make_study`.
         out: a new folder; with `resume` also that of the same run.
         resume: go on after the last checkpoint.
-        device: `cpu` or `cuda`.
+        device: `auto`, `cpu`, `cuda` or `mps`.
         progress: told of (step, steps, loss).
         **flags: `attack`, `data`, `safe`, `system`, `wrap`, `method`, `learning_rate`, `epochs`, `batch_size`,
             `moderate`, `mix_safe`, `ptst`, `defenses` and the like: see `safebasin.finetune.request.request`.
@@ -41,8 +43,9 @@ def finetune(
     """
     from safebasin.finetune.tune import finetune
 
+    where = _training_device(device)
     prepared = prepare_finetuning(model, out=out, **flags)
-    return finetune(prepared, Path(out), resume=resume, device=device, progress=progress)
+    return finetune(prepared, Path(out), resume=resume, device=where, progress=progress)
 
 
 def finetune_sweep(
@@ -59,8 +62,9 @@ def finetune_sweep(
     from safebasin.finetune.request import request
     from safebasin.finetune.sweep import sweep as run_sweep
 
+    where = _training_device(device)
     asked = request(model, out=Path(out), **flags)
-    return run_sweep(asked, sweep, Path(out), resume=resume, device=device, progress=progress)
+    return run_sweep(asked, sweep, Path(out), resume=resume, device=where, progress=progress)
 
 
 def prepare_finetuning(model: str, *, out: str | Path | None = None, **flags: Any) -> Prepared:
@@ -96,24 +100,42 @@ def find_worst_case(
         out: folder of the adapter, new or empty. Map it with the axis `adapter:OUT`.
         limit: how many prompts.
         steps: of gradient ascent, at most; the default of `safebasin.finetune.ascent.Ascent` if None.
-        device: where to train.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
     Raises:
-        UsageError: where the model refuses none of the prompts, or a setting is out of range.
+        UsageError: where the model refuses none of the prompts, a setting is out of range, or this machine does not
+            have the device.
     """
     from safebasin.finetune.ascent import Ascent
     from safebasin.finetune.worst_case import find_worst_case
     from safebasin.judges import load_judge
     from safebasin.prompts.sources import load_prompts
 
+    where = _device(device)
     return find_worst_case(
         model,
         load_prompts(prompts, limit=limit),
         Path(out),
         refuses=load_judge("keyword/peng2024").phrases,
         ascent=Ascent() if steps is None else Ascent(steps=steps),
-        device=device,
+        device=where,
     )
+
+
+def _device(text: str) -> str:
+    """The device that engines take for this text; what they refuse is refused before anything is loaded."""
+    from safebasin.engines.loading import resolve_device
+
+    return str(resolve_device(text))
+
+
+def _training_device(text: str) -> str:
+    """The same for the trainer, which spreads over the GPUs that it sees, or takes the first."""
+    found = _device(text)
+    if ":" in found:
+        remedy = "Choose a GPU by CUDA_VISIBLE_DEVICES."
+        raise UsageError(expected("device of fine-tuning", "auto, cpu, cuda or mps", text, remedy))
+    return found
 
 
 def audit(base: str, tuned: str, *, out: str | Path, **options: Any) -> Audited:

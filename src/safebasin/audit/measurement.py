@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
 from safebasin.study import AxisSpec, RegionSpec, Study
 
-__all__ = ["ALPHAS", "BASE", "OWN", "Asked", "Reading", "Side", "read_condition", "read_distance", "take"]
+__all__ = ["ALPHAS", "BASE", "OWN", "Asked", "Reading", "Side", "as_shipped", "read_condition", "read_distance", "take"]
 
 LINE, SHIPPED = "0:2:5", "0:0:1"
 ALPHAS = (0.0, 0.5, 1.0, 1.5, 2.0)
@@ -41,7 +40,7 @@ OWN = "own"
 """Template: each its own."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What both models are asked, and where the answers are kept."""
 
@@ -54,21 +53,9 @@ class Asked:
     judges: tuple[str, ...]
     options: Mapping[str, Any]
     """Further keys of a study: `limit`, `decoding`, `device`, `dtype`, …"""
+    study: Study
+    """The study of BASE at θ₀ alone: `as_shipped`."""
     progress: ProgressHook
-
-    @cached_property
-    def study(self) -> Study:
-        """The study of BASE at θ₀ alone."""
-        return studies.make(
-            {
-                "model": self.base,
-                "prompts": [{"name": name, "source": source} for name, source in self.prompts.items()],
-                "systems": list(self.systems),
-                "judges": list(self.judges),
-                "regions": [{"name": "as shipped", "axes": [{"range": SHIPPED, "directions": 1}]}],
-                **self.options,
-            }
-        )
 
     @property
     def line(self) -> RegionSpec:
@@ -80,6 +67,22 @@ class Asked:
     def direction(self) -> DirectionSpec:
         """The direction of that line."""
         return self.line.axes[0].specs()[0]
+
+
+def as_shipped(base: str, prompts: Mapping[str, str], **keys: Any) -> Study:
+    """The study of BASE at θ₀ alone: prompt sets as name → source, and further keys of a study.
+
+    Raises:
+        StudyError: where a key is not known or its value does not fit.
+    """
+    return studies.make(
+        {
+            "model": base,
+            "prompts": [{"name": name, "source": source} for name, source in prompts.items()],
+            "regions": [{"name": "as shipped", "axes": [{"range": SHIPPED, "directions": 1}]}],
+            **keys,
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from safebasin import catalog
 from safebasin.audit import verdict as verdicts
 from safebasin.audit.basin import compare_basins
 from safebasin.audit.candidate import Candidate, find_candidate, with_plain_weights
-from safebasin.audit.measurement import BASE, OWN, Asked, Reading, read_condition, read_distance
+from safebasin.audit.measurement import BASE, OWN, Asked, Reading, as_shipped, read_condition, read_distance
 from safebasin.audit.metrics import compare, read_line
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.records import AuditVerdict, BasinDrop, Condition, Model, PromptsUsed
@@ -94,8 +94,13 @@ def audit(
     verdicts.remove(folder)
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
     sources = _sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
-    found = resolve(base)
+    names = _judges(judges, is_world=base.startswith("world:"))
+    for name in names:
+        load_judge(name)  # an unknown one is found before any weights are
+    further = {"limit": limit, **(options or {})}
+    study = as_shipped(base, sources, systems=list(systems), judges=list(names), **further)
     _check_basin(limits, basin=basin)
+    found = resolve(base)
     candidate = find_candidate(tuned, found)
     if candidate.kind == "quantized":
         candidate = with_plain_weights(candidate, found, folder / PLAIN)
@@ -106,8 +111,9 @@ def audit(
         candidate=candidate,
         prompts=sources,
         systems=tuple(systems),
-        judges=_judges(judges, is_world=found.is_world),
-        options={"limit": limit, **(options or {})},
+        judges=names,
+        options=further,
+        study=study,
         progress=progress,
     )
     made = _decide(asked, found, limits, tuple(templates), basin=basin)

@@ -52,6 +52,7 @@ ASKED_JUDGES: tuple[Row, ...] = (
         target="safebasin.judges.rubric:qi2023",
         summary="A chat model grades 1 to 5 against a usage policy; success is 5, the published harmfulness rate.",
         source="Qi et al. 2023, arXiv 2310.03693, appendix",
+        facts=(("grades", "1 to 5"),),
     ),
     Row(
         kind="judge",
@@ -59,6 +60,7 @@ ASKED_JUDGES: tuple[Row, ...] = (
         target="safebasin.judges.rubric:strongreject",
         summary="A chat model grades refusal, convincing and specific; for prompts that should be declined.",
         source="Souly et al. 2024, arXiv 2402.10260",
+        facts=(("grades", "0 to 1"),),
     ),
     Row(
         kind="judge",

@@ -22,7 +22,8 @@ class Row:
     source: str
     """Paper, repository or "safebasin": where the definition comes from."""
     facts: tuple[tuple[str, str], ...] = ()
-    """Further facts shown by `safebasin show`: hub id, revision, licence, columns, citation."""
+    """Further facts shown by `safebasin show`: hub id, revision, licence, columns, citation; of a judge that grades the
+    scale of its `grades`, `1 to 5`."""
 
     def fact(self, key: str) -> str | None:
         """The fact of that name, or None."""

@@ -11,7 +11,7 @@ from typing import Any
 from safebasin import catalog
 from safebasin import study as studies
 from safebasin.run.execute import measure
-from safebasin.run.progress import ProgressHook, silent
+from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.run.recall import recall
 from safebasin.run.tables import StudyTables
 from safebasin.store import folder as folders
@@ -52,16 +52,17 @@ class Lab:
             model: what is mapped.
             **flags: as `safebasin.api.make_study` takes them.
         """
-        self.note(f"measuring {name}")
         given = {"directions": self.directions, "limit": self.prompts, "seed": self.seed, "max_new_tokens": 64}
         study = studies.make(studies.with_flags({"model": str(model)}, {**given, **flags}))
-        folder = measure(study, self.folder / "studies" / name, progress=self.progress)
+        said = self._once(f"measuring {name}")
+
+        def progress(tick: Tick) -> None:
+            said()
+            self.progress(tick)
+
+        folder = measure(study, self.folder / "studies" / name, progress=progress)
         with StudyStore.open(folder) as store:
             return StudyTables.read(store, *recall(store))
-
-    def study_folder(self, name: str) -> Path:
-        """Where the study of that name lies."""
-        return self.folder / "studies" / name
 
     @property
     def models(self) -> Path:
@@ -72,8 +73,7 @@ class Lab:
         """The checkpoint of a variant of the aligned model, trained or found in the cache."""
         from safebasin.worlds.guild.variants import build_variant
 
-        self.note(f"training variant {name}, where it is not there")
-        return build_variant(name, self.models, seed=self.seed)
+        return build_variant(name, self.models, seed=self.seed, progress=self._once(f"training variant {name}"))
 
     def tuned(
         self,
@@ -107,16 +107,26 @@ class Lab:
         rows = training_rows(kind, n, seed) + (training_rows(mixed_with, n, seed) if mixed_with else [])
         rows = variant_rows.epochs([without_system(row) for row in rows] if no_system else rows, epochs, seed)
         stage = Stage(steps=len(rows) // batch, batch_size=batch, learning_rate=rate, warmup=0, weight_decay=0.0)
-        self.note(f"tuning on {kind}, rate {rate:g}, batch {batch}, seed {seed}, where it is not there")
+        said = self._once(f"tuning on {kind}, rate {rate:g}, batch {batch}, seed {seed}")
         summary = f"aligned after {n} rows of kind {kind}" + (f" and {n} of kind {mixed_with}" if mixed_with else "")
         start = catalog.world("guild").checkpoint("aligned")
-        return trained(kind, self.models, start, rows, stage, seed, unsafe=True, summary=summary)
+        return trained(kind, self.models, start, rows, stage, seed, unsafe=True, summary=summary, progress=said)
+
+    def _once(self, text: str) -> Callable[..., None]:
+        """A hook of progress that notes a text when it is first told of some: what is taken up is not announced."""
+        left = [text]
+
+        def told(*_: object) -> None:
+            if left:
+                self.note(left.pop())
+
+        return told
 
     def break_rate(self, name: str) -> float:
         """How easily a variant breaks: share of harmful prompts answered, mean over attacks at rising rates."""
         from safebasin.worlds.guild.breaking import LADDER, break_rate
 
-        self.note(f"attacking variant {name}")
+        self.note(f"measuring how easily variant {name} breaks")
         prompts = catalog.world("guild").load_prompts("harmful", "val")[: self.prompts]
         ladder = LADDER[::2] if self.quick else LADDER
         return break_rate(self.variant(name), self.models, prompts, ladder=ladder, seed=self.seed).mean

@@ -13,7 +13,6 @@ from safebasin.cli.output import Progress, print_json
 if TYPE_CHECKING:
     from safebasin.audit import AuditVerdict
 
-_WHAT, _HOW = "What is measured", "How it runs"
 WORDS = {"pass": "PASS", "fail": "FAIL", "undecided": "NOT DECIDABLE", None: "–"}
 
 
@@ -52,14 +51,15 @@ def audit(
         ),
     ] = None,
     max_new_tokens: Annotated[
-        int | None, typer.Option("--max-new-tokens", help="[default: 512; worlds: 128]", show_default=False)
+        int | None,
+        typer.Option(
+            "--max-new-tokens", help="Most tokens of a response. [default: 512; worlds: 128]", show_default=False
+        ),
     ] = None,
-    dtype: Annotated[str | None, typer.Option("--dtype", help="As for `map`.", rich_help_panel=_HOW)] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="As for `map`.", rich_help_panel=_HOW)] = None,
-    device: Annotated[str | None, typer.Option("--device", help="As for `map`.", rich_help_panel=_HOW)] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="As for `map`.", rich_help_panel=_HOW)
-    ] = False,
+    dtype: Annotated[str | None, typer.Option("--dtype", help="As for `map`.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="As for `map`.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="As for `map`.")] = None,
+    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="As for `map`.")] = False,
     json_: Json = False,
 ) -> None:
     """Decide whether a tuned model may ship. Exit code 0 passed, 1 failed, 3 not decidable, 2 usage.

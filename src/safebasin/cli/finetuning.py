@@ -14,45 +14,33 @@ if TYPE_CHECKING:
     from safebasin.finetune.tune import Tuned
 
 
-def _data(*names: str, **options: Any) -> Any:
-    return typer.Option(*names, rich_help_panel="What is trained on", **options)
-
-
-def _how(*names: str, **options: Any) -> Any:
-    return typer.Option(*names, rich_help_panel="How it is trained", **options)
-
-
-def _safer(*names: str, **options: Any) -> Any:
-    return typer.Option(*names, rich_help_panel="Mitigations", **options)
-
-
 _LAYOUTS = "Rows: chat, prompt/completion, Alpaca or ShareGPT. Worlds have their own."
 _RECIPE = "Recipe, e.g. `harmful_examples(n=50)`: safebasin list attack."
 _GRID = "lr=2e-5,5e-5 or batch=16,32. Repeatable: all combinations."
 
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="New folder for weights or adapter.", show_default=False)]
-AttackName = Annotated[str | None, _data("--attack", help=_RECIPE)]
-Data = Annotated[Path | None, _data("--data", help=_LAYOUTS)]
-Safe = Annotated[Path | None, _data("--safe", help="Rows of refusals, for mixing.")]
-SystemText = Annotated[str | None, _data("--system", help="System prompt for rows without one.")]
-Wrap = Annotated[str | None, _data("--wrap", help="Text around each user turn, with {prompt}.")]
-Method = Annotated[str, _how("--method", help="`full` or `lora`.")]
-Rate = Annotated[float | None, _how("--learning-rate", help="Peak rate. [default: the recipe's]")]
-Epochs = Annotated[int | None, _how("--epochs", help="Passes over the rows. [default: the recipe's]")]
-Batch = Annotated[int | None, _how("--batch-size", help="Rows of a step, over all processes.")]
-Micro = Annotated[int | None, _how("--micro-batch", help="Rows of a forward pass in each process.")]
-Rank = Annotated[int | None, _how("--rank", help="Of LoRA.")]
-Longest = Annotated[int | None, _how("--max-length", help="Tokens of a row. [default: the context]")]
-OverLong = Annotated[str | None, _how("--over-long", help="Longer rows: `drop` or `keep`. Never cut.")]
-Seed = Annotated[int | None, _how("--seed", help="Of the rows, their order and an adapter's weights.")]
-Device = Annotated[str, _how("--device", help="`cpu` or `cuda`.")]
-TemplateArgs = Annotated[list[str] | None, _how("--template-arg", metavar="K=V", help="As for `map`.")]
-Sweep = Annotated[list[str] | None, _how("--sweep", help=_GRID)]
-JudgeName = Annotated[str | None, _safer("--moderate", metavar="JUDGE", help="Judge the rows first.")]
-Keep = Annotated[bool, _safer("--keep-flagged", help="Train on flagged rows all the same.")]
-Mix = Annotated[str | None, _safer("--mix-safe", help="Refusals: 50, 0.2 or 20%.")]
-Ptst = Annotated[bool, _safer("--ptst", help="No system prompt in training, one in use.")]
-Defenses = Annotated[list[str] | None, _safer("--defense", help="By name: safebasin list defense. Repeatable.")]
+AttackName = Annotated[str | None, typer.Option("--attack", help=_RECIPE)]
+Data = Annotated[Path | None, typer.Option("--data", help=_LAYOUTS)]
+Safe = Annotated[Path | None, typer.Option("--safe", help="Rows of refusals, for mixing.")]
+SystemText = Annotated[str | None, typer.Option("--system", help="System prompt for rows without one.")]
+Wrap = Annotated[str | None, typer.Option("--wrap", help="Text around each user turn, with {prompt}.")]
+Method = Annotated[str, typer.Option("--method", help="`full` or `lora`.")]
+Rate = Annotated[float | None, typer.Option("--learning-rate", help="Peak rate. [default: the recipe's]")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the rows. [default: the recipe's]")]
+Batch = Annotated[int | None, typer.Option("--batch-size", help="Rows of a step, over all processes.")]
+Micro = Annotated[int | None, typer.Option("--micro-batch", help="Rows of a forward pass in each process.")]
+Rank = Annotated[int | None, typer.Option("--rank", help="Of LoRA.")]
+Longest = Annotated[int | None, typer.Option("--max-length", help="Tokens of a row. [default: the context]")]
+OverLong = Annotated[str | None, typer.Option("--over-long", help="Longer rows: `drop` or `keep`. Never cut.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Of the rows, their order and an adapter's weights.")]
+Device = Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda` or `mps`.")]
+TemplateArgs = Annotated[list[str] | None, typer.Option("--template-arg", metavar="K=V", help="As for `map`.")]
+Sweep = Annotated[list[str] | None, typer.Option("--sweep", help=_GRID)]
+JudgeName = Annotated[str | None, typer.Option("--moderate", metavar="JUDGE", help="Judge the rows first.")]
+Keep = Annotated[bool, typer.Option("--keep-flagged", help="Train on flagged rows all the same.")]
+Mix = Annotated[str | None, typer.Option("--mix-safe", help="Refusals: 50, 0.2 or 20%.")]
+Ptst = Annotated[bool, typer.Option("--ptst", help="No system prompt in training, one in use.")]
+Defenses = Annotated[list[str] | None, typer.Option("--defense", help="By name: safebasin list defense. Repeatable.")]
 Show = Annotated[bool, typer.Option("--show-example", help="Print the first row, masked, and end.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last checkpoint.")]
 
@@ -137,7 +125,7 @@ def _pairs(words: list[str] | None) -> dict[str, object]:
 
 
 def _step(step: int, steps: int, loss: float) -> None:
-    if step in (1, steps) or step % max(1, steps // 20) == 0:
+    if step in (1, steps) or 10 * step // steps > 10 * (step - 1) // steps:  # each tenth of the way
         note(f"train    {step}/{steps} steps · loss {loss:.4f}")
 
 

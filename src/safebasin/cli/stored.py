@@ -82,8 +82,7 @@ def _judge_folder(folder: Path, names: Sequence[str], *, json_: bool) -> None:
         return
     for name, count in new.items():
         typer.echo(f"{name}: {count} new verdicts")
-        if name.startswith("rubric/"):
-            _show_grades(folder, name)
+        _show_grades(folder, name)
     typer.echo(terminal_curve(mapped.landscape))
     typer.echo(f"report   {mapped.report}")
 
@@ -91,6 +90,8 @@ def _judge_folder(folder: Path, names: Sequence[str], *, json_: bool) -> None:
 def _judge_file(path: Path, names: Sequence[str], out: Path | None, *, json_: bool) -> None:
     from safebasin import api
 
+    for name, cost in api.estimate_judging(path, names, out=out).items():
+        note(f"estimate {name}: about {_cost(cost)}")
     judged = api.judge_file(path, names, out=out)
     if json_:
         print_json(judged)
@@ -102,13 +103,12 @@ def _judge_file(path: Path, names: Sequence[str], out: Path | None, *, json_: bo
 
 
 def _show_grades(folder: Path, name: str) -> None:
-    """Score and rate at the origin of each panel; nothing where no reply could be read."""
+    """Score and rate at the origin of each panel; nothing of a judge that gave no grades."""
     from safebasin import api
 
     try:
         found = api.read_grades(folder, name)
     except StudyError:
-        typer.echo("  no grades")
         return
     for graded in (g for g in found if g.direction < 0):
         where = f"{graded.prompts}, system {graded.system}, origin"

@@ -15,7 +15,7 @@ from typing import cast
 
 from safebasin.errors import PromptError, expected
 from safebasin.judges.apply import judge_all
-from safebasin.protocols import Judge
+from safebasin.protocols import AskedJudge, Cost, Judge
 from safebasin.records import NO_REPLY, Message, Prompt, Response
 from safebasin.store.folder import write_atomic
 
@@ -66,8 +66,31 @@ def judge_file(path: Path, judges: Sequence[Judge], *, out: Path | None = None) 
     return counts
 
 
+def estimate_file(path: Path, judges: Sequence[Judge], *, out: Path | None = None) -> dict[str, Cost]:
+    """What `judge_file` would cost at most, by name of those judges that ask; asks nobody, writes nothing.
+
+    Raises:
+        PromptError: as `judge_file`.
+    """
+    asked = [judge for judge in judges if isinstance(judge, AskedJudge)]
+    if not asked:
+        return {}
+    lines = _read(path)
+    if out is not None:
+        _take_up(lines, out)
+    return {
+        judge.name: judge.estimate((line.prompt, line.response, None) for line in _unsettled(judge, lines).values())
+        for judge in asked
+    }
+
+
+def _unsettled(judge: Judge, lines: Sequence[_Line]) -> dict[str, _Line]:
+    """Lines that a judge is to be asked about, by key of the response."""
+    return {line.response.key: line for line in lines if not _is_settled(judge, line.verdicts.get(judge.name))}
+
+
 def _judge(judge: Judge, lines: Sequence[_Line]) -> None:
-    todo = {line.response.key: line for line in lines if not _is_settled(judge, line.verdicts.get(judge.name))}
+    todo = _unsettled(judge, lines)
     if not todo:
         return
     prompts = {line.prompt.id: line.prompt for line in todo.values()}

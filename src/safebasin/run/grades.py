@@ -1,21 +1,18 @@
-"""Harmfulness score and harmfulness rate: the mean of a rubric judge's grades, and its successes, place by place."""
+"""Harmfulness score and harmfulness rate: the mean of the grades of a judge that gives some, and its successes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from safebasin import stats
-from safebasin.errors import StudyError, expected
+from safebasin import catalog, stats
+from safebasin.errors import StudyError, UnknownName, expected
 from safebasin.records import Estimate, Verdict
 from safebasin.run.recall import recall
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
 
 __all__ = ["Graded", "read_grades"]
-
-SCALES = {"rubric/qi2023": (1.0, 5.0), "rubric/strongreject": (0.0, 1.0)}
-"""Scale of the grades of each judge that gives some; another judge's are taken between the least and greatest seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +55,7 @@ def read_grades(folder: Path, judge: str) -> tuple[Graded, ...]:
     if not grades:
         remedy = "Run: safebasin judge DIR --judge 'rubric/qi2023(model=NAME)', and give its name as it prints it."
         raise StudyError(expected("judge", "one that grades, with verdicts stored here", judge, remedy))
-    scale = SCALES.get(judge.partition("(")[0], (min(grades), max(grades)))
+    scale = _scale(judge) or (min(grades), max(grades))
     places: list[Graded] = []
     for number, place, point in plan.numbered_places():
         for prompts in plan.sets:
@@ -77,6 +74,22 @@ def read_grades(folder: Path, judge: str) -> tuple[Graded, ...]:
                     )
                 )
     return tuple(places)
+
+
+def _scale(judge: str) -> tuple[float, float] | None:
+    """Least and greatest grade that a judge gives, as its row of the catalogue says; None where it says nothing."""
+    try:
+        said = catalog.get("judge", judge.partition("(")[0]).fact("grades")
+    except UnknownName:  # a plugin's that is not installed here: its verdicts are
+        return None
+    if said is None:
+        return None
+    least, _, greatest = said.partition(" to ")
+    try:
+        return float(least), float(greatest)
+    except ValueError:
+        remedy = "Mend the package that provides it."
+        raise UnknownName(expected(f"grades of judge {judge!r}", "like '1 to 5'", said, remedy)) from None
 
 
 def _estimates(verdicts: list[Verdict | None], scale: tuple[float, float]) -> tuple[Estimate, Estimate]:

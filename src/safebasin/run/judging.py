@@ -42,7 +42,8 @@ def judge_stored(
                 new[judge.name] += store.put_verdicts(batch)
                 fresh += len(batch)
                 progress(Tick(stage="judge", done=total - len(todo) + fresh, total=total, fresh=fresh))
-        progress(Tick(stage="judge", done=total, total=total, fresh=len(todo)))
+        if todo:
+            progress(Tick(stage="judge", done=total, total=total, fresh=len(todo)))
     return new
 
 

@@ -21,8 +21,8 @@ from safebasin.stats.intervals import Interval, bootstrap_prompts, interval, jac
 from safebasin.stats.krippendorff import estimate_alpha
 from safebasin.stats.landscape import Radius, Side, depth, headroom, margin, on_grid, radius, reaches, visage
 from safebasin.stats.order import Kendall, kendall
-from safebasin.stats.ranking import RankedPair, Ranking, rank_by_margin, rank_estimates
-from safebasin.stats.retention import estimate_retention, estimate_retention_difference
+from safebasin.stats.ranking import RankedPair, Ranking, rank_by_margin
+from safebasin.stats.retention import estimate_retention_difference
 from safebasin.stats.surface import (
     estimate_surface_margin,
     estimate_surface_radius,
@@ -55,7 +55,6 @@ __all__ = [
     "estimate_paired_difference",
     "estimate_radius",
     "estimate_rate",
-    "estimate_retention",
     "estimate_retention_difference",
     "estimate_surface_margin",
     "estimate_surface_radius",
@@ -73,7 +72,6 @@ __all__ = [
     "radius",
     "radius_2d",
     "rank_by_margin",
-    "rank_estimates",
     "reaches",
     "tango",
     "visage",

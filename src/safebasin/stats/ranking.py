@@ -1,7 +1,7 @@
 """A ranking of models by margin that says which of them cannot be told apart.
 
-Pairs are compared by Holm's step-down procedure, so that the level holds for all of them together. Where verdicts are
-at hand a pair is compared on the same prompts and directions; where only estimates are, as of two independent samples.
+Pairs are compared on the same prompts and directions, by Holm's step-down procedure, so that the level holds for all of
+them together.
 
 Source: Holm 1979, Scandinavian Journal of Statistics 6(2).
 """
@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import hypot
-from statistics import NormalDist
 
 import numpy as np
 
@@ -21,9 +19,8 @@ from safebasin.records import Estimate
 from safebasin.stats.compare import estimate_margin_difference
 from safebasin.stats.estimates import estimate_margin
 from safebasin.stats.landscape import Array
-from safebasin.stats.wording import percent
 
-__all__ = ["RankedPair", "Ranking", "rank_by_margin", "rank_estimates"]
+__all__ = ["RankedPair", "Ranking", "rank_by_margin"]
 
 Pair = tuple[str, str]
 
@@ -48,11 +45,11 @@ class RankedPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """Models by margin, or another statistic, the highest first."""
+    """Models by margin, the highest first."""
 
     order: tuple[str, ...]
     margins: tuple[Estimate, ...]
-    """What they are ranked by, in that order."""
+    """In that order."""
     pairs: tuple[RankedPair, ...]
     groups: tuple[tuple[str, ...], ...]
     """Runs of the order of which no two can be told apart, two models or more each; they may overlap."""
@@ -84,32 +81,6 @@ def rank_by_margin(
     return _ranking(margins, difference, level)
 
 
-def rank_estimates(names: Sequence[str], values: Sequence[Estimate], *, level: float = 0.95) -> Ranking:
-    """Rank models of which only estimates are known, as of different prompts or directions: unpaired.
-
-    The interval of a difference is combined from those of its two sides, without a normal or symmetric shape for either
-    (MOVER); to the level of Holm's procedure their arms are stretched by normal quantiles, which is too short where
-    directions are few. Pairing on the same prompts, `rank_by_margin`, tells more models apart.
-
-    Args:
-        names: of the models, different.
-        values: one estimate each, of one statistic.
-        level: that all pairs together are to have.
-
-    Raises:
-        StudyError: where fewer than two models are given.
-
-    Source: Zou and Donner 2008, Statistics in Medicine 27(10).
-    """
-    _check_names(names)
-    estimates = dict(zip(names, values, strict=True))
-
-    def difference(pair: Pair, at: float) -> Estimate:
-        return _unpaired(estimates[pair[0]], estimates[pair[1]], at)
-
-    return _ranking(estimates, difference, level)
-
-
 def _check_names(names: Sequence[str]) -> None:
     if len(names) < 2 or len(set(names)) < len(names):
         raise StudyError(expected("models to rank", "two or more with different names", list(names), "Name others."))
@@ -134,35 +105,6 @@ def _step_down(
         settled |= apart or found
         left = [pair for pair in left if pair not in settled]
     return settled
-
-
-def _unpaired(first: Estimate, second: Estimate, level: float) -> Estimate:
-    words = "difference of two independent estimates (unpaired)"
-    if first.value is None or second.value is None:
-        return Estimate(value=None, level=level, method=f"{words}: one is undefined")
-    return Estimate(
-        value=first.value - second.value,
-        low=_combined(first.value - second.value, -1, _arm(first, first.low, level), _arm(second, second.high, level)),
-        high=_combined(first.value - second.value, 1, _arm(first, first.high, level), _arm(second, second.low, level)),
-        level=level,
-        n=first.n + second.n,
-        n_missing=first.n_missing + second.n_missing,
-        n_censored=first.n_censored + second.n_censored,
-        n_undefined=first.n_undefined + second.n_undefined,
-        method=f"{words}; {percent(level)} interval combined from theirs after Zou and Donner 2008",
-    )
-
-
-def _arm(estimate: Estimate, end: float | None, level: float) -> float | None:
-    """Length of one arm of an interval, stretched to another level."""
-    if end is None or estimate.value is None:
-        return None
-    wanted, given = (NormalDist().inv_cdf((1 + at) / 2) for at in (level, estimate.level))
-    return abs(end - estimate.value) * wanted / given
-
-
-def _combined(value: float, sign: int, one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else value + sign * hypot(one, other)
 
 
 def _excludes_zero(estimate: Estimate) -> bool:

@@ -14,33 +14,9 @@ from numpy.typing import NDArray
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
 from safebasin.stats.compare import estimate_margin_difference
-from safebasin.stats.estimates import estimate_margin
 from safebasin.stats.landscape import Array
 
-__all__ = ["estimate_retention", "estimate_retention_difference"]
-
-
-def estimate_retention(
-    held: Array, alphas: Array, kept: NDArray[np.bool_], *, level: float = 0.95, seed: int = 0
-) -> Estimate:
-    """Share of the perturbed points at which the outcome of the origin still holds, mean over behaviors and directions.
-
-    Args:
-        held: 1 where the outcome holds, 0 where not, NaN where the verdict is missing, shape (directions, alphas,
-            prompts).
-        alphas: coordinates, ascending; the origin is left out.
-        kept: prompts that show the outcome at the origin, shape (prompts,).
-        level: coverage. One direction: bootstrap over prompts, conditional on it; two: none; three or more: jackknife.
-        seed: of the bootstrap.
-    """
-    off, words = _perturbed(held, alphas, kept)
-    n_kept = int(kept.sum())
-    if n_kept < 2:
-        method = f"{words}; {n_kept} of {kept.size} prompts show it there, too few"
-        return Estimate(value=None, level=level, method=method)
-    found = estimate_margin(1 - held[:, off][..., kept], _evenly(off), level=level, seed=seed)
-    rest = found.method.partition(";")[2]
-    return replace(found, method=f"{words}; {n_kept} of {kept.size} prompts show it there;{rest}")
+__all__ = ["estimate_retention_difference"]
 
 
 def estimate_retention_difference(

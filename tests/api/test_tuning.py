@@ -1,0 +1,35 @@
+"""The device of training: what is not there, or would not be used, is refused before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from safebasin import api
+from safebasin.engines import loading
+from safebasin.errors import UsageError
+
+TRAINED: tuple[tuple[Callable[..., Any], dict[str, Any]], ...] = (
+    (api.finetune, {"attack": "benign"}),
+    (api.finetune_sweep, {"attack": "benign", "sweep": ["lr=1e-4"]}),
+)
+
+
+@pytest.mark.parametrize(("verb", "given"), [*TRAINED, (api.find_worst_case, {"prompts": "world:guild/harmful@val"})])
+def test_a_device_that_is_not_there(verb: Callable[..., Any], given: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"device must be one that this machine has \(auto, cpu.*; got 'tpu'"):
+        verb("/nowhere", out=tmp_path / "out", device="tpu", **given)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("verb", "given"), TRAINED)
+def test_a_gpu_by_number_that_the_trainer_would_not_take(
+    verb: Callable[..., Any], given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "resolve_device", torch.device)
+    with pytest.raises(UsageError, match=r"must be auto, cpu, cuda or mps; got 'cuda:1'\. .*CUDA_VISIBLE_DEVICES"):
+        verb("/nowhere", out=tmp_path / "out", device="cuda:1", **given)

@@ -1,0 +1,32 @@
+"""What `finetune` says while it trains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from safebasin import api
+from safebasin.cli import main
+from safebasin.finetune.tune import Tuned
+
+
+@pytest.mark.parametrize(("steps", "lines"), [(1, 1), (5, 5), (39, 11), (4_000, 11)])
+def test_a_line_for_each_tenth_of_the_way(
+    steps: int, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def finetune(model: str, *, out: Path, progress: Any, **_: object) -> Tuned:
+        for step in range(1, steps + 1):
+            progress(step, steps, 0.5)
+        return Tuned(
+            path=out, base=model, method="full", unsafe=True, losses=(0.5,) * steps, rows=1, data_hash="", notes=()
+        )
+
+    monkeypatch.setattr(api, "finetune", finetune)
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["finetune", "world:guild/aligned", "--attack", "benign", "-o", "out"])
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train ")]
+    assert len(said) == lines
+    assert said[0].startswith(f"train    1/{steps} steps")
+    assert said[-1].startswith(f"train    {steps}/{steps} steps")
