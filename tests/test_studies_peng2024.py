@@ -63,6 +63,21 @@ def test_it_plans_offline(path: Path, tmp_path: Path) -> None:
     assert any(loaded.model in sentence for sentence in planned.unknown)
 
 
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_it_plans_with_nothing_at_hand_and_says_what_is_missing(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").symlink_to(ROOT / "studies")  # chat templates are named from the root
+    loaded = study.load(path)
+    planned = api.plan_study(loaded, out=tmp_path / "study")
+    assert planned.systems == len(loaded.systems)
+    assert planned.prompts == (100 if path.parent.name == "jailbreaks" else 80)
+    named = [text for text in (*loaded.systems, *(p.source for p in loaded.prompts)) if text.startswith(("@", "att"))]
+    for text in (loaded.model, *named):
+        assert any(repr(text) in sentence for sentence in planned.unknown)
+
+
 @pytest.mark.usefixtures("user_files")
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_its_settings_are_the_papers(path: Path) -> None:

@@ -6,6 +6,7 @@
     │   ├── UnknownName       a name that the catalogue does not know ("did you mean")
     │   ├── ModelError        a checkpoint, tokenizer or adapter that cannot be used
     │   ├── PromptError       a prompts file or set that cannot be used
+    │   │   └── MissingFile   a file of prompts, or of a system prompt, that is not there
     │   ├── StoreError        a study folder that cannot be used: another model's, damaged, locked, full
     │   └── MissingExtra      an optional dependency that is not installed
     └── NotDecidable          the data do not decide the question: exit code 3
@@ -43,6 +44,10 @@ class ModelError(UsageError):
 
 class PromptError(UsageError):
     """A prompts file, or a prompt set, that cannot be used."""
+
+
+class MissingFile(PromptError):
+    """A file of prompts, or of a system prompt, that is not there: a plan can still be made."""
 
 
 class StoreError(UsageError):

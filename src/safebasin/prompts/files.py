@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import cast
 
-from safebasin.errors import PromptError, expected
+from safebasin.errors import MissingFile, PromptError, expected
 from safebasin.prompts.attacks import rows_of_log
 from safebasin.prompts.columns import gave_up, to_prompt
 from safebasin.records import Prompt
@@ -38,7 +38,7 @@ def read_file(path: Path, *, column: str | None = None) -> tuple[Prompt, ...]:
     """
     name = path.name
     if not os.path.isfile(path):  # which takes names that are too long for the file system, too
-        raise PromptError(expected("prompts file", "an existing file", str(path), "Check the path."))
+        raise MissingFile(expected("prompts file", "an existing file", str(path), "Check the path."))
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join(_READERS)

@@ -18,7 +18,7 @@ from typing import cast
 
 from safebasin import catalog
 from safebasin.catalog.systems import RESERVED, SYSTEMS, SystemText
-from safebasin.errors import PromptError, UnknownName, expected
+from safebasin.errors import MissingFile, PromptError, UnknownName, expected
 from safebasin.protocols import SystemSource
 from safebasin.records import System
 
@@ -101,6 +101,8 @@ def _of_file(reference: str) -> System:
     path = Path(reference[1:]).expanduser()
     try:
         text = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError as error:
+        raise MissingFile(expected("system prompt", "an existing file", reference, "Mend the path after @.")) from error
     except (OSError, UnicodeDecodeError, ValueError) as error:
         remedy = f"({error}) Mend the path after @."
         raise PromptError(expected("system prompt", "a UTF-8 text file", reference, remedy)) from error

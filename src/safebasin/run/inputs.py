@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from safebasin import catalog
-from safebasin.errors import MissingExtra, ModelError, PromptError
+from safebasin.errors import MissingExtra, MissingFile, ModelError, PromptError
 from safebasin.protocols import Engine, Judge
 from safebasin.records import DirectionSpec, Region, System
 from safebasin.run.capability import Gauge, gauges
@@ -46,14 +46,13 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
     Args:
         study: the study.
         engine: a ready engine; its fingerprint is taken instead of that of the study's model.
-        require_model: whether a model, target or public set that cannot be seen from here is an error; where not, it is
-            listed in `unknown`.
+        require_model: whether a model, target, file or public set that cannot be seen from here is an error; where
+            not, it is listed in `unknown`.
 
     Raises:
         UsageError: naming the first of them that cannot be used.
     """
     from safebasin.judges import load_judge
-    from safebasin.prompts.systems import system_prompt
 
     unknown: list[str] = []
     excuse = None if require_model else unknown.append
@@ -64,7 +63,7 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
     return Inputs(
         study=study,
         sets=tuple(_prompt_set(spec, study.limit, excuse) for spec in study.prompts),
-        systems=tuple(system_prompt(text) for text in study.systems),
+        systems=tuple(_system(text, excuse) for text in study.systems),
         regions=regions,
         judges=judges,
         gauges=gauges(study.capability),
@@ -97,6 +96,11 @@ def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuse | None) -> 
 
     try:
         prompts = load_prompts(spec.source, limit=limit)
+    except MissingFile:
+        if excuse is None:
+            raise
+        prompts = ()
+        excuse(f"the prompts of {spec.source!r} are not here; they are not counted")
     except (PromptError, MissingExtra) as missing:
         if excuse is None:
             raise
@@ -106,6 +110,18 @@ def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuse | None) -> 
             raise missing from None
         excuse(f"the prompts of {spec.source!r} are not here; they are counted as published")
     return PromptSet(name=spec.label, source=spec.source, prompts=prompts)
+
+
+def _system(text: str, excuse: Excuse | None) -> System:
+    from safebasin.prompts.systems import system_prompt
+
+    try:
+        return system_prompt(text)
+    except MissingFile:
+        if excuse is None:
+            raise
+        excuse(f"the system prompt {text!r} is not here")
+        return System(name=Path(text).stem, text=text)
 
 
 def _fingerprint(model: str, engine: Engine | None, excuse: Excuse | None) -> str | None:
