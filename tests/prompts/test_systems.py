@@ -65,7 +65,9 @@ def test_a_file_without_a_text_is_an_error(tmp_path: Path, content: bytes | None
     path = tmp_path / "a.txt"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(PromptError, match=r"system prompt must be an? (existing file|UTF-8 text file|file with a text)"):
+    with pytest.raises(
+        PromptError, match=r"system prompt must be an? (existing file|UTF-8 text file|file with a text)"
+    ):
         system_prompt(f"@{path}")
 
 
