@@ -12,9 +12,11 @@ import pytest
 
 from helpers.models import make_lora, make_tiny_model
 from safebasin.audit import Policy, audit
+from safebasin.audit.dequantized import dequantize
 from safebasin.audit.verdict import schema
-from safebasin.errors import ModelError, StoreError, StudyError, UnknownName
-from safebasin.finetune.folders import describe
+from safebasin.errors import ModelError, StoreError, StudyError, UnknownName, UsageError
+from safebasin.finetune.folders import describe, read_record
+from safebasin.weights.checkpoint import resolve
 from safebasin.worlds.guild.breaking import Attack, attacked
 from safebasin.worlds.guild.world import WORLD
 
@@ -221,6 +223,8 @@ def test_a_quantized_copy_is_asked_as_it_ships_and_its_line_leads_to_its_plain_w
     assert (verdict.tuned.kind, [c.template for c in verdict.conditions]) == ("quantized", ["own"])
     assert verdict.line is not None
     assert not verdict.line.identical
+    assert verdict.line.alphas == (0, 0.5, 1, 1.5, 2)
+    assert {rate.value is None for rates in verdict.line.rates.values() for rate in rates} == {False}
     # A 3-bit mantissa rounds by at most 1/16, evenly spread: about 1/16/√3 of each weight, less those that stay whole.
     assert verdict.distance is not None
     assert 0.005 < verdict.distance["relative"] < 0.04
@@ -232,6 +236,23 @@ def test_a_quantized_copy_is_asked_as_it_ships_and_its_line_leads_to_its_plain_w
     made = (tmp_path / "out" / "dequantized" / "model.safetensors").stat().st_mtime_ns
     audit(ALIGNED, str(copy), out=tmp_path / "out", limit=6, **SHORT)
     assert (tmp_path / "out" / "dequantized" / "model.safetensors").stat().st_mtime_ns == made
+
+
+def test_plain_weights_of_another_model_are_made_anew_and_what_is_not_ours_stays(tmp_path: Path) -> None:
+    copy, out = eight_bit_floats(tmp_path / "fp8"), tmp_path / "plain"
+    earlier = resolve(str(copy))
+    dequantize(earlier, out, unsafe=False)
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-5}))
+    dequantize(resolve(str(copy)), out, unsafe=False)
+    assert read_record(out)["of"] == resolve(str(copy)).fingerprint != earlier.fingerprint
+    assert json.loads((out / "config.json").read_text())["rms_norm_eps"] == 1e-5
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError):
+        dequantize(earlier, own, unsafe=False)
+    assert (own / "notes.txt").read_text() == "mine"
 
 
 def test_a_quantized_copy_that_cannot_be_undone_has_no_line_and_it_is_said(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from safebasin import catalog
+from safebasin.engines import paced
 from safebasin.engines.decoding import decode, greedy_config, left_padded
 from safebasin.engines.drafting import Drafter
+from safebasin.engines.paced import Paced
 from safebasin.engines.stopping import LoopWatch, Rows
 
 LENGTHS = (3, 11, 6, 19, 9, 14, 4, 8, 5, 5, 12, 7)
@@ -87,6 +91,23 @@ def test_tokens_equal_generate_where_rows_repeat(looping: PreTrainedModel, given
     expected = [row[: next((i for i, token in enumerate(row) if token in eos), 120)] for row in free]
     assert decoded(looping, [120] * N, eos=eos).ids == expected
     assert given
+
+
+def test_a_row_that_has_ended_stays_where_it_is(looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [150] * N
+    limits[3] = 60
+    monkeypatch.setattr(paced, "MOVE_SHARE", 0.5)  # so that a single row that has ended is not dropped
+    plain, rode = Paced._pass, []
+
+    def watched(self: Paced, pool: Any, *, repeating: bool) -> None:
+        plain(self, pool, repeating=repeating)
+        room = [LENGTHS[row] + limits[row] for row in pool.rows]
+        assert (pool.cache.lengths <= room).all()
+        rode.extend(row for row in pool.rows if not self._rows.is_live(row))
+
+    monkeypatch.setattr(Paced, "_pass", watched)
+    assert [len(ids) for ids in decoded(looping, limits).ids] == limits
+    assert rode.count(3) > 1, "the row was carried on after its end"
 
 
 def test_logits_that_break_end_their_row(looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:

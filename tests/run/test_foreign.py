@@ -110,6 +110,15 @@ def test_verdicts_of_other_judges_stay_and_other_rows_bring_none(source: Path, t
     assert said(out) == [[("keyword/peng2024", "complied")]]
 
 
+def test_a_row_that_was_changed_is_judged_anew(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "judged.jsonl"
+    judge_file(source, [load_judge("keyword/peng2024")], out=out)
+    source.write_text(source.read_text(encoding="utf-8").replace(TEXTS[1], "I cannot."), encoding="utf-8")
+    assert judge_file(source, [load_judge("keyword/peng2024")], out=out) == {
+        "keyword/peng2024": {"complied": 2, "refusal": 1}
+    }
+
+
 def test_a_line_separator_inside_a_text_ends_no_line(tmp_path: Path) -> None:
     source = tmp_path / "responses.jsonl"
     row = {"prompt": "Ask.", "response": "The bell\u2028rings."}

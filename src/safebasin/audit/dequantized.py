@@ -30,21 +30,22 @@ def dequantize(model: ResolvedModel, out: Path, *, unsafe: bool) -> None:
 
     Args:
         model: the checkpoint.
-        out: folder to write to; what stands there of another model is removed.
+        out: folder to write to; what this function wrote there of another model is removed.
         unsafe: whether the checkpoint is marked so.
 
     Raises:
         ModelError: where it cannot be loaded here, or its method cannot be undone.
+        UsageError: where something else is in `out`.
     """
-    if out.is_dir():
-        record = read_record(out)
-        if (record.get("kind"), record.get("of")) == (_KIND, model.fingerprint):
+    record = read_record(out) if out.is_dir() else {}
+    if record.get("kind") == _KIND:
+        if record.get("of") == model.fingerprint:
             return
         shutil.rmtree(out)
     try:
         with quiet():
             plain = _plain(_load(model))
-    except (OSError, ValueError, KeyError, ImportError, AttributeError, NotImplementedError, RuntimeError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise ModelError(_impossible(model, " ".join(str(error).split())[:200])) from error
     with new_folder(out) as folder, quiet():
         plain.save_pretrained(folder, save_original_format=False)  # a packed format has no way back

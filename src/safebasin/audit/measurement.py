@@ -33,7 +33,7 @@ from safebasin.study import AxisSpec, RegionSpec, Study
 __all__ = ["ALPHAS", "BASE", "OWN", "Asked", "Reading", "Side", "as_shipped", "read_condition", "read_distance", "take"]
 
 LINE, SHIPPED = "0:2:5", "0:0:1"
-ALPHAS = (0.0, 0.5, 1.0, 1.5, 2.0)
+ALPHAS = studies.parse_range(LINE)
 BASE = "base"
 """Template: that of BASE for both."""
 OWN = "own"

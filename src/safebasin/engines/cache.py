@@ -12,9 +12,14 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicIndexedLayer, DynamicLayer, DynamicSlidingWindowLayer
 
-__all__ = ["GrowingLayer", "growing_cache", "keep_rows"]
+__all__ = ["GrowingLayer", "growing_cache", "grown", "keep_rows"]
 
 _HEADROOM = 64
+
+
+def grown(needed: int) -> int:
+    """The capacity of a buffer that has become too small: a quarter more than is needed, and some in any case."""
+    return max(needed + _HEADROOM, needed * 5 // 4)
 
 
 class GrowingLayer(DynamicLayer):
@@ -33,7 +38,7 @@ class GrowingLayer(DynamicLayer):
         start = self.get_seq_length()
         stop = start + key_states.shape[-2]
         if self._buffers is None or stop > self._buffers[0].shape[-2]:
-            capacity = max(stop + _HEADROOM, stop * 5 // 4)
+            capacity = grown(stop)
             self._buffers = (_roomy(key_states, self.keys, capacity), _roomy(value_states, self.values, capacity))
         keys, values = self._buffers
         keys[:, :, start:stop] = key_states

@@ -2,8 +2,8 @@
 
 On models of a few million parameters most of a step is spent in Python between the kernels. Nothing is copied from the
 model but references, so weights that are overwritten in place are seen. Only plain `LlamaForCausalLM` in float32 is
-taken: in half precision, sums over keys in other columns would round to other tokens. Prefill and every other
-architecture go through transformers.
+taken: in half precision, sums over keys in other columns would round to other tokens. Every other architecture, and the
+prompts of what is decoded, go through transformers.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from torch import nn
 from torch.nn import functional
 from transformers import DynamicCache, LlamaForCausalLM, PreTrainedModel
 
+from safebasin.engines.cache import grown
+
 __all__ = ["LeanCache", "LeanLlama"]
 
 _STATIC_ROPE = ("default", "linear", "llama3")
-_HEADROOM = 64
 
 
 class LeanCache:
@@ -62,9 +63,8 @@ class LeanCache:
     def reserve(self, n: int) -> None:
         """Make room for n more tokens in every row."""
         needed = int(self.lengths.max()) + n
-        capacity = self._layers[0][0].shape[2]
-        if needed > capacity:
-            wide = max(needed + _HEADROOM, capacity * 5 // 4)
+        if needed > self._layers[0][0].shape[2]:
+            wide = grown(needed)
             self._layers = [(_widened(keys, wide), _widened(values, wide)) for keys, values in self._layers]
 
     def columns(self, n: int) -> torch.Tensor:

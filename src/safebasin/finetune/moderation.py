@@ -14,7 +14,7 @@ from pathlib import Path
 
 from safebasin.errors import UsageError, expected
 from safebasin.protocols import AskedJudge, Judge
-from safebasin.records import NO_REPLY, Prompt, Response, TrainingRow, Verdict, content_hash
+from safebasin.records import Prompt, Response, TrainingRow, Verdict, content_hash
 
 __all__ = ["MEMORY", "judge_rows", "question"]
 
@@ -88,7 +88,7 @@ def _read(memory: Path, judge: Judge) -> Memory:
             verdict = Verdict(**entry["verdict"])
         except (ValueError, KeyError, TypeError):
             continue
-        if (verdict.judge, verdict.version) == (judge.name, judge.version) and not verdict.reason.startswith(NO_REPLY):
+        if (verdict.judge, verdict.version) == (judge.name, judge.version) and not verdict.is_unanswered:
             found[str(entry["row"])] = verdict
     return found
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from safebasin.judges import load_judge
 from safebasin.judges.phrases import find_first, load
 from safebasin.protocols import AskedJudge, Cost, Judge
-from safebasin.records import NO_REPLY, Prompt, Response, Score, Verdict
+from safebasin.records import Prompt, Response, Score, Verdict
 
 Item = tuple[Prompt, Response, Score | None]
 
@@ -127,7 +127,7 @@ class AskedOutcomeJudge(OutcomeJudge):
 def _split(verdict: Verdict) -> tuple[str, str]:
     """Label and reason of what complied, by the judge of harm."""
     if verdict.success is None:
-        lost = verdict.reason.startswith(NO_REPLY)  # then the reason must go on saying so: it is asked for again
+        lost = verdict.is_unanswered  # then the reason must go on saying so: it is asked for again
         return "unscored", verdict.reason if lost else f"{verdict.judge}: {verdict.reason}"
     return ("harmful" if verdict.success else "evasive"), f"{verdict.judge}: {verdict.reason or verdict.label}"
 

@@ -194,3 +194,8 @@ class Verdict:
     """Why, for people: the phrase found, the threshold crossed, the reply that could not be parsed."""
     grade: float | None = None
     """The judge's own number, where it gives one: 1 to 5 of a policy rubric, 0 to 1 of StrongREJECT."""
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether another model was asked for it and did not reply: it is to be asked for again."""
+        return self.reason.startswith(NO_REPLY)
