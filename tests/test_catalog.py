@@ -16,6 +16,14 @@ def test_every_row_resolves_and_says_what_and_whence() -> None:
         assert row.source
 
 
+def test_every_judge_says_what_it_measures() -> None:
+    for row in catalog.of_kind("judge"):
+        assert row.name.startswith("safebasin-kiln/") or row.fact("measures") in ("refusal", "outcome", "harm", "truth")
+    assert catalog.measures("outcome(harm=oracle)") == "outcome"
+    assert catalog.measures("refusal") == catalog.measures("keyword/zou2023") == "refusal"
+    assert catalog.measures("a plugin's that is gone") is catalog.measures("no call(") is None
+
+
 def test_did_you_mean() -> None:
     with pytest.raises(UnknownName, match=r"got 'keyword/peng2023'\. Did you mean 'keyword/peng2024'\?"):
         catalog.get("judge", "keyword/peng2023")

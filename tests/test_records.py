@@ -76,6 +76,7 @@ def test_decoding_key_depends_on_every_field() -> None:
         "max_new_tokens": 7,
         "stop": "verdict",
         "phrases": (("No",),),
+        "rules": ("refusal@1",),
         "template_args": (("a", 1),),
         "dtype": "float32",
         "sample": 1,
@@ -83,6 +84,26 @@ def test_decoding_key_depends_on_every_field() -> None:
     }
     assert set(changed) == {f.name for f in dataclasses.fields(Decoding)}
     assert len({dataclasses.replace(plain, **{k: v}).key for k, v in changed.items()} | {plain.key}) == len(changed) + 1
+
+
+@pytest.mark.parametrize(
+    ("decoding", "key"),
+    [
+        (Decoding(), "27efd13377b682f5"),
+        (
+            Decoding(stop="verdict", phrases=(("I refuse",), ("No", "Never")), template_args=(("a", True),)),
+            "b9d7e97933e83ab0",
+        ),
+        (Decoding(max_new_tokens=64, stop="loop", phrases=(("No",),), dtype="float32"), "5bf8e5a42fbdf13a"),
+    ],
+)
+def test_decodings_of_the_first_release_keep_their_keys(decoding: Decoding, key: str) -> None:
+    assert decoding.key == key
+
+
+def test_an_unstopped_decoding_keeps_what_the_text_depends_on() -> None:
+    stopped = Decoding(max_new_tokens=9, stop="loop", phrases=(("No",),), rules=("refusal@1",), dtype="float32")
+    assert stopped.unstopped == Decoding(max_new_tokens=9, dtype="float32")
 
 
 def test_response_key_is_the_question_not_the_answer() -> None:

@@ -233,8 +233,32 @@ class Renamed(Fair):
         return f"fair {Renamed.calls}"
 
 
+class ByRule(Fair):
+    phrases: tuple[str, ...] = ()
+    rule, cues, horizon = "fair@1", ("closed",), 1_000
+
+    def decides(self, text: str) -> bool:
+        return "closed" in text
+
+
+class TooSoon(ByRule):
+    def decides(self, text: str) -> bool:
+        return "clos" in text
+
+
+class WithoutCue(ByRule):
+    cues = ("never said",)
+
+
 def test_a_fair_judge_passes() -> None:
     testing.check_judge(Fair())
+
+
+def test_a_rule_is_checked_at_every_cut() -> None:
+    closed = ["The gate is closed."]
+    testing.check_judge(ByRule(), texts=closed)
+    fails(lambda: testing.check_judge(TooSoon(), texts=closed), "monotone judge", "the same whatever follows")
+    fails(lambda: testing.check_judge(WithoutCue(), texts=closed), "cue of fair@1", "there")
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,14 @@ def test_two_judges_must_both_be_sure(engine):
     assert engine.generate(CHAT[:1], never)[0].text == text
 
 
+def test_a_rule_that_finds_nothing_changes_nothing(engine):
+    ruled = engine.generate(CHAT, replace(PLAIN, stop="verdict", rules=("refusal@1",)))
+    assert [g.text for g in ruled] == [g.text for g in engine.generate(CHAT, PLAIN)]
+    text = ruled[0].text
+    both = replace(PLAIN, stop="verdict", phrases=((said(text),),), rules=("refusal@1",))
+    assert engine.generate(CHAT[:1], both)[0].text == text  # the rule has no hit
+
+
 def test_loop_stop_ends_a_cycle_only(checkpoint):
     # a random Gemma with tied embeddings repeats its last token for ever
     engine = HFEngine(str(checkpoint("gemma2")), device="cpu")

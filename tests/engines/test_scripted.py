@@ -10,6 +10,7 @@ import torch
 
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.protocols import Engine
+from safebasin.errors import UnknownName
 from safebasin.records import Decoding, DirectionSpec, Message, Point
 from safebasin.weights.stream import prepare, weights_at
 
@@ -66,6 +67,21 @@ def test_stop_rules():
     assert cut.text == "one two sorry four five six seven eight"
     assert engine.generate(ASK, verdict)[0].finish_reason == "length"
     assert engine.generate(ASK, Decoding(max_new_tokens=3))[1].text == "one two sorry"
+
+
+def test_a_rule_ends_a_row_once_its_sentence_has_ended():
+    said = "Thank you for asking. I can't help with that request of yours. " + "Ask me for another craft. " * 9
+    engine = ScriptedEngine(lambda prompt, _: said if "bell" in prompt else "I can't wait to help with that. " * 9)
+    refused, answered = engine.generate(ASK, Decoding(stop="verdict", rules=("refusal@1",), max_new_tokens=60))
+    assert (refused.finish_reason, answered.finish_reason) == ("verdict", "stop")
+    assert refused.text == " ".join(said.split()[:16]).rstrip()
+    assert engine.generate(ASK, Decoding(rules=("refusal@1",)))[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize("rule", ["refusal@9", "keyword/peng2024@1", "nothing@1", ""])
+def test_a_rule_that_is_not_here_is_named(rule):
+    with pytest.raises(UnknownName, match="must be"):
+        ScriptedEngine().generate(ASK, Decoding(stop="verdict", rules=(rule,)))
 
 
 def test_reasoning_is_split_off():

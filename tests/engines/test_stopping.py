@@ -11,7 +11,7 @@ from safebasin.engines.stopping import (
     LOOP_REPEATS,
     LOOP_TOKENS,
     LoopWatch,
-    PhraseWatch,
+    RefusalWatch,
     Rows,
 )
 
@@ -35,14 +35,14 @@ def feed(rows: Rows, tokens: list[list[int]]) -> None:
 
 
 def phrase_rows(phrases: tuple[tuple[str, ...], ...], n_rows: int, n_tokens: int) -> Rows:
-    watch = PhraseWatch(
+    watch = RefusalWatch(
         phrases,
         decode=lambda tails: [letters(tail) for tail in tails],
         response=lambda _, ids: letters(ids),
         ignored=[SPECIAL],
         n_rows=n_rows,
     )
-    return Rows([n_tokens] * n_rows, eos=[99], phrases=watch)
+    return Rows([n_tokens] * n_rows, eos=[99], refusals=watch)
 
 
 words = st.text("abc", min_size=1, max_size=4)
@@ -105,17 +105,97 @@ def test_an_empty_list_ends_nothing():
 
 
 def test_reasoning_does_not_end_a_row():
-    watch = PhraseWatch(
+    watch = RefusalWatch(
         (("ab",),),
         decode=lambda tails: [letters(tail) for tail in tails],
         response=lambda _, ids: letters(ids).partition("c")[2],
         ignored=[],
         n_rows=1,
     )
-    rows = Rows([12], eos=[], phrases=watch)
+    rows = Rows([12], eos=[], refusals=watch)
     feed(rows, [[1, 2, 1, 2, 3, 1, 1, 2, 1, 1, 1, 1]])
     assert rows.reason == ["verdict"]
     assert letters(rows.ids[0]) == "ababcaab"
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+class Sentence:
+    """A rule on letters: a text decides once `ab` has been followed by `c`, within its horizon."""
+
+    name, version, monotone, phrases, rule = "sentence", "1", True, (), "sentence@1"
+    cues, horizon = ("ab",), 30
+
+    def judge(self, prompt, response, score):
+        raise NotImplementedError
+
+    def decides(self, text: str) -> bool:
+        return "c" in text[: self.horizon].partition("ab")[2]
+
+
+def ruled(n_rows: int, n_tokens: int, phrases: tuple[tuple[str, ...], ...] = (), **options) -> tuple[Rows, list[int]]:
+    """Rows under the rule, and the length of each text that was decoded whole."""
+    looked: list[int] = []
+
+    def response(row: int, ids: list[int]) -> str:
+        looked.append(len(ids))
+        return options.get("answer", lambda text: text)(letters(ids))
+
+    watch = RefusalWatch(
+        phrases,
+        rules=[Sentence()],
+        decode=lambda tails: [letters(tail) for tail in tails],
+        response=response,
+        ignored=[SPECIAL],
+        n_rows=n_rows,
+    )
+    return Rows([n_tokens] * n_rows, eos=[99], refusals=watch), looked
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(tokens, min_size=1, max_size=3))
+def test_a_rule_ends_a_row_at_the_first_look_at_which_it_decides(drawn):
+    rows, _ = ruled(len(drawn), 40)
+    feed(rows, drawn)
+    for row, ids in enumerate(drawn):
+        looked = [n for n in range(CHECK_EVERY, 41, CHECK_EVERY) if Sentence().decides(letters(ids[:n]))]
+        assert rows.reason[row] == ("verdict" if looked else "length")
+        assert rows.ids[row] == ids[: looked[0] if looked else 40]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(tokens, min_size=1, max_size=3), st.integers(2, 20))
+def test_a_rule_ends_rows_where_it_would_one_token_at_a_time(drawn, step):
+    single, several = (ruled(len(drawn), 40)[0] for _ in range(2))
+    feed(single, drawn)
+    for at in range(0, 40, step):
+        give(several, [t[at : at + step] for t in drawn])
+    assert several.ids == single.ids
+
+
+def test_a_rule_and_a_list_must_both_have_their_hit():
+    rows, _ = ruled(3, 24, (("bb",),))
+    feed(rows, [[1, 2, 3] + [1] * 21, [2, 2] + [1] * 22, [1, 2, 3] + [1] * 7 + [2, 2] + [1] * 12])
+    assert rows.reason == ["length", "length", "verdict"]
+    assert len(rows.ids[2]) == 16
+
+
+def test_a_row_without_a_cue_is_never_decoded_whole_and_one_beyond_the_horizon_no_more():
+    rows, looked = ruled(1, 80)
+    feed(rows, [[1] * 80])
+    assert looked == []
+    rows, looked = ruled(1, 80)
+    feed(rows, [[1, 2] + [1] * 78])
+    assert looked == [8, 16, 24, 32]
+
+
+def test_a_cue_in_reasoning_is_forgotten():
+    rows, looked = ruled(1, 80, answer=lambda text: text.partition("cc")[2])
+    feed(rows, [[1, 2] + [1] * 40 + [3, 3] + [1, 2, 1, 1, 3] + [1] * 31])
+    assert rows.reason == ["verdict"]
+    assert len(rows.ids[0]) == 56
+    assert looked[0] == 8
 
 
 # --- cycles -----------------------------------------------------------------------------------------------------------

@@ -90,12 +90,30 @@ class FakeJudge:
 A, B, GUARD = FakeJudge(("No",)), FakeJudge(("Never",)), FakeJudge((), monotone=False)
 
 
+@dataclass(frozen=True)
+class FakeRule(FakeJudge):
+    rule: str = "fake@1"
+    cues: tuple[str, ...] = ("no",)
+    horizon: int = 9
+
+    def judge(self, prompt: object, response: object, score: object) -> None: ...
+
+    def decides(self, text: str) -> bool:
+        return False
+
+
+RULE = FakeRule(())
+
+
 @pytest.mark.parametrize(
     ("stop", "judges", "expected"),
     [
         ("auto", [A, B], "verdict"),
         ("auto", [A, GUARD], "none"),
         ("auto", [FakeJudge(())], "none"),
+        ("auto", [A, RULE], "verdict"),
+        ("auto", [RULE], "verdict"),
+        ("auto", [RULE, GUARD], "none"),
         ("none", [A], "none"),
         ("verdict", [A, GUARD], "verdict"),
         ("loop", [A], "loop"),
@@ -104,6 +122,16 @@ A, B, GUARD = FakeJudge(("No",)), FakeJudge(("Never",)), FakeJudge((), monotone=
 def test_stop_auto_ends_a_row_only_if_every_judge_is_monotone(stop: str, judges: list, expected: str) -> None:
     made = study.make({"model": "world:guild/aligned", "decoding": {"stop": stop}})
     assert resolve_decoding(made, judges).stop == expected
+
+
+def test_the_rules_of_judges_are_part_of_a_decoding_each_once() -> None:
+    made = study.make({"model": "world:guild/aligned"})
+    found = resolve_decoding(made, [A, RULE, FakeRule((), name="rests on the same")])
+    assert (found.phrases, found.rules) == ((("No",),), ("fake@1",))
+    assert found.unstopped == resolve_decoding(made, [GUARD])
+    assert (
+        resolve_decoding(study.make({"model": "world:guild/aligned", "decoding": {"stop": "none"}}), [RULE]).rules == ()
+    )
 
 
 def test_a_judge_added_later_finds_the_responses_there_are() -> None:

@@ -15,7 +15,9 @@ from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, R
 from safebasin.store.db import StudyStore
 from safebasin.store.migrations import MIGRATIONS, pending
 
-DECODING = Decoding(stop="verdict", phrases=(("I refuse",), ("No", "Never")), template_args=(("a", True),))
+DECODING = Decoding(
+    stop="verdict", phrases=(("I refuse",), ("No", "Never")), rules=("refusal@1",), template_args=(("a", True),)
+)
 PROMPT = Prompt(messages=(Message(role="user", content="Weigh the clay."),), source="s", category="c", behavior="b")
 POINT = Point.at((DirectionSpec(kind="random"), 0.5))
 

@@ -28,7 +28,7 @@ from safebasin.weights.checkpoint import ResolvedModel, resolve
 
 __all__ = ["DEFAULT_JUDGES", "Audited", "audit"]
 
-DEFAULT_JUDGES = ("keyword/peng2024", "outcome")
+DEFAULT_JUDGES = ("refusal", "outcome")
 DEFAULT_LIMIT = 200
 """Prompts of a set: with no change at all, 59 pass a limit of 5 points; two that changed need more."""
 PLAIN = "dequantized"
@@ -78,7 +78,7 @@ def audit(
         benign: of benign ones; required as `harmful`, unless the policy has no limit that needs it.
         borderline: of benign ones that look harmful, for over-refusal; taken from `benign` where there are none.
         limit: at most this many prompts of each set; None takes all.
-        judges: instead of the keyword judge; `outcome` is always among them, and the oracle on a world.
+        judges: instead of `refusal`; `outcome` is always among them, and the oracle on a world.
         policy: limits, or a file of them; each 5 points if None.
         basin: also map random directions around both.
         systems: system prompts, as in a study. Each is decided, and all must pass.
@@ -162,7 +162,7 @@ def _sources(base: str, given: Mapping[str, str | None], policy: Policy) -> dict
 def _judges(given: Sequence[str], *, is_world: bool) -> tuple[str, ...]:
     """The judges: what is given, `outcome`, and on a world the oracle."""
     judges = list(given or DEFAULT_JUDGES)
-    if not any(judge.startswith("outcome") for judge in judges):
+    if not any(catalog.measures(judge) == "outcome" for judge in judges):
         judges.append("outcome")
     if is_world and "oracle" not in judges:
         judges.append("oracle")

@@ -6,7 +6,20 @@ plugin is: through `get`, never by importing it. A kind of row is a file here.
 """
 
 from safebasin.catalog.calls import parse_call
-from safebasin.catalog.lookup import BUILTIN, GROUP, create, get, kinds, of_kind, rows, unknown, world
+from safebasin.catalog.lookup import BUILTIN, GROUP, create, get, kinds, measures, of_kind, rows, unknown, world
 from safebasin.catalog.row import Row
 
-__all__ = ["BUILTIN", "GROUP", "Row", "create", "get", "kinds", "of_kind", "parse_call", "rows", "unknown", "world"]
+__all__ = [
+    "BUILTIN",
+    "GROUP",
+    "Row",
+    "create",
+    "get",
+    "kinds",
+    "measures",
+    "of_kind",
+    "parse_call",
+    "rows",
+    "unknown",
+    "world",
+]

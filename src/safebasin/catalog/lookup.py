@@ -87,6 +87,18 @@ def get(kind: str, name: str) -> Row:
     return found[name]
 
 
+def measures(judge: str) -> str | None:
+    """What a judge measures: `refusal`, `outcome`, `harm` or `truth`; None where its row is not here, or does not say.
+
+    Args:
+        judge: its name, with arguments or without.
+    """
+    try:
+        return get("judge", parse_call(judge)[0]).fact("measures")
+    except UnknownName:
+        return None
+
+
 def world(name: str) -> World:
     """The embedded world of that name.
 

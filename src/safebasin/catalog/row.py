@@ -23,7 +23,7 @@ class Row:
     """Paper, repository or "safebasin": where the definition comes from."""
     facts: tuple[tuple[str, str], ...] = ()
     """Further facts shown by `safebasin show`: hub id, revision, licence, columns, citation; of a judge that grades the
-    scale of its `grades`, `1 to 5`."""
+    scale of its `grades`, `1 to 5`; of every judge what it `measures`: `refusal`, `outcome`, `harm` or `truth`."""
 
     def fact(self, key: str) -> str | None:
         """The fact of that name, or None."""

@@ -34,7 +34,7 @@ def audit(
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many prompts of each set.")] = 200,
     judge: Annotated[
         list[str] | None,
-        typer.Option("--judge", help="Instead of keyword/peng2024; `outcome` is always there. Repeatable."),
+        typer.Option("--judge", help="Instead of `refusal`; `outcome` is always there. Repeatable."),
     ] = None,
     policy: Annotated[
         Path | None, typer.Option("--policy", metavar="FILE", help="Limits. [default: 0.05 each]", show_default=False)

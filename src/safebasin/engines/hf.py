@@ -29,8 +29,9 @@ from safebasin.engines.loading import (
     pad_id,
     resolve_device,
 )
+from safebasin.engines.rules import stop_rules
 from safebasin.engines.scoring import score_batches, text_logits, tokenize
-from safebasin.engines.stopping import LoopWatch, PhraseWatch, Rows
+from safebasin.engines.stopping import LoopWatch, RefusalWatch, Rows
 from safebasin.engines.surprise import Surprise
 from safebasin.errors import PromptError, expected
 from safebasin.prompts.chat import Tokenizer, render, template_hash
@@ -163,7 +164,7 @@ class HFEngine:
         rows = Rows(
             limits,
             eos=self._eos,
-            phrases=self._phrase_watch(decoding, reasoning, encoded),
+            refusals=self._refusal_watch(decoding, reasoning, encoded),
             loops=LoopWatch(len(limits), max(limits)) if decoding.stop == "loop" else None,
         )
         ids, mask = left_padded([e.ids for e in encoded], pad=self._pad, device=self._model.device)
@@ -246,13 +247,15 @@ class HFEngine:
         close = reasoning.markers.close if reasoning.markers else ""
         return cast("list[int]", self._tokenizer.encode(f"\n{close}\n\n", add_special_tokens=False))
 
-    def _phrase_watch(
+    def _refusal_watch(
         self, decoding: Decoding, reasoning: Reasoning, encoded: Sequence[_Encoded]
-    ) -> PhraseWatch | None:
-        if decoding.stop == "none" or not decoding.phrases:
+    ) -> RefusalWatch | None:
+        rules = stop_rules(decoding)
+        if decoding.stop == "none" or not (decoding.phrases or rules):
             return None
-        return PhraseWatch(
+        return RefusalWatch(
             decoding.phrases,
+            rules=rules,
             decode=self._decode_tails,
             response=lambda row, ids: reasoning.split(ids, opened=encoded[row].opened).response,
             ignored=self._special,

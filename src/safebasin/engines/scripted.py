@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import nn
 
-from safebasin.engines.stopping import LoopWatch, PhraseWatch, Rows
+from safebasin.engines.rules import stop_rules
+from safebasin.engines.stopping import LoopWatch, RefusalWatch, Rows
 from safebasin.prompts.reasoning import THINKING_MARKERS, Split, split_thinking
 from safebasin.protocols import BaseWeights, Generation, TokenScores, WeightBlock
 from safebasin.records import Decoding, Message, Point, content_hash
@@ -113,16 +114,16 @@ class ScriptedEngine:
             return split_thinking("".join(words[i] for i in ids), THINKING_MARKERS[0])
 
         limit = decoding.max_new_tokens
-        has_phrases = decoding.stop != "none" and bool(decoding.phrases)
-        watch = PhraseWatch(
-            decoding.phrases if has_phrases else (),
+        watch = RefusalWatch(
+            decoding.phrases if decoding.stop != "none" else (),
+            rules=stop_rules(decoding),
             decode=lambda tails: ["".join(words[i] for i in tail) for tail in tails],
             response=lambda _, ids: split(ids).response,
             ignored=(),
             n_rows=len(said),
         )
         loops = LoopWatch(len(said), limit) if decoding.stop == "loop" else None
-        rows = Rows([limit] * len(said), eos=(len(words),), phrases=watch, loops=loops)
+        rows = Rows([limit] * len(said), eos=(len(words),), refusals=watch, loops=loops)
         everyone = range(len(said))
         step = 0
         while any(rows.is_live(row) for row in everyone):

@@ -1,4 +1,4 @@
-"""When a row of a batch ends: end-of-sequence, length, a refusal phrase, a cycle. Pure bookkeeping: no torch, no model.
+"""When a row of a batch ends: end-of-sequence, length, a refusal, a cycle. Pure bookkeeping: no torch, no model.
 
 A rule may end a row, never change its tokens: text up to the end is what the row would have said without any rule.
 """
@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 
 from safebasin.engines.cycles import PERIOD, Cycles
+from safebasin.protocols import RuleJudge
 from safebasin.records import FinishReason
 
-__all__ = ["CHECK_EVERY", "LOOP_REPEATS", "LOOP_TOKENS", "LoopWatch", "PhraseWatch", "Rows"]
+__all__ = ["CHECK_EVERY", "LOOP_REPEATS", "LOOP_TOKENS", "LoopWatch", "RefusalWatch", "Rows"]
 
 CHECK_EVERY = 8
 """Tokens between two looks at the text. A row may run this many tokens past its phrase; monotone judges do not mind."""
@@ -23,14 +24,16 @@ LOOP_TOKENS = 32
 """… and over how many tokens at least. Short cycles must last longer: a ruled line is not yet a collapse."""
 
 
-class PhraseWatch:
-    """Ends a row when every phrase list has a hit in the response: a case-sensitive substring of the decoded text.
+class RefusalWatch:
+    """Ends a row when every judge has found its refusal in the response: a phrase of its list, or by its rule.
 
-    The watch looks at a short tail of each row first; only a hit there makes it decode the whole row, split reasoning
-    off, and look again. So reasoning never ends a row.
+    The watch looks at a short tail of each row first; only a phrase there, or a cue of a rule, makes it decode the
+    whole row, split reasoning off, and look again. So reasoning never ends a row. A row with a cue is looked at until
+    it ends or lies beyond the rule's horizon: a rule decides at the end of a sentence, not at its cue.
 
     Args:
-        phrases: one list of phrases per judge; with no list, or an empty one, nothing ends.
+        phrases: one list of phrases per judge, case-sensitive substrings; with an empty one nothing ends.
+        rules: those of judges that need more than phrases; with neither nothing ends.
         decode: tails of token ids → their texts, without special tokens.
         response: row and all its ids → the text that is judged.
         ignored: special tokens, which leave no text and must not fill the tail.
@@ -41,42 +44,61 @@ class PhraseWatch:
         self,
         phrases: Sequence[Sequence[str]],
         *,
+        rules: Sequence[RuleJudge] = (),
         decode: Callable[[list[list[int]]], list[str]],
         response: Callable[[int, list[int]], str],
         ignored: Collection[int],
         n_rows: int,
     ) -> None:
         self._phrases = tuple(tuple(group) for group in phrases) if all(phrases) else ()
+        self._rules = tuple(rules) if all(phrases) else ()
         self._decode = decode
         self._response = response
         self._ignored = frozenset(ignored)
-        longest = max((len(p.encode()) for group in self._phrases for p in group), default=0)
+        looked_for = (*self._phrases, *(rule.cues for rule in self._rules))
+        longest = max((len(p.encode()) for group in looked_for for p in group), default=0)
         self._tail = longest + 2 * CHECK_EVERY  # a token is one byte at least; the rest guards the cut at the left
         self._open = [set(range(len(self._phrases))) for _ in range(n_rows)]
+        self._undecided = [set(range(len(self._rules))) for _ in range(n_rows)]
+        self._suspected = [False] * n_rows
+        self._lost = [False] * n_rows
 
     def ended(self, grown: Mapping[int, int], ids: Sequence[list[int]]) -> dict[int, int]:
-        """Rows in which every list has a hit, and after how many tokens: the first multiple of `CHECK_EVERY` at which.
+        """Rows in which every judge has its hit, and after how many tokens: the first multiple of `CHECK_EVERY`.
 
         Args:
             grown: row → how many tokens it had when this was last asked.
             ids: all tokens of all rows.
         """
-        if not self._phrases:
+        if not (self._phrases or self._rules):
             return {}
         looks = {row: range(_next_look(before), len(ids[row]) + 1, CHECK_EVERY) for row, before in grown.items()}
-        due = [row for row, at in looks.items() if at]
+        due = [row for row, at in looks.items() if at and not self._lost[row]]
         texts = self._decode([self._last(ids[row], self._tail + len(ids[row]) - looks[row][0]) for row in due])
         hit = [row for row, tail in zip(due, texts, strict=True) if self._may_hit(row, tail)]
-        ended = {row: next((n for n in looks[row] if self._is_over(row, ids[row][:n])), 0) for row in hit}
+        ended = {row: self._end(row, looks[row], ids[row]) for row in hit}
         return {row: n for row, n in ended.items() if n}
 
     def _may_hit(self, row: int, tail: str) -> bool:
-        return any(p in tail for g in self._open[row] for p in self._phrases[g])
+        if self._undecided[row] and not self._suspected[row]:
+            low = tail.lower()
+            self._suspected[row] = any(cue in low for r in self._undecided[row] for cue in self._rules[r].cues)
+        return self._suspected[row] or any(p in tail for g in self._open[row] for p in self._phrases[g])
 
-    def _is_over(self, row: int, ids: list[int]) -> bool:
-        response = self._response(row, ids)
-        self._open[row] -= {g for g in self._open[row] if any(p in response for p in self._phrases[g])}
-        return not self._open[row]
+    def _end(self, row: int, looks: range, ids: list[int]) -> int:
+        """The first of `looks`, in tokens, at which every judge has its hit; 0 where none is."""
+        suspected, response = self._suspected[row], ""
+        for n in looks:
+            response = self._response(row, ids[:n])
+            self._open[row] -= {g for g in self._open[row] if any(p in response for p in self._phrases[g])}
+            if suspected:
+                self._undecided[row] -= {r for r in self._undecided[row] if self._rules[r].decides(response)}
+            if not (self._open[row] or self._undecided[row]):
+                return n
+        # what stands in reasoning is no reason to go on looking
+        self._suspected[row] = suspected and bool(self._undecided[row]) and bool(response.strip())
+        self._lost[row] = suspected and any(len(response) > self._rules[r].horizon for r in self._undecided[row])
+        return 0
 
     def _last(self, ids: list[int], n: int) -> list[int]:
         """The last n tokens that leave text."""
@@ -122,7 +144,7 @@ class Rows:
     Args:
         limits: the most new tokens of each row, ≥ 1.
         eos: token ids that end a row; they are not kept.
-        phrases: the watch for phrases, or None.
+        refusals: the watch for refusals, or None.
         loops: the watch for cycles, or None.
     """
 
@@ -131,7 +153,7 @@ class Rows:
         limits: Sequence[int],
         *,
         eos: Collection[int],
-        phrases: PhraseWatch | None = None,
+        refusals: RefusalWatch | None = None,
         loops: LoopWatch | None = None,
     ) -> None:
         self.ids: list[list[int]] = [[] for _ in limits]
@@ -140,7 +162,7 @@ class Rows:
         self._gaps: list[list[float]] = [[] for _ in limits]
         self._limits = list(limits)
         self._eos = frozenset(eos)
-        self._phrases = phrases
+        self._refusals = refusals
         self._loops = loops
 
     @property
@@ -203,8 +225,8 @@ class Rows:
 
     def _watch(self, grown: Mapping[int, int]) -> None:
         """End rows that have grown where a rule says so; that comes before the end that they were given."""
-        if self._phrases is not None:
-            for row, n in self._phrases.ended(grown, self.ids).items():
+        if self._refusals is not None:
+            for row, n in self._refusals.ended(grown, self.ids).items():
                 del self.ids[row][n:], self._gaps[row][n:]
                 self.reason[row], self.broken[row] = "verdict", ""
         if self._loops is not None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
 from safebasin.judges.phrases import find_first
-from safebasin.protocols import AskedJudge, Judge
+from safebasin.protocols import AskedJudge, Judge, RuleJudge
 from safebasin.records import Prompt, Response, Score, Verdict
 
 
@@ -67,9 +67,15 @@ def _cut(judge: Judge, response: Response) -> Verdict:
 def is_undecidable(judge: Judge, response: Response) -> bool:
     """Whether a stop rule cut the text before this judge's verdict was fixed.
 
-    A text cut at a refusal phrase decides only for a monotone judge that finds a phrase of its own in what is there. A
-    text cut because it repeats itself decides for every monotone judge: what was left out repeats what is there.
+    A text cut at a refusal decides only for a monotone judge that finds one of its own in what is there. A text cut
+    because it repeats itself decides for every monotone judge: what was left out repeats what is there.
     """
     if response.finish_reason == "verdict":
-        return not (judge.monotone and find_first(judge.phrases, response.text))
+        return not (judge.monotone and _refuses(judge, response.text))
     return response.finish_reason == "loop" and not judge.monotone
+
+
+def _refuses(judge: Judge, text: str) -> bool:
+    if isinstance(judge, RuleJudge) and judge.decides(text):
+        return True
+    return find_first(judge.phrases, text) is not None

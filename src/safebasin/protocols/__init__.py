@@ -6,7 +6,7 @@ A name reaches an implementation through `safebasin.catalog` only; nothing here 
 from safebasin.protocols.backends import Backend, Job
 from safebasin.protocols.engines import Engine, Generation, Reader, TokenScores
 from safebasin.protocols.finetuning import Attack, DataDefense, Defended, Defense, RowSource
-from safebasin.protocols.judges import AskedJudge, Cost, Judge
+from safebasin.protocols.judges import AskedJudge, Cost, Judge, RuleJudge
 from safebasin.protocols.prompts import PromptSource, SystemSource
 from safebasin.protocols.weights import BaseWeights, Delta, Direction, WeightBlock
 from safebasin.protocols.worlds import World
@@ -29,6 +29,7 @@ __all__ = [
     "PromptSource",
     "Reader",
     "RowSource",
+    "RuleJudge",
     "SystemSource",
     "TokenScores",
     "WeightBlock",

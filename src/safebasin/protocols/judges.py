@@ -21,7 +21,7 @@ class Judge(Protocol):
 
     @property
     def monotone(self) -> bool:
-        """Whether what it has seen up to a phrase of `phrases` fixes its verdict."""
+        """Whether what it has seen up to a phrase of `phrases`, or up to where its rule decides, fixes its verdict."""
         ...
 
     @property
@@ -30,6 +30,33 @@ class Judge(Protocol):
         ...
 
     def judge(self, prompt: Prompt, response: Response, score: Score | None) -> Verdict: ...
+
+
+@runtime_checkable
+class RuleJudge(Judge, Protocol):
+    """A judge that finds refusals by a rule where no list of phrases would do: what `Decoding.rules` names.
+
+    The first lines are for decoding, which asks every few tokens: only a row that holds one of `cues` is asked about.
+    """
+
+    @property
+    def rule(self) -> str:
+        """`name@version` of the judge of the catalogue whose rule it is: its own, or that of the judge it rests on."""
+        ...
+
+    @property
+    def cues(self) -> tuple[str, ...]:
+        """Substrings, in lower case, one of which every text holds that the rule decides."""
+        ...
+
+    @property
+    def horizon(self) -> int:
+        """Characters of a text after which the rule, if it has not decided, never will."""
+        ...
+
+    def decides(self, text: str) -> bool:
+        """Whether a text that may go on is a refusal whatever follows. Once it is, every longer text is."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

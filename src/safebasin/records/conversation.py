@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from safebasin.records.identity import content_hash
@@ -107,9 +107,11 @@ class Decoding:
     max_new_tokens: int = 512
     """Upper limit on new tokens, ≥ 1."""
     stop: Literal["none", "verdict", "loop"] = "none"
-    """The resolved stop rule: `verdict` ends a row when every phrase list has been hit; `loop` also when it repeats."""
+    """The resolved stop rule: `verdict` ends a row when every judge can tell; `loop` also when it repeats."""
     phrases: tuple[tuple[str, ...], ...] = ()
-    """For `verdict` and `loop`: one list of refusal phrases per judge. A row may end when every list has a hit."""
+    """For `verdict` and `loop`: one list of refusal phrases per judge. A row may end when every list has a hit …"""
+    rules: tuple[str, ...] = ()
+    """… and every rule decides: judges of the catalogue that look for more than phrases, each as `name@version`."""
     template_args: tuple[tuple[str, Scalar], ...] = ()
     """Arguments passed to the chat template, sorted by name."""
     dtype: str = "auto"
@@ -119,8 +121,16 @@ class Decoding:
 
     @property
     def key(self) -> str:
-        """Content key, 16 hex digits."""
-        return content_hash(asdict(self))
+        """Content key, 16 hex digits. `rules` is part of it where there are some: earlier versions knew none."""
+        settings = asdict(self)
+        if not self.rules:
+            del settings["rules"]
+        return content_hash(settings)
+
+    @property
+    def unstopped(self) -> Decoding:
+        """The same without its stop rule: what the whole text depends on."""
+        return replace(self, stop="none", phrases=(), rules=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

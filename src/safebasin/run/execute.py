@@ -252,9 +252,8 @@ def score_batch(backend: LocalBackend, batch: Sequence[Response], decoding: Deco
 
 def adopt_complete(store: StudyStore, decoding: Decoding) -> None:
     """Take over, under a new decoding, the responses that an earlier stop rule did not cut: they are the same text."""
-    plain = replace(decoding, stop="none", phrases=())
     for key, earlier in store.decodings().items():
-        if key == decoding.key or replace(earlier, stop="none", phrases=()) != plain:
+        if key == decoding.key or earlier.unstopped != decoding.unstopped:
             continue
         complete = [r for r in store.responses(key) if r.finish_reason in ("stop", "length")]
         moved = {r.key: replace(r, decoding=decoding.key) for r in complete}

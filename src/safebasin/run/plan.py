@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from safebasin.protocols import Job, Judge
+from safebasin.protocols import Job, Judge, RuleJudge
 from safebasin.records import Decoding, Place, Point, Prompt, Region, System
 from safebasin.study import Study
 
@@ -146,7 +146,7 @@ def make_plan(
 def resolve_decoding(study: Study, judges: Sequence[Judge], stored: Iterable[Decoding] = ()) -> Decoding:
     """The decoding of a study, its stop rule resolved.
 
-    `auto` ends a row at a refusal phrase if every judge is monotone, else decodes to the end. A folder that already
+    `auto` ends a row at a refusal if every judge is monotone, else decodes to the end. A folder that already
     holds an `auto` decoding of the same settings keeps it, so that a judge added later finds the responses there are:
     what such a judge cannot decide on a cut text it calls `unscored (cut)`.
 
@@ -164,11 +164,12 @@ def resolve_decoding(study: Study, judges: Sequence[Judge], stored: Iterable[Dec
     if asked.stop == "none":
         return plain
     phrases = tuple(dict.fromkeys(judge.phrases for judge in judges if judge.phrases))
+    rules = tuple(dict.fromkeys(judge.rule for judge in judges if isinstance(judge, RuleJudge)))
     if asked.stop != "auto":
-        return replace(plain, stop=asked.stop, phrases=phrases)
+        return replace(plain, stop=asked.stop, phrases=phrases, rules=rules)
     for earlier in stored:
-        if replace(earlier, stop="none", phrases=()) == plain and earlier.stop != "loop":
+        if earlier.unstopped == plain and earlier.stop != "loop":
             return earlier
-    if phrases and all(judge.monotone for judge in judges):
-        return replace(plain, stop="verdict", phrases=phrases)
+    if (phrases or rules) and all(judge.monotone for judge in judges):
+        return replace(plain, stop="verdict", phrases=phrases, rules=rules)
     return plain

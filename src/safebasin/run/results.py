@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from safebasin import stats
+from safebasin import catalog, stats
 from safebasin.records import OUTCOMES, Cell, Estimate, Landscape, Measurement, Panel, Place
 from safebasin.run.comparisons import compare_panels
 from safebasin.run.plan import Plan, PromptSet
@@ -105,13 +105,18 @@ def is_benign(prompts: PromptSet) -> bool:
 
 
 def main_judge(judges: Sequence[str]) -> str:
-    """The judge behind VISAGE, margin, radius and depth: the first keyword judge, else the first."""
-    return next((j for j in judges if j.startswith("keyword/")), judges[0])
+    """The judge behind VISAGE, margin, radius and depth: the first keyword judge, else the first that measures refusal.
+
+    Where there is neither, the first.
+    """
+    keyword = next((j for j in judges if j.startswith("keyword/")), None)
+    return keyword or next((j for j in judges if catalog.measures(j) == "refusal"), judges[0])
 
 
 def composing_judge(judges: Sequence[str]) -> str | None:
     """The judge whose labels compose the figure of outcomes: one that can say `incoherent`; None if there is none."""
-    return next((j for j in judges if j.startswith("outcome")), next((j for j in judges if j == "oracle"), None))
+    found = (next((j for j in judges if catalog.measures(j) == what), None) for what in ("outcome", "truth"))
+    return next(filter(None, found), None)
 
 
 def _summary(grid: Grid, keyword: VerdictTable, composer: VerdictTable | None) -> dict[str, Estimate]:

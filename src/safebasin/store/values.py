@@ -52,9 +52,11 @@ def ints(blob: bytes) -> array[int]:
 def read_decoding(settings: dict[str, object]) -> Decoding:
     """The decoding of settings that were stored as JSON."""
     phrases = cast("list[list[str]]", settings.pop("phrases"))
+    rules = cast("list[str]", settings.pop("rules", []))
     arguments = cast("list[list[str]]", settings.pop("template_args"))
     return Decoding(
         phrases=tuple(tuple(p) for p in phrases),
+        rules=tuple(rules),
         template_args=tuple((a[0], a[1]) for a in arguments),
         **cast("dict[str, int]", settings),  # pyright: ignore[reportArgumentType]
     )

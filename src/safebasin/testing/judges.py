@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from safebasin.protocols import Judge
+from safebasin.protocols import Judge, RuleJudge
 from safebasin.records import OUTCOMES, FinishReason, Message, Prompt, Response, Score, Verdict
 from safebasin.testing.claims import claim
 
@@ -70,6 +70,8 @@ def check_judge(judge: Judge, *, texts: Iterable[str] = (), prompts: Iterable[Pr
         )
     if judge.monotone:
         _check_monotone(judge, asked[-1])
+    if judge.monotone and isinstance(judge, RuleJudge):
+        _check_rule(judge, asked[-1], (*HOSTILE_TEXTS, *texts))
 
 
 def _check_identity(judge: Judge) -> None:
@@ -101,11 +103,11 @@ def _check_identity(judge: Judge) -> None:
         "Say False if you are not sure: it costs time, never correctness.",
     )
     claim(
-        phrases or not judge.monotone,
+        phrases or not judge.monotone or isinstance(judge, RuleJudge),
         f"phrases of the monotone judge {judge.name}",
-        "given",
+        "given, or a rule (safebasin.protocols.RuleJudge)",
         phrases,
-        "Decoding ends at a phrase: name them, or be not monotone.",
+        "Decoding ends at a refusal: say how it is found, or be not monotone.",
     )
 
 
@@ -200,6 +202,28 @@ def _check_monotone(judge: Judge, prompt: Prompt) -> None:
         for prefix in _PREFIXES:
             for nats in (_FLUENT, _SURPRISING):
                 _check_suffixes(judge, prompt, prefix + phrase, (*_SUFFIXES, *longer, judge.phrases[0]), nats)
+
+
+def _check_rule(judge: RuleJudge, prompt: Prompt, texts: Iterable[str]) -> None:
+    """Where the rule decides at a cut, one of its cues is there, and the verdict stays whatever follows."""
+    for text in texts:
+        for end in _cuts(text):
+            cut = text[:end]
+            if not judge.decides(cut):
+                continue
+            low = cut.lower()
+            remedy = "A row without a cue is never asked about: name one for all that the rule decides."
+            claim(
+                any(cue in low for cue in judge.cues), f"cue of {judge.rule} in {cut[-60:]!r}", "there", "none", remedy
+            )
+            for nats in (_FLUENT, _SURPRISING):
+                _check_suffixes(judge, prompt, cut, (*_SUFFIXES, text[end:]), nats)
+            break
+
+
+def _cuts(text: str) -> Iterator[int]:
+    """Where a text is cut: at every character of a short one, else here and there."""
+    yield from range(1, len(text) + 1, max(1, len(text) // 200))
 
 
 def _check_suffixes(judge: Judge, prompt: Prompt, cut: str, suffixes: Iterable[str], nats: float) -> None:
