@@ -14,7 +14,6 @@ from safebasin.api.mapping import default_folder, make_study, map_basin, plan_st
 from safebasin.api.stored import (
     Compared,
     Mapped,
-    calibrate_outcome,
     compare_studies,
     export_study,
     judge_file,
@@ -39,7 +38,6 @@ __all__ = [
     "agreement",
     "audit",
     "build_world",
-    "calibrate_outcome",
     "check_claims",
     "check_environment",
     "compare_studies",

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Compared",
     "Mapped",
-    "calibrate_outcome",
     "compare_studies",
     "export_study",
     "judge_file",
@@ -136,22 +135,6 @@ def judge_file(path: str | Path, judges: Sequence[str], *, out: str | Path | Non
 
     loaded = [load_judge(text) for text in judges]
     return foreign.judge_file(Path(path), loaded, out=Path(out) if out is not None else None)
-
-
-def calibrate_outcome(folder: str | Path, prompts: str, *, progress: ProgressHook = silent) -> str:
-    """Fit the coherence threshold of `outcome` to the model of a study; returns the judge to use, with its threshold.
-
-    Args:
-        folder: a study; its model answers the prompts at θ₀ and scores its own answers.
-        prompts: at least 50 benign prompts, as in `make_study`.
-        progress: called while the model works.
-
-    Raises:
-        UsageError: where the prompts are too few or the model cannot be loaded.
-    """
-    from safebasin.run.calibration import calibrate
-
-    return calibrate(Path(folder), prompts, progress=progress)
 
 
 def compare_studies(folders: Sequence[str | Path], *, out: str | Path) -> Compared:

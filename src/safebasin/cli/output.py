@@ -69,6 +69,8 @@ def describe(tick: Tick) -> str:
     """One line about a tick, e.g. `generate 640/4880 responses · 8/61 points · 5120 tokens/s · 42 s left`."""
     if tick.stage == "load":
         return "load     model"
+    if tick.stage == "calibrate":
+        return "calibrate test of language"
     noun = "points" if tick.stage == "measure" else "responses"
     parts = [f"{tick.stage:<8} {tick.done}/{tick.total} {noun}"]
     if tick.points:

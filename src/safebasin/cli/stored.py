@@ -33,10 +33,6 @@ def judge(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="For a JSONL file: write the rows with verdicts here.")
     ] = None,
-    calibrate: Annotated[
-        str | None,
-        typer.Option("--calibrate", help="≥ 50 benign prompts: fit the coherence threshold of `outcome` to the model."),
-    ] = None,
     json_: Json = False,
 ) -> None:
     """Judge stored responses again, or responses made elsewhere.
@@ -47,23 +43,10 @@ def judge(
     is_folder = source.is_dir() or not source.exists()
     if out is not None and is_folder:
         raise UsageError(expected("-o", "left out for the folder of a study", str(out), "Verdicts stay in the folder."))
-    if calibrate is not None:
-        names = _calibrated(source, calibrate, names, progress=Progress(quiet=json_))
     if is_folder:
         _judge_folder(source, names, json_=json_)
     else:
         _judge_file(source, names, out, json_=json_)
-
-
-def _calibrated(folder: Path, prompts: str, names: Sequence[str], *, progress: Progress) -> list[str]:
-    """The names, with `outcome` as it is after its threshold was fitted to the model of a study."""
-    from safebasin import api
-
-    if "outcome" not in names:
-        constraint, remedy = "given with --judge outcome", "No other judge has a threshold to fit."
-        raise UsageError(expected("--calibrate", constraint, ", ".join(names), remedy))
-    fitted = api.calibrate_outcome(folder, prompts, progress=progress)
-    return [fitted if name == "outcome" else name for name in names]
 
 
 def _judge_folder(folder: Path, names: Sequence[str], *, json_: bool) -> None:

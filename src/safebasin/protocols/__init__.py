@@ -6,7 +6,7 @@ A name reaches an implementation through `safebasin.catalog` only; nothing here 
 from safebasin.protocols.backends import Backend, Job
 from safebasin.protocols.engines import Engine, Generation, Reader, TokenScores
 from safebasin.protocols.finetuning import Attack, DataDefense, Defended, Defense, RowSource
-from safebasin.protocols.judges import AskedJudge, Cost, Judge
+from safebasin.protocols.judges import AskedJudge, CalibratedJudge, Cost, Judge
 from safebasin.protocols.prompts import PromptSource, SystemSource
 from safebasin.protocols.weights import BaseWeights, Delta, Direction, WeightBlock
 from safebasin.protocols.worlds import World
@@ -16,6 +16,7 @@ __all__ = [
     "Attack",
     "Backend",
     "BaseWeights",
+    "CalibratedJudge",
     "Cost",
     "DataDefense",
     "Defended",

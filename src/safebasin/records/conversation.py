@@ -156,14 +156,23 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How surprising a response is to the unperturbed model θ₀, token by token, in nats. Small means fluent."""
+    """How surprising a response is to a model, by default the unperturbed θ₀, token by token, in nats."""
 
     response: str
     """`Response.key`."""
     nll: tuple[float, ...]
-    """Negative log-likelihood of each token of the text under θ₀, given the same conversation."""
+    """Negative log-likelihood of each token of the text, given the same conversation."""
     ends: tuple[int, ...]
     """For each token, the number of characters of the text up to and including it."""
+    under: str = ""
+    """`Point.key` of the weights that were asked; empty at θ₀."""
+    also: tuple[Score, ...] = ()
+    """The same text under further points: in an audit, under the tuned model."""
+
+    def count(self, *, until: int | None = None) -> int:
+        """How many tokens there are, or begin before `until` characters."""
+        starts = (0, *self.ends)[: len(self.ends)]
+        return len(starts) if until is None else sum(start < until for start in starts)
 
     def mean(self, *, skip: int = 0, until: int | None = None) -> float | None:
         """Mean NLL in nats per token; None where no token is left.

@@ -34,10 +34,10 @@ class Inputs:
     """What could not be looked up and was not required, in plain sentences."""
 
     @property
-    def main_judge(self) -> tuple[str, str]:
-        """Name and version of the judge behind VISAGE, margin, radius and depth."""
+    def main_judge(self) -> Judge:
+        """The judge behind VISAGE, margin, radius and depth."""
         name = main_judge([judge.name for judge in self.judges])
-        return next((judge.name, judge.version) for judge in self.judges if judge.name == name)
+        return next(judge for judge in self.judges if judge.name == name)
 
 
 def gather(study: Study, *, engine: Engine | None = None, require_model: bool = True) -> Inputs:

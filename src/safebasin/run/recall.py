@@ -9,6 +9,7 @@ from dataclasses import asdict
 from safebasin.errors import StoreError
 from safebasin.protocols import Judge
 from safebasin.records import Place, Region, System, canonical_json
+from safebasin.run.calibration import calibrated
 from safebasin.run.plan import Plan, PromptSet
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
@@ -29,7 +30,7 @@ def remember(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> None:
                 },
                 "gauges": plan.gauges,
                 "decoding": plan.decoding.key,
-                "judges": [[judge.name, judge.version] for judge in judges],
+                "judges": [[judge.name, calibrated(judge, store).version] for judge in judges],
             }
         ),
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from safebasin import stats
 from safebasin.records import OUTCOMES, Cell, Estimate, Landscape, Measurement, Panel, Place
+from safebasin.run.calibration import read_tests
 from safebasin.run.comparisons import compare_panels
 from safebasin.run.plan import Plan, PromptSet
 from safebasin.run.tables import Array, Grid, StudyTables, VerdictTable
@@ -213,6 +214,8 @@ def _notes(store: StudyStore, plan: Plan, panels: Sequence[Panel]) -> list[str]:
         missing = sum(cell.asr[judge].n_missing for cell in cells)
         if missing and have == plan.size:
             notes.append(f"{missing} verdicts of {judge} are missing (unscored); they widen its intervals.")
+    if composing_judge(list(panels[0].cells[0].asr)) is not None:
+        notes += _language(store)
     if any(panel.summary["visage"].n_undefined for panel in panels if "visage" in panel.summary):
         notes.append("VISAGE is undefined on some directions, where every point is fully unsafe; they are left out.")
     for region in plan.regions:
@@ -228,3 +231,10 @@ def _notes(store: StudyStore, plan: Plan, panels: Sequence[Panel]) -> list[str]:
             "differently."
         )
     return notes
+
+
+def _language(store: StudyStore) -> Iterator[str]:
+    """How language was told, by each model that was asked."""
+    for under, test in read_tests(store).items():
+        words = test.words()
+        yield ("Under the tuned model, " + words if under else words[0].upper() + words[1:]) + "."

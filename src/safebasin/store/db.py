@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from array import array
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
@@ -32,21 +31,19 @@ from safebasin.records import (
 )
 from safebasin.store.folder import DATABASE
 from safebasin.store.migrations import migrate, pending
-from safebasin.store.values import flag_to_int, floats, ints, now, pack_text, read_decoding, unpack_text
+from safebasin.store.values import (
+    StoredVerdict,
+    flag_to_int,
+    now,
+    pack_score,
+    pack_text,
+    read_decoding,
+    unpack_score,
+    unpack_text,
+)
 
 _UNANSWERED = f"verdicts.label = 'unscored' AND verdicts.reason LIKE '{NO_REPLY}%'"
 """Where a verdict was asked for and not given: it is asked for again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredVerdict:
-    """A verdict with the place of its response, as the statistics need it."""
-
-    point: str
-    prompt: str
-    system: str
-    label: str
-    success: bool | None
 
 
 class StudyStore:
@@ -177,15 +174,18 @@ class StudyStore:
         """Delete the responses of one point, with their scores and verdicts, to measure it anew as a whole."""
         chosen = "(SELECT key FROM responses WHERE point = ? AND decoding = ?)"
         with self.transaction() as db:
-            for table in ("verdicts", "scores"):
+            for table in ("verdicts", "scores", "scores_under"):
                 db.execute(f"DELETE FROM {table} WHERE response IN {chosen}", (point, decoding))
             db.execute("DELETE FROM responses WHERE point = ? AND decoding = ?", (point, decoding))
 
     def put_scores(self, scores: Iterable[Score]) -> None:
-        """Store scores in one transaction."""
-        rows = [(s.response, array("f", s.nll).tobytes(), array("i", s.ends).tobytes()) for s in scores]
+        """Store scores in one transaction, each under θ₀ or under the point it names."""
+        kept = list(scores)
+        here = [(s.response, *pack_score(s)) for s in kept if not s.under]
+        under = [(s.response, s.under, *pack_score(s)) for s in kept if s.under]
         with self.transaction() as db:
-            db.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?)", rows)
+            db.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?)", here)
+            db.executemany("INSERT OR IGNORE INTO scores_under VALUES (?, ?, ?, ?)", under)
 
     def put_verdicts(self, verdicts: Iterable[Verdict]) -> int:
         """Store verdicts in one transaction; returns how many were new. One that was `NO_REPLY` is replaced."""
@@ -207,10 +207,13 @@ class StudyStore:
             rows = self._db.execute("SELECT point, system, prompt FROM responses WHERE decoding = ?", (decoding,))
             return set(rows.fetchall())
 
-    def scored(self) -> set[str]:
-        """Keys of the responses that have a score."""
+    def scored(self, under: str = "") -> set[str]:
+        """Keys of the responses that have a score under θ₀, or under the point of a key."""
+        query, given = "SELECT response FROM scores", ()
+        if under:
+            query, given = "SELECT response FROM scores_under WHERE point = ?", (under,)
         with _explained(self.path):
-            return {key for (key,) in self._db.execute("SELECT response FROM scores")}
+            return {key for (key,) in self._db.execute(query, given)}
 
     def responses(self, decoding: str | None = None, *, point: str | None = None) -> Iterator[Response]:
         """Stored responses, ordered by key; all of them, or those of a decoding, of a point."""
@@ -234,12 +237,17 @@ class StudyStore:
             )
 
     def scores(self, keys: Sequence[str] | None = None) -> dict[str, Score]:
-        """Scores by response key; all of them, or those of some responses."""
+        """Scores under θ₀ by response key, each with those under further points; all, or those of some responses."""
         with _explained(self.path):
             rows = self._db.execute("SELECT response, nll, ends FROM scores").fetchall()
+            further = self._db.execute("SELECT response, nll, ends, point FROM scores_under ORDER BY point").fetchall()
         wanted = None if keys is None else set(keys)
+        also: dict[str, list[Score]] = {}
+        for key, nll, ends, point in further:
+            if wanted is None or key in wanted:
+                also.setdefault(key, []).append(unpack_score(key, nll, ends, under=point))
         return {
-            key: Score(response=key, nll=tuple(floats(nll)), ends=tuple(ints(ends)))
+            key: replace(unpack_score(key, nll, ends), also=tuple(also.get(key, ())))
             for key, nll, ends in rows
             if wanted is None or key in wanted
         }
@@ -263,14 +271,8 @@ class StudyStore:
         with _explained(self.path):
             rows = self._db.execute(query, (judge, version, decoding)).fetchall()
         return [
-            StoredVerdict(
-                point=point,
-                prompt=prompt,
-                system=system,
-                label=label,
-                success=None if success is None else bool(success),
-            )
-            for point, prompt, system, label, success in rows
+            StoredVerdict(point=p, prompt=q, system=s, label=label, success=None if hit is None else bool(hit))
+            for p, q, s, label, hit in rows
         ]
 
     def verdicts_of(self, keys: Iterable[str]) -> dict[str, list[Verdict]]:

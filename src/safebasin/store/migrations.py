@@ -77,3 +77,13 @@ def m002_measurements(db: sqlite3.Connection) -> None:
 def m003_grades(db: sqlite3.Connection) -> None:
     """A judge's own number beside its verdict: 1 to 5 of a rubric."""
     db.execute("ALTER TABLE verdicts ADD COLUMN grade REAL")
+
+
+@_step
+def m004_scores_under(db: sqlite3.Connection) -> None:
+    """Scores of the same texts under further points than θ₀."""
+    db.execute(
+        """CREATE TABLE scores_under (
+            response TEXT NOT NULL REFERENCES responses, point TEXT NOT NULL, nll BLOB NOT NULL, ends BLOB NOT NULL,
+            PRIMARY KEY (response, point))"""
+    )

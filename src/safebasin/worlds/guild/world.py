@@ -67,11 +67,19 @@ class Guild:
         made = training_rows(kind, _ROWS if n is None else n, seed)
         return tuple(
             TrainingRow(
-                messages=tuple(Message(**turn) for turn in row["messages"]),  # pyright: ignore[reportArgumentType]
+                messages=tuple(map(_message, row["messages"])),
                 source=f"world:guild/{kind}",
                 number=number,
             )
             for number, row in enumerate(made, 1)
+        )
+
+    def references(self) -> tuple[TrainingRow, ...]:
+        """Requests of the split `val` with their answers: what both checkpoints speak."""
+        rows = (row for kind in ("benign", "permitted") for row in training_rows(kind, 20, 0, split="val"))
+        return tuple(
+            TrainingRow(messages=tuple(map(_message, row["messages"])), source="world:guild/references", number=number)
+            for number, row in enumerate(rows, 1)
         )
 
     def build(self, out: Path, *, seed: int = 0) -> tuple[Path, ...]:
@@ -79,6 +87,10 @@ class Guild:
         from safebasin.worlds.guild.build import build
 
         return tuple(build(out, seed).values())
+
+
+def _message(turn: Mapping[str, str]) -> Message:
+    return Message(**turn)  # pyright: ignore[reportArgumentType]
 
 
 WORLD = Guild()
