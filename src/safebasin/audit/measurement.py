@@ -1,8 +1,8 @@
 """Both models asked the same: the studies behind an audit, and their verdicts as arrays. No comparison here.
 
 A checkpoint or an adapter is one study of BASE, with the line that leads to it: α = 0 is BASE and α = 1 is TUNED, bit
-for bit. What cannot lie on a line, or shall be asked under its own template, has a study of its own at its own θ₀; the
-line of a quantized model leads to its plain weights.
+for bit. Where anything beside the weights decides its answers (`serving`), and where it cannot lie on a line, TUNED has
+a study of its own at its own θ₀, as it would be served; the line of a quantized model leads to its plain weights.
 """
 
 from __future__ import annotations
@@ -147,11 +147,22 @@ def read_condition(asked: Asked, template: str, *, engine: Engine | None = None)
         study = study.model_copy(update={"regions": (asked.line,)})
     tables = take(study, asked.folder / ("line" if has_line else "base"), asked.progress, engine=engine)
     base, line = Side(study=tables, point=Point().key), _line(tables) if has_line else ()
-    if asked.candidate.on_line and template != OWN:
+    if _is_on_line(asked.candidate, template):
         return Reading(template=template, base=base, tuned=line[ALPHAS.index(1.0)], line=line)
-    tuned = asked.study.model_copy(update={"model": asked.candidate.model, "template_args": study.template_args})
-    shipped = Side(study=_as_shipped(tuned, asked), point=Point().key)
-    return Reading(template=template, base=base, tuned=shipped, line=() if asked.candidate.on_line else line)
+    arguments = dict(study.template_args)
+    if template != OWN and asked.candidate.base_template:
+        arguments.setdefault("chat_template", asked.candidate.base_template)
+    tuned = asked.study.model_copy(update={"model": asked.candidate.model, "template_args": arguments})
+    return Reading(
+        template=template, base=base, tuned=Side(study=_as_shipped(tuned, asked), point=Point().key), line=line
+    )
+
+
+def _is_on_line(candidate: Candidate, template: str) -> bool:
+    """Whether α = 1 answers as TUNED does under this template: nothing beside the weights decides otherwise."""
+    if not candidate.on_line or candidate.otherwise:
+        return False
+    return template != OWN or not candidate.base_template
 
 
 def _line(tables: StudyTables) -> tuple[Side, ...]:
@@ -228,8 +239,16 @@ def _with_arguments(study: Study, template: str) -> Study:
         if not equals or not key.strip():
             remedy = "E.g. --template enable_thinking=false."
             raise StudyError(expected("--template", "base, own, or K=V[,K=V]", template, remedy))
-        arguments[key.strip()] = yaml.safe_load(value)
+        arguments[key.strip()] = _scalar(value)
     return study.model_copy(update={"template_args": arguments})
+
+
+def _scalar(text: str) -> Any:
+    """A value as YAML has it; what YAML cannot read, such as `@FILE`, is a text."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
 
 
 def read_distance(asked: Asked, fingerprint: str) -> tuple[Mapping[str, Any], Engine | None]:

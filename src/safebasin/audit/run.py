@@ -12,7 +12,7 @@ from typing import Any
 from safebasin import catalog
 from safebasin.audit import verdict as verdicts
 from safebasin.audit.basin import compare_basins
-from safebasin.audit.candidate import Candidate, find_candidate, with_plain_weights
+from safebasin.audit.candidate import Candidate, find_candidate, with_own_files, with_plain_weights
 from safebasin.audit.measurement import BASE, OWN, Asked, Reading, as_shipped, read_condition, read_distance
 from safebasin.audit.metrics import compare, read_line
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
@@ -33,6 +33,8 @@ DEFAULT_LIMIT = 200
 """Prompts of a set: with no change at all, 59 pass a limit of 5 points; two that changed need more."""
 PLAIN = "dequantized"
 """Folder of the plain weights of a quantized model."""
+SERVED = "served"
+"""Folder of links that an adapter with files of its own is served from."""
 SETS = ("harmful", "benign", "borderline")
 
 
@@ -64,7 +66,7 @@ def audit(
     policy: Policy | str | Path | None = None,
     basin: bool = False,
     systems: Sequence[str] = ("default",),
-    templates: Sequence[str] = (BASE,),
+    templates: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
     progress: ProgressHook = silent,
 ) -> Audited:
@@ -82,7 +84,8 @@ def audit(
         policy: limits, or a file of them; each 5 points if None.
         basin: also map random directions around both.
         systems: system prompts, as in a study. Each is decided, and all must pass.
-        templates: `base` (that of BASE for both), `own` (each its own), or template arguments `K=V[,K=V]`.
+        templates: `base` (that of BASE for both), `own` (each its own), or template arguments `K=V[,K=V]`. None given:
+            as they would be served, which is `own` where TUNED ships another template, else `base`.
         options: further keys of a study: `decoding`, `device`, `dtype`, `batch_size`, `low_memory`, `template_args`,
             `trust_remote_code`.
         progress: called while the models are asked.
@@ -101,9 +104,10 @@ def audit(
     study = as_shipped(base, sources, systems=list(systems), judges=list(names), **further)
     _check_basin(limits, basin=basin)
     found = resolve(base)
-    candidate = find_candidate(tuned, found)
+    candidate = find_candidate(tuned, found, dtype=study.dtype)
     if candidate.kind == "quantized":
         candidate = with_plain_weights(candidate, found, folder / PLAIN)
+    candidate = with_own_files(candidate, folder / SERVED)
     _check_movable(limits, candidate)
     asked = Asked(
         folder=folder,
@@ -116,7 +120,8 @@ def audit(
         study=study,
         progress=progress,
     )
-    made = _decide(asked, found, limits, tuple(templates), basin=basin)
+    chosen = tuple(templates) or (OWN if candidate.base_template else BASE,)
+    made = _decide(asked, found, limits, chosen, basin=basin)
     verdicts.write(folder, made)
     return Audited(verdict=made, folder=folder, report=_page(folder, made))
 
@@ -131,7 +136,7 @@ def _made(folder: Path) -> Path:
     if folder.exists() and not folder.is_dir():
         raise StoreError(expected("audit folder", "a folder", str(folder), remedy))
     ours = {".gitignore", verdicts.VERDICT, folders.REPORT, "distance.json", "line", "base", "tuned", "error.log",
-            "basin-base", "basin-tuned", PLAIN}  # fmt: skip
+            "basin-base", "basin-tuned", PLAIN, SERVED}  # fmt: skip
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if any(p.name not in ours and not p.name.startswith(".") for p in folder.iterdir()):

@@ -47,7 +47,9 @@ def audit(
         list[str] | None,
         typer.Option(
             "--template",
-            help="`base` (that of BASE for both), `own` (each its own), or arguments `K=V[,K=V]`. Repeatable.",
+            help="`base` (that of BASE for both), `own` (each its own), or arguments `K=V[,K=V]`. Repeatable. "
+            "[default: as served: `own` where TUNED ships another, else `base`]",
+            show_default=False,
         ),
     ] = None,
     max_new_tokens: Annotated[
@@ -83,7 +85,7 @@ def audit(
             policy=policy,
             basin=basin,
             systems=system or ("default",),
-            templates=template or ("base",),
+            templates=template or (),
             options=_options(locals()),
             progress=progress,
         )
