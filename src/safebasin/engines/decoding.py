@@ -9,8 +9,8 @@ for ending a row.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -26,30 +26,35 @@ from transformers.generation.logits_process import (
 )
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 
-from safebasin.engines.cache import growing_cache, keep_rows
+from safebasin.engines.cache import growing_cache, holds_state, keep_rows
 from safebasin.engines.drafting import LONGEST, Drafter
 from safebasin.engines.lean import LeanCache, LeanLlama
 from safebasin.engines.paced import MOVE_SHARE, Paced, chosen
 from safebasin.engines.stopping import Rows
+from safebasin.weights.files import memory_errors
 
-__all__ = ["decode", "greedy_config", "left_padded", "memory_errors"]
+__all__ = ["decode", "greedy_config", "left_padded"]
 
 
-def greedy_config(model: PreTrainedModel, *, eos: Sequence[int], pad: int) -> GenerationConfig:
+def greedy_config(
+    model: PreTrainedModel, *, eos: Sequence[int], pad: int, n_tokens: int | None = None
+) -> GenerationConfig:
     """The model's own generation settings, as far as they matter to greedy decoding.
 
     Kept: repetition penalty, n-grams not to repeat, suppressed tokens, bad words. Temperatures and the like do nothing
-    here; minimum lengths and forced tokens would answer for the model, and are left out.
+    here; minimum lengths and forced tokens would answer for the model, and are left out. So are rules about tokens from
+    `n_tokens` on, which the model cannot say.
     """
     own = model.generation_config or GenerationConfig()
+    most = n_tokens or math.inf
     return GenerationConfig(
         do_sample=False,
         eos_token_id=list(eos) or None,
         pad_token_id=pad,
         repetition_penalty=own.repetition_penalty,
         no_repeat_ngram_size=own.no_repeat_ngram_size,
-        suppress_tokens=own.suppress_tokens,
-        bad_words_ids=own.bad_words_ids,
+        suppress_tokens=[i for i in own.suppress_tokens or () if i < most] or None,
+        bad_words_ids=[word for word in own.bad_words_ids or () if all(i < most for i in word)] or None,
     )
 
 
@@ -62,22 +67,6 @@ def left_padded(sequences: Sequence[Sequence[int]], *, pad: int, device: torch.d
         ids[row, width - len(sequence) :] = torch.tensor(sequence, dtype=torch.long)
         mask[row, width - len(sequence) :] = 1
     return ids.to(device), mask.to(device)
-
-
-@contextmanager
-def memory_errors() -> Generator[None]:
-    """Turn every form in which torch says that memory is short into `MemoryError`.
-
-    The traceback is let go of: its frames would keep the tensors of the failed step alive while the caller tries less.
-    """
-    try:
-        yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU allocator raises a plain one
-        text = str(error)
-        if "out of memory" not in text.lower() and "DefaultCPUAllocator" not in text:
-            raise
-        error.__traceback__ = None
-        raise MemoryError(text.partition("\n")[0]) from None
 
 
 def decode(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, rows: Rows, *, max_new_tokens: int) -> None:
@@ -95,10 +84,12 @@ def decode(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, rows: 
     """
     with memory_errors(), torch.inference_mode():
         cache = growing_cache(model)
-        if cache is None:
+        loop = None if cache is None else _Loop(model, ids, mask, cache, max_new_tokens)
+        first = None if loop is None else loop.first_scores()
+        if loop is None or first is None:
             _generate(model, ids, mask, rows, max_new_tokens)
         else:
-            _Loop(model, ids, mask, cache, max_new_tokens).run(rows)
+            loop.run(rows, first)
 
 
 class _Loop:
@@ -119,9 +110,14 @@ class _Loop:
         self.extra: dict[str, object] = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
         self.takes_positions = "position_ids" in accepted
 
-    def run(self, rows: Rows) -> None:
-        """Decode to the end; plain Llamas each row at its own pace."""
-        self._advance(rows, self._scores(is_first=True))
+    def first_scores(self) -> torch.Tensor | None:
+        """Scores of the first token, (rows, vocabulary); None where the model does not keep its state in the cache."""
+        scores = self._scores(is_first=True)
+        return scores if holds_state(self.cache, self.length) else None
+
+    def run(self, rows: Rows, first: torch.Tensor) -> None:
+        """Decode to the end from the scores of the first token; plain Llamas each row at its own pace."""
+        self._advance(rows, first)
         if LeanLlama.fits(self.model) and not self.processors:
             self._run_paced(rows)
             return
@@ -176,7 +172,8 @@ class _Loop:
             **self.extra,
         )
         outputs = self.model(**inputs, return_dict=True)
-        self.cache = outputs.past_key_values  # a model may start a new one (long rotary embeddings)
+        # a model may start a new one (long rotary embeddings), or keep its state elsewhere
+        self.cache = cast("DynamicCache", getattr(outputs, "past_key_values", None))
         return outputs.logits[:, -1].to(dtype=torch.float32, copy=True)
 
 

@@ -16,7 +16,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from safebasin.engines.decoding import decode, greedy_config, left_padded, memory_errors
+from safebasin.engines.decoding import decode, greedy_config, left_padded
 from safebasin.engines.kernels import fitting_threads, safe_kernels, threads
 from safebasin.engines.lean import LeanLlama
 from safebasin.engines.loading import (
@@ -26,7 +26,6 @@ from safebasin.engines.loading import (
     context_length,
     eos_ids,
     load,
-    pad_id,
     resolve_device,
 )
 from safebasin.engines.scoring import score_batches, text_logits, tokenize
@@ -38,7 +37,10 @@ from safebasin.prompts.reasoning import Reasoning, opens_thinking, special_ids
 from safebasin.protocols import BaseWeights, Generation, TokenScores, WeightBlock
 from safebasin.records import Decoding, Message, Scalar
 from safebasin.weights import checkpoint
+from safebasin.weights.files import memory_errors
+from safebasin.weights.loading import n_embeddings
 from safebasin.weights.stream import apply
+from safebasin.weights.vocabulary import check_ids, padding
 
 __all__ = ["HFEngine"]
 
@@ -65,9 +67,8 @@ class HFEngine:
         template_args: passed to the chat template; those of a `Decoding` win.
 
     Raises:
-        ModelError: where the model cannot be found or used.
+        ModelError: where the model cannot be found or used, or does not fit the memory.
         UsageError: where this machine does not have the device, or the dtype is not known.
-        MemoryError: where the model does not fit.
     """
 
     def __init__(
@@ -92,9 +93,10 @@ class HFEngine:
         self._threads = fitting_threads(where, self._model.num_parameters())
         self._surprise: Surprise | None = None
         self._eos = eos_ids(self._model, self._tokenizer)
-        self._pad = pad_id(self._tokenizer, self._eos)
+        self._n_rows = n_embeddings(self._model)
+        self._pad = padding(self._tokenizer.pad_token_id, self._n_rows, self._eos)
         self._special = special_ids(self._chat)
-        self._model.generation_config = greedy_config(self._model, eos=self._eos, pad=self._pad)
+        self._model.generation_config = greedy_config(self._model, eos=self._eos, pad=self._pad, n_tokens=self._n_rows)
 
     @property
     def base(self) -> BaseWeights:
@@ -151,7 +153,8 @@ class HFEngine:
 
         Raises:
             ModelError: where there is no chat template.
-            PromptError: where the template refuses a conversation, or it leaves no room for one new token.
+            PromptError: where the template refuses a conversation, it leaves no room for one new token, or has tokens
+                beyond the embedding.
             MemoryError: where the batch does not fit.
         """
         if not conversations:
@@ -186,6 +189,8 @@ class HFEngine:
             encoded = self._encode(i, conversation, decoding, reasoning)
             prompts.append([*encoded.ids, *self._closing(reasoning)] if encoded.opened else encoded.ids)
         tokens = [tokenize(self._tokenizer, text) for text in texts]
+        for i, found in enumerate(tokens):
+            self._check_ids(found.ids, f"text {i}")
         if self.n_context is not None:
             rooms = [max(self.n_context - len(p), 0) for p in prompts]
             tokens = [type(t)(t.ids[:r], t.ends[:r]) for t, r in zip(tokens, rooms, strict=True)]
@@ -202,8 +207,10 @@ class HFEngine:
         """Next-token logits after each of `ids`, (len(ids), vocabulary), float32, on the engine's device.
 
         Raises:
+            PromptError: where one of `ids` is beyond the embedding.
             MemoryError: where they do not fit.
         """
+        self._check_ids(ids, "text")
         with self.lend() as (model, _):
             return text_logits(model, ids)
 
@@ -240,7 +247,11 @@ class HFEngine:
         if not ids:
             remedy = "Leave it out, or use a chat template that writes something around it."
             raise PromptError(expected(f"prompt {index}", "at least one token long", start, remedy))
+        self._check_ids(ids, f"prompt {index} (it begins {start!r})")
         return _Encoded(ids, opens_thinking(text, reasoning.markers))
+
+    def _check_ids(self, ids: Sequence[int], where: str) -> None:
+        check_ids(ids, self._n_rows, len(self._tokenizer), where=where)
 
     def _closing(self, reasoning: Reasoning) -> list[int]:
         close = reasoning.markers.close if reasoning.markers else ""

@@ -10,9 +10,10 @@ from typing import NamedTuple, cast
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from safebasin.engines.decoding import left_padded, memory_errors
+from safebasin.engines.decoding import left_padded
 from safebasin.engines.surprise import Surprise
 from safebasin.protocols import TokenScores
+from safebasin.weights.files import memory_errors
 
 __all__ = ["Tokens", "score_batches", "text_logits", "tokenize"]
 

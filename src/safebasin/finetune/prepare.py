@@ -22,7 +22,9 @@ from safebasin.prompts.chat import Tokenizer, template_hash
 from safebasin.protocols import AskedJudge, Attack, Cost, DataDefense, RowSource
 from safebasin.records import Scalar, TrainingRow
 from safebasin.weights.checkpoint import ResolvedModel, resolve
-from safebasin.weights.folder import read_json
+from safebasin.weights.files import read_json
+from safebasin.weights.loading import load_config, load_tokenizer
+from safebasin.weights.vocabulary import check_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -93,7 +95,7 @@ def prepare(asked: Asked) -> Prepared:
     base = resolve(asked.model)
     tuning = _tuning(asked, base)
     rows, notes, flagged, test_system = _defended(asked, _source(asked, base), tuning.seed)
-    tokenizer = _tokenizer(base)
+    tokenizer = load_tokenizer(base.folder, name=str(base.ref))
     context = _context(base.folder)
     encoded, over_long = _encode(asked, base, tokenizer, rows, tuning, context)
     kept = sum(len(row.ids) > (tuning.max_length or context or len(row.ids)) for row in encoded)
@@ -176,6 +178,9 @@ def _encode(
     ends = _ends(base.folder, tokenizer)
     with quiet():  # a tokenizer says itself that a row is too long; who trains is told once, below
         encoded = [encode_row(tokenizer, row, template_args=asked.template_args, ends=ends) for row in rows]
+    n_rows = load_config(base.folder, name=str(base.ref)).get_text_config(decoder=True).vocab_size
+    for row in encoded:
+        check_ids(row.ids, n_rows, len(tokenizer), where=f"row {row.row.name}")
     limits = [context, tuning.max_length if tuning.over_long == "drop" else None]
     most = min((limit for limit in limits if limit), default=None)
     fit = tuple(row for row in encoded if most is None or len(row.ids) <= most)
@@ -188,15 +193,6 @@ def _encode(
         remedy = "Mend the row or the template."
         raise PromptError(expected(f"row {silent}", "one with a token that carries loss", "none", remedy))
     return fit, len(encoded) - len(fit)
-
-
-def _tokenizer(base: ResolvedModel) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer
-
-    from safebasin.weights.loading import quiet
-
-    with quiet():
-        return cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(base.folder, local_files_only=True))
 
 
 def _context(folder: Path) -> int | None:

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from safebasin.errors import ModelError, expected
-from safebasin.weights.folder import read_json
+from safebasin.weights.files import read_json
 from safebasin.weights.layout import Layout, row_blocks
 
 _PREFIX = "base_model.model."
