@@ -46,7 +46,7 @@ def test_a_model_that_reads_images_says_so_and_its_language_model_can_be_mapped(
         ModelError, match=r"of text alone; got '.*llava'\. \(llava reads vision too\) Save its language"
     ):
         HFEngine(str(tmp_path / "llava"), device="cpu")
-    # docs/howto/models.md, line by line
+    # docs/howto.md, line by line
     language = AutoModelForCausalLM.from_config(model.config.text_config)
     language.model, language.lm_head = model.model.language_model, model.lm_head
     language.save_pretrained(tmp_path / "language")

@@ -5,7 +5,6 @@ Looks at folders; reads no weights.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,8 @@ from safebasin.audit.serving import Serving, differences, read_serving, stand_in
 from safebasin.errors import ModelError, expected
 from safebasin.finetune.folders import is_unsafe
 from safebasin.weights.checkpoint import ResolvedModel, locate_adapter, resolve
+from safebasin.weights.files import read_bytes, read_json
+from safebasin.weights.whole import quantization
 
 __all__ = ["Candidate", "Kind", "find_candidate", "with_own_files", "with_plain_weights"]
 
@@ -176,22 +177,9 @@ def _of_adapter(tuned: str, adapter: str, base: ResolvedModel) -> Candidate:
     )
 
 
-def _config(folder: Path) -> dict[str, object]:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(expected("config.json", "readable JSON", str(folder), f"({error}) Mend it.")) from error
-    return config if isinstance(config, dict) else {}
-
-
 def _quantization(folder: Path) -> str:
     """How a checkpoint is quantized, by its own configuration; empty where it is not."""
-    config = _config(folder)
-    text = config.get("text_config")
-    found = config.get("quantization_config") or (text.get("quantization_config") if isinstance(text, dict) else None)
-    if not isinstance(found, dict):
-        return ""
-    return str(found.get("quant_method") or "by an unnamed method")
+    return quantization(read_json(folder / "config.json", str(folder)))
 
 
 def _kind(tuned: ResolvedModel, base: ResolvedModel) -> tuple[Kind, str]:
@@ -210,7 +198,7 @@ def _fit(tuned: ResolvedModel, base: ResolvedModel) -> tuple[Kind, str]:
     found = vocabulary.difference(base.folder, tuned.folder)
     if found is not None:
         return "other", f"its tokenizer differs: {found}"
-    if (base.folder / "config.json").read_bytes() == (tuned.folder / "config.json").read_bytes():
+    if read_bytes(base.folder / "config.json") == read_bytes(tuned.folder / "config.json"):
         return "checkpoint", ""
     try:
         ours, theirs = load_layout(base).shapes, load_layout(tuned).shapes

@@ -154,7 +154,7 @@ def _configuration(folder: Path, raw: Mapping[str, Any]) -> Mapping[str, object]
     from transformers import AutoConfig
 
     try:
-        found = AutoConfig.from_pretrained(folder, local_files_only=True).to_dict()
+        found = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).to_dict()
     except Exception:
         found = dict(raw)
     return {key: value for key, value in found.items() if key not in _NO_MATTER}

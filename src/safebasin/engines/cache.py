@@ -95,7 +95,7 @@ def holds_state(cache: object, length: int) -> bool:
     """
     if not isinstance(cache, DynamicCache) or not cache.layers:
         return False
-    return all(type(layer) in _DROPPABLE and layer.is_initialized for layer in cache.layers) and (
+    return all(type(layer) in _DROPPABLE and getattr(layer, "is_initialized", False) for layer in cache.layers) and (
         cache.get_seq_length() == length
     )
 

@@ -89,7 +89,7 @@ def _check_causal(config: PretrainedConfig, what: str, shown: str) -> None:
         sense = inner[0].removesuffix("_config")
         remedy = (
             f"({config.model_type} reads {sense} too) Save its language model as a folder of its own and map that: "
-            "docs/howto/models.md shows the five lines."
+            "docs/howto.md shows the lines."
         )
         raise ModelError(expected(what, "a causal language model of text alone", shown, remedy))
     remedy = f"(model_type {config.model_type!r}) Take one whose architecture ends in ForCausalLM."
