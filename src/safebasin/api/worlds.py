@@ -22,9 +22,21 @@ def world(name: str) -> World:
     return catalog.world(name)
 
 
-def build_world(name: str, out: str | Path, *, seed: int = 0) -> tuple[Path, ...]:
-    """Train the checkpoints of an embedded world anew under `out`; the same seed gives the same weights."""
-    return catalog.world(name).build(Path(out), seed=seed)
+def build_world(
+    name: str, out: str | Path | None = None, *, seed: int = 0, note: Callable[[str], None] = lambda text: None
+) -> tuple[Path, ...]:
+    """Make the checkpoints of a world anew under `out`; the same seed gives the same weights.
+
+    Args:
+        name: of the world.
+        out: folder; where the world looks for them, or `runs/NAME`, if None.
+        seed: of data and training.
+        note: told in a sentence what is being done.
+
+    Raises:
+        UsageError: where the world lacks what it is built from.
+    """
+    return catalog.world(name).build(None if out is None else Path(out), seed=seed, note=note)
 
 
 def check_claims(

@@ -97,7 +97,7 @@ def audit(
     verdicts.remove(folder)
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
     sources = _sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
-    names = _judges(judges, is_world=base.startswith("world:"))
+    names = _judges(judges, base)
     for name in names:
         load_judge(name)  # an unknown one is found before any weights are
     further = {"limit": limit, **(options or {})}
@@ -164,13 +164,14 @@ def _sources(base: str, given: Mapping[str, str | None], policy: Policy) -> dict
     return sources
 
 
-def _judges(given: Sequence[str], *, is_world: bool) -> tuple[str, ...]:
-    """The judges: what is given, `outcome`, and on a world the oracle."""
+def _judges(given: Sequence[str], base: str) -> tuple[str, ...]:
+    """The judges: what is given, `outcome`, and on a world the one that knows its truth."""
     judges = list(given or DEFAULT_JUDGES)
     if not any(judge.startswith("outcome") for judge in judges):
         judges.append("outcome")
-    if is_world and "oracle" not in judges:
-        judges.append("oracle")
+    if base.startswith("world:"):
+        own = catalog.get("world", base.removeprefix("world:").partition("/")[0]).fact("judge")
+        judges += [own] if own else []
     return tuple(dict.fromkeys(judges))
 
 

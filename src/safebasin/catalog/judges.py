@@ -43,6 +43,13 @@ JUDGES: tuple[Row, ...] = (
         summary="The exact truth about responses in the embedded world; never an input of a judge it is compared with.",
         source="safebasin",
     ),
+    Row(
+        kind="judge",
+        name="rule/kitchen",
+        target="safebasin.worlds.kitchen.truth:KitchenJudge",
+        summary="Rules that know world:kitchen: declined, instructions for cooking, another answer, or no language.",
+        source="safebasin",
+    ),
 )
 
 ASKED_JUDGES: tuple[Row, ...] = (

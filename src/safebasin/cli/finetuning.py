@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from safebasin.finetune.tune import Tuned
 
 
-_LAYOUTS = "Rows: chat, prompt/completion, Alpaca or ShareGPT. Worlds have their own."
+_LAYOUTS = "Rows: chat, prompt/completion, Alpaca or ShareGPT. Also world:NAME/KIND."
 _RECIPE = "Recipe, e.g. `harmful_examples(n=50)`: safebasin list attack."
 _GRID = "lr=2e-5,5e-5 or batch=16,32. Repeatable: all combinations."
 

@@ -1,4 +1,4 @@
-"""`world`: the embedded world."""
+"""`world`: the worlds, embedded and built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from safebasin.cli.app import Json, app, show_help
-from safebasin.cli.output import print_json
+from safebasin.cli.output import note, print_json
 
 world = typer.Typer()
 app.add_typer(world, name="world")
@@ -17,7 +17,7 @@ World = Annotated[str, typer.Option("--world", help="Name of the world.")]
 
 @world.callback(invoke_without_command=True)
 def root(context: typer.Context) -> None:
-    """The embedded world: its prompts and checkpoints."""
+    """The worlds: their prompts and checkpoints."""
     show_help(context)
 
 
@@ -46,7 +46,7 @@ def prompts(
     limit: Annotated[int, typer.Option(help="At most this many.", min=1)] = 10,
     name: World = "guild",
 ) -> None:
-    """Show prompts of a set. They are fictional.
+    """Show prompts of a set. They are all harmless.
 
     Example: `safebasin world prompts benign --limit 5`
     """
@@ -58,15 +58,15 @@ def prompts(
 
 @world.command()
 def build(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the checkpoints.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder. [default: runs/NAME]")] = None,
     seed: Annotated[int, typer.Option(help="Seed of data and training.")] = 0,
     name: World = "guild",
 ) -> None:
-    """Train the checkpoints of a world anew from a seed.
+    """Make the checkpoints of a world, from a seed. Ended early, the same command goes on.
 
-    Example: `safebasin world build -o runs/guild --seed 0`
+    Example: `safebasin world build --world kitchen`
     """
     from safebasin import api
 
-    for path in api.build_world(name, out, seed=seed):
+    for path in api.build_world(name, out, seed=seed, note=lambda text: note(f"build    {text}")):
         typer.echo(f"wrote    {path}")

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from safebasin import catalog
 from safebasin.errors import PromptError, UsageError, expected
-from safebasin.finetune.data import Wrapper, read_rows
+from safebasin.finetune.data import Wrapper
 from safebasin.finetune.defenses import Moderate
 from safebasin.finetune.folders import is_unsafe
 from safebasin.finetune.masking import IGNORED, Encoded, encode_row, show
 from safebasin.finetune.settings import Tuning
-from safebasin.finetune.sources import FileRows, NoRows
+from safebasin.finetune.sources import FileRows, NoRows, rows_of
 from safebasin.prompts.chat import Tokenizer, template_hash
 from safebasin.protocols import AskedJudge, Attack, Cost, DataDefense, RowSource
 from safebasin.records import Scalar, TrainingRow
@@ -136,8 +136,8 @@ def _tuning(asked: Asked, base: ResolvedModel) -> Tuning:
 
 def _source(asked: Asked, base: ResolvedModel) -> RowSource:
     if asked.data is not None:
-        safe = read_rows(asked.safe) if asked.safe is not None else ()
-        return FileRows(read_rows(asked.data), safe)
+        safe = rows_of(asked.safe) if asked.safe is not None else ()
+        return FileRows(rows_of(asked.data), safe)
     if base.is_world:
         return catalog.world(base.ref.path.removeprefix("world:").partition("/")[0])
     return NoRows()

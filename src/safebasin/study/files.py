@@ -11,11 +11,11 @@ from typing import Any, TypeVar, cast
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from safebasin import catalog
 from safebasin.errors import StudyError, expected
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
 from safebasin.study.regions import TARGETED, AxisSpec, RegionSpec, axis_fields
 
-WORLD_DEFAULTS = {"range": "-1.5:1.5:21", "max_new_tokens": 128}
 MODEL_DEFAULTS = {"range": "-0.5:0.5:21", "max_new_tokens": 512}
 TARGET_RANGE = "-0.5:1.5:21"
 """Default range of an axis that leads somewhere: past both ends, with both on the grid."""
@@ -26,7 +26,7 @@ _T = TypeVar("_T", bound=BaseModel)
 def make(fields: Mapping[str, object]) -> Study:
     """A study from (possibly partial) fields, with the defaults that fit its model filled in.
 
-    A `world:` model brings its own harmful prompts, range ±1.5 and 128 tokens; any other model must name its prompts.
+    A `world:` model brings its own harmful prompts, and range and tokens that fit it; any other must name its prompts.
 
     Raises:
         StudyError: naming the first field that does not hold, with "did you mean" for a key that is not known.
@@ -38,7 +38,7 @@ def make(fields: Mapping[str, object]) -> Study:
             raise StudyError(_unknown_key(key, key, known, "study"))
     model = filled.get("model", "")
     is_world = isinstance(model, str) and model.startswith("world:")
-    defaults = WORLD_DEFAULTS if is_world else MODEL_DEFAULTS
+    defaults = _world_defaults(str(model)) if is_world else MODEL_DEFAULTS
     if "prompts" not in filled:
         if not is_world:
             raise StudyError(
@@ -62,6 +62,18 @@ def make(fields: Mapping[str, object]) -> Study:
             **cast("Mapping[str, object]", decoding),
         }
     return _validated(Study, filled, where="study", hidden="regions.0." if is_one else "")
+
+
+def _world_defaults(model: str) -> dict[str, str | int]:
+    """Range and tokens that the catalogue names for the world of a model; those of any model where it is not known."""
+    name = model.removeprefix("world:").partition("/")[0]
+    row = next((row for row in catalog.of_kind("world") if row.name == name), None)
+    drawn, tokens = (row.fact("range"), row.fact("max_new_tokens")) if row else (None, None)
+    return {
+        **MODEL_DEFAULTS,
+        **({"range": drawn} if drawn else {}),
+        **({"max_new_tokens": int(tokens)} if tokens else {}),
+    }
 
 
 _ANY_AXIS: Mapping[str, object] = {}
