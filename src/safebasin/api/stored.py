@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -110,16 +110,19 @@ def export_study(
         return export(store, plan, Path(output), format=format, with_text=with_text)
 
 
-def verify_study(folder: str | Path, *, full: bool = False) -> list[str]:
+def verify_study(
+    folder: str | Path, *, full: bool = False, note: Callable[[str], None] = lambda text: None
+) -> list[str]:
     """What is wrong with a stored study, in sentences; empty where nothing is.
 
     Args:
         folder: the study.
         full: hash the weights of the model too, against the hash of the first `verify --full`.
+        note: told what could not be checked, such as rows of a release that kept no digests.
     """
     from safebasin.run.verify import verify
 
-    return verify(Path(folder), full=full)
+    return verify(Path(folder), full=full, note=note)
 
 
 def judge_file(path: str | Path, judges: Sequence[str], *, out: str | Path | None = None) -> dict[str, dict[str, int]]:

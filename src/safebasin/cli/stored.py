@@ -171,7 +171,7 @@ def verify(
     """
     from safebasin import api
 
-    found = api.verify_study(folder, full=full)
+    found = api.verify_study(folder, full=full, note=lambda text: note(f"note     {text}"))
     for finding in found:
         note(f"found    {finding}")
     if found:
