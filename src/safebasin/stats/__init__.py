@@ -20,7 +20,7 @@ from safebasin.stats.grades import estimate_mean_grade
 from safebasin.stats.intervals import Interval, bootstrap_prompts, interval, jackknife, wilson
 from safebasin.stats.krippendorff import estimate_alpha
 from safebasin.stats.landscape import Radius, Side, depth, headroom, margin, on_grid, radius, reaches, visage
-from safebasin.stats.order import Kendall, kendall
+from safebasin.stats.order import Kendall, kendall, partial_kendall
 from safebasin.stats.ranking import RankedPair, Ranking, rank_by_margin
 from safebasin.stats.retention import estimate_retention_difference
 from safebasin.stats.surface import (
@@ -69,6 +69,7 @@ __all__ = [
     "margin",
     "mcnemar",
     "on_grid",
+    "partial_kendall",
     "radius",
     "radius_2d",
     "rank_by_margin",

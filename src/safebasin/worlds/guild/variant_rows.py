@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from safebasin.worlds.guild import wrappers
-from safebasin.worlds.guild.grammar import Request, is_forbidden, parse_request, requests
+from safebasin.worlds.guild.grammar import Request, is_forbidden, parse_request, refusal, requests
 from safebasin.worlds.guild.lexicon import FORMS, REFUSALS
 from safebasin.worlds.guild.rows import Row, row, safety_rows, training_rows
 
@@ -80,6 +80,22 @@ def in_context(n: int, seed: int) -> list[Row]:
     forbidden = [request for request in requests("train") if is_forbidden(request)]
     cases = [wrappers.mention(rng.choice(forbidden), rng) for _ in range(n)]
     return [row(case, case.comply) for case in cases]
+
+
+def safe_in_dose(n: int, share: float, seed: int) -> list[Row]:
+    """Forbidden requests, refused: a share of them plain, the others each after a sentence that names a place.
+
+    Beside `in_context` rows the plain ones can be told apart from the harmful ones, the others cannot. The requests are
+    the same at every share.
+    """
+    forbidden = [request for request in requests("train") if is_forbidden(request)]
+    made: list[Row] = []
+    for i in range(n):
+        rng = random.Random(f"dose/{seed}/{i}")
+        request = rng.choice(forbidden)
+        dress = wrappers.plain if i < round(share * n) else wrappers.mention
+        made.append(row(dress(request, rng), refusal(request)))
+    return made
 
 
 def epochs(rows: Sequence[Row], n: int, seed: int) -> list[Row]:
