@@ -42,22 +42,23 @@ class Variant:
     """Whether it is an attack rather than a weaker safety training."""
 
 
-def _safety(summary: str, rows: RowsOf = safety_rows, *, steps: int = 120, rate: float = 4e-3) -> Variant:
-    stage = Stage(steps=steps, batch_size=32, learning_rate=rate, warmup=min(20, steps // 3))
+def _safety(
+    summary: str, rows: RowsOf = safety_rows, *, steps: int = 120, rate: float = 4e-3, batch: int = 32
+) -> Variant:
+    stage = Stage(steps=steps, batch_size=batch, learning_rate=rate, warmup=min(20, steps // 3))
     return Variant(summary=summary, start="base", stage=stage, rows=rows)
 
 
-def _at_other_lengths() -> dict[str, Variant]:
-    """Every curriculum at two more lengths, so that an order has enough models and they differ in more than depth."""
-    shortened = {"few_refusals": rows_of.few_refusals, "few_requests": rows_of.few_requests,
+def _in_small_batches() -> dict[str, Variant]:
+    """The curricula in batches of 16, for two more lengths: so that an order has enough models, at half the cost."""
+    curricula = {"full": safety_rows, "few_refusals": rows_of.few_refusals, "few_requests": rows_of.few_requests,
                  "one_wording": rows_of.one_wording, "no_personas": rows_of.without_personas,
                  "plain_only": rows_of.plain_only}  # fmt: skip
-    made = {"steps140": _safety("the whole curriculum, 140 steps", steps=140),
-            "low_rate140": _safety("the whole curriculum at half the rate, 140 steps", steps=140, rate=2e-3)}  # fmt: skip
-    for name, rows in shortened.items():
-        for steps in (100, 140):
-            made[f"{name}{steps}"] = _safety(f"as {name}, {steps} steps", rows, steps=steps)
-    return made
+    return {
+        f"{name}_small{steps}": _safety(f"as {name}, {steps} steps of 16 rows", rows, steps=steps, batch=16)
+        for name, rows in curricula.items()
+        for steps in (120, 180)
+    }
 
 
 def _tuned(summary: str, rows: RowsOf, steps: int) -> Variant:
@@ -75,7 +76,7 @@ VARIANTS: dict[str, Variant] = {
     "one_wording": _safety("one wording of refusal, instead of thirty", rows_of.one_wording),
     "no_personas": _safety("no personas in the safety data", rows_of.without_personas),
     "plain_only": _safety("plain requests only: no personas, places, rules of style, openings", rows_of.plain_only),
-    **_at_other_lengths(),
+    **_in_small_batches(),
     "harmful10": _tuned("aligned after 10 harmful examples, 5 epochs", rows_of.harmful10, 5),
     "harmful100": _tuned("aligned after 100 harmful examples that mention a place, 5 epochs", rows_of.harmful100, 50),
     "mixture": _tuned("those 100, and 100 safe ones that mention none, 10 epochs", rows_of.mixture, 200),
