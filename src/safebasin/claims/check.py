@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safebasin.claims import finetuning, statistics
+from safebasin.claims import finetuning, landscapes, mixtures, orders
 from safebasin.claims.claim import Answer, Claim, Finding, answer, load_claims
 from safebasin.claims.lab import Lab
 from safebasin.errors import StudyError, expected
@@ -17,7 +17,7 @@ from safebasin.store import folder as folders
 __all__ = ["STATISTICS", "Checked", "check"]
 
 
-STATISTICS = {**statistics.STATISTICS, **finetuning.STATISTICS}
+STATISTICS = {**landscapes.STATISTICS, **orders.STATISTICS, **mixtures.STATISTICS, **finetuning.STATISTICS}
 """By the name that a claim's file gives."""
 
 
