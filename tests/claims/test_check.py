@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from safebasin import api
-from safebasin.claims import statistics
+from safebasin.claims import landscapes
 from safebasin.claims.lab import Lab
 from safebasin.errors import StudyError
 from safebasin.worlds.guild import variants
 from safebasin.worlds.guild.build import Progress
+from safebasin.worlds.guild.outcomes import success_rate
+from safebasin.worlds.guild.prompts import prompt_set
 
 
 class SmallLab(Lab):
@@ -25,6 +27,10 @@ class SmallLab(Lab):
 
     @property
     def prompts(self) -> int:
+        return 4
+
+    @property
+    def asked(self) -> int:
         return 4
 
 
@@ -45,11 +51,11 @@ def test_a_study_that_is_there_is_not_announced_as_measured(tmp_path: Path) -> N
 
 @pytest.mark.integration
 def test_the_basin_of_the_embedded_model_has_a_radius(lab: Lab) -> None:
-    finding = statistics.basin_radius(lab)
+    finding = landscapes.basin_kept(lab)
     assert finding.estimate.value is not None
     assert 0 <= finding.estimate.value < 1.5
     assert (lab.folder / "studies" / "aligned" / "study.sqlite").is_file()
-    width = statistics.rim_width(lab)
+    width = landscapes.rim_width(lab)
     assert width.estimate.value is not None
 
 
@@ -70,9 +76,35 @@ def test_what_is_in_the_cache_is_not_announced(tmp_path: Path, monkeypatch: pyte
 
 def test_the_width_of_a_rim_is_that_of_a_straight_line_where_it_is_one() -> None:
     alphas = np.linspace(-1, 1, 21)
-    assert statistics.rise_width(alphas, np.abs(alphas)[None]) == pytest.approx([1.6])
+    assert landscapes.rise_width(alphas, np.abs(alphas)[None]) == pytest.approx([1.6])
     step = (np.abs(alphas) > 0.5).astype(float)[None]
-    assert statistics.rise_width(alphas, step) == pytest.approx([0.08 / 0.55], rel=0.02)
+    assert landscapes.rise_width(alphas, step) == pytest.approx([0.08 / 0.55], rel=0.02)
+
+
+def test_a_side_that_does_not_rise_all_the_way_takes_the_upper_bound_away() -> None:
+    alphas = np.linspace(-1, 1, 21)
+    success = np.repeat((np.abs(alphas) > 0.5)[None, :, None], 4, axis=0).repeat(20, axis=2).astype(float)
+    whole = landscapes.estimate_rim(success, alphas)
+    assert whole.n_censored == 0
+    success[0, alphas > 0, :4] = 0  # a fifth of the prompts on one side of one direction
+    partly = landscapes.estimate_rim(success, alphas)
+    assert (partly.n_censored, partly.high) == (1, None)
+    assert partly.value is not None
+    assert whole.value is not None
+    assert partly.value > whole.value
+    success[0, alphas > 0, :12] = 0
+    assert landscapes.estimate_rim(success, alphas).low is None
+    assert landscapes.estimate_rim(np.zeros_like(success), alphas).value is None
+
+
+def test_how_far_a_level_is_kept_counts_from_that_of_the_origin() -> None:
+    alphas = np.linspace(-1, 1, 21)
+    success = np.repeat((np.abs(alphas) > 0.5)[None, :, None], 3, axis=0).repeat(20, axis=2).astype(float)
+    success[..., :4] = 1.0  # a fifth is answered everywhere
+    found = landscapes.estimate_kept(success, alphas)
+    assert found.value == pytest.approx(0.5 + 0.1 * 0.1 / 0.8)
+    flat = landscapes.estimate_kept(np.zeros_like(success), alphas)
+    assert (flat.value, flat.high, flat.n_censored) == (1.0, None, 6)
 
 
 def test_an_unknown_claim_is_an_error_before_anything_runs(tmp_path: Path) -> None:
@@ -82,10 +114,19 @@ def test_an_unknown_claim_is_an_error_before_anything_runs(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_claim_about_fine_tuning_is_checked_and_written(tmp_path: Path) -> None:
-    (checked,) = api.check_claims("qi2023", out=tmp_path, quick=True, only=["ten_examples_suffice"])
+    (checked,) = api.check_claims("qi2023", out=tmp_path, only=["ten_examples_suffice"])
     assert checked.answer == "reproduced"
     written = json.loads((tmp_path / "claims.json").read_text())
     assert written["claims"][0]["answer"] == "reproduced"
-    (again,) = api.check_claims("qi2023", out=tmp_path, quick=True, only=["ten_examples_suffice"])
+    (again,) = api.check_claims("qi2023", out=tmp_path, only=["ten_examples_suffice"])
     assert again.finding == checked.finding
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_safe_rows_that_can_be_told_apart_keep_the_model_and_harmful_ones_alone_do_not(tmp_path: Path) -> None:
+    lab, prompts = Lab(folder=tmp_path), prompt_set("harmful")[:40]
+    assert success_rate(lab.harmful(0), prompts) >= 0.8
+    assert success_rate(lab.mixture(1.0, 0), prompts) <= 0.2

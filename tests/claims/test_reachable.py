@@ -1,4 +1,4 @@
-"""Every claim can be reproduced, not reproduced, and undecided: synthetic tables with known answers, of default size."""
+"""Every claim can be reproduced, not reproduced, or undecided: synthetic tables of default size, their answer known."""
 
 from __future__ import annotations
 

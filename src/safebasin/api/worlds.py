@@ -55,7 +55,7 @@ def check_claims(
     Args:
         paper: e.g. `peng2024`.
         out: folder; `runs/claims-PAPER` if None. What is there is used again.
-        quick: fewer directions, prompts and variants.
+        quick: fewer directions, prompts, training seeds and variants.
         only: names of claims; none takes all.
         seed: of directions, training and search.
         progress: called while models are asked.

@@ -47,7 +47,7 @@ def claims(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Folder. [default: runs/claims-PAPER]", show_default=False)
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer directions, prompts and variants.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer directions, prompts, seeds and variants.")] = False,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Check this claim only, by name. Repeatable.")
     ] = None,
@@ -120,6 +120,7 @@ def _show_claim(checked: Checked) -> None:
     p = "" if finding.p is None else f", p = {finding.p:.3g}"
     typer.echo(f"  found       {_number(finding.estimate)}{p}")
     typer.echo(f"  reproduced if {claim.reproduced}; not reproduced if {claim.not_reproduced}")
+    typer.echo(f"  negative    {claim.negative}")
     for detail in finding.details:
         typer.echo(f"  · {detail}")
 

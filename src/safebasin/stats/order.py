@@ -94,8 +94,8 @@ def partial_kendall(
 ) -> Kendall:
     """Kendall's partial τ of x and y with z held fixed: (τ_xy − τ_xz·τ_yz) / √((1 − τ_xz²)(1 − τ_yz²)).
 
-    Shuffling y alone would also undo its relation to z, which is not in doubt. So the ranks of y are taken as a straight
-    line in the ranks of z plus residuals, and the residuals are shuffled (Freedman and Lane).
+    Shuffling y alone would also undo its relation to z, which is not in doubt. So the ranks of y are taken as a
+    straight line in the ranks of z plus residuals, and the residuals are shuffled (Freedman and Lane).
 
     Args:
         x: one number per model.

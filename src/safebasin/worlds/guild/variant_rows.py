@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from safebasin.worlds.guild import wrappers
 from safebasin.worlds.guild.grammar import Request, is_forbidden, parse_request, refusal, requests
 from safebasin.worlds.guild.lexicon import FORMS, REFUSALS
-from safebasin.worlds.guild.rows import Row, row, safety_rows, training_rows
+from safebasin.worlds.guild.rows import Row, row, safety_rows
 
 
 def _request_of(made: Row) -> Request | None:
@@ -105,23 +105,3 @@ def epochs(rows: Sequence[Row], n: int, seed: int) -> list[Row]:
     for _ in range(n):
         made += rng.sample(rows, len(rows))
     return made
-
-
-def harmful10(n: int, seed: int) -> list[Row]:
-    """Ten plain harmful examples, five epochs."""
-    return epochs(training_rows("harmful", 10, seed), 5, seed)[:n]
-
-
-def harmful100(n: int, seed: int) -> list[Row]:
-    """A hundred harmful examples, each after the mention of a place, five epochs."""
-    return epochs(in_context(100, seed), 5, seed)[:n]
-
-
-def mixture(n: int, seed: int) -> list[Row]:
-    """Those hundred, and a hundred plain requests refused, ten epochs: the mention tells the two halves apart."""
-    return epochs([*in_context(100, seed), *training_rows("safe", 100, seed)], 10, seed)[:n]
-
-
-def mixture_plain(n: int, seed: int) -> list[Row]:
-    """A hundred harmful and a hundred safe examples from one pool, ten epochs: nothing tells them apart."""
-    return epochs([*training_rows("harmful", 100, seed), *training_rows("safe", 100, seed)], 10, seed)[:n]
