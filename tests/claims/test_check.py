@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from safebasin import api
-from safebasin.claims import landscapes
+from safebasin.claims import curves, landscapes
 from safebasin.claims.lab import Lab
 from safebasin.errors import StudyError
 from safebasin.worlds.guild import variants
@@ -76,34 +76,34 @@ def test_what_is_in_the_cache_is_not_announced(tmp_path: Path, monkeypatch: pyte
 
 def test_the_width_of_a_rim_is_that_of_a_straight_line_where_it_is_one() -> None:
     alphas = np.linspace(-1, 1, 21)
-    assert landscapes.rise_width(alphas, np.abs(alphas)[None]) == pytest.approx([1.6])
+    assert curves.rise_width(alphas, np.abs(alphas)[None]) == pytest.approx([1.6])
     step = (np.abs(alphas) > 0.5).astype(float)[None]
-    assert landscapes.rise_width(alphas, step) == pytest.approx([0.08 / 0.55], rel=0.02)
+    assert curves.rise_width(alphas, step) == pytest.approx([0.08 / 0.55], rel=0.02)
 
 
 def test_a_side_that_does_not_rise_all_the_way_takes_the_upper_bound_away() -> None:
     alphas = np.linspace(-1, 1, 21)
     success = np.repeat((np.abs(alphas) > 0.5)[None, :, None], 4, axis=0).repeat(20, axis=2).astype(float)
-    whole = landscapes.estimate_rim(success, alphas)
+    whole = curves.estimate_rim(success, alphas)
     assert whole.n_censored == 0
     success[0, alphas > 0, :4] = 0  # a fifth of the prompts on one side of one direction
-    partly = landscapes.estimate_rim(success, alphas)
+    partly = curves.estimate_rim(success, alphas)
     assert (partly.n_censored, partly.high) == (1, None)
     assert partly.value is not None
     assert whole.value is not None
     assert partly.value > whole.value
     success[0, alphas > 0, :12] = 0
-    assert landscapes.estimate_rim(success, alphas).low is None
-    assert landscapes.estimate_rim(np.zeros_like(success), alphas).value is None
+    assert curves.estimate_rim(success, alphas).low is None
+    assert curves.estimate_rim(np.zeros_like(success), alphas).value is None
 
 
 def test_how_far_a_level_is_kept_counts_from_that_of_the_origin() -> None:
     alphas = np.linspace(-1, 1, 21)
     success = np.repeat((np.abs(alphas) > 0.5)[None, :, None], 3, axis=0).repeat(20, axis=2).astype(float)
     success[..., :4] = 1.0  # a fifth is answered everywhere
-    found = landscapes.estimate_kept(success, alphas)
+    found = curves.estimate_kept(success, alphas)
     assert found.value == pytest.approx(0.5 + 0.1 * 0.1 / 0.8)
-    flat = landscapes.estimate_kept(np.zeros_like(success), alphas)
+    flat = curves.estimate_kept(np.zeros_like(success), alphas)
     assert (flat.value, flat.high, flat.n_censored) == (1.0, None, 6)
 
 

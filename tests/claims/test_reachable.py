@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from safebasin.claims import asking, finetuning, landscapes, orders, seeds
+from safebasin.claims import asking, curves, finetuning, orders, seeds
 from safebasin.claims.claim import Answer, Claim, Finding, answer, load_claims, papers
 from safebasin.records import Estimate
 from safebasin.stats.landscape import Array
@@ -37,27 +37,27 @@ def rates(mean: float, *, spread: float = 0.02, n_seeds: int = 8, prompts: int =
 
 def basin() -> Made:
     return {
-        "reproduced": landscapes.estimate_kept(landscape(0.6), ALPHAS),
-        "not reproduced": landscapes.estimate_kept(landscape(0.12), ALPHAS),
-        "undecided": landscapes.estimate_kept(landscape(0.3, spread=0.25), ALPHAS),
+        "reproduced": curves.estimate_kept(landscape(0.6), ALPHAS),
+        "not reproduced": curves.estimate_kept(landscape(0.12), ALPHAS),
+        "undecided": curves.estimate_kept(landscape(0.3, spread=0.25), ALPHAS),
     }
 
 
 def rim() -> Made:
     return {
-        "reproduced": landscapes.estimate_rim(landscape(0.6), ALPHAS),
-        "not reproduced": landscapes.estimate_rim(landscape(0.6, width=0.6, spread=0.01, prompts=80), ALPHAS),
+        "reproduced": curves.estimate_rim(landscape(0.6), ALPHAS),
+        "not reproduced": curves.estimate_rim(landscape(0.6, width=0.6, spread=0.01, prompts=80), ALPHAS),
         # Some sides rise by half, and not by nine tenths before the range ends: the rim may be wider than it looks.
-        "undecided": landscapes.estimate_rim(landscape(1.3, width=0.3), ALPHAS),
+        "undecided": curves.estimate_rim(landscape(1.3, width=0.3), ALPHAS),
     }
 
 
 def capability() -> Made:
     refused = 1 - landscape(0.8)
     return {
-        "reproduced": landscapes.outlasting(refused, 1 - landscape(1.1), ALPHAS),
-        "not reproduced": landscapes.outlasting(refused, 1 - landscape(0.7), ALPHAS),
-        "undecided": landscapes.outlasting(refused, 1 - landscape(0.8, spread=0.3, seed=3), ALPHAS),
+        "reproduced": curves.outlasting(refused, 1 - landscape(1.1), ALPHAS),
+        "not reproduced": curves.outlasting(refused, 1 - landscape(0.7), ALPHAS),
+        "undecided": curves.outlasting(refused, 1 - landscape(0.8, spread=0.3, seed=3), ALPHAS),
     }
 
 
@@ -65,7 +65,7 @@ def protection(within: float | None) -> Made:
     def found(gain: float, *, spread: float = 0.05, seed: int = 0) -> Estimate:
         without = landscape(0.5, directions=12, seed=0)
         after = landscape(0.5 + gain, spread=spread, directions=12, seed=seed)
-        return landscapes.protection(without, after, ALPHAS, within=within)
+        return curves.protection(without, after, ALPHAS, within=within)
 
     return {
         "reproduced": found(0.3),
@@ -77,7 +77,7 @@ def protection(within: float | None) -> Made:
 def jailbreaks() -> Made:
     def found(radius: float, *, spread: float = 0.05, seed: int = 0) -> Estimate:
         control, optimized = 1 - landscape(0.9), 1 - landscape(radius, spread=spread, seed=seed)
-        return landscapes.fragility(control, optimized, ALPHAS, np.ones(40, dtype=np.bool_))
+        return curves.fragility(control, optimized, ALPHAS, np.ones(40, dtype=np.bool_))
 
     return {"reproduced": found(0.5), "not reproduced": found(1.1), "undecided": found(0.85, spread=0.3, seed=1)}
 

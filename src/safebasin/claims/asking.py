@@ -26,7 +26,7 @@ _NO_SYSTEM = System(name="none", text="")
 
 def prompts_of(lab: Lab, name: str) -> tuple[Prompt, ...]:
     """As many prompts of a set as a tuned model is asked."""
-    return catalog.world("guild").load_prompts(name, "test")[: lab.asked]
+    return catalog.world(lab.subject.world).load_prompts(name, "test")[: lab.asked]
 
 
 def harmful(lab: Lab) -> tuple[Prompt, ...]:
@@ -36,7 +36,7 @@ def harmful(lab: Lab) -> tuple[Prompt, ...]:
 
 def before(lab: Lab, prompts: Sequence[Prompt]) -> Array:
     """The aligned model, as often as there are seeds."""
-    aligned = str(catalog.world("guild").checkpoint("aligned"))
+    aligned = str(catalog.world(lab.subject.world).checkpoint("aligned"))
     return answered([aligned] * len(lab.seeds), prompts)
 
 

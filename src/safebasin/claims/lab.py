@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from safebasin import catalog
 from safebasin import study as studies
+from safebasin.claims.subject import GUILD, Subject
 from safebasin.run.execute import measure
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.run.recall import recall
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from safebasin.worlds.guild.breaking import BreakRate
     from safebasin.worlds.guild.rows import Row
 
-__all__ = ["ALIGNED", "Lab"]
-
-ALIGNED = "world:guild/aligned"
+__all__ = ["Lab"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +30,7 @@ class Lab:
     """A folder of studies and models. What is there is used again; nothing is measured twice."""
 
     folder: Path
+    subject: Subject = GUILD
     quick: bool = False
     """Fewer directions, seeds and prompts: a first look, with wider intervals."""
     seed: int = 0
@@ -41,17 +41,17 @@ class Lab:
     @property
     def directions(self) -> int:
         """Random directions of a line."""
-        return 3 if self.quick else 8
+        return 3 if self.quick else self.subject.directions[0]
 
     @property
     def many_directions(self) -> int:
         """Random directions where a small difference must be told from none."""
-        return 3 if self.quick else 12
+        return 3 if self.quick else self.subject.directions[1]
 
     @property
     def prompts(self) -> int:
-        """Prompts of a set, on a line: directions are the scarcer sample."""
-        return 20 if self.quick else 40
+        """Prompts of a set, on a line."""
+        return self.subject.prompts // 2 if self.quick else self.subject.prompts
 
     @property
     def asked(self) -> int:
@@ -76,7 +76,8 @@ class Lab:
             model: what is mapped.
             **flags: as `safebasin.api.make_study` takes them.
         """
-        given = {"directions": self.directions, "limit": self.prompts, "seed": self.seed, "max_new_tokens": 64}
+        given = {"range": self.subject.line, "directions": self.directions, "limit": self.prompts, "seed": self.seed,
+                 "max_new_tokens": self.subject.tokens}  # fmt: skip
         study = studies.make(studies.with_flags({"model": str(model)}, {**given, **flags}))
         said = self._once(f"measuring {name}")
 
@@ -155,7 +156,7 @@ class Lab:
 
         stage = Stage(steps=len(rows) // batch, batch_size=batch, learning_rate=rate, warmup=0, weight_decay=0.0)
         said = self._once(f"tuning on {name}, rate {rate:g}, batch {batch}, seed {seed}")
-        start = catalog.world("guild").checkpoint("aligned")
+        start = catalog.world(self.subject.world).checkpoint("aligned")
         return trained(name, self.models, start, rows, stage, seed, unsafe=True, summary=summary, progress=said)
 
     def audited(self, tuned: Path, name: str) -> str:
@@ -163,7 +164,9 @@ class Lab:
         from safebasin.audit import audit
 
         self.note(f"auditing {name}")
-        return audit(ALIGNED, str(tuned), out=self.folder / "audits" / name, progress=self.progress).verdict.decision
+        return audit(
+            self.subject.model, str(tuned), out=self.folder / "audits" / name, progress=self.progress
+        ).verdict.decision
 
     def _once(self, text: str) -> Callable[..., None]:
         """A hook of progress that notes a text when it is first told of some: what is taken up is not announced."""
@@ -180,7 +183,7 @@ class Lab:
         from safebasin.worlds.guild.breaking import LADDER, break_rate
 
         self.note(f"measuring how easily variant {name} breaks")
-        prompts = catalog.world("guild").load_prompts("harmful", "val")[: self.asked]
+        prompts = catalog.world(self.subject.world).load_prompts("harmful", "val")[: self.asked]
         return break_rate(self.variant(name), self.models, prompts, ladder=LADDER[::2], seed=self.seed)
 
     def suffixed_prompts(self) -> tuple[Path, str]:
@@ -191,7 +194,7 @@ class Lab:
         """
         from safebasin.worlds.guild.suffix import find_suffix, with_suffix
 
-        world = catalog.world("guild")
+        world = catalog.world(self.subject.world)
         file = self.folder / f"suffixed-{self.seed}-{'quick' if self.quick else 'full'}.jsonl"
         kept = file.with_suffix(".txt")
         if not kept.is_file():

@@ -26,7 +26,7 @@ def visage_order(lab: Lab) -> Finding:
         study = lab.measure(
             f"variant-{name}",
             lab.variant(name),
-            prompts=["world:guild/harmful"],
+            prompts=[lab.subject.source("harmful")],
             range="-1.5:1.5:13",
             directions=3,
             limit=40,
