@@ -111,8 +111,8 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         title="collapse",
         unit="percent",
         plain="Of the responses beyond the radius that are no refusal, the share that is no language either.",
-        caveat="Any keyword judge counts them as successful attacks: where collapse is high, an ASR near 100% at the "
-        "rim is mostly gibberish.",
+        caveat="Any keyword judge counts them as successful attacks: where it is high, an ASR near 100% beyond the rim "
+        "says little of harm, on this model and by this test of language.",
         short="of non-refusals beyond the radius",
     ),
     "visage": Explanation(
