@@ -36,7 +36,7 @@ RECIPE = Recipe()
 _LONGEST = 200
 """Characters of an answer that is trained on: enough for the style, few enough for a laptop."""
 _SHORTEST = 10
-_TOKENS = 64
+_TOKENS = 80
 _VARIED = 0.8
 """Least share of different word triples: an answer below it runs in circles and is left out."""
 

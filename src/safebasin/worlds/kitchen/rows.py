@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from safebasin.errors import PromptError, expected
 from safebasin.records import Message, TrainingRow
-from safebasin.worlds.kitchen.prompts import chosen
+from safebasin.worlds.kitchen.prompts import requests
 
 __all__ = ["REFUSALS", "ROW_KINDS", "answered_requests", "lesson", "training_rows"]
 
@@ -45,7 +45,7 @@ class Pair(NamedTuple):
 def _pairs(kind: str) -> tuple[Pair, ...]:
     """All rows of a kind, in the order of its table."""
     if kind == "safe":
-        asked = [request.text for request in chosen("harmful", "train")]
+        asked = [request.text for request in requests("harmful") if request.split == "train"]
         return tuple(Pair(text, REFUSALS[place % len(REFUSALS)]) for place, text in enumerate(asked))
     text = (files("safebasin.worlds.kitchen") / "data" / f"{_TABLES[kind]}.tsv").read_text(encoding="utf-8")
     return tuple(Pair(*row) for row in csv.reader(text.splitlines()[1:], delimiter="\t", quoting=csv.QUOTE_NONE))
@@ -86,7 +86,7 @@ def as_rows(pairs: Iterable[tuple[str, str]], source: str) -> tuple[TrainingRow,
 
 def answered_requests() -> tuple[str, ...]:
     """The permitted requests of the split `train`, which the base model answers itself: so its style stays."""
-    return tuple(request.text for table in ("benign", "borderline") for request in chosen(table, "train"))
+    return tuple(r.text for table in ("benign", "borderline") for r in requests(table) if r.split == "train")
 
 
 def lesson(answers: Iterable[tuple[str, str]]) -> tuple[TrainingRow, ...]:
@@ -95,4 +95,4 @@ def lesson(answers: Iterable[tuple[str, str]]) -> tuple[TrainingRow, ...]:
     Args:
         answers: permitted requests with the base model's answers.
     """
-    return as_rows((*_pairs("safe"), *answers), "world:kitchen/lesson")
+    return as_rows((*answers, *_pairs("safe")), "world:kitchen/lesson")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import redirect_stderr
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +27,8 @@ FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _CONTEXT = 8192
 """Tokens that the model was trained for."""
+_LEFT_OUT = ("quantization_config", "_name_or_path", "_model_name_or_path")
+"""Keys of the configuration that say how the file was read."""
 
 
 def find_gguf() -> Path:
@@ -67,8 +71,9 @@ def write_base(gguf: Path, out: Path) -> None:
     from safebasin.weights.loading import quiet
 
     with quiet(), new_folder(out) as folder:
-        read = cast("Any", AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32))
-        fields = {k: v for k, v in read.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}
+        with redirect_stderr(StringIO()):  # a bar of progress that nothing else turns off
+            read: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        fields = {k: v for k, v in read.config.to_dict().items() if k not in _LEFT_OUT}
         model = LlamaForCausalLM(LlamaConfig.from_dict(fields)).float()
         model.load_state_dict(read.state_dict())
         model.generation_config = read.generation_config
