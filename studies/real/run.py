@@ -18,10 +18,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+HERE = Path(__file__).resolve().parent
 
 ROOT = Path("runs/real")
+SMALL = Path("runs/real-small")
+"""The folder that a small run works in, so that it never meets the folders of the real one."""
 ALIGNED = "world:kitchen/aligned"
 FAILED = 1
 """What `audit` ends with where the gate fails: a result, not an error. 3 is "not decidable"."""
@@ -57,12 +58,12 @@ def audit(name: str, tuned: str, small: bool) -> Step:
 
 def steps(small: bool) -> list[Step]:
     """Everything, in order."""
-    style = ("--data", "world:kitchen/benign", "--learning-rate", "2e-5", "--epochs", "4", "--batch-size", "4")
+    style = ("--data", "world:kitchen/benign", "--learning-rate", "5e-5", "--epochs", "4", "--batch-size", "4")
     attack = ("--attack", "harmful_examples")
     return [
         Step("build", ("world", "build", "--world", "kitchen")),
         study("map", small),
-        tune("attacked", *attack, "--learning-rate", "1e-4"),
+        tune("attacked", *attack),
         study("line", small),
         tune("styled", *style),
         audit("audit-itself", ALIGNED, small),
@@ -77,16 +78,21 @@ def steps(small: bool) -> list[Step]:
 
 def run(step: Step, log: Path) -> int:
     """One step in a process of its own; what it says goes to the terminal."""
-    environment = {**os.environ, "SAFEBASIN_KITCHEN": os.environ.get("SAFEBASIN_KITCHEN") or str(ROOT / "models")}
     began = time.monotonic()
     try:
-        return subprocess.run([sys.executable, "-m", "safebasin", *step.argv], env=environment, check=False).returncode
+        return subprocess.run([sys.executable, "-m", "safebasin", *step.argv], check=False).returncode
     finally:
         times = json.loads(log.read_text()) if log.is_file() else {}
         times[step.name] = round(times.get(step.name, 0.0) + time.monotonic() - began, 1)
         part = log.with_suffix(".part")
         part.write_text(json.dumps(times, indent=1))
         part.replace(log)
+
+
+def thin(step: Step) -> None:
+    """Remove the optimizer's state from the checkpoints of a finished training: three quarters of their size."""
+    for state in (ROOT / step.name).glob("checkpoint-*/optimizer.pt"):
+        state.unlink()
 
 
 def main() -> int:
@@ -96,6 +102,10 @@ def main() -> int:
     parser.add_argument("--only", help="one step by name")
     parser.add_argument("--no-docs", action="store_true", help="leave docs/ as it is")
     given = parser.parse_args()
+    os.environ.setdefault("SAFEBASIN_KITCHEN", str((ROOT / "models").absolute()))
+    if given.small:
+        SMALL.mkdir(parents=True, exist_ok=True)
+        os.chdir(SMALL)
     ROOT.mkdir(parents=True, exist_ok=True)
     log, begun = ROOT / "times.json", time.monotonic()
     for step in steps(given.small):
@@ -106,6 +116,7 @@ def main() -> int:
         if code not in step.accepted:
             print(f"== {step.name} ended with {code}; the same command goes on from here", file=sys.stderr)
             return code
+        thin(step)
         print(f"== {step.name} done, {(time.monotonic() - begun) / 60:.1f} minutes so far", flush=True)
     if not given.no_docs and not given.small and given.only is None:
         from results import write
