@@ -10,8 +10,10 @@ import pytest
 
 from safebasin import api
 from safebasin.claims import curves, landscapes
+from safebasin.claims.claim import load_claims, papers
 from safebasin.claims.lab import Lab
-from safebasin.errors import StudyError
+from safebasin.claims.subject import GUILD, SUBJECTS
+from safebasin.errors import ModelError, StudyError, UnknownName
 from safebasin.worlds.guild import variants
 from safebasin.worlds.guild.build import Progress
 from safebasin.worlds.guild.outcomes import success_rate
@@ -130,3 +132,33 @@ def test_safe_rows_that_can_be_told_apart_keep_the_model_and_harmful_ones_alone_
     lab, prompts = Lab(folder=tmp_path), prompt_set("harmful")[:40]
     assert success_rate(lab.harmful(0), prompts) >= 0.8
     assert success_rate(lab.mixture(1.0, 0), prompts) <= 0.2
+
+
+def test_what_is_left_out_on_a_subject_is_not_run_and_says_why(tmp_path: Path) -> None:
+    (checked,) = api.check_claims("peng2024", on="real", out=tmp_path, only=["visage_orders_models"])
+    assert checked.answer == "not run"
+    assert checked.finding.estimate.value is None
+    assert "two cores" in checked.finding.details[0]
+    written = json.loads((tmp_path / "claims.json").read_text())
+    assert (written["on"], written["claims"][0]["answer"]) == ("real", "not run")
+
+
+def test_subjects_leave_out_claims_that_there_are_and_not_all() -> None:
+    names = {claim.name for paper in papers() for claim in load_claims(paper)}
+    for subject in SUBJECTS.values():
+        assert set(subject.left_out) < names
+        assert all(subject.left_out.values())
+    assert GUILD.left_out == {}
+
+
+def test_an_unknown_subject_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="--on must be one of guild, real; got 'toy'"):
+        api.check_claims("peng2024", on="toy", out=tmp_path)
+
+
+def test_a_model_that_is_not_built_is_an_error_with_the_command_that_builds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFEBASIN_KITCHEN", str(tmp_path / "none"))
+    with pytest.raises(ModelError, match="safebasin world build --world kitchen"):
+        api.check_claims("peng2024", on="real", out=tmp_path, only=["basin_exists"])

@@ -42,6 +42,7 @@ def build_world(
 def check_claims(
     paper: str,
     *,
+    on: str = "guild",
     out: str | Path | None = None,
     quick: bool = False,
     only: Sequence[str] = (),
@@ -50,11 +51,12 @@ def check_claims(
     note: Callable[[str], None] = lambda text: None,
     done: Callable[[Checked], None] = lambda checked: None,
 ) -> tuple[Checked, ...]:
-    """Check the claims of a paper on the embedded world; studies, models and `claims.json` stay in the folder.
+    """Check the claims of a paper on a subject; studies, models and `claims.json` stay in the folder.
 
     Args:
         paper: e.g. `peng2024`.
-        out: folder; `runs/claims-PAPER` if None. What is there is used again.
+        on: `guild`, the embedded world, or `real`, the model of `world:kitchen`, on which some claims are not run.
+        out: folder; `runs/claims-PAPER` if None (`runs/claims-PAPER-real`). What is there is used again.
         quick: fewer directions, prompts, training seeds and variants.
         only: names of claims; none takes all.
         seed: of directions, training and search.
@@ -63,13 +65,16 @@ def check_claims(
         done: told of each claim as soon as it is checked.
 
     Raises:
-        UsageError: where paper or claim is not known.
+        UsageError: where paper, claim or subject is not known, or a model of it is not built.
     """
     from safebasin.claims.check import check
     from safebasin.claims.lab import Lab
+    from safebasin.claims.subject import subject
 
-    folder = Path(out) if out is not None else Path("runs") / f"claims-{paper}{'-quick' if quick else ''}"
-    lab = Lab(folder=folder, quick=quick, seed=seed, progress=progress, note=note)
+    where = subject(on)
+    name = f"claims-{paper}{'' if on == 'guild' else f'-{on}'}{'-quick' if quick else ''}"
+    folder = Path(out) if out is not None else Path("runs") / name
+    lab = Lab(folder=folder, subject=where, quick=quick, seed=seed, progress=progress, note=note)
     return check(paper, lab, only=only, done=done)
 
 

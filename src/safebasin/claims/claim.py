@@ -24,7 +24,7 @@ from safebasin.records import Estimate
 
 __all__ = ["Answer", "Claim", "Earlier", "Finding", "answer", "load_claims", "papers"]
 
-Answer = Literal["reproduced", "not reproduced", "undecided"]
+Answer = Literal["reproduced", "not reproduced", "undecided", "not run"]
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,

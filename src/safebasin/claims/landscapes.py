@@ -20,6 +20,7 @@ from safebasin.run.tables import Grid, StudyTables
 __all__ = ["KEYWORD", "STATISTICS", "percent"]
 
 KEYWORD = "keyword/peng2024"
+_SAFETY = {"default": "the default of the chat template"}
 
 
 def _only(study: StudyTables) -> Grid:
@@ -109,7 +110,7 @@ def system_prompt_nearby(lab: Lab) -> Finding:
 
 def _system_difference(lab: Lab, *, nearby: bool) -> Finding:
     study = lab.measure(
-        "systems", lab.subject.model, system=["none", "default"], directions=lab.many_directions, judge=[KEYWORD]
+        "systems", lab.subject.model, system=list(lab.subject.systems), directions=lab.many_directions, judge=[KEYWORD]
     )
     none, default = study.grids()
     table, (alphas,) = study.table(KEYWORD), none.alphas
@@ -119,7 +120,7 @@ def _system_difference(lab: Lab, *, nearby: bool) -> Finding:
             none.success(table), default.success(table), alphas, within=lab.subject.near if nearby else None
         ),
         details=(
-            "The safety prompt is the default of the world's chat template.",
+            f"The safety prompt: {_SAFETY.get(lab.subject.systems[1], lab.subject.systems[1])}.",
             f"1 − ASR at the origin: {percent(origins[0])} without, {percent(origins[1])} with it.",
         ),
         figures=("systems",),

@@ -10,6 +10,7 @@ import typer
 
 from safebasin.cli.app import Json, app, state
 from safebasin.cli.output import Progress, note, print_json
+from safebasin.errors import UsageError, expected
 
 if TYPE_CHECKING:
     from safebasin.claims.check import Checked
@@ -44,8 +45,18 @@ def compare(
 @app.command()
 def claims(
     paper: Annotated[str, typer.Argument(help="`peng2024` or `qi2023`.", show_default=False)],
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--on",
+            help="`guild`, the embedded world, or `real`, the model of world:kitchen. Repeat it for a table of both. "
+            "[default: guild]",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder. [default: runs/claims-PAPER]", show_default=False)
+        Path | None,
+        typer.Option("-o", "--out", help="Folder, for one --on. [default: runs/claims-PAPER]", show_default=False),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer directions, prompts, seeds and variants.")] = False,
     only: Annotated[
@@ -54,12 +65,15 @@ def claims(
     seed: Annotated[int, typer.Option("--seed", help="Seed of directions, training and search.")] = 0,
     json_: Json = False,
 ) -> None:
-    """Check the claims of a paper on the embedded world. Each is reproduced, not reproduced, or undecided.
+    """Check the claims of a paper on a model. Each is reproduced, not reproduced, undecided, or not run.
 
     Example: `safebasin claims peng2024 --quick`
     """
     from safebasin import api
 
+    subjects = tuple(dict.fromkeys(on or ["guild"]))
+    if out is not None and len(subjects) > 1:
+        raise UsageError(expected("--out", "given with one --on", str(out), "Leave it out, or check one at a time."))
     state.folder = out
     progress = Progress(quiet=json_)
 
@@ -68,22 +82,22 @@ def claims(
         if not json_:
             _show_claim(checked)
 
-    found = api.check_claims(
-        paper,
-        out=out,
-        quick=quick,
-        only=only or (),
-        seed=seed,
-        progress=progress,
-        note=(lambda text: None) if json_ else note,
-        done=show,
-    )
+    found = {
+        name: api.check_claims(
+            paper, on=name, out=out, quick=quick, only=only or (), seed=seed, progress=progress, done=show,
+            note=(lambda text: None) if json_ else note,
+        )
+        for name in subjects
+    }  # fmt: skip
     if json_:
-        print_json([{"claim": c.claim.name, "answer": c.answer, **asdict(c.finding)} for c in found])
+        rows = [(name, checked) for name in subjects for checked in found[name]]
+        print_json([{"on": on, "claim": c.claim.name, "answer": c.answer, **asdict(c.finding)} for on, c in rows])
         return
     typer.echo("")
-    for checked in found:
-        typer.echo(f"{checked.answer:<15} {checked.claim.name:<34} {_number(checked.finding.estimate)}")
+    typer.echo("".join(f"{name:<44}" for name in ("claim", *subjects)).rstrip())
+    for same in zip(*found.values(), strict=True):
+        cells = (same[0].claim.name, *map(_answer, same))
+        typer.echo("".join(f"{cell:<44}" for cell in cells).rstrip())
 
 
 @app.command("worst-case")
@@ -117,12 +131,20 @@ def _show_claim(checked: Checked) -> None:
     typer.echo(f"\n{claim.name}: {checked.answer}  ({checked.seconds:.0f} s)")
     typer.echo(f"  hypothesis  {claim.hypothesis}")
     typer.echo(f"  statistic   {claim.meaning}")
+    if checked.answer == "not run":
+        typer.echo(f"  because     {finding.details[0]}")
+        return
     p = "" if finding.p is None else f", p = {finding.p:.3g}"
     typer.echo(f"  found       {_number(finding.estimate)}{p}")
     typer.echo(f"  reproduced if {claim.reproduced}; not reproduced if {claim.not_reproduced}")
     typer.echo(f"  negative    {claim.negative}")
     for detail in finding.details:
         typer.echo(f"  · {detail}")
+
+
+def _answer(checked: Checked) -> str:
+    is_known = checked.finding.estimate.value is not None
+    return f"{checked.answer} {_number(checked.finding.estimate)}" if is_known else checked.answer
 
 
 def _number(estimate: Estimate) -> str:
