@@ -81,4 +81,5 @@ def _write(lab: Lab, paper: str, checked: Sequence[Checked]) -> None:
         for c in checked
     ]
     document = {"paper": paper, "on": lab.subject.name, "claims": rows}
+    lab.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # nothing is there yet where every claim is left out
     folders.write_atomic(lab.folder / "claims.json", json.dumps(document, indent=1) + "\n")
