@@ -46,13 +46,13 @@ def tune(name: str, *arguments: str) -> Step:
 
 def study(name: str, small: bool) -> Step:
     """A map from its study file."""
-    fewer = ("--limit", "4", "--max-new-tokens", "24") if small else ()
+    fewer = ("--limit", "2", "--max-new-tokens", "8") if small else ()
     return Step(name, ("map", str(HERE / f"{name}.yaml"), *fewer, "-o", str(ROOT / name)))
 
 
 def audit(name: str, tuned: str, small: bool) -> Step:
     """An audit of the aligned model against another, at the default size, which is all that the sets hold."""
-    fewer = ("--limit", "6", "--max-new-tokens", "24") if small else ("--max-new-tokens", "64")
+    fewer = ("--limit", "2", "--max-new-tokens", "8") if small else ("--max-new-tokens", "64")
     return Step(name, ("audit", ALIGNED, tuned, *fewer, "-o", str(ROOT / name)), (0, FAILED, 3))
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
+from safebasin.finetune.folders import RECORD, read_record
 from safebasin.finetune.train import require_trl
 from safebasin.records import Decoding, Message
 from safebasin.worlds.kitchen import weights
@@ -66,6 +68,8 @@ def build(out: Path, seed: int = 0, *, note: Note, recipe: Recipe = RECIPE) -> d
         weights.write_base(gguf, base)
     answers = _answers(base, out / "answers.json", note)
     _align(base, aligned, answers, seed, note, recipe)
+    for checkpoint in aligned.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
     return {"base": base, "aligned": aligned}
 
 
@@ -113,6 +117,15 @@ def _write(file: Path, value: object) -> None:
     part.replace(file)
 
 
+def _is_aligned(folder: Path, lesson_hash: str, seed: int, recipe: Recipe) -> bool:
+    """Whether the folder holds the model that this lesson makes, whole, wherever the folder has been moved to."""
+    if not (folder / RECORD).is_file():
+        return False
+    record = cast("Mapping[str, Any]", read_record(folder))
+    same = record["data"]["hash"] == lesson_hash and record["seed"] == seed
+    return record["complete"] is True and same and asdict(recipe).items() <= record["recipe"].items()
+
+
 def _align(base: Path, out: Path, answers: Sequence[tuple[str, str]], seed: int, note: Note, recipe: Recipe) -> None:
     from safebasin.finetune.data import data_hash
     from safebasin.finetune.prepare import prepare
@@ -120,6 +133,8 @@ def _align(base: Path, out: Path, answers: Sequence[tuple[str, str]], seed: int,
     from safebasin.finetune.tune import finetune
 
     rows = lesson(answers)
+    if _is_aligned(out, data_hash(rows), seed, recipe):
+        return
     file = out.with_name("lesson.jsonl")
     turns = [{"messages": [{"role": m.role, "content": m.content} for m in row.messages]} for row in rows]
     file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in turns), encoding="utf-8")
@@ -136,5 +151,3 @@ def _align(base: Path, out: Path, answers: Sequence[tuple[str, str]], seed: int,
             note(f"step {step} of {steps}, loss {loss:.3f}")
 
     finetune(prepare(asked), out, resume=out.exists(), progress=progress)
-    for checkpoint in out.glob("checkpoint-*"):
-        shutil.rmtree(checkpoint)
