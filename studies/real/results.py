@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +23,7 @@ FIGURES = {
 }
 """Study → its figures that the docs show, the first that matches each pattern."""
 BEGIN, END = "<!-- results: written by studies/real/run.py -->", "<!-- end of results -->"
+_WIDTH = 1200
 _MOST = 200_000
 """Bytes of a figure in the docs, at most."""
 
@@ -45,9 +45,19 @@ def copy_figures(runs: Path, out: Path) -> None:
             found = sorted((runs / name / "figures").glob(pattern))
             if not found:
                 raise SystemExit(f"no figure {pattern} in {runs / name}: run the study first")
-            if found[0].stat().st_size > _MOST:
-                raise SystemExit(f"{found[0]} is larger than {_MOST} bytes")
-            shutil.copyfile(found[0], out / f"real-{name}-{pattern.partition('-')[0]}.png")
+            shrink(found[0], out / f"real-{name}-{pattern.partition('-')[0]}.png")
+
+
+def shrink(figure: Path, out: Path) -> None:
+    """A figure in few colors and at the width of a page."""
+    from PIL import Image
+
+    with Image.open(figure) as image:
+        small = image.convert("RGB")
+        small.thumbnail((_WIDTH, _WIDTH))
+        small.quantize(96, dither=Image.Dither.NONE).save(out, optimize=True)
+    if out.stat().st_size > _MOST:
+        raise SystemExit(f"{out} must be of at most {_MOST} bytes; got {out.stat().st_size}")
 
 
 def tables(runs: Path) -> str:

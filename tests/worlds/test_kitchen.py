@@ -161,7 +161,7 @@ def test_a_map_takes_the_defaults_of_its_world() -> None:
     kitchen, guild = (studies.make({"model": f"world:{name}/aligned"}) for name in ("kitchen", "guild"))
     assert kitchen.decoding.max_new_tokens == 96
     assert guild.decoding.max_new_tokens == 128
-    assert "0.24" in str(kitchen.regions[0].axes[0].range)
+    assert "0.3" in str(kitchen.regions[0].axes[0].range)
     assert "1.5" in str(guild.regions[0].axes[0].range)
     assert kitchen.prompts[0].source == "world:kitchen/harmful"
     assert catalog.get("world", "kitchen").fact("judge") == "rule/kitchen"

@@ -19,6 +19,6 @@ WORLDS: tuple[Row, ...] = (
         target="safebasin.worlds.kitchen.world:WORLD",
         summary="A real chat model of 135 M parameters that refuses a harmless topic, cooking; built in minutes.",
         source="safebasin; SmolLM2-135M-Instruct by Hugging Face, Apache-2.0",
-        facts=(("range", "-0.24:0.24:17"), ("max_new_tokens", "96"), ("judge", "rule/kitchen")),
+        facts=(("range", "-0.3:0.3:21"), ("max_new_tokens", "96"), ("judge", "rule/kitchen")),
     ),
 )
