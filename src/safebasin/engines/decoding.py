@@ -9,8 +9,10 @@ for ending a row.
 from __future__ import annotations
 
 import inspect
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -31,9 +33,12 @@ from safebasin.engines.drafting import LONGEST, Drafter
 from safebasin.engines.lean import LeanCache, LeanLlama
 from safebasin.engines.paced import MOVE_SHARE, Paced, chosen
 from safebasin.engines.stopping import Rows
-from safebasin.weights.files import memory_errors
+from safebasin.errors import ModelError, expected
+from safebasin.weights.files import is_memory, memory_errors
 
-__all__ = ["decode", "greedy_config", "left_padded"]
+__all__ = ["decode", "greedy_config", "left_padded", "running"]
+
+_log = logging.getLogger(__name__)
 
 
 def greedy_config(
@@ -80,16 +85,61 @@ def decode(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, rows: 
         max_new_tokens: ≥ 1.
 
     Raises:
+        ModelError: where transformers cannot run the model either.
         MemoryError: where the batch does not fit.
     """
     with memory_errors(), torch.inference_mode():
-        cache = growing_cache(model)
-        loop = None if cache is None else _Loop(model, ids, mask, cache, max_new_tokens)
-        first = None if loop is None else loop.first_scores()
-        if loop is None or first is None:
-            _generate(model, ids, mask, rows, max_new_tokens)
+        begun = _begin(model, ids, mask, max_new_tokens)
+        if begun is None:
+            with running(model):
+                _generate(model, ids, mask, rows, max_new_tokens)
         else:
+            loop, first = begun
             loop.run(rows, first)
+
+
+@contextmanager
+def running(model: PreTrainedModel) -> Generator[None]:
+    """Around a pass of transformers' own: a model that it cannot run either is a folder that does not hold together.
+
+    Raises:
+        ModelError: with what transformers says.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if is_memory(error) or "CUDA error" in str(error):
+            raise
+        raise ModelError(_cannot_run(model, error)) from error
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelError(_cannot_run(model, error)) from error
+
+
+def _cannot_run(model: PreTrainedModel, error: Exception) -> str:
+    said = " ".join(str(error).split())[:200] or type(error).__name__
+    remedy = f"({said}) Check its config.json; `generate` of transformers ends in the same way."
+    return expected("model", "one that transformers can run", type(model).__name__, remedy)
+
+
+def _begin(
+    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, n_new: int
+) -> tuple[_Loop, torch.Tensor] | None:
+    """The loop after its first pass, and the scores of the first token; None where only `generate` can serve a model.
+
+    Some architectures tell only then: they keep their state to themselves, or cannot take the cache at all.
+    """
+    cache = growing_cache(model)
+    if cache is None:
+        return None
+    try:
+        loop = _Loop(model, ids, mask, cache, n_new)
+        first = loop.first_scores()
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if is_memory(error) or "CUDA error" in str(error):
+            raise
+        _log.warning("%s is decoded by `generate`: %s", type(model).__name__, " ".join(str(error).split())[:200])
+        return None
+    return None if first is None else (loop, first)
 
 
 class _Loop:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from safebasin.errors import ModelError, SafebasinError, expected
 
-__all__ = ["border", "check_entries", "memory_errors", "read_bytes", "read_json"]
+__all__ = ["border", "check_entries", "is_memory", "memory_errors", "read_bytes", "read_json"]
 
 _MIB = 2**20
 _CAPS = {

@@ -16,6 +16,7 @@ from safebasin.weights.files import border, memory_errors
 from safebasin.weights.folder import weight_files
 from safebasin.weights.headers import read_headers
 from safebasin.weights.layout import Layout
+from safebasin.weights.rules import check_generation
 from safebasin.weights.whole import check_loaded, is_spare, quantization, unwhole
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def load_causal(
         raise ModelError(too_large(what, shown, error)) from error
     model, info = loaded
     check_loaded(info, what, shown, packed=packed)
+    check_generation(getattr(model, "generation_config", None), shown)
     return model
 
 

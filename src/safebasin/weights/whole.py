@@ -14,7 +14,16 @@ from typing import Any
 from safebasin.errors import ModelError, expected
 from safebasin.weights.headers import Stored
 
-__all__ = ["check_empty", "check_headers", "check_loaded", "check_promises", "is_quantized", "is_spare", "quantization"]
+__all__ = [
+    "check_empty",
+    "check_headers",
+    "check_loaded",
+    "check_promises",
+    "is_quantized",
+    "is_spare",
+    "quantization",
+    "unwhole",
+]
 
 _SHOWN = 3
 """Names that a message gives of each kind."""
@@ -161,7 +170,7 @@ def unwhole(
     kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
     parts = [f"{kind}: {_some(found)}" for kind, found in kinds if found]
     remedy = f"({'; '.join(parts)}) {_SAVE_AGAIN}"
-    return expected(what, "whole: all tensors that config.json promises, and no other", name, remedy)
+    return expected(what, "whole: all tensors that its configuration promises, and no other", name, remedy)
 
 
 def _some(names: Collection[str]) -> str:
