@@ -1,4 +1,4 @@
-"""What a model's generation settings may hold, as far as greedy decoding reads them. Nothing is decoded here; no torch."""
+"""What a model's generation settings may hold, as far as greedy decoding reads them. Nothing is decoded; no torch."""
 
 from __future__ import annotations
 
