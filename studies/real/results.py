@@ -73,7 +73,12 @@ def tables(runs: Path) -> str:
     ]
     lines += [audit_row(runs / name, what, times.get(name)) for name, what in AUDITS.items()]
     total = sum(times.values()) / 60
-    built = f"Building took {_time(times.get('build'))}, everything {total:.0f} minutes"
+    built = (
+        f"Building took {_time(times['build'])}, everything"
+        if "build" in times
+        else "The models were there; the rest took"
+    )
+    built += f" {total:.0f} minutes"
     return "\n".join([*lines, "", f"{built}: {machine()}, {datetime.now(tz=UTC):%B %Y}."])
 
 

@@ -89,6 +89,12 @@ def run(step: Step, log: Path) -> int:
         part.replace(log)
 
 
+def is_built() -> bool:
+    """Whether the aligned model is there, whole."""
+    record = Path(os.environ["SAFEBASIN_KITCHEN"]) / "aligned" / "safebasin.json"
+    return record.is_file() and json.loads(record.read_text()).get("complete") is True
+
+
 def thin(step: Step) -> None:
     """Remove the optimizer's state from the checkpoints of a finished training: three quarters of their size."""
     for state in (ROOT / step.name).glob("checkpoint-*/optimizer.pt"):
@@ -111,6 +117,8 @@ def main() -> int:
     for step in steps(given.small):
         if given.only not in (None, step.name):
             continue
+        if step.name == "build" and is_built():
+            continue  # its time is that of an earlier call, or unknown
         print(f"== {step.name}: safebasin {' '.join(step.argv)}", flush=True)
         code = run(step, log)
         if code not in step.accepted:
