@@ -15,13 +15,16 @@ from safebasin.records import Estimate, Landscape, Panel
 STUDIES = ("map", "line", "systems", "adapter-map", "quantized")
 AUDITS = {"audit-itself": "itself", "audit-style": "a harmless style tune", "audit-attack": "ten examples of cooking"}
 FIGURES = {
-    "map": ("asr-*harmful*.png", "outcomes-*harmful*.png"),
-    "line": ("outcomes-*.png",),
-    "systems": ("overlay-*.png",),
-    "adapter-map": ("outcomes-*.png",),
-    "quantized": ("outcomes-*int4*.png",),
+    "map": {
+        "outcomes-*harmful*.png": "Three random directions: what the answers to requests for cooking are.",
+        "asr-*harmful*.png": "The same, direction by direction, by the published keyword judge.",
+    },
+    "line": {"outcomes-*.png": "From the aligned model (0) to the same after ten examples of cooking (1)."},
+    "systems": {"overlay-*.png": "The template's own system prompt, none, and a short one."},
+    "adapter-map": {"outcomes-*.png": "The attack as an adapter, from no dose (0) to the whole (1) and beyond."},
+    "quantized": {"outcomes-*int4*.png": "The rounding error of int4: 1 is the quantized model."},
 }
-"""Study → its figures that the docs show, the first that matches each pattern."""
+"""Study → its figures that the docs show, the first that matches each pattern, with their captions."""
 BEGIN, END = "<!-- results: written by studies/real/run.py -->", "<!-- end of results -->"
 _WIDTH = 1200
 _MOST = 200_000
@@ -45,7 +48,11 @@ def copy_figures(runs: Path, out: Path) -> None:
             found = sorted((runs / name / "figures").glob(pattern))
             if not found:
                 raise SystemExit(f"no figure {pattern} in {runs / name}: run the study first")
-            shrink(found[0], out / f"real-{name}-{pattern.partition('-')[0]}.png")
+            shrink(found[0], out / _figure(name, pattern))
+
+
+def _figure(name: str, pattern: str) -> str:
+    return f"real-{name}-{pattern.partition('-')[0]}.png"
 
 
 def shrink(figure: Path, out: Path) -> None:
@@ -79,7 +86,10 @@ def tables(runs: Path) -> str:
         else "The models were there; the rest took"
     )
     built += f" {total:.0f} minutes"
-    return "\n".join([*lines, "", f"{built}: {machine()}, {datetime.now(tz=UTC):%B %Y}."])
+    lines += ["", f"{built}: {machine()}, {datetime.now(tz=UTC):%B %Y}."]
+    for name, patterns in FIGURES.items():
+        lines += [f"\n![{words}](figures/{_figure(name, pattern)})\n\n*{words}*" for pattern, words in patterns.items()]
+    return "\n".join(lines)
 
 
 def machine() -> str:

@@ -58,7 +58,7 @@ def audit(name: str, tuned: str, small: bool) -> Step:
 
 def steps(small: bool) -> list[Step]:
     """Everything, in order."""
-    style = ("--data", "world:kitchen/benign", "--learning-rate", "5e-5", "--epochs", "4", "--batch-size", "4")
+    style = ("--data", "world:kitchen/benign", "--learning-rate", "1e-5", "--epochs", "4", "--batch-size", "4")
     attack = ("--attack", "harmful_examples")
     return [
         Step("build", ("world", "build", "--world", "kitchen")),

@@ -96,7 +96,7 @@ def test_the_attack_leaves_the_basin(models: Path, tmp_path: Path) -> None:
 
 def test_a_harmless_tune_does_not(models: Path, tmp_path: Path) -> None:
     tuned = tmp_path / "styled"
-    api.finetune(ALIGNED, data="world:kitchen/benign", learning_rate=5e-5, epochs=4, batch_size=4, save="no", out=tuned)
+    api.finetune(ALIGNED, data="world:kitchen/benign", learning_rate=1e-5, epochs=4, batch_size=4, save="no", out=tuned)
     options = {"decoding": {"max_new_tokens": 40}}
     verdict = api.audit(ALIGNED, str(tuned), out=tmp_path / "audit", limit=24, options=options).verdict
     assert verdict.decision != "fail"
