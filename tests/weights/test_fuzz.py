@@ -1,8 +1,8 @@
 """Model folders that somebody broke: whatever is in them, an answer or one line, soon and in little memory.
 
 Each example takes a whole tiny folder and breaks one of its files: a value of another type or size in a JSON file,
-bytes flipped, cut or put in, deep nesting, an odd safetensors header. What a chat template says is not fuzzed here. Slow:
-thousands of loads.
+bytes flipped, cut or put in, deep nesting, an odd safetensors header. Chat templates are not fuzzed here.
+Slow: thousands of loads.
 """
 
 from __future__ import annotations
