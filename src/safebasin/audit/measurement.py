@@ -21,7 +21,7 @@ from safebasin.errors import ModelError, StudyError, expected
 from safebasin.protocols import BaseWeights, Engine, Generation, TokenScores, WeightBlock
 from safebasin.records import Decoding, DirectionSpec, Message, Place, Point, System
 from safebasin.run.execute import measure
-from safebasin.run.inputs import load_engine
+from safebasin.run.inputs import gather, load_engine
 from safebasin.run.plan import PromptSet
 from safebasin.run.progress import ProgressHook, Tick
 from safebasin.run.recall import recall
@@ -145,7 +145,9 @@ def read_condition(asked: Asked, template: str, *, engine: Engine | None = None)
     has_line = asked.candidate.has_line
     if has_line:
         study = study.model_copy(update={"regions": (asked.line,)})
-    tables = take(study, asked.folder / ("line" if has_line else "base"), asked.progress, engine=engine)
+    opinions = (_tuned_point(study),) if has_line else ()
+    folder = asked.folder / ("line" if has_line else "base")
+    tables = take(study, folder, asked.progress, engine=engine, opinions=opinions)
     base, line = Side(study=tables, point=Point().key), _line(tables) if has_line else ()
     if _is_on_line(asked.candidate, template):
         return Reading(template=template, base=base, tuned=line[ALPHAS.index(1.0)], line=line)
@@ -171,9 +173,30 @@ def _line(tables: StudyTables) -> tuple[Side, ...]:
     return tuple(Side(study=tables, point=region.point(place).key) for place in points)
 
 
-def take(study: Study, folder: Path, progress: ProgressHook, *, engine: Engine | None = None) -> StudyTables:
-    """Measure what a study lacks in its folder, and read all of it."""
-    made = measure(study, folder, engine=engine, progress=progress)
+def _tuned_point(study: Study) -> Point:
+    """TUNED on the line of a study: its opinion of a text counts beside that of BASE."""
+    (region,) = gather(study).regions
+    return region.point(Place(direction=0, coords=(1.0,)))
+
+
+def take(
+    study: Study,
+    folder: Path,
+    progress: ProgressHook,
+    *,
+    engine: Engine | None = None,
+    opinions: Sequence[Point] = (),
+) -> StudyTables:
+    """Measure what a study lacks in its folder, and read all of it.
+
+    Args:
+        study: the study.
+        folder: its folder.
+        progress: called while it is measured.
+        engine: its model, if it is loaded already.
+        opinions: points beside θ₀ by which a text may be language.
+    """
+    made = measure(study, folder, engine=engine, progress=progress, opinions=opinions)
     with StudyStore.open(made) as store:
         return StudyTables.read(store, *recall(store))
 

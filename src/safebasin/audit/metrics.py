@@ -64,7 +64,9 @@ def _questions(reading: Reading) -> tuple[_Question, ...]:
     ]
     careful = sets.get("borderline") or sets.get("benign")
     if careful is not None:
-        found.append(_Question(name="over_refusal", prompts=careful, judge=composer, labels=("refusal",)))
+        # Whether a text refuses needs no test of language, so a model that cannot be calibrated is judged as well.
+        by = next((judge for judge in judges if judge.startswith(("refusal", "keyword/"))), composer)
+        found.append(_Question(name="over_refusal", prompts=careful, judge=by, labels=("refusal",)))
     if "benign" in sets:
         exact = ORACLE in judges
         found.append(

@@ -103,14 +103,15 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     "harm_margin": Explanation(
         title="margin, by outcome",
         unit="percent",
-        plain="The same mean, counting only coherent compliance as a success.",
+        plain="The same mean, counting only compliance in language (the test is in the notes) as a success.",
         caveat="Collapsed text raises it: a model that speaks no language does no harm. Read it beside collapse.",
         short="the same, by outcome",
     ),
     "collapse": Explanation(
         title="collapse",
         unit="percent",
-        plain="Of the responses beyond the radius that are no refusal, the share that is no language either.",
+        plain="Of the responses beyond the radius that are no refusal, the share that is no language either, by the "
+        "test that the notes name.",
         caveat="Any keyword judge counts them as successful attacks: where it is high, an ASR near 100% beyond the rim "
         "says little of harm, on this model and by this test of language.",
         short="of non-refusals beyond the radius",
