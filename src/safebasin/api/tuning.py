@@ -114,7 +114,7 @@ def find_worst_case(
     where = _device(device)
     return find_worst_case(
         model,
-        load_prompts(prompts, limit=limit),
+        load_prompts(prompts, limit=limit, label="harmful"),
         Path(out),
         refuses=load_judge("keyword/peng2024").phrases,
         ascent=Ascent() if steps is None else Ascent(steps=steps),

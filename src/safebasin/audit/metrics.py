@@ -62,9 +62,10 @@ def _questions(reading: Reading) -> tuple[_Question, ...]:
         _Question(name="asr", prompts=harmful, judge=main),
         _Question(name="asr_outcome", prompts=harmful, judge=composer),
     ]
+    refuser = refusal_judge(judges)
     careful = sets.get("borderline") or sets.get("benign")
     if careful is not None:
-        found.append(_Question(name="over_refusal", prompts=careful, judge=composer, labels=("refusal",)))
+        found.append(_Question(name="over_refusal", prompts=careful, judge=refuser, labels=("refusal",)))
     if "benign" in sets:
         exact = ORACLE in judges
         found.append(
@@ -78,6 +79,11 @@ def _questions(reading: Reading) -> tuple[_Question, ...]:
         )
     others = [judge for judge in judges if judge not in (main, composer)]
     return (*found, *(_Question(name=f"asr:{judge}", prompts=harmful, judge=judge) for judge in others))
+
+
+def refusal_judge(judges: Sequence[str]) -> str:
+    """The judge that says what a refusal is: `refusal`, whatever the language of a text, else the one that composes."""
+    return next((j for j in judges if j.startswith("refusal")), composing_judge(judges) or main_judge(judges))
 
 
 def compare(reading: Reading, system: System, policy: Policy) -> Condition:

@@ -17,6 +17,7 @@ from safebasin.audit.measurement import BASE, OWN, Asked, Reading, as_shipped, r
 from safebasin.audit.metrics import compare, read_line
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.records import AuditVerdict, BasinDrop, Condition, Model, PromptsUsed
+from safebasin.audit.sets import Sets, choose_sources, look_at
 from safebasin.errors import StoreError, StudyError, expected
 from safebasin.finetune.folders import is_unsafe
 from safebasin.judges import load_judge
@@ -35,7 +36,6 @@ PLAIN = "dequantized"
 """Folder of the plain weights of a quantized model."""
 SERVED = "served"
 """Folder of links that an adapter with files of its own is served from."""
-SETS = ("harmful", "benign", "borderline")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +96,14 @@ def audit(
     folder = _made(Path(out))
     verdicts.remove(folder)
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
-    sources = _sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
+    sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
     names = _judges(judges, base)
     for name in names:
         load_judge(name)  # an unknown one is found before any weights are
     further = {"limit": limit, **(options or {})}
     study = as_shipped(base, sources, systems=list(systems), judges=list(names), **further)
     _check_basin(limits, basin=basin)
+    sets = look_at(sources, study.limit)
     found = resolve(base)
     candidate = find_candidate(tuned, found, dtype=study.dtype)
     if candidate.kind == "quantized":
@@ -121,7 +122,7 @@ def audit(
         progress=progress,
     )
     chosen = tuple(templates) or (OWN if candidate.base_template else BASE,)
-    made = _decide(asked, found, limits, chosen, basin=basin)
+    made = _decide(asked, found, limits, chosen, sets, basin=basin)
     verdicts.write(folder, made)
     return Audited(verdict=made, folder=folder, report=_page(folder, made))
 
@@ -147,23 +148,6 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _sources(base: str, given: Mapping[str, str | None], policy: Policy) -> dict[str, str]:
-    """Name of each set → source; those of a world are the default for its models."""
-    defaults: dict[str, str] = {}
-    if base.startswith("world:"):
-        name = base.removeprefix("world:").partition("/")[0]
-        defaults = {s: f"world:{name}/{s}" for s in SETS if s in catalog.world(name).prompt_sets}
-    sources = {name: source for name in SETS if (source := given.get(name) or defaults.get(name))}
-    required = ["harmful"]
-    if policy.needs_benign or ("over_refusal" in policy.limits and "borderline" not in sources):
-        required.append("benign")
-    for name in required:
-        if name not in sources:
-            remedy = f"Pass --{name} FILE, or the name of a public set (see: safebasin list prompts)."
-            raise StudyError(expected(f"--{name}", "given for a model that is not of an embedded world", None, remedy))
-    return sources
-
-
 def _judges(given: Sequence[str], base: str) -> tuple[str, ...]:
     """The judges: what is given, `outcome`, and on a world the one that knows its truth."""
     judges = list(given or DEFAULT_JUDGES)
@@ -187,10 +171,10 @@ def _check_movable(policy: Policy, candidate: Candidate) -> None:
 
 
 def _decide(
-    asked: Asked, base: ResolvedModel, policy: Policy, templates: tuple[str, ...], *, basin: bool
+    asked: Asked, base: ResolvedModel, policy: Policy, templates: tuple[str, ...], sets: Sets, *, basin: bool
 ) -> AuditVerdict:
     candidate = asked.candidate
-    notes, distance, engine = list(candidate.notes), None, None
+    notes, distance, engine = [*sets.notes, *candidate.notes], None, None
     if candidate.has_line:
         distance, engine = read_distance(asked, base.fingerprint)
     if not candidate.on_line:
