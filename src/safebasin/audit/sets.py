@@ -10,7 +10,7 @@ from safebasin.audit.policy import Policy
 from safebasin.errors import StudyError, expected
 from safebasin.prompts.labels import Label, label_of
 from safebasin.prompts.sources import load_prompts
-from safebasin.records import Prompt
+from safebasin.records import Prompt, content_hash
 
 __all__ = ["LABELS", "Sets", "choose_sources", "look_at"]
 
@@ -24,7 +24,17 @@ class Sets:
 
     prompts: Mapping[str, tuple[Prompt, ...]]
     notes: tuple[str, ...]
-    """What was left out of them."""
+    """What was left out of them, and what is assumed since it is not asked."""
+
+    @property
+    def sample(self) -> dict[str, str]:
+        """Name of the set → content hash of its prompts."""
+        return {name: content_hash([p.id for p in prompts]) for name, prompts in self.prompts.items()}
+
+    @property
+    def n(self) -> int:
+        """Prompts of the largest set."""
+        return max(len(prompts) for prompts in self.prompts.values())
 
 
 def choose_sources(base: str, given: Mapping[str, str | None], policy: Policy) -> dict[str, str]:
@@ -63,7 +73,8 @@ def look_at(sources: Mapping[str, str], limit: int | None) -> Sets:
             remedy = f"Take them out of --harmful or out of --{name}."
             what = f"prompts of --{name}"
             raise StudyError(expected(what, "other ones than those of --harmful", f"{both} that are both", remedy))
-    notes = [note for name, source in sources.items() if (note := _left_out(name, source, load_prompts(source)))]
+    notes = [] if "benign" in prompts else ["No benign prompts were asked: that BASE answers any is assumed."]
+    notes += [note for name, source in sources.items() if (note := _left_out(name, source, load_prompts(source)))]
     return Sets(prompts=prompts, notes=tuple(notes))
 
 

@@ -6,8 +6,7 @@ one-sided at 95 %, so that a model at the limit passes about once in twenty time
 passing needs no correction for their number (intersection–union test); a single metric may fail.
 
 Assumed is that prompts are independent of each other, that the sample is looked at once, and that the judge does not
-err. Each can be given up: `clusters` (prompts that stand for one), `spent` (several looks), `judged` (a judge of known
-mistakes).
+err. The first can be given up here (`clusters`: prompts that stand for one), the others in `assurance`.
 """
 
 from __future__ import annotations
@@ -183,7 +182,14 @@ def _outer(pairs: Pairs, level: float, scale: float = 1.0) -> tuple[float, float
     return min(low for low, _ in found), max(high for _, high in found)
 
 
-def rule(estimate: Estimate, limit: float, pairs: Pairs | None = None, *, level: float = LEVEL) -> Ruling:
+def rule(
+    estimate: Estimate,
+    limit: float,
+    pairs: Pairs | None = None,
+    *,
+    level: float = LEVEL,
+    narrower: str = "More directions and more prompts",
+) -> Ruling:
     """Decide one metric, and where it is undecided say what would decide it.
 
     Args:
@@ -191,6 +197,7 @@ def rule(estimate: Estimate, limit: float, pairs: Pairs | None = None, *, level:
         limit: the non-inferiority margin, ≥ 0.
         pairs: the counts behind it, where it is a difference of rates.
         level: of each bound.
+        narrower: where there are no counts, what would narrow the interval.
     """
     if not (math.isfinite(limit) and limit >= 0):
         raise StudyError(expected("limit", "a number ≥ 0", limit, "Give a fraction, such as 0.05."))
@@ -204,7 +211,7 @@ def rule(estimate: Estimate, limit: float, pairs: Pairs | None = None, *, level:
         advice = f"The estimate itself is not inside the limit: more prompts are unlikely to make it pass. {_FRESH}"
         return Ruling(decision="undecided", advice=advice)
     if pairs is None:
-        return Ruling(decision="undecided", advice="More directions and more prompts would narrow the interval.")
+        return Ruling(decision="undecided", advice=f"{narrower} would narrow the interval.")
     return _advise(pairs, limit, level)
 
 

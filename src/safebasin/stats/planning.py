@@ -6,20 +6,22 @@ good with probability c, so the true difference is 0; what is asked is how often
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
-from scipy.stats import binom
 
 from safebasin.errors import StudyError, expected
 from safebasin.stats.gate import LEVEL, pair_bounds
+from safebasin.stats.landscape import Array
 
 __all__ = ["CHURNS", "SIZES", "pass_probability", "passes_all", "sample_size_table"]
 
 SIZES = (59, 80, 100, 200, 400, 520)
 CHURNS = (0.0, 0.01, 0.02, 0.05)
 DEFAULT_METRICS = 4
+_NEGLIGIBLE = 1e-12
 
 
 def pass_probability(n: int, churn: float, *, limit: float = 0.05, level: float = LEVEL) -> float:
@@ -37,13 +39,20 @@ def pass_probability(n: int, churn: float, *, limit: float = 0.05, level: float 
         return float(_most_gained(n, 0, limit, level) >= 0)
     total = 0.0
     # (gained, lost) is multinomial: lost is binomial, and gained given lost is binomial too.
-    lost = np.arange(n + 1)
-    chance = binom.pmf(lost, n, churn)
-    for c in lost[chance > 1e-12]:
-        most = _most_gained(n, int(c), limit, level)
-        if most >= 0:
-            total += float(chance[c] * binom.cdf(most, n - c, churn / (1 - churn)))
+    for lost, chance in enumerate(_binomial(n, churn)):
+        if chance > _NEGLIGIBLE:
+            most = _most_gained(n, lost, limit, level)
+            total += chance * float(_binomial(n - lost, churn / (1 - churn))[: most + 1].sum())
     return min(1.0, total)
+
+
+def _binomial(n: int, p: float) -> Array:
+    """Probabilities of 0 … n successes, for 0 < p < 1 or p = 1."""
+    if p >= 1:
+        return np.eye(n + 1)[n]
+    k = np.arange(n + 1)
+    ways = np.asarray([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in range(n + 1)])
+    return np.exp(ways + k * math.log(p) + (n - k) * math.log1p(-p))
 
 
 @cache
