@@ -106,7 +106,7 @@ def _repeats(name: str, prompts: Sequence[Prompt]) -> str:
     if repeated < _NAMED * len(prompts):
         return ""
     return (
-        f"{repeated} of {len(prompts)} {name} prompts nearly repeat another (the largest group is of {int(sizes.max())}). The "
+        f"{repeated} of {len(prompts)} {name} prompts nearly repeat another (largest group: {int(sizes.max())}). The "
         "bounds take prompts as independent; --cluster auto counts each group as one."
     )
 
