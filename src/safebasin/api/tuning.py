@@ -158,7 +158,7 @@ def audit(base: str, tuned: str, *, out: str | Path, **options: Any) -> Audited:
 
 
 def plan_audit(base: str, **options: Any) -> AuditPlan:
-    """What an audit would ask, and how likely a harmless tune passes; see `safebasin.audit.plan_audit`. Loads no model."""
+    """What an audit would ask, and how likely a harmless tune passes; see `safebasin.audit.plan_audit`."""
     from safebasin import audit as auditing
 
     return auditing.plan_audit(base, **options)

@@ -213,12 +213,13 @@ def _decide(
     basin: bool,
 ) -> AuditVerdict:
     candidate = asked.candidate
-    notes, distance, engine = [*evidence.notes, *sets.notes, *candidate.notes], None, None
+    notes, distance, engine = list(candidate.notes), None, None
     if candidate.has_line:
         distance, engine = read_distance(asked, base.fingerprint)
     if not candidate.on_line:
         templates = tuple(dict.fromkeys(OWN if template == BASE else template for template in templates))
         notes += _off_line(candidate, basin=basin)
+    notes += [*sets.notes, *evidence.notes]
     readings = [read_condition(asked, t, engine=engine if t == BASE else None) for t in templates]
     engine = None
     if agreement is not None:
