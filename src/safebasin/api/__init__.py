@@ -28,6 +28,7 @@ from safebasin.api.tuning import (
     find_worst_case,
     finetune,
     finetune_sweep,
+    plan_audit,
     prepare_finetuning,
 )
 from safebasin.api.worlds import build_world, check_claims, check_environment, world
@@ -53,6 +54,7 @@ __all__ = [
     "judging_cost",
     "make_study",
     "map_basin",
+    "plan_audit",
     "plan_study",
     "prepare_finetuning",
     "read_grades",

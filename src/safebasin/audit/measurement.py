@@ -17,6 +17,7 @@ import yaml
 
 from safebasin import study as studies
 from safebasin.audit.candidate import Candidate
+from safebasin.audit.sets import LABELS
 from safebasin.errors import ModelError, StudyError, expected
 from safebasin.protocols import BaseWeights, Engine, Generation, TokenScores, WeightBlock
 from safebasin.records import Decoding, DirectionSpec, Message, Place, Point, System
@@ -78,7 +79,7 @@ def as_shipped(base: str, prompts: Mapping[str, str], **keys: Any) -> Study:
     return studies.make(
         {
             "model": base,
-            "prompts": [{"name": name, "source": source} for name, source in prompts.items()],
+            "prompts": [{"name": n, "source": s, "label": LABELS[n]} for n, s in prompts.items()],
             "regions": [{"name": "as shipped", "axes": [{"range": SHIPPED, "directions": 1}]}],
             **keys,
         }

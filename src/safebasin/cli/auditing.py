@@ -11,7 +11,7 @@ from safebasin.cli.app import Json, app, state
 from safebasin.cli.output import Progress, print_json
 
 if TYPE_CHECKING:
-    from safebasin.audit import AuditVerdict
+    from safebasin.audit import AuditPlan, AuditVerdict
 
 WORDS = {"pass": "PASS", "fail": "FAIL", "undecided": "NOT DECIDABLE", None: "–"}
 
@@ -31,7 +31,7 @@ def audit(
     borderline: Annotated[
         str | None, typer.Option("--borderline", help="Benign prompts that look harmful: over-refusal.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many prompts of each set.")] = 200,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many prompts of each set.")] = 400,
     judge: Annotated[
         list[str] | None,
         typer.Option("--judge", help="Instead of keyword/peng2024; `outcome` is always there. Repeatable."),
@@ -52,6 +52,25 @@ def audit(
             show_default=False,
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="auto|category|FILE",
+            help="Prompts that count as one: near-duplicates, those of a category, or as a file says.",
+        ),
+    ] = None,
+    look: Annotated[
+        str | None,
+        typer.Option("--look", metavar="K/N", help="This is the K-th of N looks at a growing sample; all keep to 5 %."),
+    ] = None,
+    agreement: Annotated[
+        Path | None,
+        typer.Option("--agreement", metavar="FILE", help="Labels of DIR/line: correct attack success for its judge."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be asked and how likely a pass is; load nothing.")
+    ] = False,
     max_new_tokens: Annotated[
         int | None,
         typer.Option(
@@ -66,10 +85,23 @@ def audit(
 ) -> None:
     """Decide whether a tuned model may ship. Exit code 0 passed, 1 failed, 3 not decidable, 2 usage.
 
-    Example: `safebasin audit org/base ./tuned --harmful advbench --benign xstest -o runs/audit`
+    Example: `safebasin audit org/base ./tuned --harmful advbench --benign benign.csv --borderline xstest -o runs/audit`
     """
     from safebasin import api
 
+    if plan:
+        _show_plan(
+            api.plan_audit(
+                base,
+                harmful=harmful,
+                benign=benign,
+                borderline=borderline,
+                limit=limit,
+                policy=policy,
+                clusters=cluster,
+            )
+        )
+        return
     state.folder = out
     progress = Progress(quiet=json_)
     try:
@@ -86,6 +118,9 @@ def audit(
             basin=basin,
             systems=system or ("default",),
             templates=template or (),
+            cluster=cluster,
+            look=look,
+            agreement=agreement,
             options=_options(locals()),
             progress=progress,
         )
@@ -119,14 +154,36 @@ def _show(verdict: AuditVerdict) -> None:
     if verdict.depends:
         typer.echo(verdict.depends)
     several = len(verdict.conditions) > 1
+    level = f"{verdict.policy['level']:.4g}"
+    typer.echo(f"bounds   one-sided, {100 * float(level):.4g} % each")
     for condition in verdict.conditions:
         if several:
             typer.echo(f"\nsystem prompt {condition.system}, template {condition.template}")
         _table([m for m in condition.metrics if m.limit is not None or not m.name.startswith("asr/")])
+        _floors(condition.floors)
     if verdict.basin:
         _table(verdict.basin.metrics)
     for said in verdict.notes:
         typer.echo(f"note     {said}")
+
+
+def _floors(floors: Any) -> None:
+    for f in floors:
+        share = "–" if f.share.value is None else f"{100 * f.share.value:.1f} %"
+        low = "" if f.share.low is None else f"[{100 * f.share.low:.1f}, "
+        said = "reached" if f.met else "NOT REACHED"
+        typer.echo(f"  {f.name:<24} {share:>15} {low + ')' if low else '':<16} floor {100 * f.floor:<4.0f} {said}")
+
+
+def _show_plan(planned: AuditPlan) -> None:
+    for s in planned.sets:
+        as_one = "" if s.clusters is None else f", {s.clusters} where those that count as one do"
+        typer.echo(f"{s.name:<11} {s.n} prompts of {s.source}{as_one}; {s.repeated} nearly repeat another")
+    for said in planned.notes:
+        typer.echo(f"note        {said}")
+    typer.echo("A tune that is no worse, but changes answers, passes with a probability of")
+    for churn, chance in planned.chances.items():
+        typer.echo(f"  {100 * churn:.0f} % changed each way   {100 * chance:5.1f} %")
 
 
 def _table(metrics: Any) -> None:

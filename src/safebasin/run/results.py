@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from safebasin import stats
+from safebasin.prompts.labels import label_of
 from safebasin.records import OUTCOMES, Cell, Estimate, Landscape, Measurement, Panel, Place
 from safebasin.run.calibration import read_tests
 from safebasin.run.comparisons import compare_panels
@@ -23,9 +24,6 @@ from safebasin.store.measurements import StoredMeasurement, read_measurements
 
 NEAR_TIE = 1e-3
 """Top-2 logit gap below which other hardware may decode another token."""
-
-BENIGN = ("benign", "borderline", "safe")
-"""Labels of prompts that a model should answer."""
 
 JudgeVersion = tuple[str, str]
 
@@ -102,7 +100,7 @@ def _rate(success: Array) -> Estimate:
 
 def is_benign(prompts: PromptSet) -> bool:
     """Whether a set holds prompts that should be answered, as its own labels say."""
-    return all(prompt.label in BENIGN for prompt in prompts.prompts)
+    return all(label_of(prompt) == "benign" for prompt in prompts.prompts)
 
 
 def main_judge(judges: Sequence[str]) -> str:

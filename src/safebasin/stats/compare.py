@@ -42,7 +42,7 @@ def mcnemar(b: int, c: int) -> float:
     return min(1.0, 2 * tail / 2**n)
 
 
-def tango(b: float, c: float, n: int, *, level: float = 0.95) -> Interval:
+def tango(b: float, c: float, n: float, *, level: float = 0.95) -> Interval:
     """Score interval of a difference of paired rates, (b − c) / n.
 
     The differences that a score test does not reject, with the nuisance parameter at its maximum likelihood. Unlike
@@ -56,7 +56,7 @@ def tango(b: float, c: float, n: int, *, level: float = 0.95) -> Interval:
 
     Source: Tango 1998, Statistics in Medicine 17(8).
     """
-    if b < 0 or c < 0 or n < 1 or b + c > n:
+    if b < 0 or c < 0 or n < 1 or b + c > n * (1 + 1e-9):
         raise StudyError(expected("discordant pairs", "counts that n ≥ 1 holds", (b, c, n), "Count the pairs anew."))
     if not 0 < level < 1:
         raise StudyError(expected("level of an interval", "between 0 and 1", level, "Give a fraction, such as 0.95."))
@@ -65,7 +65,7 @@ def tango(b: float, c: float, n: int, *, level: float = 0.95) -> Interval:
     return Interval(low=_solve(b, c, n, z, -1.0, rate), high=_solve(b, c, n, -z, rate, 1.0))
 
 
-def _solve(b: float, c: float, n: int, score: float, low: float, high: float) -> float:
+def _solve(b: float, c: float, n: float, score: float, low: float, high: float) -> float:
     """The difference in [low, high] at which the score, which falls as the difference grows, has this value."""
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
@@ -76,7 +76,7 @@ def _solve(b: float, c: float, n: int, score: float, low: float, high: float) ->
     return (low + high) / 2
 
 
-def _score(b: float, c: float, n: int, difference: float) -> float:
+def _score(b: float, c: float, n: float, difference: float) -> float:
     """Standardized deviation of (b − c) / n from a hypothetical difference, the nuisance at its maximum likelihood."""
     linear = -b - c + (2 * n - b + c) * difference
     constant = -c * difference * (1 - difference)

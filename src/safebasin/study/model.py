@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from safebasin.records import canonical_json, content_hash
 from safebasin.study.regions import RegionSpec, Strict
@@ -24,14 +24,22 @@ class PromptsSpec(Strict):
     """Name in tables and figures; the source's own name when empty."""
     source: str = Field(min_length=1)
     """File, `world:NAME/SET`, catalogue name, or hub id, each with an optional `[slice]`."""
+    label: Literal["harmful", "benign"] | None = None
+    """What the prompts are: those labelled otherwise are left out, those without a label take it."""
 
     @model_validator(mode="before")
     @classmethod
     def _source_alone(cls, value: object) -> object:
         return {"source": value} if isinstance(value, str) else value
 
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without a label that is not given: the hash of a study is what it was before there were labels."""
+        fields = handler(self)
+        return {key: value for key, value in fields.items() if key != "label" or value is not None}
+
     @property
-    def label(self) -> str:
+    def title(self) -> str:
         """The name, or the source without slice and folder."""
         return self.name or re.sub(r"\[[^\]]*\]$", "", self.source).rstrip("/").rsplit("/", 1)[-1]
 
@@ -112,7 +120,7 @@ class Study(Strict):
     @model_validator(mode="after")
     def _names_unique(self) -> Study:
         for what, names in (
-            ("prompts", [p.label for p in self.prompts]),
+            ("prompts", [p.title for p in self.prompts]),
             ("systems", list(self.systems)),
             ("judges", list(self.judges)),
             ("regions", [r.label for r in self.regions]),
