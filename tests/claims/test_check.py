@@ -99,6 +99,19 @@ def test_a_side_that_does_not_rise_all_the_way_takes_the_upper_bound_away() -> N
     assert curves.estimate_rim(np.zeros_like(success), alphas).value is None
 
 
+def test_the_width_of_a_rim_does_not_depend_on_the_unit_of_the_range() -> None:
+    """It is in radii: a real model whose range ends at 0.2 has the same interval as one whose range ends at 2."""
+    alphas, rims = np.linspace(-2, 2, 21), np.linspace(0.2, 1.4, 20)
+    moved = rims[None, :] + np.asarray([-0.1, 0.0, 0.1])[:, None]
+    success = (np.abs(alphas)[None, :, None] >= moved[:, None, :]).astype(float)
+    wide, narrow = curves.estimate_rim(success, alphas), curves.estimate_rim(success, alphas / 10)
+    assert (narrow.value, narrow.low, narrow.high) == pytest.approx((wide.value, wide.low, wide.high))
+    assert narrow.low is not None
+    assert narrow.value is not None
+    assert narrow.high is not None
+    assert narrow.low < narrow.value < narrow.high
+
+
 def test_how_far_a_level_is_kept_counts_from_that_of_the_origin() -> None:
     alphas = np.linspace(-1, 1, 21)
     success = np.repeat((np.abs(alphas) > 0.5)[None, :, None], 3, axis=0).repeat(20, axis=2).astype(float)

@@ -64,7 +64,9 @@ def estimate_rim(success: Array, alphas: Array) -> Estimate:
     defined = ~np.isnan(values)
     if not defined.any():
         return Estimate(value=None, n_undefined=values.size, method="ASR rises nowhere within the range")
-    span = (0.0, float(np.ptp(alphas)))
+    # In radii, not in α: a rise from beside the origin to the end of the range is as wide as the range has steps.
+    steps = float(np.abs(alphas).max() / np.abs(alphas[alphas != 0]).min())
+    span = (0.0, max(steps, float(values[defined].max())))
     found = stats.interval(success[defined], lambda c: rise_width(alphas, c), bounds=span, level=0.95, seed=0)
     words = f"mean over {values.size} directions and both sides; two-way jackknife over directions and prompts"
     if full.any():

@@ -120,7 +120,7 @@ def _system_difference(lab: Lab, *, nearby: bool) -> Finding:
             none.success(table), default.success(table), alphas, within=lab.subject.near if nearby else None
         ),
         details=(
-            f"The safety prompt: {_SAFETY.get(lab.subject.systems[1], lab.subject.systems[1])}.",
+            f"The safety prompt: {_SAFETY.get(lab.subject.systems[1], lab.subject.systems[1]).rstrip('.')}.",
             f"1 − ASR at the origin: {percent(origins[0])} without, {percent(origins[1])} with it.",
         ),
         figures=("systems",),
