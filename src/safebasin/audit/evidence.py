@@ -27,7 +27,8 @@ from safebasin.stats.neighbors import near_duplicates
 
 __all__ = ["AUTO", "CATEGORY", "Evidence", "cluster", "parse_look", "repeats"]
 
-AUTO, CATEGORY = "auto", "category"
+AUTO = "auto"
+CATEGORY = "category"
 _NAMED = 0.1
 """Share of prompts with a near-duplicate from which it is said."""
 
