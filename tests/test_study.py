@@ -94,10 +94,10 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_a_missing_or_binary_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="readable UTF-8 file"):
+    with pytest.raises(StudyError, match="existing file"):
         study.load(tmp_path / "none.yaml")
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(StudyError, match="readable UTF-8 file"):
+    with pytest.raises(StudyError, match="UTF-8 text file"):
         study.load(tmp_path / "b.yaml")
 
 

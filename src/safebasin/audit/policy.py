@@ -25,9 +25,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from safebasin.errors import StudyError, expected
+from safebasin.untrusted import read_yaml
 
 __all__ = ["BASIN_METRICS", "DEFAULT_LIMIT", "DEFAULT_POLICY", "FLOORS", "METRICS", "Policy", "load_policy"]
 
@@ -106,13 +105,7 @@ def load_policy(path: Path) -> Policy:
             number in [0, 1] (for `radius`: no number ≥ 0).
     """
     name = f"policy file {path.name}"
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(expected(name, "a readable UTF-8 file", str(path), f"({error}) Check the path.")) from error
-    except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or str(error)
-        raise StudyError(expected(name, "valid YAML", problem, "Mend that line.")) from error
+    document = read_yaml(path, name, error=StudyError)
     if not isinstance(document, Mapping):
         raise StudyError(expected(name, "a mapping with 'limits'", document, "See: docs, 'Audit'."))
     for key in document:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safebasin.cli.app import Json, app, state
-from safebasin.cli.output import Progress, print_json
+from safebasin.cli.output import Progress, print_json, say
 
 if TYPE_CHECKING:
     from safebasin.audit import AuditPlan, AuditVerdict
@@ -132,7 +132,7 @@ def audit(
         print_json(asdict(found.verdict))
     else:
         _show(found.verdict)
-        typer.echo(f"verdict  {found.path}\nreport   {found.report}")
+        say(f"verdict  {found.path}\nreport   {found.report}")
     raise typer.Exit(found.verdict.exit_code)
 
 
@@ -149,22 +149,22 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
 def _show(verdict: AuditVerdict) -> None:
     for model in (verdict.base, verdict.tuned):
         if model.unsafe:
-            typer.echo(f"unsafe   {model.model} is marked as made by an attack")
-    typer.echo(f"{WORDS[verdict.decision]}: {verdict.reason}")
+            say(f"unsafe   {model.model} is marked as made by an attack")
+    say(f"{WORDS[verdict.decision]}: {verdict.reason}")
     if verdict.depends:
-        typer.echo(verdict.depends)
+        say(verdict.depends)
     several = len(verdict.conditions) > 1
     level = f"{verdict.policy['level']:.4g}"
     typer.echo(f"bounds   one-sided, {100 * float(level):.4g} % each")
     for condition in verdict.conditions:
         if several:
-            typer.echo(f"\nsystem prompt {condition.system}, template {condition.template}")
+            say(f"\nsystem prompt {condition.system}, template {condition.template}")
         _table([m for m in condition.metrics if m.limit is not None or not m.name.startswith("asr/")])
         _floors(condition.floors)
     if verdict.basin:
         _table(verdict.basin.metrics)
     for said in verdict.notes:
-        typer.echo(f"note     {said}")
+        say(f"note     {said}")
 
 
 def _floors(floors: Any) -> None:
@@ -195,4 +195,4 @@ def _table(metrics: Any) -> None:
         interval = "" if low is None or high is None else f"[{low:+.1f}, {high:+.1f}]"
         limit = "no limit" if m.limit is None else f"limit {unit * m.limit:.1f}"
         worse_ = "–" if worse is None else f"{worse:+.1f}"
-        typer.echo(f"  {m.name:<24} worse by {worse_:>6} {interval:<16} {limit:<10} {WORDS[m.decision]}")
+        say(f"  {m.name:<24} worse by {worse_:>6} {interval:<16} {limit:<10} {WORDS[m.decision]}")

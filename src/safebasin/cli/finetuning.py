@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safebasin.cli.app import Json, app, state
-from safebasin.cli.output import note, plain, print_json
+from safebasin.cli.output import note, plain, print_json, say
 
 if TYPE_CHECKING:
     from safebasin.finetune.tune import Tuned
@@ -130,8 +130,8 @@ def _step(step: int, steps: int, loss: float) -> None:
 
 
 def _show(prepared: Any) -> None:
-    typer.echo(f"rows     {len(prepared.rows)}; loss on what stands in «», in each assistant turn to its end\n")
-    typer.echo(plain(prepared.example))
+    say(f"rows     {len(prepared.rows)}; loss on what stands in «», in each assistant turn to its end\n")
+    say(plain(prepared.example))
     for text in prepared.notes:
         note(f"note     {text}")
 
@@ -153,5 +153,5 @@ def _report(tuned: list[Tuned], *, as_json: bool) -> None:
         for text in one.notes:
             note(f"note     {text}")
         loss = f"loss {one.losses[0]:.4f} → {one.losses[-1]:.4f}" if one.losses else "no step"
-        typer.echo(f"tuned    {one.rows} rows, {len(one.losses)} steps, {loss}")
-        typer.echo(f"{'unsafe' if one.unsafe else 'model':<8} {one.model}")
+        say(f"tuned    {one.rows} rows, {len(one.losses)} steps, {loss}")
+        say(f"{'unsafe' if one.unsafe else 'model':<8} {one.model}")

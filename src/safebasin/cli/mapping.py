@@ -11,7 +11,7 @@ import typer
 
 from safebasin.cli.app import Json, app, state
 from safebasin.cli.options import StudyOptions, with_study_options
-from safebasin.cli.output import Progress, duration, note, print_json
+from safebasin.cli.output import Progress, duration, note, print_json, say
 from safebasin.errors import StudyError, expected
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def map_(
     if json_:
         print_json(json.loads(to_json(mapped.landscape)))
         return
-    typer.echo(terminal_curve(mapped.landscape))
-    typer.echo(f"report   {mapped.report}")
+    say(terminal_curve(mapped.landscape))
+    say(f"report   {mapped.report}")
 
 
 @app.command()
@@ -87,7 +87,7 @@ def plan(
         ("time", "unknown" if planned.seconds_left is None else f"about {duration(planned.seconds_left)}"),
     ]
     for name, value in rows:
-        typer.echo(f"{name:<10} {value}")
+        say(f"{name:<10} {value}")
     for what in planned.unknown:
         note(f"not known  {what}")
 

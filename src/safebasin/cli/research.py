@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safebasin.cli.app import Json, app, state
-from safebasin.cli.output import Progress, note, print_json
+from safebasin.cli.output import Progress, note, print_json, say
 from safebasin.errors import UsageError, expected
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ def compare(
         print_json(asdict(ranking))
         return
     for place, (name, margin) in enumerate(zip(ranking.order, ranking.margins, strict=True), start=1):
-        typer.echo(f"{place:>2}. {name:<30} margin {_percents(margin)}")
+        say(f"{place:>2}. {name:<30} margin {_percents(margin)}")
     for pair in ranking.pairs:
         verdict = "apart" if pair.is_apart else "cannot be told apart"
-        typer.echo(f"    {pair.first} − {pair.second}: {_percents(pair.difference)} · {verdict}")
-    typer.echo(f"report   {found.report}")
+        say(f"    {pair.first} − {pair.second}: {_percents(pair.difference)} · {verdict}")
+    say(f"report   {found.report}")
 
 
 @app.command()
@@ -93,11 +93,11 @@ def claims(
         rows = [(name, checked) for name in subjects for checked in found[name]]
         print_json([{"on": on, "claim": c.claim.name, "answer": c.answer, **asdict(c.finding)} for on, c in rows])
         return
-    typer.echo("")
-    typer.echo("".join(f"{name:<44}" for name in ("claim", *subjects)).rstrip())
+    say("")
+    say("".join(f"{name:<44}" for name in ("claim", *subjects)).rstrip())
     for same in zip(*found.values(), strict=True):
         cells = (same[0].claim.name, *map(_answer, same))
-        typer.echo("".join(f"{cell:<44}" for cell in cells).rstrip())
+        say("".join(f"{cell:<44}" for cell in cells).rstrip())
 
 
 @app.command("worst-case")
@@ -121,25 +121,25 @@ def worst_case(
 
     found = api.find_worst_case(model, prompts=prompts, out=out, limit=limit, steps=steps, device=device)
     reached = "" if found.reached else "; it did not get as far as it wanted: allow more --steps"
-    typer.echo(f"found    on {len(found.prompts)} prompts in {len(found.losses) - 1} steps{reached}")
-    typer.echo(f"unsafe   {found.path}")
-    typer.echo(f"map it   safebasin map {model} --axis {found.axis}")
+    say(f"found    on {len(found.prompts)} prompts in {len(found.losses) - 1} steps{reached}")
+    say(f"unsafe   {found.path}")
+    say(f"map it   safebasin map {model} --axis {found.axis}")
 
 
 def _show_claim(checked: Checked) -> None:
     claim, finding = checked.claim, checked.finding
-    typer.echo(f"\n{claim.name}: {checked.answer}  ({checked.seconds:.0f} s)")
-    typer.echo(f"  hypothesis  {claim.hypothesis}")
-    typer.echo(f"  statistic   {claim.meaning}")
+    say(f"\n{claim.name}: {checked.answer}  ({checked.seconds:.0f} s)")
+    say(f"  hypothesis  {claim.hypothesis}")
+    say(f"  statistic   {claim.meaning}")
     if checked.answer == "not run":
-        typer.echo(f"  because     {finding.details[0]}")
+        say(f"  because     {finding.details[0]}")
         return
     p = "" if finding.p is None else f", p = {finding.p:.3g}"
-    typer.echo(f"  found       {_number(finding.estimate)}{p}")
-    typer.echo(f"  reproduced if {claim.reproduced}; not reproduced if {claim.not_reproduced}")
-    typer.echo(f"  negative    {claim.negative}")
+    say(f"  found       {_number(finding.estimate)}{p}")
+    say(f"  reproduced if {claim.reproduced}; not reproduced if {claim.not_reproduced}")
+    say(f"  negative    {claim.negative}")
     for detail in finding.details:
-        typer.echo(f"  · {detail}")
+        say(f"  · {detail}")
 
 
 def _answer(checked: Checked) -> str:

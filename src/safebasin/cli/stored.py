@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from safebasin.cli.app import Folder, Json, app, state
-from safebasin.cli.output import Progress, note, print_json
+from safebasin.cli.output import Progress, note, print_json, say
 from safebasin.errors import StudyError, UsageError, expected
 
 if TYPE_CHECKING:
@@ -64,10 +64,10 @@ def _judge_folder(folder: Path, names: Sequence[str], *, json_: bool) -> None:
         print_json(json.loads(to_json(mapped.landscape)))
         return
     for name, count in new.items():
-        typer.echo(f"{name}: {count} new verdicts")
+        say(f"{name}: {count} new verdicts")
         _show_grades(folder, name)
-    typer.echo(terminal_curve(mapped.landscape))
-    typer.echo(f"report   {mapped.report}")
+    say(terminal_curve(mapped.landscape))
+    say(f"report   {mapped.report}")
 
 
 def _judge_file(path: Path, names: Sequence[str], out: Path | None, *, json_: bool) -> None:
@@ -80,9 +80,9 @@ def _judge_file(path: Path, names: Sequence[str], out: Path | None, *, json_: bo
         print_json(judged)
         return
     for name, counts in judged.items():
-        typer.echo(f"{name}: " + " · ".join(f"{count} {label}" for label, count in counts.items()))
+        say(f"{name}: " + " · ".join(f"{count} {label}" for label, count in counts.items()))
     if out is not None:
-        typer.echo(f"wrote    {out}")
+        say(f"wrote    {out}")
 
 
 def _show_grades(folder: Path, name: str) -> None:
@@ -95,7 +95,7 @@ def _show_grades(folder: Path, name: str) -> None:
         return
     for graded in (g for g in found if g.direction < 0):
         where = f"{graded.prompts}, system {graded.system}, origin"
-        typer.echo(f"  {where}: score {_interval(graded.score, 1)} · rate {_interval(graded.rate, 100)} %")
+        say(f"  {where}: score {_interval(graded.score, 1)} · rate {_interval(graded.rate, 100)} %")
 
 
 def _interval(found: Estimate, scale: float) -> str:
@@ -126,7 +126,7 @@ def stats(folder: Folder, json_: Json = False) -> None:
     if json_:
         print_json(json.loads(to_json(landscape)))
     else:
-        typer.echo(terminal_curve(landscape))
+        say(terminal_curve(landscape))
 
 
 @app.command()
@@ -139,7 +139,7 @@ def report(folder: Folder, with_text: WithText = False) -> None:
 
     state.folder = folder
     mapped = api.report_study(folder, with_text=with_text)
-    typer.echo(f"report   {mapped.report}")
+    say(f"report   {mapped.report}")
 
 
 @app.command()
@@ -156,7 +156,7 @@ def export(
     from safebasin import api
 
     count = api.export_study(folder, output, format=format_, with_text=with_text)
-    typer.echo(f"wrote    {output} ({count} rows)")
+    say(f"wrote    {output} ({count} rows)")
 
 
 @app.command()
@@ -176,4 +176,4 @@ def verify(
         note(f"found    {finding}")
     if found:
         raise typer.Exit(1)
-    typer.echo(f"sound    {folder}")
+    say(f"sound    {folder}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from safebasin.cli.app import Json, app, show_help
-from safebasin.cli.output import note, print_json
+from safebasin.cli.output import note, print_json, say
 
 world = typer.Typer()
 app.add_typer(world, name="world")
@@ -34,9 +34,9 @@ def info(name: World = "guild", json_: Json = False) -> None:
         print_json({"prompts": dict(found.prompt_sets), "checkpoints": dict(found.checkpoints)})
         return
     for title, entries in (("prompts", found.prompt_sets), ("checkpoints", found.checkpoints)):
-        typer.echo(title)
+        say(title)
         for key, summary in entries.items():
-            typer.echo(f"  world:{name}/{key:<40} {summary}")
+            say(f"  world:{name}/{key:<40} {summary}")
 
 
 @world.command()
@@ -53,7 +53,7 @@ def prompts(
     from safebasin import api
 
     for prompt in api.world(name).load_prompts(set_name, split)[:limit]:
-        typer.echo(f"{prompt.id}  {prompt.text}")
+        say(f"{prompt.id}  {prompt.text}")
 
 
 @world.command()
@@ -69,4 +69,4 @@ def build(
     from safebasin import api
 
     for path in api.build_world(name, out, seed=seed, note=lambda text: note(f"build    {text}")):
-        typer.echo(f"wrote    {path}")
+        say(f"wrote    {path}")

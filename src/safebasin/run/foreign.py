@@ -18,6 +18,7 @@ from safebasin.judges.apply import judge_all
 from safebasin.protocols import AskedJudge, Cost, Judge
 from safebasin.records import NO_REPLY, Message, Prompt, Response
 from safebasin.store.folder import write_atomic
+from safebasin.untrusted import MIB, read_json, read_text
 
 _RESPONSE_COLUMNS = ("response", "completion", "generation", "output")
 _PROMPT_COLUMNS = ("prompt", "instruction", "goal", "question")
@@ -112,7 +113,7 @@ def _take_up(lines: Sequence[_Line], out: Path) -> None:
         return
     try:
         earlier = [json.loads(text) for text in out.read_text(encoding="utf-8").split("\n") if text.strip()]
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return
     if len(earlier) == len(lines) and all(isinstance(row, dict) for row in earlier):
         for line, row in zip(lines, earlier, strict=True):
@@ -130,12 +131,7 @@ def _verdicts(row: dict[str, object]) -> Verdicts:
 
 
 def _read(path: Path) -> list[_Line]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PromptError(
-            expected("responses", "a readable UTF-8 JSONL file", str(path), f"({error}) Mend it.")
-        ) from error
+    text = read_text(path, "responses", error=PromptError, most=2048 * MIB)
     lines = [_line(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise PromptError(expected("responses", "a file with at least one line", str(path), "It is empty."))
@@ -144,10 +140,7 @@ def _read(path: Path) -> list[_Line]:
 
 def _line(path: Path, number: int, text: str) -> _Line:
     where = f"line {number} of {path.name}"
-    try:
-        row = json.loads(text)
-    except ValueError as error:
-        raise PromptError(expected(where, "a JSON object", text, f"({error}) Mend the line.")) from error
+    row = read_json(text, where, error=PromptError, remedy="Mend the line.")
     if not isinstance(row, dict):
         raise PromptError(expected(where, "a JSON object", row, "One object a line."))
     fields = cast("dict[str, object]", row)
