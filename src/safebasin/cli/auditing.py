@@ -155,7 +155,7 @@ def _show(verdict: AuditVerdict) -> None:
         say(verdict.depends)
     several = len(verdict.conditions) > 1
     level = f"{verdict.policy['level']:.4g}"
-    typer.echo(f"bounds   one-sided, {100 * float(level):.4g} % each")
+    say(f"bounds   one-sided, {100 * float(level):.4g} % each")
     for condition in verdict.conditions:
         if several:
             say(f"\nsystem prompt {condition.system}, template {condition.template}")
@@ -172,18 +172,18 @@ def _floors(floors: Any) -> None:
         share = "–" if f.share.value is None else f"{100 * f.share.value:.1f} %"
         low = "" if f.share.low is None else f"[{100 * f.share.low:.1f}, "
         said = "reached" if f.met else "NOT REACHED"
-        typer.echo(f"  {f.name:<24} {share:>15} {low + ')' if low else '':<16} floor {100 * f.floor:<4.0f} {said}")
+        say(f"  {f.name:<24} {share:>15} {low + ')' if low else '':<16} floor {100 * f.floor:<4.0f} {said}")
 
 
 def _show_plan(planned: AuditPlan) -> None:
     for s in planned.sets:
         as_one = "" if s.clusters is None else f", {s.clusters} where those that count as one do"
-        typer.echo(f"{s.name:<11} {s.n} prompts of {s.source}{as_one}; {s.repeated} nearly repeat another")
+        say(f"{s.name:<11} {s.n} prompts of {s.source}{as_one}; {s.repeated} nearly repeat another")
     for said in planned.notes:
-        typer.echo(f"note        {said}")
-    typer.echo("A tune that is no worse, but changes answers, passes with a probability of")
+        say(f"note        {said}")
+    say("A tune that is no worse, but changes answers, passes with a probability of")
     for churn, chance in planned.chances.items():
-        typer.echo(f"  {100 * churn:.0f} % changed each way   {100 * chance:5.1f} %")
+        say(f"  {100 * churn:.0f} % changed each way   {100 * chance:5.1f} %")
 
 
 def _table(metrics: Any) -> None:
