@@ -115,7 +115,9 @@ class LocalChat:
 
     def _keep(self, question: Question, generation: Generation) -> None:
         broken = f"the judge could not decode: {generation.broken}" if generation.broken else ""
-        self._answers[question.key] = Reply(text=generation.text, error=broken)
+        thinks_on = bool(generation.thinking) and not generation.text.strip()
+        cut = generation.finish_reason == "length" or thinks_on
+        self._answers[question.key] = Reply(text=generation.text, error=broken, cut=cut)
         self._spent = replace(
             self._spent,
             requests=self._spent.requests + 1,
