@@ -154,8 +154,9 @@ def lost_turn(messages: Sequence[Message], text: str, marked: str | None = None)
         text: the rendering.
         marked: the same with `MARK` behind each turn, which tells a short text from the template's own; None for none.
     """
-    held, mark = (_squeezed(text), "") if marked is None else (_squeezed(marked), MARK)
-    return next((m for m in messages if not any(form in held for form in _forms(m, mark))), None)
+    written, mark = (text, "") if marked is None else (marked, MARK)
+    held = (_squeezed(written), _squeezed(html.unescape(written)))
+    return next((m for m in messages if not any(form in one for one in held for form in _forms(m, mark))), None)
 
 
 def _forms(message: Message, mark: str) -> Iterator[str]:
@@ -168,7 +169,6 @@ def _forms(message: Message, mark: str) -> Iterator[str]:
         return
     yield _squeezed(content + mark)
     yield from (_squeezed(json.dumps(content, ensure_ascii=ascii_)[1:-1] + mark) for ascii_ in (False, True))
-    yield _squeezed(html.escape(content) + mark)
 
 
 def _squeezed(text: str) -> str:

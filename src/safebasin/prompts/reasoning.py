@@ -42,7 +42,7 @@ class Split(NamedTuple):
 
 _CHANNEL_MARKS = ("<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>", "<|return|>", "<|call|>")
 _CHANNEL = re.compile(
-    r"(?:<\|start\|>(?P<role>[\w.]*))?\s*<\|channel\|>(?P<name>\w*)[^<]*(?:<\|message\|>)?"
+    r"(?:<\|start\|>(?P<role>[\w.]*))?\s*<\|channel\|>(?P<name>\w*)(?:(?:[^<]|<\|constrain\|>)*<\|message\|>)?"
     r"(?P<body>.*?)(?=<\|start\|>|<\|channel\|>|<\|end\|>|<\|return\|>|<\|call\|>|\Z)",
     re.DOTALL,
 )
