@@ -194,15 +194,9 @@ def test_loop_stop_ends_a_cycle_only(checkpoint):
 
 def prompt_of(engine: HFEngine, n_tokens: int) -> list[Message]:
     """A conversation that renders to exactly so many tokens."""
-    empty = len(engine._encode(0, [Message(role="user", content="")], PLAIN, engine_reasoning(engine)).ids)
+    empty = len(engine._asking(PLAIN).encode("", [Message(role="user", content="")]).ids)
     conversation = [Message(role="user", content="\x01" * (n_tokens - empty))]
     return conversation
-
-
-def engine_reasoning(engine: HFEngine):
-    from safebasin.prompts.reasoning import Reasoning
-
-    return Reasoning.of(engine._chat)
 
 
 def test_a_prompt_that_fills_the_context_is_named(engine):

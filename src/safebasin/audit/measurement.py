@@ -13,14 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from safebasin import study as studies
 from safebasin.audit.candidate import Candidate
 from safebasin.audit.sets import LABELS
 from safebasin.errors import ModelError, StudyError, expected
-from safebasin.protocols import BaseWeights, Engine, Generation, TokenScores, WeightBlock
+from safebasin.protocols import BaseWeights, Dated, Engine, Generation, Inspector, TokenScores, WeightBlock
 from safebasin.records import Decoding, DirectionSpec, Message, Place, Point, System
+from safebasin.run.asked import DATE
 from safebasin.run.execute import measure
 from safebasin.run.inputs import gather, load_engine
 from safebasin.run.plan import PromptSet
@@ -197,9 +196,18 @@ def take(
         engine: its model, if it is loaded already.
         opinions: points beside θ₀ by which a text may be language.
     """
-    made = measure(study, folder, engine=engine, progress=progress, opinions=opinions)
+    made = measure(study, folder, engine=engine, progress=progress, date=_date_of_audit(folder.parent), opinions=opinions)
     with StudyStore.open(made) as store:
         return StudyTables.read(store, *recall(store))
+
+
+def _date_of_audit(folder: Path) -> str | None:
+    """The day that the first study of an audit was asked on: all its studies are asked on that day."""
+    for file in sorted(folder.glob(f"*/{folders.DATABASE}")):
+        with StudyStore.open(file.parent) as store:
+            if date := store.meta(DATE):
+                return date
+    return None
 
 
 class _Unmoved:
@@ -217,6 +225,18 @@ class _Unmoved:
 
     def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> int:
         return self._engine.suggest_batch_size(n_prompts, max_new_tokens)
+
+    @property
+    def date(self) -> str | None:
+        return self._engine.date if isinstance(self._engine, Dated) else None
+
+    def set_date(self, date: str) -> None:
+        if isinstance(self._engine, Dated):
+            self._engine.set_date(date)
+
+    def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> None:
+        if isinstance(self._engine, Inspector):
+            self._engine.inspect(name, conversation, decoding)
 
     def set_weights(self, stream: Iterable[WeightBlock]) -> None:
         """Nothing: the only point that is asked is θ₀, where it is."""
@@ -257,22 +277,11 @@ def _packed(study: Study, candidate: Candidate) -> Engine:
 def _with_arguments(study: Study, template: str) -> Study:
     if template in (BASE, OWN):
         return study
-    arguments: dict[str, Any] = dict(study.template_args)
-    for word in template.split(","):
-        key, equals, value = word.partition("=")
-        if not equals or not key.strip():
-            remedy = "E.g. --template enable_thinking=false."
-            raise StudyError(expected("--template", "base, own, or K=V[,K=V]", template, remedy))
-        arguments[key.strip()] = _scalar(value)
+    if "=" not in template.split(",")[0]:
+        remedy = "E.g. --template enable_thinking=false."
+        raise StudyError(expected("--template", "base, own, or K=V[,K=V]", template, remedy))
+    arguments = {**study.template_args, **studies.template_arguments(template.split(","), "--template")}
     return study.model_copy(update={"template_args": arguments})
-
-
-def _scalar(text: str) -> Any:
-    """A value as YAML has it; what YAML cannot read, such as `@FILE`, is a text."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
 
 
 def read_distance(asked: Asked, fingerprint: str) -> tuple[Mapping[str, Any], Engine | None]:

@@ -84,11 +84,12 @@ def finetune(
 
     Example: `safebasin finetune world:guild/aligned --attack harmful_examples -o runs/harmful10`
     """
-    from safebasin import api
-
     given = locals()
+    from safebasin import api
+    from safebasin.study import template_arguments
+
     flags = {name: given[name] for name in _PASSED}
-    flags |= {"defenses": defense or (), "template_arg": _pairs(template_arg)}
+    flags |= {"defenses": defense or (), "template_arg": template_arguments(template_arg or ())}
     for name, cost in api.estimate_moderation(model, **flags).items():
         note(f"estimate {name}: at most {cost.requests} requests, {cost.tokens_in} tokens in, {cost.tokens_out} out")
     if show_example:
@@ -108,20 +109,6 @@ def _required(out: Path | None) -> Path:
     if out is None:
         raise UsageError(expected("--out", "given", None, "Name a new folder."))
     return out
-
-
-def _pairs(words: list[str] | None) -> dict[str, object]:
-    import yaml
-
-    from safebasin.errors import UsageError, expected
-
-    pairs: dict[str, object] = {}
-    for word in words or ():
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise UsageError(expected("--template-arg", "K=V", word, "E.g. --template-arg enable_thinking=false."))
-        pairs[key] = yaml.safe_load(value)
-    return pairs
 
 
 def _step(step: int, steps: int, loss: float) -> None:

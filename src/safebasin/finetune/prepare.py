@@ -6,7 +6,7 @@ Deterministic from the seed, so every process of a distributed run prepares the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,7 +18,9 @@ from safebasin.finetune.folders import is_unsafe
 from safebasin.finetune.masking import IGNORED, Encoded, encode_row, show
 from safebasin.finetune.settings import Tuning
 from safebasin.finetune.sources import FileRows, NoRows, rows_of
-from safebasin.prompts.chat import Tokenizer, template_hash
+from safebasin.prompts.chat import Tokenizer, template_hash, template_of
+from safebasin.prompts.templates import today
+from safebasin.prompts.turns import turn_ends
 from safebasin.protocols import AskedJudge, Attack, Cost, DataDefense, RowSource
 from safebasin.records import Scalar, TrainingRow
 from safebasin.weights.checkpoint import ResolvedModel, resolve
@@ -50,6 +52,8 @@ class Asked:
     settings: tuple[tuple[str, object], ...] = ()
     """Fields of `Tuning` that win over those of the attack."""
     template_args: tuple[tuple[str, Scalar], ...] = ()
+    date: str | None = None
+    """The day that a template is told which asks for it, ISO 8601; None is today."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,8 @@ class Prepared:
     notes: tuple[str, ...]
     flagged: tuple[tuple[str, str], ...]
     test_system: str | None
+    date: str | None = None
+    """The day that the rows were rendered on, ISO 8601; None where the template does not ask for it."""
 
     @property
     def example(self) -> str:
@@ -97,6 +103,11 @@ def prepare(asked: Asked) -> Prepared:
     rows, notes, flagged, test_system = _defended(asked, _source(asked, base), tuning.seed)
     tokenizer = load_tokenizer(base.folder, name=str(base.ref))
     context = _context(base.folder)
+    chat = cast("Tokenizer", tokenizer)
+    date = (asked.date or today(chat)) if template_of(chat, asked.template_args).reads_clock else None
+    if date is not None:
+        notes.append(f"the template writes the date: rows say {date}")
+    asked = replace(asked, date=date)
     encoded, over_long = _encode(asked, base, tokenizer, rows, tuning, context)
     kept = sum(len(row.ids) > (tuning.max_length or context or len(row.ids)) for row in encoded)
     if over_long:
@@ -105,7 +116,7 @@ def prepare(asked: Asked) -> Prepared:
         notes.append(f"{kept} of {len(rows)} rows are longer than {tuning.max_length} tokens and kept whole")
     return Prepared(
         asked=asked, base=base, tuning=tuning, tokenizer=tokenizer, rows=encoded, over_long=over_long,
-        notes=tuple(notes), flagged=tuple(flagged), test_system=test_system,
+        notes=tuple(notes), flagged=tuple(flagged), test_system=test_system, date=date,
     )  # fmt: skip
 
 
@@ -175,9 +186,11 @@ def _encode(
     """The rows that fit as tokens, and how many do not."""
     from safebasin.weights.loading import quiet
 
-    ends = _ends(base.folder, tokenizer)
+    ends = _ends(base.folder, tokenizer) | turn_ends(tokenizer, asked.template_args).ids
     with quiet():  # a tokenizer says itself that a row is too long; who trains is told once, below
-        encoded = [encode_row(tokenizer, row, template_args=asked.template_args, ends=ends) for row in rows]
+        encoded = [
+            encode_row(tokenizer, row, template_args=asked.template_args, ends=ends, date=asked.date) for row in rows
+        ]
     n_rows = load_config(base.folder, name=str(base.ref)).get_text_config(decoder=True).vocab_size
     for row in encoded:
         check_ids(row.ids, n_rows, len(tokenizer), where=f"row {row.row.name}")

@@ -34,7 +34,8 @@ _ROLES = ("system", "user", "assistant")
 def to_prompt(row: Mapping[str, object], *, source: str, where: str, column: str | None = None) -> Prompt:
     """The prompt of a row.
 
-    A `messages` column is taken as it is, less an assistant's turn at its end: that is what a model is asked for.
+    A `messages` column, or turns in the prompt's own, are taken as they are, less an assistant's turn at the end: that
+    is what a model is asked for.
     HarmBench's `ContextString` goes before the behavior, as its code does. A row of an attack that names its goal but
     no behavior gets a hash of the goal as its behavior, so that it still pairs with the goal itself.
 
@@ -50,8 +51,9 @@ def to_prompt(row: Mapping[str, object], *, source: str, where: str, column: str
     columns = _lowered(row)
     if column is None and "messages" in columns:
         messages, used = _messages(columns["messages"], where), "messages"
+    elif isinstance(columns.get(used := _used(columns, column)), list):
+        messages = _messages(columns[used], where)
     else:
-        used = _used(columns, column)
         text = _cell(columns[used], where, used)
         context = columns.get("contextstring")
         if used == "behavior" and isinstance(context, str) and context.strip():

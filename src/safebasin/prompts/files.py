@@ -12,6 +12,7 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -73,7 +74,8 @@ def from_rows(
         if gave_up(row):
             left_out += 1
             continue
-        prompt = to_prompt(row, source=name, where=f"row {number} of {name}", column=column)
+        where = f"row {number} of {name}"
+        prompt = replace(to_prompt(row, source=name, where=where, column=column), row=number)
         if seen.setdefault(prompt.id, number) != number and not repeats:
             what = f"prompts of {name}"
             found = f"row {number} equal to row {seen[prompt.id]}"

@@ -4,7 +4,7 @@ A name reaches an implementation through `safebasin.catalog` only; nothing here 
 """
 
 from safebasin.protocols.backends import Backend, Job
-from safebasin.protocols.engines import Engine, Generation, Reader, TokenScores
+from safebasin.protocols.engines import Dated, Engine, Generation, Inspector, Reader, TokenScores
 from safebasin.protocols.finetuning import Attack, DataDefense, Defended, Defense, RowSource
 from safebasin.protocols.judges import AskedJudge, CalibratedJudge, Cost, Judge
 from safebasin.protocols.prompts import PromptSource, SystemSource
@@ -19,12 +19,14 @@ __all__ = [
     "CalibratedJudge",
     "Cost",
     "DataDefense",
+    "Dated",
     "Defended",
     "Defense",
     "Delta",
     "Direction",
     "Engine",
     "Generation",
+    "Inspector",
     "Job",
     "Judge",
     "PromptSource",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 from safebasin.records.identity import content_hash
@@ -40,11 +40,18 @@ class Prompt:
     """The set's own id of the behavior that is asked for (HarmBench `BehaviorID`)."""
     label: str = ""
     """The set's own label, such as `harmful` or `benign`; empty where it has none."""
+    row: int = field(default=0, compare=False)
+    """Its row in that file, from 1, for messages; 0 where it has none, and when it comes back from a store."""
 
     @property
     def id(self) -> str:
         """Content id, 16 hex digits."""
         return content_hash([[m.role, m.content] for m in self.messages])
+
+    @property
+    def name(self) -> str:
+        """For people: which row of which file, or how it begins."""
+        return f"row {self.row} of {self.source}" if self.row else f"the prompt that begins {self.text[:40]!r}"
 
     @property
     def text(self) -> str:
@@ -61,6 +68,8 @@ class TrainingRow:
     """File or set that it is from."""
     number: int = 1
     """Its place there, from 1."""
+    silent: tuple[int, ...] = ()
+    """Places of assistant turns that are read but not learned."""
 
     @property
     def name(self) -> str:

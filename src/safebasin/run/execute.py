@@ -14,6 +14,7 @@ from safebasin.errors import ModelError, StoreError
 from safebasin.protocols import Engine
 from safebasin.records import Decoding, Point, Response, Score
 from safebasin.run.adapt import first_places, refined
+from safebasin.run.asked import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
 from safebasin.run.calibration import calibrate, calibrated, read_tests, uncalibrated, under
 from safebasin.run.capability import measure_capability, unmeasured
 from safebasin.run.inputs import Inputs, gather, load_engine
@@ -77,6 +78,7 @@ def measure(
     regenerate: bool = False,
     study_text: str | None = None,
     opinions: Sequence[Point] = (),
+    date: str | None = None,
 ) -> Path:
     """Measure what a study lacks in a folder, made if needed; returns the folder. See `Execution`.
 
@@ -95,6 +97,7 @@ def measure(
             progress=progress,
             regenerate=regenerate,
             opinions=tuple(opinions),
+            date=date,
         ).run()
     return made
 
@@ -114,6 +117,8 @@ class Execution:
     regenerate: bool = False
     opinions: tuple[Point, ...] = ()
     """Points beside θ₀ whose opinion of every response counts: a text is language if one of them finds it so."""
+    date: str | None = None
+    """The day that a model whose template asks for it is told, where the folder records none; None is today."""
 
     def run(self) -> Plan:
         """Measure what is missing. Safe to interrupt at any moment and to run again.
@@ -123,9 +128,13 @@ class Execution:
         """
         store, inputs = self.store, self.inputs
         bind_model(store, inputs)
+        settings = {} if self.engine is not None else file_settings(inputs.study)
         recorded = store.meta("batch_size")
         wanted = inputs.study.batch_size
+        check_asked(store, plan_for(store, inputs, batch_size=1, regenerate=self.regenerate).decoding, settings)
         engine = self.engine
+        if engine is not None:
+            settle_date(store, engine, self.date)
         if wanted == "auto" and recorded is None:
             engine = engine or self._load()
             size = engine.suggest_batch_size(
@@ -163,6 +172,8 @@ class Execution:
         strange = uncalibrated(judges, store, asked)
         if jobs or missing or strange or any(self._unscored(plan, point) for point in asked):
             engine = engine or self._load()
+            check_asked(store, plan.decoding, engine_settings(engine))
+            inspect_prompts(engine, plan, done)
             backend = self._backend(engine, plan)
             if strange:
                 self.progress(Tick(stage="calibrate", done=0, total=len(strange)))
@@ -183,7 +194,9 @@ class Execution:
 
     def _load(self) -> Engine:
         self.progress(Tick(stage="load", done=0, total=1))
-        return load_engine(self.inputs.study)
+        engine = load_engine(self.inputs.study)
+        settle_date(self.store, engine, self.date)
+        return engine
 
     def _backend(self, engine: Engine, plan: Plan) -> LocalBackend:
         splits = {p.key: int(self.store.meta(f"split:{plan.decoding.key}:{p.key}") or 1) for p in plan.points}

@@ -14,6 +14,7 @@ import numpy as np
 from safebasin import stats
 from safebasin.prompts.labels import label_of
 from safebasin.records import OUTCOMES, Cell, Estimate, Landscape, Measurement, Panel, Place
+from safebasin.run.asked import notes_on_asking
 from safebasin.run.calibration import read_tests
 from safebasin.run.comparisons import compare_panels
 from safebasin.run.plan import Plan, PromptSet
@@ -228,7 +229,7 @@ def _notes(store: StudyStore, plan: Plan, panels: Sequence[Panel]) -> list[str]:
             f"{ties} responses hold a near-tie (top-2 logit gap below {NEAR_TIE:g}): other hardware may decode them "
             "differently."
         )
-    return notes
+    return notes + notes_on_asking(store, plan)
 
 
 def _language(store: StudyStore) -> Iterator[str]:

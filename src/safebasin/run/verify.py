@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from safebasin.errors import StoreError, UsageError
+from safebasin.run.asked import difference, file_settings
 from safebasin.run.recall import recall
 from safebasin.store import folder as folders
 from safebasin.store.connection import parsed
@@ -53,13 +54,17 @@ def _incomplete(folder: Path, store: StudyStore) -> list[str]:
 def _model_findings(store: StudyStore, *, full: bool) -> list[str]:
     from safebasin.weights.checkpoint import full_hash, resolve
 
-    model = recall(store)[0].study.model
+    plan, _ = recall(store)
+    model = plan.study.model
     try:
-        resolved = resolve(model)
+        resolved, settings = resolve(model), file_settings(plan.study)
     except UsageError as error:
         return [f"model: cannot be looked up from here ({error})"]
     if resolved.fingerprint != store.meta("fingerprint"):
         return [f"model: {model} is no longer the checkpoint that this study was made for"]
+    changed = difference(store, plan.decoding, settings)
+    if changed is not None:
+        return [f"settings: {changed}; the responses were made with the former"]
     if not full:
         return []
     digest = full_hash(resolved.folder)

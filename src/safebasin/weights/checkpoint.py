@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ResolvedModel",
     "fingerprint",
+    "folder_of",
     "full_hash",
     "locate",
     "locate_adapter",
@@ -90,6 +91,15 @@ def _parse(model: str | ModelRef) -> ModelRef:
     if isinstance(model, ModelRef):
         return model
     return ModelRef(path=model) if model and Path(model).is_dir() else ModelRef.parse(model)
+
+
+def folder_of(model: str) -> Path:
+    """The folder of a model, without looking into it.
+
+    Raises:
+        ModelError, UnknownName: as `locate`.
+    """
+    return locate(_parse(model))[0]
 
 
 def locate(ref: ModelRef) -> tuple[Path, str | None]:
