@@ -196,7 +196,9 @@ def take(
         engine: its model, if it is loaded already.
         opinions: points beside θ₀ by which a text may be language.
     """
-    made = measure(study, folder, engine=engine, progress=progress, date=_date_of_audit(folder.parent), opinions=opinions)
+    made = measure(
+        study, folder, engine=engine, progress=progress, date=_date_of_audit(folder.parent), opinions=opinions
+    )
     with StudyStore.open(made) as store:
         return StudyTables.read(store, *recall(store))
 
