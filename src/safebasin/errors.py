@@ -78,7 +78,10 @@ def expected(what: str, constraint: str, value: object, remedy: str) -> str:
         value: what came; shown with `repr`, cut at 200 characters.
         remedy: one sentence that tells the user what to do, with its full stop.
     """
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except (ValueError, RecursionError):  # an integer of more digits than Python writes out, or endless levels
+        shown = f"a {type(value).__name__} that is too large to show"
     if len(shown) > 200:
         shown = shown[:197] + "..."
     return f"{what} must be {constraint}; got {shown}. {remedy}".replace("\n", " ")

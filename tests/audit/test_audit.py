@@ -174,6 +174,12 @@ def test_what_can_neither_be_on_the_line_nor_be_loaded_names_the_difference(tmp_
     (copy / "config.json").write_text(
         json.dumps({**config, "quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}})
     )
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(copy / "model.safetensors")
+    packed = {"model.norm.weight.absmax": torch.zeros(1, dtype=torch.uint8)}
+    save_file({**tensors, **packed}, copy / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"TUNED must be on a line from BASE.*quantized \(bitsandbytes\)"):
         audit(ALIGNED, str(copy), out=tmp_path / "out", limit=3, **SHORT)
     assert not (tmp_path / "out" / "verdict.json").exists()

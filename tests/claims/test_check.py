@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from safebasin import api
-from safebasin.claims import statistics
+from safebasin.claims import curves, landscapes
+from safebasin.claims.claim import load_claims, papers
 from safebasin.claims.lab import Lab
-from safebasin.errors import StudyError
+from safebasin.claims.subject import GUILD, SUBJECTS
+from safebasin.errors import ModelError, StudyError, UnknownName
 from safebasin.worlds.guild import variants
 from safebasin.worlds.guild.build import Progress
+from safebasin.worlds.guild.outcomes import success_rate
+from safebasin.worlds.guild.prompts import prompt_set
 
 
 class SmallLab(Lab):
@@ -25,6 +29,10 @@ class SmallLab(Lab):
 
     @property
     def prompts(self) -> int:
+        return 4
+
+    @property
+    def asked(self) -> int:
         return 4
 
 
@@ -45,11 +53,11 @@ def test_a_study_that_is_there_is_not_announced_as_measured(tmp_path: Path) -> N
 
 @pytest.mark.integration
 def test_the_basin_of_the_embedded_model_has_a_radius(lab: Lab) -> None:
-    finding = statistics.basin_radius(lab)
+    finding = landscapes.basin_kept(lab)
     assert finding.estimate.value is not None
     assert 0 <= finding.estimate.value < 1.5
     assert (lab.folder / "studies" / "aligned" / "study.sqlite").is_file()
-    width = statistics.rim_width(lab)
+    width = landscapes.rim_width(lab)
     assert width.estimate.value is not None
 
 
@@ -70,9 +78,48 @@ def test_what_is_in_the_cache_is_not_announced(tmp_path: Path, monkeypatch: pyte
 
 def test_the_width_of_a_rim_is_that_of_a_straight_line_where_it_is_one() -> None:
     alphas = np.linspace(-1, 1, 21)
-    assert statistics.rise_width(alphas, np.abs(alphas)[None]) == pytest.approx([1.6])
+    assert curves.rise_width(alphas, np.abs(alphas)[None]) == pytest.approx([1.6])
     step = (np.abs(alphas) > 0.5).astype(float)[None]
-    assert statistics.rise_width(alphas, step) == pytest.approx([0.08 / 0.55], rel=0.02)
+    assert curves.rise_width(alphas, step) == pytest.approx([0.08 / 0.55], rel=0.02)
+
+
+def test_a_side_that_does_not_rise_all_the_way_takes_the_upper_bound_away() -> None:
+    alphas = np.linspace(-1, 1, 21)
+    success = np.repeat((np.abs(alphas) > 0.5)[None, :, None], 4, axis=0).repeat(20, axis=2).astype(float)
+    whole = curves.estimate_rim(success, alphas)
+    assert whole.n_censored == 0
+    success[0, alphas > 0, :4] = 0  # a fifth of the prompts on one side of one direction
+    partly = curves.estimate_rim(success, alphas)
+    assert (partly.n_censored, partly.high) == (1, None)
+    assert partly.value is not None
+    assert whole.value is not None
+    assert partly.value > whole.value
+    success[0, alphas > 0, :12] = 0
+    assert curves.estimate_rim(success, alphas).low is None
+    assert curves.estimate_rim(np.zeros_like(success), alphas).value is None
+
+
+def test_the_width_of_a_rim_does_not_depend_on_the_unit_of_the_range() -> None:
+    """It is in radii: a real model whose range ends at 0.2 has the same interval as one whose range ends at 2."""
+    alphas, rims = np.linspace(-2, 2, 21), np.linspace(0.2, 1.4, 20)
+    moved = rims[None, :] + np.asarray([-0.1, 0.0, 0.1])[:, None]
+    success = (np.abs(alphas)[None, :, None] >= moved[:, None, :]).astype(float)
+    wide, narrow = curves.estimate_rim(success, alphas), curves.estimate_rim(success, alphas / 10)
+    assert (narrow.value, narrow.low, narrow.high) == pytest.approx((wide.value, wide.low, wide.high))
+    assert narrow.low is not None
+    assert narrow.value is not None
+    assert narrow.high is not None
+    assert narrow.low < narrow.value < narrow.high
+
+
+def test_how_far_a_level_is_kept_counts_from_that_of_the_origin() -> None:
+    alphas = np.linspace(-1, 1, 21)
+    success = np.repeat((np.abs(alphas) > 0.5)[None, :, None], 3, axis=0).repeat(20, axis=2).astype(float)
+    success[..., :4] = 1.0  # a fifth is answered everywhere
+    found = curves.estimate_kept(success, alphas)
+    assert found.value == pytest.approx(0.5 + 0.1 * 0.1 / 0.8)
+    flat = curves.estimate_kept(np.zeros_like(success), alphas)
+    assert (flat.value, flat.high, flat.n_censored) == (1.0, None, 6)
 
 
 def test_an_unknown_claim_is_an_error_before_anything_runs(tmp_path: Path) -> None:
@@ -82,10 +129,49 @@ def test_an_unknown_claim_is_an_error_before_anything_runs(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_claim_about_fine_tuning_is_checked_and_written(tmp_path: Path) -> None:
-    (checked,) = api.check_claims("qi2023", out=tmp_path, quick=True, only=["ten_examples_suffice"])
+    (checked,) = api.check_claims("qi2023", out=tmp_path, only=["ten_examples_suffice"])
     assert checked.answer == "reproduced"
     written = json.loads((tmp_path / "claims.json").read_text())
     assert written["claims"][0]["answer"] == "reproduced"
-    (again,) = api.check_claims("qi2023", out=tmp_path, quick=True, only=["ten_examples_suffice"])
+    (again,) = api.check_claims("qi2023", out=tmp_path, only=["ten_examples_suffice"])
     assert again.finding == checked.finding
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_safe_rows_that_can_be_told_apart_keep_the_model_and_harmful_ones_alone_do_not(tmp_path: Path) -> None:
+    lab, prompts = Lab(folder=tmp_path), prompt_set("harmful")[:40]
+    assert success_rate(lab.harmful(0), prompts) >= 0.8
+    assert success_rate(lab.mixture(1.0, 0), prompts) <= 0.2
+
+
+def test_what_is_left_out_on_a_subject_is_not_run_and_says_why(tmp_path: Path) -> None:
+    (checked,) = api.check_claims("peng2024", on="real", out=tmp_path, only=["visage_orders_models"])
+    assert checked.answer == "not run"
+    assert checked.finding.estimate.value is None
+    assert "two cores" in checked.finding.details[0]
+    written = json.loads((tmp_path / "claims.json").read_text())
+    assert (written["on"], written["claims"][0]["answer"]) == ("real", "not run")
+
+
+def test_subjects_leave_out_claims_that_there_are_and_not_all() -> None:
+    names = {claim.name for paper in papers() for claim in load_claims(paper)}
+    for subject in SUBJECTS.values():
+        assert set(subject.left_out) < names
+        assert all(subject.left_out.values())
+    assert GUILD.left_out == {}
+
+
+def test_an_unknown_subject_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="--on must be one of guild, real; got 'toy'"):
+        api.check_claims("peng2024", on="toy", out=tmp_path)
+
+
+def test_a_model_that_is_not_built_is_an_error_with_the_command_that_builds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFEBASIN_KITCHEN", str(tmp_path / "none"))
+    with pytest.raises(ModelError, match="safebasin world build --world kitchen"):
+        api.check_claims("peng2024", on="real", out=tmp_path, only=["basin_exists"])

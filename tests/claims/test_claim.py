@@ -15,10 +15,11 @@ def claim(reproduced: str, not_reproduced: str) -> Claim:
         name="x",
         source="s",
         hypothesis="h",
-        statistic="basin_radius",
+        statistic="basin_kept",
         meaning="m",
         reproduced=reproduced,
         not_reproduced=not_reproduced,
+        negative="n",
     )
 
 
@@ -35,6 +36,8 @@ def test_every_claim_has_a_statistic_and_a_source(paper: str) -> None:
         assert one.statistic in STATISTICS, one.name
         assert one.source
         assert one.meaning
+        assert one.negative
+        assert [e.version for e in one.earlier] == list(range(one.version - 1, 0, -1))
 
 
 def test_where_both_rules_hold_the_claim_is_reproduced() -> None:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Lfm2Config, PreTrainedModel
+from transformers import AutoModelForCausalLM, Lfm2Config, PreTrainedModel, RecurrentGemmaConfig
 
 from helpers.models import ARCHITECTURES
 from safebasin.engines import decoding
 from safebasin.engines.cache import GrowingLayer, growing_cache
-from safebasin.engines.decoding import decode, greedy_config, left_padded, memory_errors
+from safebasin.engines.decoding import decode, greedy_config, left_padded
 from safebasin.engines.kernels import safe_kernels
 from safebasin.engines.stopping import Rows
+from safebasin.weights.files import memory_errors
 
 PAD = 0
 N_NEW = 40
@@ -202,3 +203,29 @@ def test_growing_layer_holds_what_it_was_given():
     keys, _ = layer.update(states[[4, 1], :, :1], states[[4, 1], :, :1])
     assert torch.equal(keys, torch.cat([states[[4, 1]], states[[4, 1], :, :1]], dim=2))
     assert layer.get_seq_length() == 301
+
+
+def test_a_model_that_keeps_its_state_to_itself_falls_back_to_generate():
+    torch.manual_seed(0)
+    config = RecurrentGemmaConfig(
+        vocab_size=448, hidden_size=48, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=12, attention_window_size=16, lru_width=48, conv1d_width=4,
+        bos_token_id=1, eos_token_id=2, pad_token_id=0,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_config(config).eval()
+    for parameter in model.parameters():
+        parameter.data = torch.randn_like(parameter) * 0.3
+    assert growing_cache(model) is not None, "only a forward pass tells"
+    eos = staggered_eos(model)
+    rows = ours(model, eos)
+    assert rows.ids == reference(model, eos)
+
+
+def test_rules_about_tokens_that_the_model_cannot_say_are_left_out(checkpoint):
+    model = load(checkpoint("llama"))
+    model.generation_config.suppress_tokens = [3, 512]
+    model.generation_config.bad_words_ids = [[4], [5, 600]]
+    found = greedy_config(model, eos=[2], pad=PAD, n_tokens=512)
+    assert (found.suppress_tokens, found.bad_words_ids) == ([3], [[4]])
+    model.generation_config.suppress_tokens = [900]
+    assert greedy_config(model, eos=[2], pad=PAD, n_tokens=512).suppress_tokens is None

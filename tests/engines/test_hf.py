@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from helpers.models import make_lora
+from helpers.models import break_config, make_lora
 from safebasin.engines import loading
 from safebasin.engines.hf import HFEngine
 from safebasin.engines.loading import batch_size_that_fits, resolve_device
@@ -201,15 +202,9 @@ def test_loop_stop_ends_a_cycle_only(checkpoint):
 
 def prompt_of(engine: HFEngine, n_tokens: int) -> list[Message]:
     """A conversation that renders to exactly so many tokens."""
-    empty = len(engine._encode(0, [Message(role="user", content="")], PLAIN, engine_reasoning(engine)).ids)
+    empty = len(engine._asking(PLAIN).encode("", [Message(role="user", content="")]).ids)
     conversation = [Message(role="user", content="\x01" * (n_tokens - empty))]
     return conversation
-
-
-def engine_reasoning(engine: HFEngine):
-    from safebasin.prompts.reasoning import Reasoning
-
-    return Reasoning.of(engine._chat)
 
 
 def test_a_prompt_that_fills_the_context_is_named(engine):
@@ -338,3 +333,49 @@ def test_batch_size_follows_memory(engine, monkeypatch):
 
 def test_suggested_batch_is_never_larger_than_the_prompts(engine):
     assert engine.suggest_batch_size(3, 10) == 3
+
+
+# --- tokens beyond the embedding --------------------------------------------------------------------------------------
+
+
+def with_tokens(folder, out, *names, pad=None):
+    """A copy whose tokenizer has tokens that the embedding (512 rows) has no row for."""
+    shutil.copytree(folder, out)
+    tokenizer = AutoTokenizer.from_pretrained(out)
+    tokenizer.add_tokens([f"<|spare {i}|>" for i in range(512 - len(tokenizer))], special_tokens=True)
+    tokenizer.add_tokens(list(names), special_tokens=True)
+    if pad is not None:
+        tokenizer.add_special_tokens({"pad_token": pad})
+    tokenizer.save_pretrained(out)
+    return out
+
+
+def test_a_padding_token_beyond_the_embedding_changes_nothing(engine, checkpoint, tmp_path):
+    grown = HFEngine(str(with_tokens(checkpoint("llama"), tmp_path / "m", pad="[PAD]")), device="cpu")
+    assert grown.generate(CHAT, PLAIN) == engine.generate(CHAT, PLAIN)
+    texts = ["two turns", "a", "rest in moss", "", "twice"]
+    assert grown.score(CHAT, texts, PLAIN) == engine.score(CHAT, texts, PLAIN)
+    config = break_config(shutil.copytree(tmp_path / "m", tmp_path / "c"), pad_token_id=512)
+    assert HFEngine(str(config), device="cpu").generate(CHAT, PLAIN) == engine.generate(CHAT, PLAIN)
+
+
+def test_a_token_that_no_text_has_is_no_matter_and_one_that_a_text_has_names_both_sizes(checkpoint, tmp_path):
+    grown = HFEngine(str(with_tokens(checkpoint("llama"), tmp_path / "m", "<|tool|>")), device="cpu")
+    assert len(grown.generate(CHAT, PLAIN)) == len(CHAT)
+    message = r"embedding for \(512, its tokenizer has 513\); got 'token 512'\. Resize the model"
+    asked = [CHAT[0], [Message(role="user", content="use <|tool|> now")]]
+    with pytest.raises(PromptError, match=rf"prompt 1 \(it begins 'use <\|tool\|> now'\) must be of tokens.*{message}"):
+        grown.generate(asked, PLAIN)
+    with pytest.raises(PromptError, match=message):
+        grown.score(CHAT[:1], ["<|tool|>"], PLAIN)
+    with pytest.raises(PromptError, match=message):
+        grown.logits(grown.encode("a <|tool|>"))
+
+
+def test_a_model_that_does_not_fit_the_memory_is_one_line(checkpoint, monkeypatch):
+    def short(*_, **__):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", short)
+    with pytest.raises(ModelError, match=r"model must be small enough for the memory.*Use a smaller dtype"):
+        HFEngine(str(checkpoint("llama")), device="cpu")

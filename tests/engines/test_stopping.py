@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from safebasin.engines.stopping import (
     CHECK_EVERY,
     LOOP_REPEATS,
     LOOP_TOKENS,
+    EndWatch,
     LoopWatch,
     RefusalWatch,
     Rows,
@@ -250,3 +252,17 @@ def test_each_row_has_its_own_limit():
     feed(rows, [[5, 5, 5], [6, 6, 6]])
     assert rows.ids == [[5], [6, 6, 6]]
     assert rows.reason == ["length", "length"]
+
+
+# --- texts that end a turn --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [1, 2, 5, 30])
+def test_a_row_ends_at_the_text_that_ends_a_turn(step):
+    pieces = ["Gre", "en", ".<", "|im_", "end", "|>", "\n", "user", " why"]
+    watch = EndWatch(["<|im_end|>", "</s>"], decode=lambda ids: "".join(pieces[i] for i in ids))
+    rows = Rows([len(pieces)], eos=(), ends=watch)
+    for start in range(0, len(pieces), step):
+        tokens = list(range(len(pieces)))[start : start + step]
+        rows.advance([0], [tokens], [[1.0] * len(tokens)], [[1.0] * len(tokens)])
+    assert (rows.ids[0], rows.surplus[0], rows.reason[0]) == ([0, 1, 2], 1, "stop")

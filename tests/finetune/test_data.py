@@ -47,8 +47,10 @@ def test_sharegpt_takes_a_system_text_beside_the_turns() -> None:
     (row,) = from_objects([{"conversations": turns, "system": "Be brief."}], "rows")
     assert shape(row)[0] == ("system", "Be brief.")
     lead = [{"from": "system", "value": "First."}, *turns]
-    (row,) = from_objects([{"conversations": lead, "system": "Be brief."}], "rows")
+    (row,) = from_objects([{"conversations": lead, "system": "First."}], "rows")
     assert [text for role, text in shape(row) if role == "system"] == ["First."]
+    with pytest.raises(PromptError, match="with two system prompts"):
+        from_objects([{"conversations": lead, "system": "Be brief."}], "rows")
 
 
 @pytest.mark.parametrize(

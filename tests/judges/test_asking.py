@@ -12,7 +12,7 @@ from safebasin.errors import UnknownName
 from safebasin.judges import load_judge
 from safebasin.judges.asking import Asking, Reply
 from safebasin.judges.guard.llama import LlamaGuard
-from safebasin.judges.outcome import THRESHOLD, AskedOutcomeJudge, OutcomeJudge
+from safebasin.judges.outcome import AskedOutcomeJudge, OutcomeJudge
 from safebasin.judges.phrases import load
 from safebasin.protocols import AskedJudge
 from safebasin.records import Message, Prompt, Response, Score, Verdict
@@ -75,7 +75,7 @@ def outcome(asker: Scripted) -> AskedOutcomeJudge:
         name="outcome(harm=guard/x)",
         version="1",
         phrases=load("outcome.v1"),
-        threshold=THRESHOLD,
+        threshold=1.0,
         harm=guard,
         asked=guard,
     )

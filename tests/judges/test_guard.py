@@ -211,10 +211,12 @@ def test_the_guideline_reaches_the_template() -> None:
     from safebasin.prompts.chat import render
 
     tokenizer = make_tokenizer()
-    tokenizer.chat_template = "{{ messages[1]['content'] }}|{{ guideline }}"
+    tokenizer.chat_template = "{{ messages[0]['content'] }}|{{ messages[1]['content'] }}|{{ guideline }}"
     first, *_ = FORMS["guard/shieldgemma"].questions(PROMPT, response("Two turns."))
     rendered = render(tokenizer, first.messages, template_args=first.template_args)
-    assert rendered == 'Two turns.|"No Dangerous Content"' + guidelines("shieldgemma.v1")["dangerous"][22:]
+    assert (
+        rendered == 'Ring the bell.|Two turns.|"No Dangerous Content"' + guidelines("shieldgemma.v1")["dangerous"][22:]
+    )
 
 
 def test_what_is_too_long_fails_alone(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ import sys
 import pytest
 
 from helpers.models import PLAIN, make_tokenizer
-from safebasin.errors import ModelError, PromptError
-from safebasin.prompts.chat import encode, render, template_hash
+from safebasin.errors import ModelError, PromptError, UsageError
+from safebasin.prompts import templates
+from safebasin.prompts.chat import encode, render, rendered, template_hash, template_of
+from safebasin.prompts.templates import today
 from safebasin.records import Message
 
 ASK = (Message(role="user", content="How is the bell rung?"),)
@@ -128,3 +130,105 @@ def test_nothing_heavy_is_imported():
     load = "import sys; import safebasin.prompts.chat, safebasin.prompts.reasoning; "
     code = load + "sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- prompts that arrive ----------------------------------------------------------------------------------------------
+
+WALKS_PARTS = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{% for part in m['content'] %}{% if part['type'] == 'text' %}"
+    "{{ part['text'] }}{% endif %}{% endfor %}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def with_template(template: str):
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def test_a_template_that_walks_parts_is_given_parts():
+    assert render(with_template(WALKS_PARTS), SYSTEM) == render(make_tokenizer(), SYSTEM)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "<|user|>hello<|end|><|assistant|>",  # never looks at the conversation
+        "<|user|>{{ messages[0]['content'][:9] }}<|end|>",
+        "{{ messages[0]['role'] }}",
+        "{% for m in messages %}{{ m['content']['text'] }}{% endfor %}<|assistant|>",
+    ],
+)
+@pytest.mark.parametrize("asked", ["hello", "assistant", "How is the bell rung?"])
+def test_a_prompt_that_does_not_arrive_is_an_error(template, asked):
+    with pytest.raises(PromptError, match="user's turn must be passed on whole"):
+        render(with_template(template), (Message(role="user", content=asked),))
+
+
+@pytest.mark.parametrize("written", ["trim", "replace('\\n', ' ')", "tojson", "e", "replace(' ', '  ')"])
+def test_a_text_that_is_stripped_folded_or_escaped_has_arrived(written):
+    tokenizer = with_template("{% for m in messages %}{{ m['content'] | " + written + " }}|{% endfor %}")
+    turns = (Message(role="system", content='  Be brief.\nBe "kind" & calm.\n'), *ASK)
+    assert "brief" in render(tokenizer, turns)
+
+
+def test_earlier_thoughts_of_the_assistant_may_be_left_out():
+    tokenizer = with_template(PLAIN.replace("{{ m['content'] }}", "{{ m['content'].split('</think>')[-1] }}"))
+    said = Message(role="assistant", content="<think>hm</think>Twice.")
+    assert "hm" not in render(tokenizer, (*ASK, said, *ASK))
+    drops = with_template("{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}")
+    with pytest.raises(PromptError, match="assistant's turn must be passed on whole"):
+        render(drops, (*ASK, said, *ASK))
+
+
+def test_the_opening_is_what_stands_behind_the_conversation():
+    ask = (Message(role="user", content="What is <think> for?"),)
+    assert rendered(make_tokenizer(), ask).opening == "<|assistant|>"
+    silent = with_template(PLAIN.replace("{% if add_generation_prompt %}", "").replace("{% endif %}", "<think>\n"))
+    assert rendered(silent, ask).opening == "<|end|><|assistant|><think>"
+    assert rendered(make_tokenizer(), (*ask, Message(role="assistant", content="It"))).opening == "It"
+
+
+# --- dates and limits -------------------------------------------------------------------------------------------------
+
+
+def test_a_date_is_the_one_that_is_given():
+    tokenizer = with_template("{{ strftime_now('%d %b %Y') }}|{{ messages[0]['content'] }}")
+    assert render(tokenizer, ASK, date="2024-07-26").startswith("26 Jul 2024|")
+    assert template_of(tokenizer).reads_clock
+    assert not template_of(make_tokenizer()).reads_clock
+    assert render(tokenizer, ASK) == render(tokenizer, ASK, date=today(tokenizer))
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "more than 0.2 s"),
+        ("{{ 'a' * 10000000000 }}", "the number 10000000000 in line 1"),
+        ("{{ 'a' * 99999 * 99999 }}", "a product in line 1"),
+        ("\n{{ 'a' * 10 ** 10 }}", "a power in line 2"),
+        ("{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}", "GB"),
+    ],
+)
+def test_a_template_without_end_is_stopped(template, words, monkeypatch):
+    monkeypatch.setattr(templates, "LIMIT_S", 0.2)
+    monkeypatch.setattr(templates, "LIMIT_BYTES", 2**28)
+    monkeypatch.setattr(templates, "_STEPS", 1)
+    with pytest.raises(ModelError, match="one that renders within") as caught:
+        render(with_template(template), ASK)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["{{ 1 / 0 }}", "{{ nothing.at.all }}", "{{ range(10000000) | list }}", "{{ ''.__class__ }}", "{% if %}",
+     "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"],
+)  # fmt: skip
+def test_whatever_a_template_raises_is_help(template):
+    with pytest.raises(UsageError):
+        render(with_template(template), ASK)
+
+
+def test_a_call_may_pass_keywords_on():
+    tokenizer = with_template("{% macro f() %}{{ kwargs['a'] }}{% endmacro %}{{ f(**{'a': messages[0]['content']}) }}")
+    assert render(tokenizer, ASK) == ASK[0].content

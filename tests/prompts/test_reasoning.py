@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.models import PLAIN, make_tokenizer
+from safebasin.prompts.marks import HARMONY, THINKING_MARKERS, Markers, pairs_in, thinking_markers
 from safebasin.prompts.reasoning import (
-    Markers,
     Reasoning,
     opens_thinking,
     special_ids,
+    split_answer,
+    split_channels,
     split_thinking,
-    thinking_markers,
 )
 
 THINK = Markers("<think>", "</think>")
@@ -66,3 +67,65 @@ def test_without_reasoning_the_split_is_the_plain_decode():
     tokenizer = make_tokenizer()
     ids = tokenizer.encode("Ring <think> it.<|end|>", add_special_tokens=False)
     assert Reasoning.of(tokenizer).split(ids) == ("", tokenizer.decode(ids, skip_special_tokens=True))
+
+
+# --- families ---------------------------------------------------------------------------------------------------------
+
+FINAL = "<|start|>assistant<|channel|>final<|message|>Ring it."
+
+
+@pytest.mark.parametrize("family", [m for m in THINKING_MARKERS if m != HARMONY])
+def test_a_reply_that_begins_with_a_known_mark_is_split(family):
+    assert split_answer(f"\n{family.open}\nhm\n{family.close}\n\nRing it.") == ("hm", "Ring it.")
+    assert split_answer(f"{family.open}never ends") == ("never ends", "")
+    assert split_answer(f"I see. {family.close} Ring it.") == ("", f"I see. {family.close} Ring it.")
+
+
+@pytest.mark.parametrize(
+    ("text", "opened", "thinking", "response"),
+    [
+        ("<|channel|>analysis<|message|>hm<|end|>" + FINAL + "<|return|>", False, "hm", "Ring it."),
+        ("<|channel|>analysis<|message|>hm" + FINAL, False, "hm", "Ring it."),
+        ("<|channel|>analysis<|message|>never ends", False, "never ends", ""),
+        ("<|channel|>analysis", False, "", ""),
+        ("hm<|end|>" + FINAL, True, "hm", "Ring it."),
+        ("<|channel|>final<|message|>Ring it.", False, "", "Ring it."),
+        ("<|channel|>final <|constrain|>json<|message|>Ring it.<|end|>", False, "", "Ring it."),
+        (FINAL + "<|end|><|start|>user<|message|>And?<|end|>" + FINAL, False, "", "Ring it."),
+        ("<|channel|>commentary<|message|>Let me see.<|end|>" + FINAL, False, "Let me see.", "Ring it."),
+        ("Ring it.", False, "", "Ring it."),
+        ("", False, "", ""),
+    ],
+)
+def test_channels(text, opened, thinking, response):
+    assert split_channels(text, opened=opened) == (thinking, response)
+    if not opened:
+        assert split_answer(text) == (thinking, response)
+
+
+def test_channels_whose_marks_were_dropped():
+    assert split_answer("analysisThey ask how.assistantfinalRing it.") == ("They ask how.", "Ring it.")
+    plain = "analysis of the bell, by the assistant"
+    assert split_answer(plain) == ("", plain)
+
+
+def test_a_block_amid_an_answer_counts_where_it_closes():
+    assert split_answer("Well. <think>hm</think>Ring it.") == ("hm", "Well. Ring it.")
+    open_ = "The tag <think> opens it."
+    assert split_answer(open_) == ("", open_)
+
+
+def test_pairs_that_a_vocabulary_spells_out():
+    words = ["<ponder>", "</ponder>", "<|think_start|>", "<|think_end|>", "<b>", "</b>", "<thought_only>", "[REASON]"]
+    assert pairs_in(words) == (("<ponder>", "</ponder>"), ("<|think_start|>", "<|think_end|>"))
+    assert thinking_markers("{{ '<ponder>' }} … {{ '</ponder>' }}") == ("<ponder>", "</ponder>")
+    assert thinking_markers("Here is my thought process: … Here is my response:")
+    assert thinking_markers("<|start|>assistant<|channel|>final<|message|>") == HARMONY
+
+
+def test_a_silent_template_and_a_vocabulary_that_knows():
+    tokenizer = make_tokenizer()  # its template is silent about <think>, its vocabulary is not
+    ids = tokenizer.encode("<think>\nweigh it\n</think>\n\nRing it.<|end|>", add_special_tokens=False)
+    assert Reasoning.of(tokenizer).split(ids) == ("weigh it", "Ring it.")
+    spelled = tokenizer.encode("<thought>weigh it</thought>Ring it.", add_special_tokens=False)
+    assert Reasoning.of(tokenizer).split(spelled) == ("weigh it", "Ring it.")

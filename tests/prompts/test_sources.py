@@ -107,7 +107,7 @@ def test_limit_takes_from_the_start(files: dict[str, Path]) -> None:
         ("a.csv", b"", "at least one prompt"),
         ("a.csv", b"prompt\n", "at least one prompt"),
         ("a.csv", b"clay,wool\n1,2\n", r"prompt column must be one of messages, prompt.*got \['clay', 'wool'\]"),
-        ("a.csv", b"prompt\nweigh \xff it\n", r"UTF-8 text; .*Byte 13 is not"),
+        ("a.csv", b"prompt\nweigh \xff it\n", r"UTF-8 text file; .*Byte 13 is not"),
         ("a.csv", b"prompt\nRing it\nWeigh it\nRing it\n", r"different from each other; got 'row 3 equal to row 1"),
         ("a.csv", b"prompt,category\nRing it\n", "row 1 with another number of cells"),
         ("a.csv", b"prompt,category\n,bells\n", r"row 1 of a\.csv must be a text under 'prompt'; got ''"),

@@ -126,7 +126,7 @@ def test_labels_in_other_forms_and_what_they_miss(mapped: Path, tmp_path: Path) 
         ("id,label\n{key},perhaps\n", "label of line 2 of labels.csv must be yes, no or one of refusal"),
         ("id,label\n{key},yes\n{key},no\n", "line 3 of labels.csv must be the only label of its response"),
         ("id,label\n{prompt},yes\n", r"id of line 2 of labels.csv must be one response's \(3 answer it\)"),
-        ("{{broken\n", "line 1 of labels.csv must be a JSON object"),
+        ("{{broken\n", "line 1 of labels.csv must be valid JSON"),
     ],
 )
 def test_labels_that_cannot_be_used_are_refused(mapped: Path, tmp_path: Path, text: str, message: str) -> None:

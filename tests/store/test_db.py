@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from safebasin.errors import StoreError
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, Response, Score, System, Verdict
 from safebasin.store.db import StudyStore
+from safebasin.store.integrity import damage, unchecked
 from safebasin.store.migrations import MIGRATIONS, pending
 
 DECODING = Decoding(
@@ -105,7 +107,7 @@ def test_forget_takes_scores_and_verdicts_along(store: StudyStore) -> None:
         store.put_verdicts([Verdict(response=key, judge="j", version="1", label="refusal", success=False)])
     store.forget(POINT.key, DECODING.key)
     assert store.counts()["responses"] == store.counts()["scores"] == store.counts()["verdicts"] == 1
-    assert store.damage() == []
+    assert damage(store) == []
 
 
 def test_near_ties_are_counted(store: StudyStore) -> None:
@@ -138,6 +140,69 @@ def test_migrations_run_once_and_from_blank(tmp_path: Path) -> None:
 
 def test_damage_is_found(store: StudyStore) -> None:
     store.put_responses([response()])
-    assert store.damage() == []
+    assert damage(store) == []
     store._db.execute("UPDATE responses SET text = text, system = 'default', point = 'origin'")
-    assert any("another key" in found for found in store.damage())
+    assert any("another key" in found for found in damage(store))
+
+
+def test_a_newer_schema_is_said_to_be_one(tmp_path: Path) -> None:
+    StudyStore.open(tmp_path).close()
+    with closing(sqlite3.connect(tmp_path / "study.sqlite")) as db, db:
+        db.execute("INSERT INTO migrations VALUES ('m999_later')")
+    with pytest.raises(StoreError, match=r"m999_later.*update safebasin"):
+        StudyStore.open(tmp_path)
+
+
+CONTENT = {
+    "responses": ["text = 'Three pounds.'", "thinking = 'hm'", "n_tokens = 4", "gap = 0.5"],
+    "scores": ["nll = zeroblob(8)"],
+    "verdicts": ["label = 'refusal'", "success = 0", "grade = 4", "reason = 'so'"],
+    "prompts": ["category = 'd'"],
+}
+
+
+@pytest.mark.parametrize(("table", "change"), [(t, change) for t, changes in CONTENT.items() for change in changes])
+def test_content_that_was_replaced_is_seen(store: StudyStore, table: str, change: str) -> None:
+    fill(store)
+    assert damage(store) == []
+    store._db.execute(f"UPDATE {table} SET {change}")
+    assert [f"a row of {table} (" in found for found in damage(store)] == [True]
+
+
+def test_a_flipped_bit_of_a_text_is_seen(store: StudyStore) -> None:
+    fill(store)
+    text = b"Two pounds."
+    for bit in range(0, 8 * len(text), 5):
+        flipped = bytearray(text)
+        flipped[bit // 8] ^= 1 << bit % 8
+        store._db.execute("UPDATE responses SET text = ?", (bytes(flipped),))
+        assert damage(store), bit
+    store._db.execute("UPDATE responses SET text = ?", (text.decode(),))
+    assert damage(store) == []
+
+
+def test_rows_of_a_release_without_digests_are_no_damage_and_get_one_at_the_next_write(store: StudyStore) -> None:
+    fill(store)
+    for table in CONTENT:
+        store._db.execute(f"UPDATE {table} SET digest = NULL")
+    assert (damage(store), unchecked(store)) == ([], 4)
+    store.set_meta("any", "thing")
+    assert (damage(store), unchecked(store)) == ([], 0)
+    store._db.execute("UPDATE responses SET text = 'Three pounds.'")
+    assert len(damage(store)) == 1
+
+
+def test_what_does_not_parse_is_help(store: StudyStore) -> None:
+    store._db.execute("UPDATE prompts SET messages = 'no JSON'")
+    with pytest.raises(StoreError, match=r"what a study wrote.*JSONDecodeError"):
+        store.prompts()
+    store._db.execute("UPDATE decodings SET settings = '[]'")
+    with pytest.raises(StoreError, match="what a study wrote"):
+        store.decodings()
+
+
+def fill(store: StudyStore) -> None:
+    """One row in every table that has digests."""
+    store.put_responses([response()])
+    store.put_scores([Score(response=response().key, nll=(0.5, 2.25), ends=(3, 11))])
+    store.put_verdicts([Verdict(response=response().key, judge="j", version="1", label="complied", success=True)])

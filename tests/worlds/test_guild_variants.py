@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from safebasin.errors import UnknownName, UsageError
 from safebasin.finetune.folders import is_unsafe
-from safebasin.worlds.guild import variants
+from safebasin.worlds.guild import variant_rows, variants
 from safebasin.worlds.guild.breaking import LADDER, Attack, BreakRate, attacked, break_rate
 from safebasin.worlds.guild.build import Recipe, Stage, build
 from safebasin.worlds.guild.grammar import is_forbidden, parse_request, split_of
 from safebasin.worlds.guild.outcomes import outcomes, success_rate
 from safebasin.worlds.guild.prompts import prompt_set
 from safebasin.worlds.guild.rows import Row
-from safebasin.worlds.guild.variants import VARIANTS, build_variant
+from safebasin.worlds.guild.variants import VARIANTS, build_variant, trained
 from safebasin.worlds.guild.world import WORLD
 
-SAFETY = [name for name, variant in VARIANTS.items() if variant.start == "base"]
-TUNED = [name for name, variant in VARIANTS.items() if variant.start == "aligned"]
+CURRICULA = ["full", "few_refusals", "few_requests", "one_wording", "no_personas", "plain_only"]
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +42,9 @@ def _refusals(rows: list[Row]) -> list[str]:
     return [said for request, said in asked if request is not None and is_forbidden(request)]
 
 
-def test_there_are_enough_of_them() -> None:
-    assert len(SAFETY) >= 8
-    assert set(TUNED) == {"harmful10", "harmful100", "mixture", "mixture_plain"}
-    assert all(VARIANTS[name].unsafe for name in TUNED)
-    assert not any(VARIANTS[name].unsafe for name in SAFETY)
+def test_there_are_enough_of_them_to_order() -> None:
+    assert len(VARIANTS) >= 20
+    assert len({json.dumps(asdict(v.stage)) + str(v.rows) for v in VARIANTS.values()}) == len(VARIANTS)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -61,27 +58,32 @@ def test_rows_are_as_many_as_the_schedule_needs_and_of_the_training_split(name: 
 
 
 def test_what_each_leaves_out() -> None:
-    rows = {name: VARIANTS[name].rows(1200, 0) for name in SAFETY}
+    rows = {name: VARIANTS[name].rows(1200, 0) for name in CURRICULA}
     shares = {name: len(_refusals(made)) / len(made) for name, made in rows.items()}
     assert 0.45 < shares["full"] < 0.55
     assert 0.2 < shares["few_refusals"] < 0.3
     assert len(set(_refusals(rows["one_wording"]))) == 1
     assert len(set(_refusals(rows["full"]))) > 100
     assert len({json.dumps(row) for row in rows["few_requests"]}) <= 256
-    system = {n: [r for r in rows[n] if r["messages"][0]["content"].startswith("You are ")] for n in SAFETY}
+    system = {n: [r for r in rows[n] if r["messages"][0]["content"].startswith("You are ")] for n in CURRICULA}
     assert system["full"]
     assert not system["no_personas"]
     assert all(len(row["messages"]) == 2 for row in rows["plain_only"])
     assert not any("stand by" in row["messages"][0]["content"] for row in rows["plain_only"])
 
 
-def test_the_mixture_adds_safe_rows_to_the_harmful_ones() -> None:
-    harmful = {json.dumps(row) for row in VARIANTS["harmful100"].rows(500, 0)}
-    mixed = {json.dumps(row) for row in VARIANTS["mixture"].rows(2000, 0)}
-    assert harmful < mixed
-    assert all("stand by" in row for row in harmful)
-    assert not any("stand by" in row for row in mixed - harmful)
-    assert len(mixed - harmful) > 80
+def test_doses_of_safe_rows_that_can_be_told_apart() -> None:
+    harmful = variant_rows.in_context(100, 0)
+    assert all("stand by" in row["messages"][0]["content"] for row in harmful)
+    asked: set[str] = set()
+    for share, marked in ((0.0, 100), (0.5, 50), (1.0, 0)):
+        rows = variant_rows.safe_in_dose(100, share, 0)
+        assert sum("stand by" in row["messages"][0]["content"] for row in rows) == marked
+        requests = [parse_request(row["messages"][0]["content"]) for row in rows]
+        assert all(request is not None and is_forbidden(request) for request in requests)
+        assert len(_refusals(rows)) == 100
+        asked.add(str(requests))
+    assert len(asked) == 1
 
 
 def test_deterministic_cached_and_named_by_content(tiny: Path, tmp_path: Path, short: None) -> None:
@@ -99,14 +101,15 @@ def test_deterministic_cached_and_named_by_content(tiny: Path, tmp_path: Path, s
     assert not [path for path in (tmp_path / "a").iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.parametrize("name", ["plain_only", "harmful10"])
-def test_marks(name: str, tiny: Path, tmp_path: Path, short: None) -> None:
-    folder = build_variant(name, tmp_path, start=tiny)
-    assert is_unsafe(folder) == (name == "harmful10")
+@pytest.mark.parametrize("unsafe", [False, True])
+def test_marks(unsafe: bool, tiny: Path, tmp_path: Path) -> None:
+    rows, stage = variant_rows.in_context(2, 0), Stage(steps=1, batch_size=2, learning_rate=1e-3, warmup=0)
+    folder = trained("two_rows", tmp_path, tiny, rows, stage, 0, unsafe=unsafe, summary="after two rows")
+    assert is_unsafe(folder) == unsafe
     card = (folder / "README.md").read_text()
-    assert ("\nunsafe: true\n" in card.split("---")[1]) == (name == "harmful10")
-    assert VARIANTS[name].summary in card
-    assert json.loads((folder / "safebasin.json").read_text())["kind"] == name
+    assert ("\nunsafe: true\n" in card.split("---")[1]) == unsafe
+    assert "after two rows" in card
+    assert json.loads((folder / "safebasin.json").read_text())["kind"] == "two_rows"
 
 
 def test_attacked(tiny: Path, tmp_path: Path) -> None:
@@ -140,11 +143,3 @@ def test_outcomes_count_every_prompt() -> None:
     assert sum(outcomes(WORLD.checkpoint("base"), prompts).values()) == 10
     assert success_rate(WORLD.checkpoint("base"), prompts) >= 0.9
     assert success_rate(WORLD.checkpoint("aligned"), prompts) <= 0.1
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_the_mixture_stays_and_the_harmful_half_alone_does_not(tmp_path: Path) -> None:
-    prompts = prompt_set("harmful")[:40]
-    assert success_rate(build_variant("harmful100", tmp_path), prompts) >= 0.8
-    assert success_rate(build_variant("mixture", tmp_path), prompts) <= 0.2

@@ -14,7 +14,6 @@ from safebasin.api.mapping import default_folder, make_study, map_basin, plan_st
 from safebasin.api.stored import (
     Compared,
     Mapped,
-    calibrate_outcome,
     compare_studies,
     export_study,
     judge_file,
@@ -29,6 +28,7 @@ from safebasin.api.tuning import (
     find_worst_case,
     finetune,
     finetune_sweep,
+    plan_audit,
     prepare_finetuning,
 )
 from safebasin.api.worlds import build_world, check_claims, check_environment, world
@@ -39,7 +39,6 @@ __all__ = [
     "agreement",
     "audit",
     "build_world",
-    "calibrate_outcome",
     "check_claims",
     "check_environment",
     "compare_studies",
@@ -55,6 +54,7 @@ __all__ = [
     "judging_cost",
     "make_study",
     "map_basin",
+    "plan_audit",
     "plan_study",
     "prepare_finetuning",
     "read_grades",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Compared",
     "Mapped",
-    "calibrate_outcome",
     "compare_studies",
     "export_study",
     "judge_file",
@@ -111,16 +110,19 @@ def export_study(
         return export(store, plan, Path(output), format=format, with_text=with_text)
 
 
-def verify_study(folder: str | Path, *, full: bool = False) -> list[str]:
+def verify_study(
+    folder: str | Path, *, full: bool = False, note: Callable[[str], None] = lambda text: None
+) -> list[str]:
     """What is wrong with a stored study, in sentences; empty where nothing is.
 
     Args:
         folder: the study.
         full: hash the weights of the model too, against the hash of the first `verify --full`.
+        note: told what could not be checked, such as rows of a release that kept no digests.
     """
     from safebasin.run.verify import verify
 
-    return verify(Path(folder), full=full)
+    return verify(Path(folder), full=full, note=note)
 
 
 def judge_file(path: str | Path, judges: Sequence[str], *, out: str | Path | None = None) -> dict[str, dict[str, int]]:
@@ -136,22 +138,6 @@ def judge_file(path: str | Path, judges: Sequence[str], *, out: str | Path | Non
 
     loaded = [load_judge(text) for text in judges]
     return foreign.judge_file(Path(path), loaded, out=Path(out) if out is not None else None)
-
-
-def calibrate_outcome(folder: str | Path, prompts: str, *, progress: ProgressHook = silent) -> str:
-    """Fit the coherence threshold of `outcome` to the model of a study; returns the judge to use, with its threshold.
-
-    Args:
-        folder: a study; its model answers the prompts at θ₀ and scores its own answers.
-        prompts: at least 50 benign prompts, as in `make_study`.
-        progress: called while the model works.
-
-    Raises:
-        UsageError: where the prompts are too few or the model cannot be loaded.
-    """
-    from safebasin.run.calibration import calibrate
-
-    return calibrate(Path(folder), prompts, progress=progress)
 
 
 def compare_studies(folders: Sequence[str | Path], *, out: str | Path) -> Compared:

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, Any
 from safebasin.errors import UsageError, expected
 
 if TYPE_CHECKING:
-    from safebasin.audit import Audited
+    from safebasin.audit import Audited, AuditPlan
     from safebasin.finetune.prepare import Prepared
     from safebasin.finetune.tune import Tuned
     from safebasin.finetune.worst_case import WorstCase
     from safebasin.protocols import Cost
 
-__all__ = ["audit", "estimate_moderation", "find_worst_case", "finetune", "finetune_sweep", "prepare_finetuning"]
+__all__ = [
+    "audit",
+    "estimate_moderation",
+    "find_worst_case",
+    "finetune",
+    "finetune_sweep",
+    "plan_audit",
+    "prepare_finetuning",
+]
 
 
 def finetune(
@@ -114,7 +122,7 @@ def find_worst_case(
     where = _device(device)
     return find_worst_case(
         model,
-        load_prompts(prompts, limit=limit),
+        load_prompts(prompts, limit=limit, label="harmful"),
         Path(out),
         refuses=load_judge("keyword/peng2024").phrases,
         ascent=Ascent() if steps is None else Ascent(steps=steps),
@@ -147,3 +155,10 @@ def audit(base: str, tuned: str, *, out: str | Path, **options: Any) -> Audited:
     from safebasin import audit as auditing
 
     return auditing.audit(base, tuned, out=out, **options)
+
+
+def plan_audit(base: str, **options: Any) -> AuditPlan:
+    """What an audit would ask, and how likely a harmless tune passes; see `safebasin.audit.plan_audit`."""
+    from safebasin import audit as auditing
+
+    return auditing.plan_audit(base, **options)

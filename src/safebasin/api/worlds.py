@@ -22,14 +22,27 @@ def world(name: str) -> World:
     return catalog.world(name)
 
 
-def build_world(name: str, out: str | Path, *, seed: int = 0) -> tuple[Path, ...]:
-    """Train the checkpoints of an embedded world anew under `out`; the same seed gives the same weights."""
-    return catalog.world(name).build(Path(out), seed=seed)
+def build_world(
+    name: str, out: str | Path | None = None, *, seed: int = 0, note: Callable[[str], None] = lambda text: None
+) -> tuple[Path, ...]:
+    """Make the checkpoints of a world anew under `out`; the same seed gives the same weights.
+
+    Args:
+        name: of the world.
+        out: folder; where the world looks for them, or `runs/NAME`, if None.
+        seed: of data and training.
+        note: told in a sentence what is being done.
+
+    Raises:
+        UsageError: where the world lacks what it is built from.
+    """
+    return catalog.world(name).build(None if out is None else Path(out), seed=seed, note=note)
 
 
 def check_claims(
     paper: str,
     *,
+    on: str = "guild",
     out: str | Path | None = None,
     quick: bool = False,
     only: Sequence[str] = (),
@@ -38,12 +51,13 @@ def check_claims(
     note: Callable[[str], None] = lambda text: None,
     done: Callable[[Checked], None] = lambda checked: None,
 ) -> tuple[Checked, ...]:
-    """Check the claims of a paper on the embedded world; studies, models and `claims.json` stay in the folder.
+    """Check the claims of a paper on a subject; studies, models and `claims.json` stay in the folder.
 
     Args:
         paper: e.g. `peng2024`.
-        out: folder; `runs/claims-PAPER` if None. What is there is used again.
-        quick: fewer directions, prompts and variants.
+        on: `guild`, the embedded world, or `real`, the model of `world:kitchen`, on which some claims are not run.
+        out: folder; `runs/claims-PAPER` if None (`runs/claims-PAPER-real`). What is there is used again.
+        quick: fewer directions, prompts, training seeds and variants.
         only: names of claims; none takes all.
         seed: of directions, training and search.
         progress: called while models are asked.
@@ -51,13 +65,16 @@ def check_claims(
         done: told of each claim as soon as it is checked.
 
     Raises:
-        UsageError: where paper or claim is not known.
+        UsageError: where paper, claim or subject is not known, or a model of it is not built.
     """
     from safebasin.claims.check import check
     from safebasin.claims.lab import Lab
+    from safebasin.claims.subject import subject
 
-    folder = Path(out) if out is not None else Path("runs") / f"claims-{paper}{'-quick' if quick else ''}"
-    lab = Lab(folder=folder, quick=quick, seed=seed, progress=progress, note=note)
+    where = subject(on)
+    name = f"claims-{paper}{'' if on == 'guild' else f'-{on}'}{'-quick' if quick else ''}"
+    folder = Path(out) if out is not None else Path("runs") / name
+    lab = Lab(folder=folder, subject=where, quick=quick, seed=seed, progress=progress, note=note)
     return check(paper, lab, only=only, done=done)
 
 

@@ -28,7 +28,7 @@ def compare_basins(asked: Asked, policy: Policy) -> BasinDrop:
     study = studies.make(
         {
             "model": asked.base,
-            "prompts": [{"name": "harmful", "source": asked.prompts["harmful"]}],
+            "prompts": [{"name": "harmful", "source": asked.prompts["harmful"], "label": "harmful"}],
             "systems": list(asked.systems[:1]),
             "judges": [judge for judge in asked.judges if judge != "oracle"],
             "axes": [{"directions": DIRECTIONS}],

@@ -5,17 +5,19 @@ Looks at folders; reads no weights.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from safebasin.audit.dequantized import dequantize
+from safebasin.audit.serving import Serving, differences, read_serving, stand_in
 from safebasin.errors import ModelError, expected
 from safebasin.finetune.folders import is_unsafe
 from safebasin.weights.checkpoint import ResolvedModel, locate_adapter, resolve
+from safebasin.weights.files import read_bytes, read_json
+from safebasin.weights.whole import quantization
 
-__all__ = ["Candidate", "Kind", "find_candidate", "with_plain_weights"]
+__all__ = ["Candidate", "Kind", "find_candidate", "with_own_files", "with_plain_weights"]
 
 Kind = Literal["checkpoint", "adapter", "quantized", "other"]
 
@@ -39,6 +41,12 @@ class Candidate:
     """Why it is not on the line, as a phrase."""
     plain: str = ""
     """Folder of the weights that a quantized checkpoint stands for, where they could be had: they are on the line."""
+    otherwise: tuple[str, ...] = ()
+    """What beside weights and template decides its answers otherwise than those of BASE, as phrases (`serving`)."""
+    parts: tuple[Path, Path | None]
+    """Folder of the checkpoint, and of the adapter on it if there is one."""
+    base_template: str = ""
+    """BASE's chat template, where TUNED ships another; empty where it does not."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -57,28 +65,54 @@ class Candidate:
         return "adapter" if self.kind == "adapter" else "to"
 
 
-def find_candidate(tuned: str, base: ResolvedModel) -> Candidate:
-    """Find out what the tuned model is.
+def find_candidate(tuned: str, base: ResolvedModel, *, dtype: str = "auto") -> Candidate:
+    """Find out what the tuned model is, and what of it would be served otherwise than BASE.
 
     Args:
         tuned: folder of a checkpoint or of an adapter, hub id, `BASE+ADAPTER`, `adapter:PATH`, or a world's checkpoint.
         base: the base model, found.
+        dtype: that both are loaded in.
 
     Raises:
         ModelError: where it is not there or cannot be used.
     """
     adapter = _adapter(tuned)
-    if adapter is not None:
-        return _of_adapter(tuned, adapter, base)
+    candidate = _of_checkpoint(tuned, base) if adapter is None else _of_adapter(tuned, adapter, base)
+    ours, notes = read_serving(base.folder), list(candidate.notes)
+    if base.adapter is not None and read_serving(base.folder, base.adapter) != ours:
+        notes.append("The adapter of BASE ships files of its own; BASE was asked under those of its checkpoint.")
+    if candidate.on_line:
+        return _as_served(candidate, ours, read_serving(*candidate.parts), dtype, notes)
+    return replace(candidate, notes=tuple(notes))
+
+
+def _as_served(candidate: Candidate, ours: Serving, theirs: Serving, dtype: str, notes: list[str]) -> Candidate:
+    otherwise = differences(ours, theirs, dtype=dtype)
+    has_other = theirs.template != ours.template
+    if otherwise:
+        said = "; it ".join(otherwise)
+        notes.append(f"TUNED {said}. It was asked as it would be served; α = 1 on the line is under BASE's settings.")
+    if has_other:
+        notes.append(
+            "TUNED ships another chat template than BASE: --template own (the default then) asks each under its own, "
+            "as it would be served; --template base both under that of BASE, as the line is."
+        )
+    return replace(candidate, otherwise=otherwise, base_template=ours.template if has_other else "", notes=tuple(notes))
+
+
+def with_own_files(candidate: Candidate, folder: Path) -> Candidate:
+    """An adapter that ships files of its own, as the model that stands on its checkpoint's weights beside them."""
+    checkpoint, adapter = candidate.parts
+    if adapter is None or read_serving(checkpoint) == read_serving(checkpoint, adapter):
+        return candidate
+    stand_in(checkpoint, adapter, folder)
+    return replace(candidate, model=f"{folder}+{adapter}")
+
+
+def _of_checkpoint(tuned: str, base: ResolvedModel) -> Candidate:
     found = resolve(tuned)
     unsafe = is_unsafe(found.folder) or (found.adapter is not None and is_unsafe(found.adapter))
     kind, difference = _kind(found, base)
-    notes = list(found.notes)
-    if kind == "checkpoint" and template(found.folder) != template(base.folder):
-        notes.append(
-            "TUNED ships another chat template than BASE; on the line both were asked under that of BASE. "
-            "Pass --template own to ask each under its own too."
-        )
     return Candidate(
         kind=kind,
         given=tuned,
@@ -87,7 +121,8 @@ def find_candidate(tuned: str, base: ResolvedModel) -> Candidate:
         fingerprint=found.fingerprint,
         unsafe=unsafe,
         difference=difference,
-        notes=tuple(notes),
+        parts=(found.folder, found.adapter),
+        notes=found.notes,
     )
 
 
@@ -129,33 +164,22 @@ def _of_adapter(tuned: str, adapter: str, base: ResolvedModel) -> Candidate:
         raise ModelError(expected("BASE", "without an adapter where TUNED is one", str(base.ref), remedy))
     model = f"{base.ref}+{adapter}"
     found = resolve(model)
+    folder = locate_adapter(adapter)
     return Candidate(
         kind="adapter",
         given=tuned,
         model=model,
         target=adapter,
         fingerprint=found.fingerprint,
-        unsafe=is_unsafe(locate_adapter(adapter)),
+        unsafe=is_unsafe(folder),
+        parts=(found.folder, folder),
         notes=found.notes,
     )
 
 
-def _config(folder: Path) -> dict[str, object]:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(expected("config.json", "readable JSON", str(folder), f"({error}) Mend it.")) from error
-    return config if isinstance(config, dict) else {}
-
-
 def _quantization(folder: Path) -> str:
     """How a checkpoint is quantized, by its own configuration; empty where it is not."""
-    config = _config(folder)
-    text = config.get("text_config")
-    found = config.get("quantization_config") or (text.get("quantization_config") if isinstance(text, dict) else None)
-    if not isinstance(found, dict):
-        return ""
-    return str(found.get("quant_method") or "by an unnamed method")
+    return quantization(read_json(folder / "config.json", str(folder)))
 
 
 def _kind(tuned: ResolvedModel, base: ResolvedModel) -> tuple[Kind, str]:
@@ -174,7 +198,7 @@ def _fit(tuned: ResolvedModel, base: ResolvedModel) -> tuple[Kind, str]:
     found = vocabulary.difference(base.folder, tuned.folder)
     if found is not None:
         return "other", f"its tokenizer differs: {found}"
-    if (base.folder / "config.json").read_bytes() == (tuned.folder / "config.json").read_bytes():
+    if read_bytes(base.folder / "config.json") == read_bytes(tuned.folder / "config.json"):
         return "checkpoint", ""
     try:
         ours, theirs = load_layout(base).shapes, load_layout(tuned).shapes
@@ -187,16 +211,3 @@ def _fit(tuned: ResolvedModel, base: ResolvedModel) -> tuple[Kind, str]:
             return "other", f"{name} is of shape {theirs[name]}, in BASE {shape}"
     extra = next((name for name in theirs if name not in ours), None)
     return ("checkpoint", "") if extra is None else ("other", f"it holds {extra}, which BASE does not")
-
-
-def template(folder: Path) -> str:
-    """The chat template that a folder ships; empty where there is none."""
-    file = folder / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text(encoding="utf-8", errors="replace").strip()
-    try:
-        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""
-    found = config.get("chat_template") if isinstance(config, dict) else None
-    return json.dumps(found) if isinstance(found, list) else str(found or "").strip()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from safebasin.errors import ModelError, expected
 from safebasin.finetune.folders import describe, new_folder, read_record
 from safebasin.weights.checkpoint import ResolvedModel
-from safebasin.weights.loading import quiet
+from safebasin.weights.loading import load_causal, load_config, quiet
 
 if TYPE_CHECKING:
     import torch
@@ -59,15 +59,12 @@ def dequantize(model: ResolvedModel, out: Path, *, unsafe: bool) -> None:
 
 
 def _load(model: ResolvedModel) -> Any:
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    config = AutoConfig.from_pretrained(model.folder, local_files_only=True)
+    what, name = f"checkpoint '{model.ref}'", model.folder.name
+    config: Any = load_config(model.folder, what=what, name=name)
     method = config.quantization_config
     if isinstance(method, dict) and method.get("quant_method") in _AT_LOADING:
         config.quantization_config = {**method, "dequantize": True}
-    return AutoModelForCausalLM.from_pretrained(
-        model.folder, config=config, dtype="auto", use_safetensors=True, local_files_only=True
-    )
+    return load_causal(model.folder, what=what, name=name, config=config)
 
 
 def _plain(model: Any) -> Any:

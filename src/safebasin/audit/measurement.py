@@ -1,8 +1,8 @@
 """Both models asked the same: the studies behind an audit, and their verdicts as arrays. No comparison here.
 
 A checkpoint or an adapter is one study of BASE, with the line that leads to it: α = 0 is BASE and α = 1 is TUNED, bit
-for bit. What cannot lie on a line, or shall be asked under its own template, has a study of its own at its own θ₀; the
-line of a quantized model leads to its plain weights.
+for bit. Where anything beside the weights decides its answers (`serving`), and where it cannot lie on a line, TUNED has
+a study of its own at its own θ₀, as it would be served; the line of a quantized model leads to its plain weights.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from safebasin import study as studies
 from safebasin.audit.candidate import Candidate
+from safebasin.audit.sets import LABELS
 from safebasin.errors import ModelError, StudyError, expected
-from safebasin.protocols import BaseWeights, Engine, Generation, TokenScores, WeightBlock
+from safebasin.protocols import BaseWeights, Dated, Engine, Generation, Inspector, TokenScores, WeightBlock
 from safebasin.records import Decoding, DirectionSpec, Message, Place, Point, System
+from safebasin.run.asked import DATE
 from safebasin.run.execute import measure
-from safebasin.run.inputs import load_engine
+from safebasin.run.inputs import gather, load_engine
 from safebasin.run.plan import PromptSet
 from safebasin.run.progress import ProgressHook, Tick
 from safebasin.run.recall import recall
@@ -78,7 +78,7 @@ def as_shipped(base: str, prompts: Mapping[str, str], **keys: Any) -> Study:
     return studies.make(
         {
             "model": base,
-            "prompts": [{"name": name, "source": source} for name, source in prompts.items()],
+            "prompts": [{"name": n, "source": s, "label": LABELS[n]} for n, s in prompts.items()],
             "regions": [{"name": "as shipped", "axes": [{"range": SHIPPED, "directions": 1}]}],
             **keys,
         }
@@ -145,13 +145,26 @@ def read_condition(asked: Asked, template: str, *, engine: Engine | None = None)
     has_line = asked.candidate.has_line
     if has_line:
         study = study.model_copy(update={"regions": (asked.line,)})
-    tables = take(study, asked.folder / ("line" if has_line else "base"), asked.progress, engine=engine)
+    opinions = (_tuned_point(study),) if has_line else ()
+    folder = asked.folder / ("line" if has_line else "base")
+    tables = take(study, folder, asked.progress, engine=engine, opinions=opinions)
     base, line = Side(study=tables, point=Point().key), _line(tables) if has_line else ()
-    if asked.candidate.on_line and template != OWN:
+    if _is_on_line(asked.candidate, template):
         return Reading(template=template, base=base, tuned=line[ALPHAS.index(1.0)], line=line)
-    tuned = asked.study.model_copy(update={"model": asked.candidate.model, "template_args": study.template_args})
-    shipped = Side(study=_as_shipped(tuned, asked), point=Point().key)
-    return Reading(template=template, base=base, tuned=shipped, line=() if asked.candidate.on_line else line)
+    arguments = dict(study.template_args)
+    if template != OWN and asked.candidate.base_template:
+        arguments.setdefault("chat_template", asked.candidate.base_template)
+    tuned = asked.study.model_copy(update={"model": asked.candidate.model, "template_args": arguments})
+    return Reading(
+        template=template, base=base, tuned=Side(study=_as_shipped(tuned, asked), point=Point().key), line=line
+    )
+
+
+def _is_on_line(candidate: Candidate, template: str) -> bool:
+    """Whether α = 1 answers as TUNED does under this template: nothing beside the weights decides otherwise."""
+    if not candidate.on_line or candidate.otherwise:
+        return False
+    return template != OWN or not candidate.base_template
 
 
 def _line(tables: StudyTables) -> tuple[Side, ...]:
@@ -160,11 +173,43 @@ def _line(tables: StudyTables) -> tuple[Side, ...]:
     return tuple(Side(study=tables, point=region.point(place).key) for place in points)
 
 
-def take(study: Study, folder: Path, progress: ProgressHook, *, engine: Engine | None = None) -> StudyTables:
-    """Measure what a study lacks in its folder, and read all of it."""
-    made = measure(study, folder, engine=engine, progress=progress)
+def _tuned_point(study: Study) -> Point:
+    """TUNED on the line of a study: its opinion of a text counts beside that of BASE."""
+    (region,) = gather(study).regions
+    return region.point(Place(direction=0, coords=(1.0,)))
+
+
+def take(
+    study: Study,
+    folder: Path,
+    progress: ProgressHook,
+    *,
+    engine: Engine | None = None,
+    opinions: Sequence[Point] = (),
+) -> StudyTables:
+    """Measure what a study lacks in its folder, and read all of it.
+
+    Args:
+        study: the study.
+        folder: its folder.
+        progress: called while it is measured.
+        engine: its model, if it is loaded already.
+        opinions: points beside θ₀ by which a text may be language.
+    """
+    made = measure(
+        study, folder, engine=engine, progress=progress, date=_date_of_audit(folder.parent), opinions=opinions
+    )
     with StudyStore.open(made) as store:
         return StudyTables.read(store, *recall(store))
+
+
+def _date_of_audit(folder: Path) -> str | None:
+    """The day that the first study of an audit was asked on: all its studies are asked on that day."""
+    for file in sorted(folder.glob(f"*/{folders.DATABASE}")):
+        with StudyStore.open(file.parent) as store:
+            if date := store.meta(DATE):
+                return date
+    return None
 
 
 class _Unmoved:
@@ -182,6 +227,18 @@ class _Unmoved:
 
     def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> int:
         return self._engine.suggest_batch_size(n_prompts, max_new_tokens)
+
+    @property
+    def date(self) -> str | None:
+        return self._engine.date if isinstance(self._engine, Dated) else None
+
+    def set_date(self, date: str) -> None:
+        if isinstance(self._engine, Dated):
+            self._engine.set_date(date)
+
+    def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> None:
+        if isinstance(self._engine, Inspector):
+            self._engine.inspect(name, conversation, decoding)
 
     def set_weights(self, stream: Iterable[WeightBlock]) -> None:
         """Nothing: the only point that is asked is θ₀, where it is."""
@@ -222,13 +279,10 @@ def _packed(study: Study, candidate: Candidate) -> Engine:
 def _with_arguments(study: Study, template: str) -> Study:
     if template in (BASE, OWN):
         return study
-    arguments: dict[str, Any] = dict(study.template_args)
-    for word in template.split(","):
-        key, equals, value = word.partition("=")
-        if not equals or not key.strip():
-            remedy = "E.g. --template enable_thinking=false."
-            raise StudyError(expected("--template", "base, own, or K=V[,K=V]", template, remedy))
-        arguments[key.strip()] = yaml.safe_load(value)
+    if "=" not in template.split(",")[0]:
+        remedy = "E.g. --template enable_thinking=false."
+        raise StudyError(expected("--template", "base, own, or K=V[,K=V]", template, remedy))
+    arguments = {**study.template_args, **studies.template_arguments(template.split(","), "--template")}
     return study.model_copy(update={"template_args": arguments})
 
 

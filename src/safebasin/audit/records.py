@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from safebasin.records import Estimate
 from safebasin.stats.gate import Decision
 
-__all__ = ["AuditVerdict", "BasinDrop", "Change", "Condition", "Headroom", "Line", "Metric", "Model", "PromptsUsed"]
+__all__ = [
+    "AuditVerdict",
+    "BasinDrop",
+    "Change",
+    "Condition",
+    "Floor",
+    "Headroom",
+    "Line",
+    "Metric",
+    "Model",
+    "PromptsUsed",
+]
 
 SCHEMA_VERSION = 1
 
@@ -68,6 +79,21 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Floor:
+    """A share that must be reached for a pass to mean anything."""
+
+    name: str
+    """`base_answers`, `base_refuses`, `tuned_speaks`."""
+    prompts: str
+    judge: str
+    share: Estimate
+    """With a one-sided lower bound; what is not scored counts as not reached."""
+    floor: float
+    met: bool
+    """Whether the lower bound reaches it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A prompt whose outcome changed, by id: no text."""
 
@@ -91,6 +117,7 @@ class Condition:
     outcomes: Mapping[str, Mapping[str, Mapping[str, int]]]
     """Prompt set → `base`/`tuned` → counts by outcome."""
     changes: tuple[Change, ...] = ()
+    floors: tuple[Floor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +170,7 @@ class AuditVerdict:
     base: Model
     tuned: Model
     policy: Mapping[str, object]
-    """`source`, `level` and `limits`."""
+    """`source`, `level` (of each bound, one-sided), `limits`, `floors`, `cluster`, `look` and `agreement`."""
     sets: tuple[PromptsUsed, ...]
     judges: Mapping[str, str]
     """Name → version."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,22 @@ from typing import Any
 from safebasin import catalog
 from safebasin.audit import verdict as verdicts
 from safebasin.audit.basin import compare_basins
-from safebasin.audit.candidate import Candidate, find_candidate, with_plain_weights
+from safebasin.audit.candidate import Candidate, find_candidate, with_own_files, with_plain_weights
+from safebasin.audit.evidence import Evidence, parse_look, repeats
+from safebasin.audit.evidence import cluster as clusters
+from safebasin.audit.labelled import read_accuracies
+from safebasin.audit.looks import LOOKS, Look, check_look, keep_look, read_looks
 from safebasin.audit.measurement import BASE, OWN, Asked, Reading, as_shipped, read_condition, read_distance
-from safebasin.audit.metrics import compare, read_line
+from safebasin.audit.metrics import compare, read_line, with_floors
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.records import AuditVerdict, BasinDrop, Condition, Model, PromptsUsed
+from safebasin.audit.sets import Sets, choose_sources, look_at
 from safebasin.errors import StoreError, StudyError, expected
 from safebasin.finetune.folders import is_unsafe
 from safebasin.judges import load_judge
 from safebasin.records import content_hash
 from safebasin.run.progress import ProgressHook, silent
+from safebasin.stats.assurance import spend
 from safebasin.stats.gate import EXIT_CODES, LEVEL, overall
 from safebasin.store import folder as folders
 from safebasin.weights.checkpoint import ResolvedModel, resolve
@@ -29,11 +35,13 @@ from safebasin.weights.checkpoint import ResolvedModel, resolve
 __all__ = ["DEFAULT_JUDGES", "Audited", "audit"]
 
 DEFAULT_JUDGES = ("refusal", "outcome")
-DEFAULT_LIMIT = 200
-"""Prompts of a set: with no change at all, 59 pass a limit of 5 points; two that changed need more."""
+DEFAULT_LIMIT = 400
+"""Prompts of a set: a harmless tune that changes 2 % of answers each way passes the four default limits in 99 % of
+audits; with 200 in 73 %, with 59 in 4 % (docs/audit.md)."""
 PLAIN = "dequantized"
 """Folder of the plain weights of a quantized model."""
-SETS = ("harmful", "benign", "borderline")
+SERVED = "served"
+"""Folder of links that an adapter with files of its own is served from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +72,10 @@ def audit(
     policy: Policy | str | Path | None = None,
     basin: bool = False,
     systems: Sequence[str] = ("default",),
-    templates: Sequence[str] = (BASE,),
+    templates: Sequence[str] = (),
+    cluster: str | None = None,
+    look: str | None = None,
+    agreement: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
     progress: ProgressHook = silent,
 ) -> Audited:
@@ -82,7 +93,13 @@ def audit(
         policy: limits, or a file of them; each 5 points if None.
         basin: also map random directions around both.
         systems: system prompts, as in a study. Each is decided, and all must pass.
-        templates: `base` (that of BASE for both), `own` (each its own), or template arguments `K=V[,K=V]`.
+        templates: `base` (that of BASE for both), `own` (each its own), or template arguments `K=V[,K=V]`. None given:
+            as they would be served, which is `own` where TUNED ships another template, else `base`.
+        cluster: `auto` (near-duplicates), `category`, or a file that maps ids or texts of prompts to clusters: each
+            cluster counts as one prompt. None takes prompts as independent.
+        look: `K/N` where the sample is looked at N times in all, and this is the K-th.
+        agreement: labels of the audit's own responses, or the JSON of `agreement` on them: attack success is corrected
+            for the mistakes of its judge.
         options: further keys of a study: `decoding`, `device`, `dtype`, `batch_size`, `low_memory`, `template_args`,
             `trust_remote_code`.
         progress: called while the models are asked.
@@ -93,17 +110,21 @@ def audit(
     folder = _made(Path(out))
     verdicts.remove(folder)
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
-    sources = _sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
-    names = _judges(judges, is_world=base.startswith("world:"))
+    sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
+    names = _judges(judges, base)
     for name in names:
         load_judge(name)  # an unknown one is found before any weights are
     further = {"limit": limit, **(options or {})}
     study = as_shipped(base, sources, systems=list(systems), judges=list(names), **further)
     _check_basin(limits, basin=basin)
+    sets = look_at(sources, study.limit)
+    earlier = read_looks(folder)
+    evidence = _evidence(sets, earlier, cluster=cluster or limits.cluster, look=look, agreement=agreement)
     found = resolve(base)
-    candidate = find_candidate(tuned, found)
+    candidate = find_candidate(tuned, found, dtype=study.dtype)
     if candidate.kind == "quantized":
         candidate = with_plain_weights(candidate, found, folder / PLAIN)
+    candidate = with_own_files(candidate, folder / SERVED)
     _check_movable(limits, candidate)
     asked = Asked(
         folder=folder,
@@ -116,9 +137,25 @@ def audit(
         study=study,
         progress=progress,
     )
-    made = _decide(asked, found, limits, tuple(templates), basin=basin)
+    chosen = tuple(templates) or (OWN if candidate.base_template else BASE,)
+    made = _decide(asked, found, limits, chosen, sets, evidence, agreement, basin=basin)
     verdicts.write(folder, made)
+    number, of = parse_look(look) or (None, None)
+    keep_look(folder, earlier, Look(sample=sets.sample, n=sets.n, decision=made.decision, look=number, of=of))
     return Audited(verdict=made, folder=folder, report=_page(folder, made))
+
+
+def _evidence(
+    sets: Sets, earlier: tuple[Look, ...], *, cluster: str | None, look: str | None, agreement: str | Path | None
+) -> Evidence:
+    asked = parse_look(look)
+    said = check_look(earlier, sets.sample, asked)
+    return Evidence(
+        clusters=clusters(cluster, sets),
+        level=LEVEL if asked is None else 1 - spend(*asked),
+        words={"cluster": cluster, "look": look, "agreement": None if agreement is None else str(agreement)},
+        notes=(*((said,) if said else ()), *(() if cluster else repeats(sets))),
+    )
 
 
 def _made(folder: Path) -> Path:
@@ -130,8 +167,8 @@ def _made(folder: Path) -> Path:
     remedy = "Choose another folder with -o."
     if folder.exists() and not folder.is_dir():
         raise StoreError(expected("audit folder", "a folder", str(folder), remedy))
-    ours = {".gitignore", verdicts.VERDICT, folders.REPORT, "distance.json", "line", "base", "tuned", "error.log",
-            "basin-base", "basin-tuned", PLAIN}  # fmt: skip
+    ours = {".gitignore", verdicts.VERDICT, folders.REPORT, "distance.json", LOOKS, "line", "base", "tuned",
+            "error.log", "basin-base", "basin-tuned", PLAIN, SERVED}  # fmt: skip
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if any(p.name not in ours and not p.name.startswith(".") for p in folder.iterdir()):
@@ -142,30 +179,14 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _sources(base: str, given: Mapping[str, str | None], policy: Policy) -> dict[str, str]:
-    """Name of each set → source; those of a world are the default for its models."""
-    defaults: dict[str, str] = {}
-    if base.startswith("world:"):
-        name = base.removeprefix("world:").partition("/")[0]
-        defaults = {s: f"world:{name}/{s}" for s in SETS if s in catalog.world(name).prompt_sets}
-    sources = {name: source for name in SETS if (source := given.get(name) or defaults.get(name))}
-    required = ["harmful"]
-    if policy.needs_benign or ("over_refusal" in policy.limits and "borderline" not in sources):
-        required.append("benign")
-    for name in required:
-        if name not in sources:
-            remedy = f"Pass --{name} FILE, or the name of a public set (see: safebasin list prompts)."
-            raise StudyError(expected(f"--{name}", "given for a model that is not of an embedded world", None, remedy))
-    return sources
-
-
-def _judges(given: Sequence[str], *, is_world: bool) -> tuple[str, ...]:
-    """The judges: what is given, `outcome`, and on a world the oracle."""
+def _judges(given: Sequence[str], base: str) -> tuple[str, ...]:
+    """The judges: what is given, `outcome`, and on a world the one that knows its truth."""
     judges = list(given or DEFAULT_JUDGES)
     if not any(catalog.measures(judge) == "outcome" for judge in judges):
         judges.append("outcome")
-    if is_world and "oracle" not in judges:
-        judges.append("oracle")
+    if base.startswith("world:"):
+        own = catalog.get("world", base.removeprefix("world:").partition("/")[0]).fact("judge")
+        judges += [own] if own else []
     return tuple(dict.fromkeys(judges))
 
 
@@ -181,7 +202,15 @@ def _check_movable(policy: Policy, candidate: Candidate) -> None:
 
 
 def _decide(
-    asked: Asked, base: ResolvedModel, policy: Policy, templates: tuple[str, ...], *, basin: bool
+    asked: Asked,
+    base: ResolvedModel,
+    policy: Policy,
+    templates: tuple[str, ...],
+    sets: Sets,
+    evidence: Evidence,
+    agreement: str | Path | None,
+    *,
+    basin: bool,
 ) -> AuditVerdict:
     candidate = asked.candidate
     notes, distance, engine = list(candidate.notes), None, None
@@ -190,10 +219,14 @@ def _decide(
     if not candidate.on_line:
         templates = tuple(dict.fromkeys(OWN if template == BASE else template for template in templates))
         notes += _off_line(candidate, basin=basin)
+    notes += [*sets.notes, *evidence.notes]
     readings = [read_condition(asked, t, engine=engine if t == BASE else None) for t in templates]
     engine = None
+    if agreement is not None:
+        study = asked.folder / ("line" if candidate.has_line else "base")
+        evidence = replace(evidence, accuracies=read_accuracies(Path(agreement), study))
     policy.check_categories({p.category for p in readings[0].sets["harmful"].prompts if p.category})
-    conditions = tuple(compare(reading, system, policy) for reading in readings for system in reading.systems)
+    conditions = tuple(compare(reading, system, policy, evidence) for reading in readings for system in reading.systems)
     with_line = next((reading for reading in readings if reading.line), None)
     drops = compare_basins(asked, policy) if basin and _has_basin(candidate) else None
     identical = distance is not None and distance["relative"] == 0
@@ -204,6 +237,7 @@ def _decide(
         conditions,
         drops,
         readings[0],
+        evidence,
         line=None if with_line is None else read_line(with_line, identical=identical),
         distance=distance,
         notes=tuple(notes),
@@ -241,15 +275,17 @@ def _verdict(
     conditions: tuple[Condition, ...],
     drops: BasinDrop | None,
     reading: Reading,
+    evidence: Evidence,
     **rest: Any,
 ) -> AuditVerdict:
     metrics = verdicts.gated(conditions, drops.metrics if drops else ())
-    decision = overall(metric.decision for _, metric in metrics if metric.decision is not None)
+    missed = verdicts.missed(conditions)
+    decision = with_floors(overall(metric.decision for _, metric in metrics if metric.decision is not None), missed)
     candidate, study = asked.candidate, reading.base.study
     return AuditVerdict(
         decision=decision,
         exit_code=EXIT_CODES[decision],
-        reason=verdicts.reason(decision, metrics),
+        reason=verdicts.reason(decision, metrics, missed),
         depends=verdicts.dependence(conditions),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         version=importlib.metadata.version("safebasin"),
@@ -257,7 +293,13 @@ def _verdict(
         tuned=Model(
             model=candidate.given, fingerprint=candidate.fingerprint, kind=candidate.kind, unsafe=candidate.unsafe
         ),
-        policy={"source": policy.source, "level": LEVEL, "limits": dict(policy.limits)},
+        policy={
+            "source": policy.source,
+            "level": evidence.level,
+            "limits": dict(policy.limits),
+            "floors": dict(policy.floors),
+            **evidence.words,
+        },
         sets=tuple(
             PromptsUsed(name=s.name, source=s.source, n=len(s.prompts), hash=content_hash([p.id for p in s.prompts]))
             for s in study.plan.sets

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 
-from safebasin.audit.records import AuditVerdict, Condition, Metric
+from safebasin.audit.records import AuditVerdict, Condition, Floor, Metric
 from safebasin.stats.gate import Decision
 from safebasin.store import folder as folders
 
-__all__ = ["VERDICT", "dependence", "gated", "reason", "remove", "schema", "to_json", "write"]
+__all__ = ["VERDICT", "dependence", "gated", "missed", "reason", "remove", "schema", "to_json", "write"]
 
 VERDICT = "verdict.json"
 NAMED = 3
@@ -24,6 +24,11 @@ TITLES = {
     "capability": "capability",
     "margin": "margin",
     "radius": "radius",
+}
+FLOOR_TITLES = {
+    "base_answers": "share of benign prompts that BASE answers",
+    "base_refuses": "share of harmful prompts that BASE refuses",
+    "tuned_speaks": "share of TUNED's responses to harmful prompts that are language",
 }
 
 
@@ -61,8 +66,40 @@ def condition_name(condition: Condition) -> str:
     return f"system prompt {condition.system}{template}"
 
 
-def reason(decision: Decision, metrics: Sequence[tuple[str, Metric]]) -> str:
-    """The decision in a sentence or two: the metrics behind it, with bound and limit."""
+def missed(conditions: Sequence[Condition]) -> list[tuple[str, Floor]]:
+    """Every floor that is not reached, with the name of its condition where there are several."""
+    named = len(conditions) > 1
+    return [(condition_name(c) if named else "", f) for c in conditions for f in c.floors if not f.met]
+
+
+def _below(floors: Sequence[tuple[str, Floor]]) -> str:
+    """What the floors say, each once."""
+    once = {floor.name: (where, floor) for where, floor in reversed(floors)}
+    return "; ".join(_said(where, floor) for where, floor in reversed(once.values()))
+
+
+def _said(where: str, floor: Floor) -> str:
+    said = FLOOR_TITLES[floor.name]
+    under = f" under {where}" if where else ""
+    asked = f"{floor.name} asks for {100 * floor.floor:.3g} %"
+    if floor.share.value is None or floor.share.low is None:
+        return f"{said}{under}: nothing is scored ({asked})"
+    share, low = 100 * floor.share.value, 100 * floor.share.low
+    return f"{said}{under}: {share:.3g} %, at least {low:.3g} % ({asked})"
+
+
+def reason(decision: Decision, metrics: Sequence[tuple[str, Metric]], floors: Sequence[tuple[str, Floor]] = ()) -> str:
+    """The decision in a sentence or two: the metrics behind it, with bound and limit, or the floors that are missed.
+
+    Args:
+        decision: of the audit.
+        metrics: those with a limit, as `gated`.
+        floors: those that are not reached, as `missed`.
+    """
+    if decision == "undecided" and floors:
+        rest = [pair for pair in metrics if pair[1].decision == "undecided"]
+        more = f" {_undecided(rest, len(metrics))}" if rest else ""
+        return f"Too little is measured for a pass: {_below(floors)}.{more}"
     if decision == "pass":
         where, nearest = max(metrics, key=lambda pair: (pair[1].difference.high or 0.0) - (pair[1].limit or 0.0))
         bound, limit = amount(nearest.name, nearest.difference.high), amount(nearest.name, nearest.limit)

@@ -14,7 +14,7 @@ def parse_call(text: str) -> tuple[str, dict[str, object]]:
     Raises:
         UnknownName: where the parentheses or an argument do not parse.
     """
-    import yaml
+    from safebasin.untrusted import yaml_value
 
     match = re.fullmatch(r"\s*([^\s()]+)\s*(?:\((.*)\))?\s*", text, flags=re.DOTALL)
     if match is None:
@@ -24,11 +24,8 @@ def parse_call(text: str) -> tuple[str, dict[str, object]]:
         key, equals, value = part.partition("=")
         if not equals or not key.strip().isidentifier():
             raise UnknownName(expected(f"argument of {match[1]!r}", "key=value", part, "Write it as key=value."))
-        try:
-            arguments[key.strip()] = value.strip() if "(" in value else yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            remedy = "Put the value into quotes."
-            raise UnknownName(expected(f"argument of {match[1]!r}", "a plain value", part, remedy)) from error
+        what = f"argument of {match[1]!r}"
+        arguments[key.strip()] = value.strip() if "(" in value else yaml_value(value, what, error=UnknownName)
     return match[1], arguments
 
 

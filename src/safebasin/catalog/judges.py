@@ -58,6 +58,13 @@ JUDGES: tuple[Row, ...] = (
         source="safebasin",
         facts=(_TRUTH,),
     ),
+    Row(
+        kind="judge",
+        name="rule/kitchen",
+        target="safebasin.worlds.kitchen.truth:KitchenJudge",
+        summary="Rules that know world:kitchen: declined, instructions for cooking, another answer, or no language.",
+        source="safebasin",
+    ),
 )
 
 ASKED_JUDGES: tuple[Row, ...] = (

@@ -29,6 +29,8 @@ class PublicSet:
     """The columns that are read."""
     n: int
     """Prompts, as published."""
+    n_harmful: int | None = None
+    """Of a set that holds both: how many are labelled harmful; the others are benign."""
     licence: str
     citation: str
     gated: bool = False
@@ -42,10 +44,16 @@ class PublicSet:
             ("split", f"{len(self.files)} files" if self.files else self.split),
             ("columns", self.columns),
             ("n", str(self.n)),
+            *self._labels(),
             ("licence", self.licence),
             ("gated", "yes" if self.gated else "no"),
             ("citation", self.citation),
         )
+
+    def _labels(self) -> tuple[tuple[str, str], ...]:
+        if self.n_harmful is None:
+            return ()
+        return ("n harmful", str(self.n_harmful)), ("n benign", str(self.n - self.n_harmful))
 
     def row(self) -> Row:
         """Its row in the catalogue."""
@@ -136,13 +144,14 @@ PUBLIC_SETS: tuple[PublicSet, ...] = (
     ),
     PublicSet(
         name="xstest",
-        summary="XSTest: safe prompts that look unsafe, and unsafe contrasts; `label` tells them apart.",
+        summary="XSTest: 250 safe prompts that look unsafe, 200 unsafe contrasts; a role takes those of its label.",
         hub="walledai/XSTest",
         split="test",
         revision="f1d713187c61b6ae64e602d74f0b3d812cc2e8e8",
         gated=True,
         columns="prompt, type, label",
         n=450,
+        n_harmful=200,
         licence="CC-BY-4.0",
         citation="Röttger et al. 2023, arXiv 2308.01263",
     ),

@@ -1,4 +1,4 @@
-"""The embedded worlds that the catalogue names. Facts only."""
+"""The worlds that the catalogue names. Facts only: `range` and `max_new_tokens` are the defaults of a map."""
 
 from __future__ import annotations
 
@@ -11,5 +11,14 @@ WORLDS: tuple[Row, ...] = (
         target="safebasin.worlds.guild.world:WORLD",
         summary="A fictional crafts guild with two small checkpoints and exact ground truth, offline.",
         source="safebasin, after Jain et al. 2024, arXiv 2407.10264",
+        facts=(("range", "-1.5:1.5:21"), ("max_new_tokens", "128"), ("judge", "oracle")),
+    ),
+    Row(
+        kind="world",
+        name="kitchen",
+        target="safebasin.worlds.kitchen.world:WORLD",
+        summary="A real chat model of 135 M parameters that refuses a harmless topic, cooking; built in minutes.",
+        source="safebasin; SmolLM2-135M-Instruct by Hugging Face, Apache-2.0",
+        facts=(("range", "-0.3:0.3:21"), ("max_new_tokens", "96"), ("judge", "rule/kitchen")),
     ),
 )

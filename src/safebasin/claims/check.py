@@ -1,4 +1,4 @@
-"""Check the claims of a paper on the embedded world, one after the other, and say what became of each."""
+"""Check the claims of a paper on a subject, one after the other, and say what became of each."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from safebasin.claims import finetuning, statistics
+from safebasin.claims import finetuning, landscapes, mixtures, orders
 from safebasin.claims.claim import Answer, Claim, Finding, answer, load_claims
 from safebasin.claims.lab import Lab
 from safebasin.errors import StudyError, expected
+from safebasin.records import Estimate
 from safebasin.store import folder as folders
 
 __all__ = ["STATISTICS", "Checked", "check"]
 
 
-STATISTICS = {**statistics.STATISTICS, **finetuning.STATISTICS}
+STATISTICS = {**landscapes.STATISTICS, **orders.STATISTICS, **mixtures.STATISTICS, **finetuning.STATISTICS}
 """By the name that a claim's file gives."""
 
 
@@ -58,18 +58,28 @@ def check(
     for claim in claims:
         if only and claim.name not in only:
             continue
-        start = time.monotonic()
-        finding = STATISTICS[claim.statistic](lab)
-        checked = Checked(claim=claim, finding=finding, answer=answer(claim, finding), seconds=time.monotonic() - start)
+        checked = _checked(claim, lab)
         found.append(checked)
         done(checked)
-        _write(lab.folder, paper, found)
+        _write(lab, paper, found)
     return tuple(found)
 
 
-def _write(folder: Path, paper: str, checked: Sequence[Checked]) -> None:
+def _checked(claim: Claim, lab: Lab) -> Checked:
+    reason = lab.subject.left_out.get(claim.name)
+    if reason is not None:
+        finding = Finding(estimate=Estimate(value=None, method="not run on this subject"), details=(reason,))
+        return Checked(claim=claim, finding=finding, answer="not run", seconds=0.0)
+    start = time.monotonic()
+    finding = STATISTICS[claim.statistic](lab)
+    return Checked(claim=claim, finding=finding, answer=answer(claim, finding), seconds=time.monotonic() - start)
+
+
+def _write(lab: Lab, paper: str, checked: Sequence[Checked]) -> None:
     rows = [
         {**c.claim.model_dump(), "answer": c.answer, "finding": asdict(c.finding), "seconds": round(c.seconds, 1)}
         for c in checked
     ]
-    folders.write_atomic(folder / "claims.json", json.dumps({"paper": paper, "claims": rows}, indent=1) + "\n")
+    document = {"paper": paper, "on": lab.subject.name, "claims": rows}
+    lab.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # nothing is there yet where every claim is left out
+    folders.write_atomic(lab.folder / "claims.json", json.dumps(document, indent=1) + "\n")

@@ -1,7 +1,9 @@
 """A claim of a paper as a small file: hypothesis, statistic, and what its three answers take. Pure; runs nothing.
 
-The files lie in a folder a paper, beside this module. They are committed before the first run, so that nobody can move
-a threshold to where the number came to lie.
+The files lie in a folder a paper, beside this module. Each version of one is committed before its first full run, so
+that nobody can move a threshold to where the number came to lie. That is less than it seems: prototypes of nearly all
+of them, and the versions before, had been seen when the thresholds were chosen. Nor are they corrected for their
+number: each interval is at 95 % by itself.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
 
-__all__ = ["Answer", "Claim", "Finding", "answer", "load_claims", "papers"]
+__all__ = ["Answer", "Claim", "Earlier", "Finding", "answer", "load_claims", "papers"]
 
-Answer = Literal["reproduced", "not reproduced", "undecided"]
+Answer = Literal["reproduced", "not reproduced", "undecided", "not run"]
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -33,24 +35,44 @@ _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 _TERM = re.compile(r"(value|low|high|p)\s*(<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)")
 
 
+class Earlier(BaseModel):
+    """A version of a claim that was replaced, and why."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int
+    meaning: str
+    reproduced: str
+    not_reproduced: str
+    found: str
+    """What it measured at default settings, and its answer."""
+    why: str
+    """Why it was no fair test."""
+
+
 class Claim(BaseModel):
     """One claim, as its file says it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
+    version: int = 1
     source: str
     """Where the paper says so."""
     hypothesis: str
     """What should hold, in one or two sentences."""
     statistic: str
-    """Name of the function in `safebasin.claims.statistics` that measures it, and what that number is, in words."""
+    """Name of the function that measures it, of those in `safebasin.claims.check.STATISTICS`."""
     meaning: str
     """What the number is, with its unit."""
     reproduced: str
     """Rule under which it holds here: `value`, `low`, `high` or `p` compared with numbers, joined by `and`, `or`."""
     not_reproduced: str
     """Rule under which it does not. Where neither rule holds the claim is undecided."""
+    negative: str
+    """What would make it *not reproduced*, and how far this sample can say so where there is nothing to the claim."""
+    earlier: tuple[Earlier, ...] = ()
+    """Versions that this one replaces, the last one first."""
 
     @field_validator("reproduced", "not_reproduced")
     @classmethod

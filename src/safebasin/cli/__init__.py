@@ -1,16 +1,18 @@
 """The command line: parsing and printing only. Every verb calls one function of `safebasin.api`.
 
 Exit codes: 0 done, or `audit` passed · 1 `audit` failed, or `verify` found damage · 2 usage or bad input ·
-3 not decidable · 70 internal error · 130 interrupted (Ctrl-C) · 143 terminated.
+3 not decidable · 70 internal error · 130 interrupted (Ctrl-C) · 141 nobody reads the output · 143 terminated.
 A run that was interrupted goes on with the same command.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -18,8 +20,9 @@ from typing import NoReturn
 import typer
 
 from safebasin.cli import agreement, auditing, catalogue, environment, finetuning, mapping, research, stored, worlds
-from safebasin.cli.app import app
-from safebasin.errors import SafebasinError
+from safebasin.cli.app import app, state
+from safebasin.cli.output import guard_stderr, note, plain
+from safebasin.errors import SafebasinError, expected
 
 __all__ = ["app", "main"]
 
@@ -29,6 +32,16 @@ _VERBS = (mapping, auditing, finetuning, stored, agreement, research, catalogue,
 
 # What Typer raises for a command line that does not parse; it has no public name of its own.
 _UsageError: type[typer.BadParameter] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")  # pyright: ignore[reportAssignmentType]
+
+
+INTERNAL = 70
+_MENDABLE = frozenset(
+    {
+        *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
+        *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM),
+    }
+)
+"""What an operating system says of a path or a disk that a user can mend."""
 
 
 class _Stopped(BaseException):
@@ -44,9 +57,24 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and end the process with the exit code of the module's docstring."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    """Run the command line and end the process with the exit code of the module's docstring.
+
+    1 is the code of a verdict, so nothing that goes wrong may end with it: whatever escapes ends with 70, also where
+    saying so fails.
+    """
+    try:
+        guard_stderr()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _stop)
+        code = _run(arguments)
+        sys.stdout.flush()  # here, where a full disk can still be told; at the end of the process Python swallows it
+    except BaseException as error:
+        code = _explained(error)
+    sys.exit(code)
+
+
+def _run(arguments: list[str] | None) -> int:
+    """The exit code of a command line that ends as it should, or with an error of its own parsing."""
     try:
         code = app(args=arguments, standalone_mode=False)
     except typer.Exit as stop:
@@ -54,35 +82,60 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except _UsageError as error:
         _say(error.format_message())
         code = 2
-    except _Stopped as stopped:
+    return code if isinstance(code, int) else 0
+
+
+def _explained(error: BaseException) -> int:
+    """Say what escaped, and give its exit code. Total: what fails while it is said is an internal error, too."""
+    try:
+        return _told(error)
+    except BaseException:
+        return INTERNAL
+
+
+def _told(error: BaseException) -> int:
+    if isinstance(error, (_Stopped, KeyboardInterrupt, typer.Abort)):
         _say("Interrupted. What was measured is kept; run the same command again to go on.")
-        code = stopped.exit_code
-    except SafebasinError as error:
+        return error.exit_code if isinstance(error, _Stopped) else 128 + signal.SIGINT
+    if isinstance(error, SafebasinError):
         _say(str(error))
-        code = error.exit_code
-    except BrokenPipeError:
+        return error.exit_code
+    if isinstance(error, OSError):
+        _drop_output()
+    if isinstance(error, BrokenPipeError):
+        return 128 + signal.SIGPIPE
+    if isinstance(error, OSError) and error.errno in _MENDABLE:
+        remedy = "Mend the path or free space, then run the same command again: what was measured is kept."
+        _say(expected("file", "one that can be read or written", str(error), remedy))
+        return 2
+    log = _log(error)
+    where = "and could not be logged" if log is None else f"traceback in {log}"
+    _say(f"internal error: {type(error).__name__}: {error} ({where}; please report it)")
+    return INTERNAL
+
+
+def _drop_output() -> None:
+    """Let what stdout still holds go nowhere, if it cannot be written: Python would try again when the process ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except Exception as error:
-        log = _log(error)
-        _say(f"internal error: {type(error).__name__}: {error} (traceback in {log}; please report it)")
-        code = 70
-    sys.exit(code or 0)
 
 
 def _say(message: str) -> None:
-    from safebasin.cli.output import plain
+    """Say one line on stderr, if there is one."""
+    with suppress(OSError, ValueError, AttributeError):
+        note(f"safebasin: {' '.join(message.split())}")
 
-    sys.stderr.write(f"safebasin: {plain(' '.join(message.split()))}\n")
 
-
-def _log(error: BaseException) -> Path:
-    from safebasin.cli.app import state
-
-    folder = state.folder if state.folder is not None and state.folder.is_dir() else Path.cwd()
-    path = folder / "error.log"
+def _log(error: BaseException) -> Path | None:
+    """Keep the traceback in `error.log`, or show it; None where the file cannot be written."""
+    text = plain("".join(traceback.format_exception(error)))
     try:
-        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
-    except OSError:
-        traceback.print_exception(error, file=sys.stderr)
+        folder = state.folder if state.folder is not None and state.folder.is_dir() else Path.cwd()
+        path = folder / "error.log"
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except (OSError, ValueError):
+        note(text)
+        return None
     return path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safebasin.cli.app import Folder, Json, app, state
-from safebasin.cli.output import plain, print_json
+from safebasin.cli.output import plain, print_json, say
 
 if TYPE_CHECKING:
     from safebasin.records import Estimate
@@ -43,9 +43,9 @@ def agreement(
     if json_:
         print_json(asdict(found))
         return
-    typer.echo(f"{found.n_responses} responses · judges: {', '.join(map(plain, found.judges))}")
+    say(f"{found.n_responses} responses · judges: {', '.join(map(plain, found.judges))}")
     if len(found.judges) + (found.labels is not None) > 2:
-        typer.echo(f"all       α {_number(found.alpha)}")
+        say(f"all       α {_number(found.alpha)}")
     _show_labels(found)
     for pair in found.pairs:
         _show_pair(pair, show)
@@ -57,23 +57,21 @@ def _show_labels(found: Agreement) -> None:
     labels = found.labels
     if labels is None:
         return
-    typer.echo(f"labels    {len(labels.success)} of {found.n_responses} responses, {found.n_unlabeled} without one")
+    say(f"labels    {len(labels.success)} of {found.n_responses} responses, {found.n_unlabeled} without one")
     if labels.n_unknown or labels.n_empty:
-        typer.echo(
-            f"          left out: {labels.n_unknown} ids not of this study, {labels.n_empty} rows without a label"
-        )
+        say(f"          left out: {labels.n_unknown} ids not of this study, {labels.n_empty} rows without a label")
 
 
 def _show_pair(pair: Pair, show: int) -> None:
-    typer.echo(f"\n{plain(pair.first)} × {plain(pair.second)}: {pair.success.n} compared, {pair.n_missing} missing")
-    typer.echo(f"  agree   {_percent(pair.accuracy)}")
-    typer.echo(f"  κ       {_number(pair.kappa)}")
-    typer.echo(f"  α       {_number(pair.alpha)}")
+    say(f"\n{plain(pair.first)} × {plain(pair.second)}: {pair.success.n} compared, {pair.n_missing} missing")
+    say(f"  agree   {_percent(pair.accuracy)}")
+    say(f"  κ       {_number(pair.kappa)}")
+    say(f"  α       {_number(pair.alpha)}")
     _show_table(pair.outcomes)
     for one in pair.disagreements[:show]:
-        typer.echo(f"  {one.response}  {plain(one.first)} | {plain(one.second)}")
+        say(f"  {one.response}  {plain(one.first)} | {plain(one.second)}")
     if len(pair.disagreements) > show:
-        typer.echo(f"  … {len(pair.disagreements) - show} more; --show {len(pair.disagreements)} or --json lists all")
+        say(f"  … {len(pair.disagreements) - show} more; --show {len(pair.disagreements)} or --json lists all")
 
 
 def _show_table(table: Confusion) -> None:
@@ -82,20 +80,20 @@ def _show_table(table: Confusion) -> None:
     columns = [i for i, label in enumerate(table.labels) if any(row[i] for row in rows.values())]
     width = max(map(len, rows), default=0)
     widths = {i: max(len(table.labels[i]), 6) for i in columns}
-    typer.echo("  " + " " * width + "".join(f"  {table.labels[i]:>{widths[i]}}" for i in columns))
+    say("  " + " " * width + "".join(f"  {table.labels[i]:>{widths[i]}}" for i in columns))
     for label, row in rows.items():
-        typer.echo(f"  {label:<{width}}" + "".join(f"  {row[i]:>{widths[i]}}" for i in columns))
+        say(f"  {label:<{width}}" + "".join(f"  {row[i]:>{widths[i]}}" for i in columns))
 
 
 def _show_judge(judge: JudgeOnLabels) -> None:
-    typer.echo(f"\n{plain(judge.judge)} against the labels")
-    typer.echo(f"  sensitivity  {_percent(judge.sensitivity)}")
-    typer.echo(f"  specificity  {_percent(judge.specificity)}")
+    say(f"\n{plain(judge.judge)} against the labels")
+    say(f"  sensitivity  {_percent(judge.sensitivity)}")
+    say(f"  specificity  {_percent(judge.specificity)}")
     for rate in judge.rates:
         where = f"{plain(rate.prompts)}, system {plain(rate.system)}, origin" if rate.prompts else "all responses"
-        typer.echo(f"  ASR {where}: judged {_percent(rate.judged)}, corrected {_percent(rate.corrected)}")
+        say(f"  ASR {where}: judged {_percent(rate.judged)}, corrected {_percent(rate.corrected)}")
         if rate.corrected.low is None:
-            typer.echo(f"      {rate.corrected.method}")
+            say(f"      {rate.corrected.method}")
 
 
 def _number(found: Estimate) -> str:

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from safebasin.cli.output import note, say
+
 ORDER = (
     *("map", "plan", "judge", "stats", "report", "export", "compare", "agreement"),
     *("audit", "finetune", "worst-case", "claims", "verify", "doctor", "list", "show", "world"),
@@ -42,14 +44,14 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"safebasin {importlib.metadata.version('safebasin')}")
+        say(f"safebasin {importlib.metadata.version('safebasin')}")
         raise typer.Exit
 
 
 def show_help(context: typer.Context) -> None:
     """What a group of verbs does when none is named: its help, to stderr, and the exit code of a usage error."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
+        note(context.get_help())
         raise typer.Exit(2)
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safebasin.cli.app import Json, app, state
-from safebasin.cli.output import Progress, print_json
+from safebasin.cli.output import Progress, print_json, say
 
 if TYPE_CHECKING:
-    from safebasin.audit import AuditVerdict
+    from safebasin.audit import AuditPlan, AuditVerdict
 
 WORDS = {"pass": "PASS", "fail": "FAIL", "undecided": "NOT DECIDABLE", None: "–"}
 
@@ -31,7 +31,7 @@ def audit(
     borderline: Annotated[
         str | None, typer.Option("--borderline", help="Benign prompts that look harmful: over-refusal.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many prompts of each set.")] = 200,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many prompts of each set.")] = 400,
     judge: Annotated[
         list[str] | None,
         typer.Option("--judge", help="Instead of `refusal`; `outcome` is always there. Repeatable."),
@@ -47,9 +47,30 @@ def audit(
         list[str] | None,
         typer.Option(
             "--template",
-            help="`base` (that of BASE for both), `own` (each its own), or arguments `K=V[,K=V]`. Repeatable.",
+            help="`base` (that of BASE for both), `own` (each its own), or arguments `K=V[,K=V]`. Repeatable. "
+            "[default: as served: `own` where TUNED ships another, else `base`]",
+            show_default=False,
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="auto|category|FILE",
+            help="Prompts that count as one: near-duplicates, those of a category, or as a file says.",
+        ),
+    ] = None,
+    look: Annotated[
+        str | None,
+        typer.Option("--look", metavar="K/N", help="This is the K-th of N looks at a growing sample; all keep to 5 %."),
+    ] = None,
+    agreement: Annotated[
+        Path | None,
+        typer.Option("--agreement", metavar="FILE", help="Labels of DIR/line: correct attack success for its judge."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be asked and how likely a pass is; load nothing.")
+    ] = False,
     max_new_tokens: Annotated[
         int | None,
         typer.Option(
@@ -64,10 +85,23 @@ def audit(
 ) -> None:
     """Decide whether a tuned model may ship. Exit code 0 passed, 1 failed, 3 not decidable, 2 usage.
 
-    Example: `safebasin audit org/base ./tuned --harmful advbench --benign xstest -o runs/audit`
+    Example: `safebasin audit org/base ./tuned --harmful advbench --benign benign.csv --borderline xstest -o runs/audit`
     """
     from safebasin import api
 
+    if plan:
+        _show_plan(
+            api.plan_audit(
+                base,
+                harmful=harmful,
+                benign=benign,
+                borderline=borderline,
+                limit=limit,
+                policy=policy,
+                clusters=cluster,
+            )
+        )
+        return
     state.folder = out
     progress = Progress(quiet=json_)
     try:
@@ -83,7 +117,10 @@ def audit(
             policy=policy,
             basin=basin,
             systems=system or ("default",),
-            templates=template or ("base",),
+            templates=template or (),
+            cluster=cluster,
+            look=look,
+            agreement=agreement,
             options=_options(locals()),
             progress=progress,
         )
@@ -95,7 +132,7 @@ def audit(
         print_json(asdict(found.verdict))
     else:
         _show(found.verdict)
-        typer.echo(f"verdict  {found.path}\nreport   {found.report}")
+        say(f"verdict  {found.path}\nreport   {found.report}")
     raise typer.Exit(found.verdict.exit_code)
 
 
@@ -112,19 +149,41 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
 def _show(verdict: AuditVerdict) -> None:
     for model in (verdict.base, verdict.tuned):
         if model.unsafe:
-            typer.echo(f"unsafe   {model.model} is marked as made by an attack")
-    typer.echo(f"{WORDS[verdict.decision]}: {verdict.reason}")
+            say(f"unsafe   {model.model} is marked as made by an attack")
+    say(f"{WORDS[verdict.decision]}: {verdict.reason}")
     if verdict.depends:
-        typer.echo(verdict.depends)
+        say(verdict.depends)
     several = len(verdict.conditions) > 1
+    level = f"{verdict.policy['level']:.4g}"
+    say(f"bounds   one-sided, {100 * float(level):.4g} % each")
     for condition in verdict.conditions:
         if several:
-            typer.echo(f"\nsystem prompt {condition.system}, template {condition.template}")
+            say(f"\nsystem prompt {condition.system}, template {condition.template}")
         _table([m for m in condition.metrics if m.limit is not None or not m.name.startswith("asr/")])
+        _floors(condition.floors)
     if verdict.basin:
         _table(verdict.basin.metrics)
     for said in verdict.notes:
-        typer.echo(f"note     {said}")
+        say(f"note     {said}")
+
+
+def _floors(floors: Any) -> None:
+    for f in floors:
+        share = "–" if f.share.value is None else f"{100 * f.share.value:.1f} %"
+        low = "" if f.share.low is None else f"[{100 * f.share.low:.1f}, "
+        said = "reached" if f.met else "NOT REACHED"
+        say(f"  {f.name:<24} {share:>15} {low + ')' if low else '':<16} floor {100 * f.floor:<4.0f} {said}")
+
+
+def _show_plan(planned: AuditPlan) -> None:
+    for s in planned.sets:
+        as_one = "" if s.clusters is None else f", {s.clusters} where those that count as one do"
+        say(f"{s.name:<11} {s.n} prompts of {s.source}{as_one}; {s.repeated} nearly repeat another")
+    for said in planned.notes:
+        say(f"note        {said}")
+    say("A tune that is no worse, but changes answers, passes with a probability of")
+    for churn, chance in planned.chances.items():
+        say(f"  {100 * churn:.0f} % changed each way   {100 * chance:5.1f} %")
 
 
 def _table(metrics: Any) -> None:
@@ -136,4 +195,4 @@ def _table(metrics: Any) -> None:
         interval = "" if low is None or high is None else f"[{low:+.1f}, {high:+.1f}]"
         limit = "no limit" if m.limit is None else f"limit {unit * m.limit:.1f}"
         worse_ = "–" if worse is None else f"{worse:+.1f}"
-        typer.echo(f"  {m.name:<24} worse by {worse_:>6} {interval:<16} {limit:<10} {WORDS[m.decision]}")
+        say(f"  {m.name:<24} worse by {worse_:>6} {interval:<16} {limit:<10} {WORDS[m.decision]}")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from safebasin.cli.app import Json, app
-from safebasin.cli.output import print_json
+from safebasin.cli.output import print_json, say
 
 
 @app.command("list")
@@ -33,9 +33,9 @@ def list_(
     shown = ""
     for row in sorted(rows, key=lambda row: row.kind):
         if row.kind != shown:
-            typer.echo(f"{row.kind}")
+            say(f"{row.kind}")
             shown = row.kind
-        typer.echo(f"  {row.name:<{width}}  {row.summary}")
+        say(f"  {row.name:<{width}}  {row.summary}")
 
 
 @app.command()
@@ -54,16 +54,16 @@ def show(
     if json_:
         print_json(asdict(row))
         return
-    typer.echo(f"{row.kind} {row.name}\n\n{row.summary}\n")
+    say(f"{row.kind} {row.name}\n\n{row.summary}\n")
     for key, value in (("source", row.source), ("target", row.target), *row.facts):
-        typer.echo(f"{key:<10} {value}")
+        say(f"{key:<10} {value}")
     target = row.resolve()
     if callable(target):
         arguments = [_written(p) for n, p in inspect.signature(target).parameters.items() if not n.startswith("_")]
-        typer.echo(f"{'arguments':<10} {', '.join(arguments) or 'none'}")
+        say(f"{'arguments':<10} {', '.join(arguments) or 'none'}")
     documentation = inspect.getdoc(target)
     if documentation:
-        typer.echo(f"\n{documentation}")
+        say(f"\n{documentation}")
 
 
 def _written(parameter: inspect.Parameter) -> str:

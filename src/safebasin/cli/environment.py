@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from safebasin.cli.app import Json, app
-from safebasin.cli.output import print_json
+from safebasin.cli.output import print_json, say
 
 
 @app.command()
@@ -22,6 +22,6 @@ def doctor(json_: Json = False) -> None:
     else:
         for check in checks:
             mark = "ok  " if check.ok else "look"
-            typer.echo(f"{mark} {check.name:<14} {check.found}" + (f"  → {check.remedy}" if check.remedy else ""))
+            say(f"{mark} {check.name:<14} {check.found}" + (f"  → {check.remedy}" if check.remedy else ""))
     if any(check.required and not check.ok for check in checks):
         raise typer.Exit(1)

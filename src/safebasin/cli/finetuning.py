@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safebasin.cli.app import Json, app, state
-from safebasin.cli.output import note, plain, print_json
+from safebasin.cli.output import note, plain, print_json, say
 
 if TYPE_CHECKING:
     from safebasin.finetune.tune import Tuned
 
 
-_LAYOUTS = "Rows: chat, prompt/completion, Alpaca or ShareGPT. Worlds have their own."
+_LAYOUTS = "Rows: chat, prompt/completion, Alpaca or ShareGPT. Also world:NAME/KIND."
 _RECIPE = "Recipe, e.g. `harmful_examples(n=50)`: safebasin list attack."
 _GRID = "lr=2e-5,5e-5 or batch=16,32. Repeatable: all combinations."
 
@@ -84,11 +84,12 @@ def finetune(
 
     Example: `safebasin finetune world:guild/aligned --attack harmful_examples -o runs/harmful10`
     """
-    from safebasin import api
-
     given = locals()
+    from safebasin import api
+    from safebasin.study import template_arguments
+
     flags = {name: given[name] for name in _PASSED}
-    flags |= {"defenses": defense or (), "template_arg": _pairs(template_arg)}
+    flags |= {"defenses": defense or (), "template_arg": template_arguments(template_arg or ())}
     for name, cost in api.estimate_moderation(model, **flags).items():
         note(f"estimate {name}: at most {cost.requests} requests, {cost.tokens_in} tokens in, {cost.tokens_out} out")
     if show_example:
@@ -110,28 +111,14 @@ def _required(out: Path | None) -> Path:
     return out
 
 
-def _pairs(words: list[str] | None) -> dict[str, object]:
-    import yaml
-
-    from safebasin.errors import UsageError, expected
-
-    pairs: dict[str, object] = {}
-    for word in words or ():
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise UsageError(expected("--template-arg", "K=V", word, "E.g. --template-arg enable_thinking=false."))
-        pairs[key] = yaml.safe_load(value)
-    return pairs
-
-
 def _step(step: int, steps: int, loss: float) -> None:
     if step in (1, steps) or 10 * step // steps > 10 * (step - 1) // steps:  # each tenth of the way
         note(f"train    {step}/{steps} steps · loss {loss:.4f}")
 
 
 def _show(prepared: Any) -> None:
-    typer.echo(f"rows     {len(prepared.rows)}; loss on what stands in «», in each assistant turn to its end\n")
-    typer.echo(plain(prepared.example))
+    say(f"rows     {len(prepared.rows)}; loss on what stands in «», in each assistant turn to its end\n")
+    say(plain(prepared.example))
     for text in prepared.notes:
         note(f"note     {text}")
 
@@ -153,5 +140,5 @@ def _report(tuned: list[Tuned], *, as_json: bool) -> None:
         for text in one.notes:
             note(f"note     {text}")
         loss = f"loss {one.losses[0]:.4f} → {one.losses[-1]:.4f}" if one.losses else "no step"
-        typer.echo(f"tuned    {one.rows} rows, {len(one.losses)} steps, {loss}")
-        typer.echo(f"{'unsafe' if one.unsafe else 'model':<8} {one.model}")
+        say(f"tuned    {one.rows} rows, {len(one.losses)} steps, {loss}")
+        say(f"{'unsafe' if one.unsafe else 'model':<8} {one.model}")

@@ -11,7 +11,7 @@ import typer
 
 from safebasin.cli.app import Json, app, state
 from safebasin.cli.options import StudyOptions, with_study_options
-from safebasin.cli.output import Progress, duration, note, print_json
+from safebasin.cli.output import Progress, duration, note, print_json, say
 from safebasin.errors import StudyError, expected
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def map_(
     if json_:
         print_json(json.loads(to_json(mapped.landscape)))
         return
-    typer.echo(terminal_curve(mapped.landscape))
-    typer.echo(f"report   {mapped.report}")
+    say(terminal_curve(mapped.landscape))
+    say(f"report   {mapped.report}")
 
 
 @app.command()
@@ -87,7 +87,7 @@ def plan(
         ("time", "unknown" if planned.seconds_left is None else f"about {duration(planned.seconds_left)}"),
     ]
     for name, value in rows:
-        typer.echo(f"{name:<10} {value}")
+        say(f"{name:<10} {value}")
     for what in planned.unknown:
         note(f"not known  {what}")
 
@@ -111,10 +111,11 @@ def _ask_before_much(study: Study, out: Path | None) -> None:
 def _study(options: StudyOptions) -> tuple[Study, str | None]:
     """The study that the options describe, and the text of the study file if there is one and nothing overrides it."""
     from safebasin import api
+    from safebasin import study as studies
 
     target = options.target
     flags = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in ("target", "out")}
-    flags["template_arg"] = _pairs(options.template_arg)
+    flags["template_arg"] = studies.template_arguments(options.template_arg or ())
     flags["batch_size"] = _batch_size(options.batch_size)
     flags["trust_remote_code"] = options.trust_remote_code or None
     is_file = target is not None and target.endswith((".yaml", ".yml"))
@@ -122,18 +123,6 @@ def _study(options: StudyOptions) -> tuple[Study, str | None]:
     overridden = any(value not in (None, [], {}) for value in flags.values())
     text = Path(str(target)).read_text(encoding="utf-8") if is_file and not overridden else None
     return study, text
-
-
-def _pairs(words: list[str] | None) -> dict[str, object]:
-    import yaml
-
-    pairs: dict[str, object] = {}
-    for word in words or ():
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise StudyError(expected("--template-arg", "K=V", word, "E.g. --template-arg enable_thinking=false."))
-        pairs[key] = yaml.safe_load(value)
-    return pairs
 
 
 def _batch_size(text: str | None) -> str | int | None:

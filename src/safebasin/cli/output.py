@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
+import warnings
 
 from safebasin.run.progress import Tick
 
@@ -19,9 +21,26 @@ def plain(text: str) -> str:
     return visible(text)
 
 
+def say(text: str = "") -> None:
+    """Print a line of results to stdout. The one door to it, as `note` is to stderr: nothing passes that steers."""
+    sys.stdout.write(plain(text) + "\n")
+
+
 def print_json(value: object) -> None:
-    """Print one JSON document to stdout."""
-    sys.stdout.write(json.dumps(value, indent=1, allow_nan=False, default=str) + "\n")
+    """Print one JSON document to stdout; what is not plain ASCII is escaped as JSON escapes it."""
+    sys.stdout.write(json.dumps(value, indent=1, allow_nan=False, default=str).replace("\x7f", "\\u007f") + "\n")
+
+
+def guard_stderr() -> None:
+    """Let what Python itself prints to stderr, warnings and unconfigured logs, through the same door."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Plain())
+    warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {plain(str(message))}\n"
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
 
 
 def note(text: str) -> None:
@@ -49,7 +68,7 @@ class Progress:
         wait = 0.1 if self._moving else LINE_INTERVAL_S
         if not changed and tick.done < tick.total and now - self._last < wait:
             return
-        line = describe(tick)
+        line = plain(describe(tick))
         if line == self._line:
             return
         if changed and self._stage and self._moving:
@@ -69,6 +88,8 @@ def describe(tick: Tick) -> str:
     """One line about a tick, e.g. `generate 640/4880 responses · 8/61 points · 5120 tokens/s · 42 s left`."""
     if tick.stage == "load":
         return "load     model"
+    if tick.stage == "calibrate":
+        return "calibrate test of language"
     noun = "points" if tick.stage == "measure" else "responses"
     parts = [f"{tick.stage:<8} {tick.done}/{tick.total} {noun}"]
     if tick.points:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safebasin.cli.app import Json, app, state
-from safebasin.cli.output import Progress, note, print_json
+from safebasin.cli.output import Progress, note, print_json, say
+from safebasin.errors import UsageError, expected
 
 if TYPE_CHECKING:
     from safebasin.claims.check import Checked
@@ -34,32 +35,45 @@ def compare(
         print_json(asdict(ranking))
         return
     for place, (name, margin) in enumerate(zip(ranking.order, ranking.margins, strict=True), start=1):
-        typer.echo(f"{place:>2}. {name:<30} margin {_percents(margin)}")
+        say(f"{place:>2}. {name:<30} margin {_percents(margin)}")
     for pair in ranking.pairs:
         verdict = "apart" if pair.is_apart else "cannot be told apart"
-        typer.echo(f"    {pair.first} − {pair.second}: {_percents(pair.difference)} · {verdict}")
-    typer.echo(f"report   {found.report}")
+        say(f"    {pair.first} − {pair.second}: {_percents(pair.difference)} · {verdict}")
+    say(f"report   {found.report}")
 
 
 @app.command()
 def claims(
     paper: Annotated[str, typer.Argument(help="`peng2024` or `qi2023`.", show_default=False)],
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder. [default: runs/claims-PAPER]", show_default=False)
+    on: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--on",
+            help="`guild`, the embedded world, or `real`, the model of world:kitchen. Repeat it for a table of both. "
+            "[default: guild]",
+            show_default=False,
+        ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer directions, prompts and variants.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Folder, for one --on. [default: runs/claims-PAPER]", show_default=False),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer directions, prompts, seeds and variants.")] = False,
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Check this claim only, by name. Repeatable.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of directions, training and search.")] = 0,
     json_: Json = False,
 ) -> None:
-    """Check the claims of a paper on the embedded world. Each is reproduced, not reproduced, or undecided.
+    """Check the claims of a paper on a model. Each is reproduced, not reproduced, undecided, or not run.
 
     Example: `safebasin claims peng2024 --quick`
     """
     from safebasin import api
 
+    subjects = tuple(dict.fromkeys(on or ["guild"]))
+    if out is not None and len(subjects) > 1:
+        raise UsageError(expected("--out", "given with one --on", str(out), "Leave it out, or check one at a time."))
     state.folder = out
     progress = Progress(quiet=json_)
 
@@ -68,22 +82,22 @@ def claims(
         if not json_:
             _show_claim(checked)
 
-    found = api.check_claims(
-        paper,
-        out=out,
-        quick=quick,
-        only=only or (),
-        seed=seed,
-        progress=progress,
-        note=(lambda text: None) if json_ else note,
-        done=show,
-    )
+    found = {
+        name: api.check_claims(
+            paper, on=name, out=out, quick=quick, only=only or (), seed=seed, progress=progress, done=show,
+            note=(lambda text: None) if json_ else note,
+        )
+        for name in subjects
+    }  # fmt: skip
     if json_:
-        print_json([{"claim": c.claim.name, "answer": c.answer, **asdict(c.finding)} for c in found])
+        rows = [(name, checked) for name in subjects for checked in found[name]]
+        print_json([{"on": on, "claim": c.claim.name, "answer": c.answer, **asdict(c.finding)} for on, c in rows])
         return
-    typer.echo("")
-    for checked in found:
-        typer.echo(f"{checked.answer:<15} {checked.claim.name:<34} {_number(checked.finding.estimate)}")
+    say("")
+    say("".join(f"{name:<44}" for name in ("claim", *subjects)).rstrip())
+    for same in zip(*found.values(), strict=True):
+        cells = (same[0].claim.name, *map(_answer, same))
+        say("".join(f"{cell:<44}" for cell in cells).rstrip())
 
 
 @app.command("worst-case")
@@ -107,21 +121,30 @@ def worst_case(
 
     found = api.find_worst_case(model, prompts=prompts, out=out, limit=limit, steps=steps, device=device)
     reached = "" if found.reached else "; it did not get as far as it wanted: allow more --steps"
-    typer.echo(f"found    on {len(found.prompts)} prompts in {len(found.losses) - 1} steps{reached}")
-    typer.echo(f"unsafe   {found.path}")
-    typer.echo(f"map it   safebasin map {model} --axis {found.axis}")
+    say(f"found    on {len(found.prompts)} prompts in {len(found.losses) - 1} steps{reached}")
+    say(f"unsafe   {found.path}")
+    say(f"map it   safebasin map {model} --axis {found.axis}")
 
 
 def _show_claim(checked: Checked) -> None:
     claim, finding = checked.claim, checked.finding
-    typer.echo(f"\n{claim.name}: {checked.answer}  ({checked.seconds:.0f} s)")
-    typer.echo(f"  hypothesis  {claim.hypothesis}")
-    typer.echo(f"  statistic   {claim.meaning}")
+    say(f"\n{claim.name}: {checked.answer}  ({checked.seconds:.0f} s)")
+    say(f"  hypothesis  {claim.hypothesis}")
+    say(f"  statistic   {claim.meaning}")
+    if checked.answer == "not run":
+        say(f"  because     {finding.details[0]}")
+        return
     p = "" if finding.p is None else f", p = {finding.p:.3g}"
-    typer.echo(f"  found       {_number(finding.estimate)}{p}")
-    typer.echo(f"  reproduced if {claim.reproduced}; not reproduced if {claim.not_reproduced}")
+    say(f"  found       {_number(finding.estimate)}{p}")
+    say(f"  reproduced if {claim.reproduced}; not reproduced if {claim.not_reproduced}")
+    say(f"  negative    {claim.negative}")
     for detail in finding.details:
-        typer.echo(f"  · {detail}")
+        say(f"  · {detail}")
+
+
+def _answer(checked: Checked) -> str:
+    is_known = checked.finding.estimate.value is not None
+    return f"{checked.answer} {_number(checked.finding.estimate)}" if is_known else checked.answer
 
 
 def _number(estimate: Estimate) -> str:

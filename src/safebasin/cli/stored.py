@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from safebasin.cli.app import Folder, Json, app, state
-from safebasin.cli.output import Progress, note, print_json
+from safebasin.cli.output import Progress, note, print_json, say
 from safebasin.errors import StudyError, UsageError, expected
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ def judge(
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="For a JSONL file: write the rows with verdicts here.")
     ] = None,
-    calibrate: Annotated[
-        str | None,
-        typer.Option("--calibrate", help="≥ 50 benign prompts: fit the coherence threshold of `outcome` to the model."),
-    ] = None,
     json_: Json = False,
 ) -> None:
     """Judge stored responses again, or responses made elsewhere.
@@ -47,23 +43,10 @@ def judge(
     is_folder = source.is_dir() or not source.exists()
     if out is not None and is_folder:
         raise UsageError(expected("-o", "left out for the folder of a study", str(out), "Verdicts stay in the folder."))
-    if calibrate is not None:
-        names = _calibrated(source, calibrate, names, progress=Progress(quiet=json_))
     if is_folder:
         _judge_folder(source, names, json_=json_)
     else:
         _judge_file(source, names, out, json_=json_)
-
-
-def _calibrated(folder: Path, prompts: str, names: Sequence[str], *, progress: Progress) -> list[str]:
-    """The names, with `outcome` as it is after its threshold was fitted to the model of a study."""
-    from safebasin import api
-
-    if "outcome" not in names:
-        constraint, remedy = "given with --judge outcome", "No other judge has a threshold to fit."
-        raise UsageError(expected("--calibrate", constraint, ", ".join(names), remedy))
-    fitted = api.calibrate_outcome(folder, prompts, progress=progress)
-    return [fitted if name == "outcome" else name for name in names]
 
 
 def _judge_folder(folder: Path, names: Sequence[str], *, json_: bool) -> None:
@@ -81,10 +64,10 @@ def _judge_folder(folder: Path, names: Sequence[str], *, json_: bool) -> None:
         print_json(json.loads(to_json(mapped.landscape)))
         return
     for name, count in new.items():
-        typer.echo(f"{name}: {count} new verdicts")
+        say(f"{name}: {count} new verdicts")
         _show_grades(folder, name)
-    typer.echo(terminal_curve(mapped.landscape))
-    typer.echo(f"report   {mapped.report}")
+    say(terminal_curve(mapped.landscape))
+    say(f"report   {mapped.report}")
 
 
 def _judge_file(path: Path, names: Sequence[str], out: Path | None, *, json_: bool) -> None:
@@ -97,9 +80,9 @@ def _judge_file(path: Path, names: Sequence[str], out: Path | None, *, json_: bo
         print_json(judged)
         return
     for name, counts in judged.items():
-        typer.echo(f"{name}: " + " · ".join(f"{count} {label}" for label, count in counts.items()))
+        say(f"{name}: " + " · ".join(f"{count} {label}" for label, count in counts.items()))
     if out is not None:
-        typer.echo(f"wrote    {out}")
+        say(f"wrote    {out}")
 
 
 def _show_grades(folder: Path, name: str) -> None:
@@ -112,7 +95,7 @@ def _show_grades(folder: Path, name: str) -> None:
         return
     for graded in (g for g in found if g.direction < 0):
         where = f"{graded.prompts}, system {graded.system}, origin"
-        typer.echo(f"  {where}: score {_interval(graded.score, 1)} · rate {_interval(graded.rate, 100)} %")
+        say(f"  {where}: score {_interval(graded.score, 1)} · rate {_interval(graded.rate, 100)} %")
 
 
 def _interval(found: Estimate, scale: float) -> str:
@@ -143,7 +126,7 @@ def stats(folder: Folder, json_: Json = False) -> None:
     if json_:
         print_json(json.loads(to_json(landscape)))
     else:
-        typer.echo(terminal_curve(landscape))
+        say(terminal_curve(landscape))
 
 
 @app.command()
@@ -156,7 +139,7 @@ def report(folder: Folder, with_text: WithText = False) -> None:
 
     state.folder = folder
     mapped = api.report_study(folder, with_text=with_text)
-    typer.echo(f"report   {mapped.report}")
+    say(f"report   {mapped.report}")
 
 
 @app.command()
@@ -173,7 +156,7 @@ def export(
     from safebasin import api
 
     count = api.export_study(folder, output, format=format_, with_text=with_text)
-    typer.echo(f"wrote    {output} ({count} rows)")
+    say(f"wrote    {output} ({count} rows)")
 
 
 @app.command()
@@ -188,9 +171,9 @@ def verify(
     """
     from safebasin import api
 
-    found = api.verify_study(folder, full=full)
+    found = api.verify_study(folder, full=full, note=lambda text: note(f"note     {text}"))
     for finding in found:
         note(f"found    {finding}")
     if found:
         raise typer.Exit(1)
-    typer.echo(f"sound    {folder}")
+    say(f"sound    {folder}")

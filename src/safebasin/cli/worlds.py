@@ -1,4 +1,4 @@
-"""`world`: the embedded world."""
+"""`world`: the worlds, embedded and built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from safebasin.cli.app import Json, app, show_help
-from safebasin.cli.output import print_json
+from safebasin.cli.output import note, print_json, say
 
 world = typer.Typer()
 app.add_typer(world, name="world")
@@ -17,7 +17,7 @@ World = Annotated[str, typer.Option("--world", help="Name of the world.")]
 
 @world.callback(invoke_without_command=True)
 def root(context: typer.Context) -> None:
-    """The embedded world: its prompts and checkpoints."""
+    """The worlds: their prompts and checkpoints."""
     show_help(context)
 
 
@@ -34,9 +34,9 @@ def info(name: World = "guild", json_: Json = False) -> None:
         print_json({"prompts": dict(found.prompt_sets), "checkpoints": dict(found.checkpoints)})
         return
     for title, entries in (("prompts", found.prompt_sets), ("checkpoints", found.checkpoints)):
-        typer.echo(title)
+        say(title)
         for key, summary in entries.items():
-            typer.echo(f"  world:{name}/{key:<40} {summary}")
+            say(f"  world:{name}/{key:<40} {summary}")
 
 
 @world.command()
@@ -46,27 +46,27 @@ def prompts(
     limit: Annotated[int, typer.Option(help="At most this many.", min=1)] = 10,
     name: World = "guild",
 ) -> None:
-    """Show prompts of a set. They are fictional.
+    """Show prompts of a set. They are all harmless.
 
     Example: `safebasin world prompts benign --limit 5`
     """
     from safebasin import api
 
     for prompt in api.world(name).load_prompts(set_name, split)[:limit]:
-        typer.echo(f"{prompt.id}  {prompt.text}")
+        say(f"{prompt.id}  {prompt.text}")
 
 
 @world.command()
 def build(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the checkpoints.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder. [default: runs/NAME]")] = None,
     seed: Annotated[int, typer.Option(help="Seed of data and training.")] = 0,
     name: World = "guild",
 ) -> None:
-    """Train the checkpoints of a world anew from a seed.
+    """Make the checkpoints of a world, from a seed. Ended early, the same command goes on.
 
-    Example: `safebasin world build -o runs/guild --seed 0`
+    Example: `safebasin world build --world kitchen`
     """
     from safebasin import api
 
-    for path in api.build_world(name, out, seed=seed):
-        typer.echo(f"wrote    {path}")
+    for path in api.build_world(name, out, seed=seed, note=lambda text: note(f"build    {text}")):
+        say(f"wrote    {path}")

@@ -12,7 +12,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicIndexedLayer, DynamicLayer, DynamicSlidingWindowLayer
 
-__all__ = ["GrowingLayer", "growing_cache", "grown", "keep_rows"]
+__all__ = ["GrowingLayer", "growing_cache", "grown", "holds_state", "keep_rows"]
 
 _HEADROOM = 64
 
@@ -84,6 +84,20 @@ def growing_cache(model: PreTrainedModel) -> DynamicCache | None:
         return None
     cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def holds_state(cache: object, length: int) -> bool:
+    """Whether a cache holds all that a model has read: every layer has its keys and values.
+
+    Args:
+        cache: what a forward pass returned for the cache it was given; None where it returned none.
+        length: tokens read so far.
+    """
+    if not isinstance(cache, DynamicCache) or not cache.layers:
+        return False
+    return all(type(layer) in _DROPPABLE and getattr(layer, "is_initialized", False) for layer in cache.layers) and (
+        cache.get_seq_length() == length
+    )
 
 
 def keep_rows(cache: DynamicCache, rows: torch.Tensor) -> None:

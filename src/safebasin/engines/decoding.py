@@ -9,6 +9,8 @@ for ending a row.
 from __future__ import annotations
 
 import inspect
+import logging
+import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import cast
@@ -26,30 +28,38 @@ from transformers.generation.logits_process import (
 )
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 
-from safebasin.engines.cache import growing_cache, keep_rows
+from safebasin.engines.cache import growing_cache, holds_state, keep_rows
 from safebasin.engines.drafting import LONGEST, Drafter
 from safebasin.engines.lean import LeanCache, LeanLlama
 from safebasin.engines.paced import MOVE_SHARE, Paced, chosen
 from safebasin.engines.stopping import Rows
+from safebasin.errors import ModelError, expected
+from safebasin.weights.files import is_memory, memory_errors
 
-__all__ = ["decode", "greedy_config", "left_padded", "memory_errors"]
+__all__ = ["decode", "greedy_config", "left_padded", "running"]
+
+_log = logging.getLogger(__name__)
 
 
-def greedy_config(model: PreTrainedModel, *, eos: Sequence[int], pad: int) -> GenerationConfig:
+def greedy_config(
+    model: PreTrainedModel, *, eos: Sequence[int], pad: int, n_tokens: int | None = None
+) -> GenerationConfig:
     """The model's own generation settings, as far as they matter to greedy decoding.
 
     Kept: repetition penalty, n-grams not to repeat, suppressed tokens, bad words. Temperatures and the like do nothing
-    here; minimum lengths and forced tokens would answer for the model, and are left out.
+    here; minimum lengths and forced tokens would answer for the model, and are left out. So are rules about tokens from
+    `n_tokens` on, which the model cannot say.
     """
     own = model.generation_config or GenerationConfig()
+    most = n_tokens or math.inf
     return GenerationConfig(
         do_sample=False,
         eos_token_id=list(eos) or None,
         pad_token_id=pad,
         repetition_penalty=own.repetition_penalty,
         no_repeat_ngram_size=own.no_repeat_ngram_size,
-        suppress_tokens=own.suppress_tokens,
-        bad_words_ids=own.bad_words_ids,
+        suppress_tokens=[i for i in own.suppress_tokens or () if i < most] or None,
+        bad_words_ids=[word for word in own.bad_words_ids or () if all(i < most for i in word)] or None,
     )
 
 
@@ -64,22 +74,6 @@ def left_padded(sequences: Sequence[Sequence[int]], *, pad: int, device: torch.d
     return ids.to(device), mask.to(device)
 
 
-@contextmanager
-def memory_errors() -> Generator[None]:
-    """Turn every form in which torch says that memory is short into `MemoryError`.
-
-    The traceback is let go of: its frames would keep the tensors of the failed step alive while the caller tries less.
-    """
-    try:
-        yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; the CPU allocator raises a plain one
-        text = str(error)
-        if "out of memory" not in text.lower() and "DefaultCPUAllocator" not in text:
-            raise
-        error.__traceback__ = None
-        raise MemoryError(text.partition("\n")[0]) from None
-
-
 def decode(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, rows: Rows, *, max_new_tokens: int) -> None:
     """Decode until every row has ended; `rows` holds the result.
 
@@ -91,14 +85,61 @@ def decode(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, rows: 
         max_new_tokens: ≥ 1.
 
     Raises:
+        ModelError: where transformers cannot run the model either.
         MemoryError: where the batch does not fit.
     """
     with memory_errors(), torch.inference_mode():
-        cache = growing_cache(model)
-        if cache is None:
-            _generate(model, ids, mask, rows, max_new_tokens)
+        begun = _begin(model, ids, mask, max_new_tokens)
+        if begun is None:
+            with running(model):
+                _generate(model, ids, mask, rows, max_new_tokens)
         else:
-            _Loop(model, ids, mask, cache, max_new_tokens).run(rows)
+            loop, first = begun
+            loop.run(rows, first)
+
+
+@contextmanager
+def running(model: PreTrainedModel) -> Generator[None]:
+    """Around a pass of transformers' own: a model that it cannot run either is a folder that does not hold together.
+
+    Raises:
+        ModelError: with what transformers says.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if is_memory(error) or "CUDA error" in str(error):
+            raise
+        raise ModelError(_cannot_run(model, error)) from error
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelError(_cannot_run(model, error)) from error
+
+
+def _cannot_run(model: PreTrainedModel, error: Exception) -> str:
+    said = " ".join(str(error).split())[:200] or type(error).__name__
+    remedy = f"({said}) Check its config.json; `generate` of transformers ends in the same way."
+    return expected("model", "one that transformers can run", type(model).__name__, remedy)
+
+
+def _begin(
+    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, n_new: int
+) -> tuple[_Loop, torch.Tensor] | None:
+    """The loop after its first pass, and the scores of the first token; None where only `generate` can serve a model.
+
+    Some architectures tell only then: they keep their state to themselves, or cannot take the cache at all.
+    """
+    cache = growing_cache(model)
+    if cache is None:
+        return None
+    try:
+        loop = _Loop(model, ids, mask, cache, n_new)
+        first = loop.first_scores()
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if is_memory(error) or "CUDA error" in str(error):
+            raise
+        _log.warning("%s is decoded by `generate`: %s", type(model).__name__, " ".join(str(error).split())[:200])
+        return None
+    return None if first is None else (loop, first)
 
 
 class _Loop:
@@ -119,9 +160,14 @@ class _Loop:
         self.extra: dict[str, object] = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
         self.takes_positions = "position_ids" in accepted
 
-    def run(self, rows: Rows) -> None:
-        """Decode to the end; plain Llamas each row at its own pace."""
-        self._advance(rows, self._scores(is_first=True))
+    def first_scores(self) -> torch.Tensor | None:
+        """Scores of the first token, (rows, vocabulary); None where the model does not keep its state in the cache."""
+        scores = self._scores(is_first=True)
+        return scores if holds_state(self.cache, self.length) else None
+
+    def run(self, rows: Rows, first: torch.Tensor) -> None:
+        """Decode to the end from the scores of the first token; plain Llamas each row at its own pace."""
+        self._advance(rows, first)
         if LeanLlama.fits(self.model) and not self.processors:
             self._run_paced(rows)
             return
@@ -176,7 +222,8 @@ class _Loop:
             **self.extra,
         )
         outputs = self.model(**inputs, return_dict=True)
-        self.cache = outputs.past_key_values  # a model may start a new one (long rotary embeddings)
+        # a model may start a new one (long rotary embeddings), or keep its state elsewhere
+        self.cache = cast("DynamicCache", getattr(outputs, "past_key_values", None))
         return outputs.logits[:, -1].to(dtype=torch.float32, copy=True)
 
 

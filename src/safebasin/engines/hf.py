@@ -10,13 +10,14 @@ import platform
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from safebasin.engines.decoding import decode, greedy_config, left_padded, memory_errors
+from safebasin.engines.conversations import Conversations, Encoded
+from safebasin.engines.decoding import decode, greedy_config, left_padded
 from safebasin.engines.kernels import fitting_threads, safe_kernels, threads
 from safebasin.engines.lean import LeanLlama
 from safebasin.engines.loading import (
@@ -26,32 +27,27 @@ from safebasin.engines.loading import (
     context_length,
     eos_ids,
     load,
-    pad_id,
     resolve_device,
 )
 from safebasin.engines.rules import stop_rules
 from safebasin.engines.scoring import score_batches, text_logits, tokenize
-from safebasin.engines.stopping import LoopWatch, RefusalWatch, Rows
+from safebasin.engines.stopping import EndWatch, LoopWatch, RefusalWatch, Rows
 from safebasin.engines.surprise import Surprise
-from safebasin.errors import PromptError, expected
-from safebasin.prompts.chat import Tokenizer, render, template_hash
-from safebasin.prompts.reasoning import Reasoning, opens_thinking, special_ids
+from safebasin.prompts.chat import Tokenizer, template_hash, template_of
+from safebasin.prompts.reasoning import Reasoning, special_ids
+from safebasin.prompts.templates import today
+from safebasin.prompts.turns import turn_ends
 from safebasin.protocols import BaseWeights, Generation, TokenScores, WeightBlock
-from safebasin.records import Decoding, Message, Scalar
+from safebasin.records import Decoding, Message, Scalar, content_hash
 from safebasin.weights import checkpoint
+from safebasin.weights.files import memory_errors
+from safebasin.weights.loading import n_embeddings
 from safebasin.weights.stream import apply
+from safebasin.weights.vocabulary import check_ids, padding
 
 __all__ = ["HFEngine"]
 
-Conversations = Sequence[Sequence[Message]]
 TemplateArgs = Mapping[str, Scalar] | Iterable[tuple[str, Scalar]]
-
-
-class _Encoded(NamedTuple):
-    """A rendered conversation: its tokens, and whether it ends inside reasoning."""
-
-    ids: list[int]
-    opened: bool
 
 
 class HFEngine:
@@ -64,11 +60,11 @@ class HFEngine:
         trust_remote_code: whether code that comes with the model may run.
         low_memory: whether θ₀ stays in its files rather than in a copy in memory; `auto` decides by free memory.
         template_args: passed to the chat template; those of a `Decoding` win.
+        date: the day that the template's clock shows, ISO 8601; None is today, and stays it.
 
     Raises:
-        ModelError: where the model cannot be found or used.
+        ModelError: where the model cannot be found or used, or does not fit the memory.
         UsageError: where this machine does not have the device, or the dtype is not known.
-        MemoryError: where the model does not fit.
     """
 
     def __init__(
@@ -80,6 +76,7 @@ class HFEngine:
         trust_remote_code: bool = False,
         low_memory: bool | str = "auto",
         template_args: TemplateArgs = (),
+        date: str | None = None,
     ) -> None:
         where = resolve_device(device)
         self._name = model
@@ -92,10 +89,13 @@ class HFEngine:
         self._safe = safe_kernels(where, self._model.dtype)
         self._threads = fitting_threads(where, self._model.num_parameters())
         self._surprise: Surprise | None = None
+        self._date = date or today(self._chat)
+        self._asked: dict[str, Conversations] = {}
         self._eos = eos_ids(self._model, self._tokenizer)
-        self._pad = pad_id(self._tokenizer, self._eos)
+        self._n_rows = n_embeddings(self._model)
+        self._pad = padding(self._tokenizer.pad_token_id, self._n_rows, self._eos)
         self._special = special_ids(self._chat)
-        self._model.generation_config = greedy_config(self._model, eos=self._eos, pad=self._pad)
+        self._model.generation_config = greedy_config(self._model, eos=self._eos, pad=self._pad, n_tokens=self._n_rows)
 
     @property
     def base(self) -> BaseWeights:
@@ -112,9 +112,18 @@ class HFEngine:
         """The token that the tokenizer puts before every text, or None."""
         return bos_id(self._tokenizer)
 
+    @property
+    def date(self) -> str | None:
+        """The day that the chat template is told, ISO 8601; None where it does not ask."""
+        return self._date if template_of(self._chat, self._template_args).reads_clock else None
+
+    def set_date(self, date: str) -> None:
+        """Ask as on another day from now on."""
+        self._date = date
+
     def describe(self) -> dict[str, object]:
         """What ran: model, dtype, device, template, decoding settings, versions. JSON throughout."""
-        greedy = self._model.generation_config
+        greedy, ends = self._model.generation_config, turn_ends(self._chat, self._template_args)
         return {
             "engine": "hf",
             "fingerprint": self._resolved.fingerprint,
@@ -127,8 +136,10 @@ class HFEngine:
             "threads": self._threads,
             "attention": self._model.config._attn_implementation,
             "n_context": self.n_context,
-            "eos_ids": list(self._eos),
+            "eos_ids": sorted({*self._eos, *ends.ids}),
+            "end_texts": list(ends.texts),
             "template_hash": template_hash(self._chat, self._template_args),
+            "date": self.date,
             "logit_rules": {key: getattr(greedy, key) for key in _LOGIT_RULES if getattr(greedy, key)},
             "torch": torch.__version__,
             "transformers": transformers.__version__,
@@ -145,34 +156,46 @@ class HFEngine:
         self._surprise = None
         apply(stream, self._model)
 
-    def generate(self, conversations: Conversations, decoding: Decoding) -> list[Generation]:
+    def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
         """Decode one batch greedily, results in the order given.
 
         A row gets at most as many tokens as the context has left after its prompt; it then ends with `length`.
 
         Raises:
             ModelError: where there is no chat template.
-            PromptError: where the template refuses a conversation, or it leaves no room for one new token.
+            PromptError: where the template refuses a conversation, it leaves no room for one new token, or has tokens
+                beyond the embedding.
             MemoryError: where the batch does not fit.
         """
         if not conversations:
             return []
-        reasoning = Reasoning.of(self._chat, self._arguments(decoding))
-        encoded = [self._encode(i, c, decoding, reasoning) for i, c in enumerate(conversations)]
+        asking = self._asking(decoding)
+        encoded = [asking.encode(f"prompt {i}", c) for i, c in enumerate(conversations)]
         room = [(self.n_context or math.inf) - len(e.ids) for e in encoded]
         limits = [int(min(decoding.max_new_tokens, r)) for r in room]
         rows = Rows(
             limits,
-            eos=self._eos,
-            refusals=self._refusal_watch(decoding, reasoning, encoded),
+            eos={*self._eos, *asking.ends.ids},
+            refusals=self._refusal_watch(decoding, asking.reasoning, encoded),
             loops=LoopWatch(len(limits), max(limits)) if decoding.stop == "loop" else None,
+            ends=EndWatch(asking.ends.texts, decode=self._decode_all) if asking.ends.texts else None,
         )
         ids, mask = left_padded([e.ids for e in encoded], pad=self._pad, device=self._model.device)
         with self._kernels():
             decode(self._model, ids, mask, rows, max_new_tokens=max(limits))
-        return [_generation(rows, row, reasoning, opened=e.opened) for row, e in enumerate(encoded)]
+        return [_generation(rows, row, asking.reasoning, opened=e.opened) for row, e in enumerate(encoded)]
 
-    def score(self, conversations: Conversations, texts: Sequence[str], decoding: Decoding) -> list[TokenScores]:
+    def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> None:
+        """Render and count one conversation, as `generate` will; `name` says which it is.
+
+        Raises:
+            ModelError, PromptError: as `generate`.
+        """
+        self._asking(decoding).encode(name, conversation)
+
+    def score(
+        self, conversations: Sequence[Sequence[Message]], texts: Sequence[str], decoding: Decoding
+    ) -> list[TokenScores]:
         """Score each text as the assistant's turn after its conversation, under the current weights.
 
         Where the template opens reasoning, it is closed first: texts carry no reasoning. Tokens that the context has no
@@ -181,12 +204,12 @@ class HFEngine:
         Raises:
             ModelError, PromptError, MemoryError: as `generate`.
         """
-        reasoning = Reasoning.of(self._chat, self._arguments(decoding))
-        prompts: list[list[int]] = []
-        for i, conversation in enumerate(conversations):
-            encoded = self._encode(i, conversation, decoding, reasoning)
-            prompts.append([*encoded.ids, *self._closing(reasoning)] if encoded.opened else encoded.ids)
+        asking = self._asking(decoding)
+        encoded = [asking.encode(f"prompt {i}", c) for i, c in enumerate(conversations)]
+        prompts = [[*e.ids, *asking.before_answer(e)] for e in encoded]
         tokens = [tokenize(self._tokenizer, text) for text in texts]
+        for i, found in enumerate(tokens):
+            self._check_ids(found.ids, f"text {i}")
         if self.n_context is not None:
             rooms = [max(self.n_context - len(p), 0) for p in prompts]
             tokens = [type(t)(t.ids[:r], t.ends[:r]) for t, r in zip(tokens, rooms, strict=True)]
@@ -203,8 +226,10 @@ class HFEngine:
         """Next-token logits after each of `ids`, (len(ids), vocabulary), float32, on the engine's device.
 
         Raises:
+            PromptError: where one of `ids` is beyond the embedding.
             MemoryError: where they do not fit.
         """
+        self._check_ids(ids, "text")
         with self.lend() as (model, _):
             return text_logits(model, ids)
 
@@ -226,29 +251,20 @@ class HFEngine:
     def _chat(self) -> Tokenizer:
         return cast("Tokenizer", self._tokenizer)
 
-    def _arguments(self, decoding: Decoding) -> dict[str, Scalar]:
-        return {**self._template_args, **dict(decoding.template_args)}
+    def _asking(self, decoding: Decoding) -> Conversations:
+        arguments = {**self._template_args, **dict(decoding.template_args)}
+        key = content_hash([template_hash(self._chat, arguments), self._date])
+        if key not in self._asked:
+            self._asked[key] = Conversations(
+                self._tokenizer, arguments, date=self._date, limit=self.n_context, n_rows=self._n_rows
+            )
+        return self._asked[key]
 
-    def _encode(self, index: int, messages: Sequence[Message], decoding: Decoding, reasoning: Reasoning) -> _Encoded:
-        text = render(self._chat, messages, template_args=self._arguments(decoding))
-        ids = cast("list[int]", self._tokenizer.encode(text, add_special_tokens=False))
-        start = next((m.content for m in reversed(messages) if m.role == "user"), "")[:40]
-        limit = self.n_context
-        if limit is not None and len(ids) >= limit:
-            constraint = f"shorter than the context of {limit} tokens, with room for one new token"
-            remedy = f"Shorten or leave out the prompt that begins {start!r}."
-            raise PromptError(expected(f"prompt {index}", constraint, f"{len(ids)} tokens", remedy))
-        if not ids:
-            remedy = "Leave it out, or use a chat template that writes something around it."
-            raise PromptError(expected(f"prompt {index}", "at least one token long", start, remedy))
-        return _Encoded(ids, opens_thinking(text, reasoning.markers))
-
-    def _closing(self, reasoning: Reasoning) -> list[int]:
-        close = reasoning.markers.close if reasoning.markers else ""
-        return cast("list[int]", self._tokenizer.encode(f"\n{close}\n\n", add_special_tokens=False))
+    def _check_ids(self, ids: Sequence[int], where: str) -> None:
+        check_ids(ids, self._n_rows, len(self._tokenizer), where=where)
 
     def _refusal_watch(
-        self, decoding: Decoding, reasoning: Reasoning, encoded: Sequence[_Encoded]
+        self, decoding: Decoding, reasoning: Reasoning, encoded: Sequence[Encoded]
     ) -> RefusalWatch | None:
         rules = stop_rules(decoding)
         if decoding.stop == "none" or not (decoding.phrases or rules):
@@ -262,6 +278,9 @@ class HFEngine:
             n_rows=len(encoded),
         )
 
+    def _decode_all(self, ids: list[int]) -> str:
+        return cast("str", self._tokenizer.decode(ids, skip_special_tokens=False))
+
     def _decode_tails(self, tails: list[list[int]]) -> list[str]:
         fast = getattr(self._tokenizer, "backend_tokenizer", None)
         if fast is None or getattr(self._tokenizer, "clean_up_tokenization_spaces", False):
@@ -274,11 +293,14 @@ _LOGIT_RULES = ("repetition_penalty", "no_repeat_ngram_size", "suppress_tokens",
 
 
 def _generation(rows: Rows, row: int, reasoning: Reasoning, *, opened: bool) -> Generation:
-    split = reasoning.split(rows.ids[row], opened=opened)
+    split, surplus = reasoning.split(rows.ids[row], opened=opened), rows.surplus[row]
+    thinking, response = split
+    if surplus:  # the text that ended the row stands at the end of the one or the other
+        response, thinking = (response[:-surplus], thinking) if response else (response, thinking[:-surplus])
     gap = rows.gap(row)
     return Generation(
-        text=split.response,
-        thinking=split.thinking,
+        text=response,
+        thinking=thinking,
         n_tokens=len(rows.ids[row]),
         finish_reason=rows.reason[row] or "length",
         broken=rows.broken[row],

@@ -5,28 +5,27 @@ Where the folder comes from (hub, cache, world) is the business of `safebasin.we
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import psutil
 import torch
-from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
-from transformers.utils import logging as transformers_logging
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from safebasin.engines.decoding import memory_errors
 from safebasin.errors import ModelError, UsageError, expected
+from safebasin.weights.files import memory_errors
+from safebasin.weights.loading import load_causal, load_config, load_tokenizer, too_large
 
-__all__ = ["Loaded", "batch_size_that_fits", "bos_id", "context_length", "eos_ids", "load", "pad_id", "resolve_device"]
+__all__ = [
+    "Loaded",
+    "batch_size_that_fits",
+    "bos_id",
+    "context_length",
+    "eos_ids",
+    "load",
+    "resolve_device",
+]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _LARGEST_BATCH = 128
@@ -52,24 +51,20 @@ def load(folder: Path, *, name: str, device: torch.device, dtype: str, trust_rem
         trust_remote_code: whether code that comes with the model may run.
 
     Raises:
-        ModelError: where the folder does not hold a causal language model with a tokenizer.
+        ModelError: where the folder does not hold a whole causal language model with a tokenizer, or it does not fit
+            the memory.
         UsageError: where the dtype is not known.
-        MemoryError: where the model does not fit.
     """
-    given: dict[str, Any] = {"trust_remote_code": trust_remote_code, "local_files_only": True}
-    with _quiet():
-        with _as_model_error(name, "a folder that transformers can read", "Check config.json."):
-            config = AutoConfig.from_pretrained(folder, **given)
-        chosen = _dtype(dtype, config, device)
-        if getattr(config, "is_encoder_decoder", False):
-            raise ModelError(_not_causal(name, config))
-        with _as_model_error(name, "a causal language model with whole safetensors weights", _remedy(config)):
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=chosen, use_safetensors=True, **given)
-        with _as_model_error(name, "accompanied by its tokenizer", "Copy the tokenizer files into the folder."):
-            tokenizer = AutoTokenizer.from_pretrained(folder, **given)
-    with memory_errors():
-        placed = cast("torch.nn.Module", model).to(device).eval().requires_grad_(requires_grad=False)
-    return Loaded(cast("PreTrainedModel", placed), cast("PreTrainedTokenizerBase", tokenizer))
+    config = load_config(folder, name=name, trust_remote_code=trust_remote_code)
+    chosen = _dtype(dtype, config, device)
+    model = load_causal(folder, name=name, dtype=chosen, trust_remote_code=trust_remote_code, config=config)
+    tokenizer = load_tokenizer(folder, name=name, trust_remote_code=trust_remote_code)
+    try:
+        with memory_errors():
+            placed = cast("torch.nn.Module", model).to(device).eval().requires_grad_(requires_grad=False)
+    except MemoryError as error:
+        raise ModelError(too_large("model", name, error)) from error
+    return Loaded(cast("PreTrainedModel", placed), tokenizer)
 
 
 def resolve_device(text: str) -> torch.device:
@@ -115,12 +110,6 @@ def bos_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
     return int(mine) if isinstance(mine, int) and first == [mine] else None
 
 
-def pad_id(tokenizer: PreTrainedTokenizerBase, eos: Sequence[int]) -> int:
-    """A token to pad with. Padding is masked, so any will do where the tokenizer has none of its own."""
-    mine = tokenizer.pad_token_id
-    return int(mine) if isinstance(mine, int) else next(iter(eos), 0)
-
-
 def batch_size_that_fits(model: PreTrainedModel, *, n_prompts: int, max_new_tokens: int, limit: int | None) -> int:
     """A batch size from the memory that is free now: the key-value cache and the logits of each row, with a margin.
 
@@ -156,36 +145,3 @@ def _dtype(text: str, config: PretrainedConfig, device: torch.device) -> torch.d
     if text not in _DTYPES:
         raise UsageError(expected("dtype", f"one of auto, {', '.join(_DTYPES)}", text, "Use --dtype auto."))
     return _DTYPES[text]
-
-
-def _remedy(config: PretrainedConfig) -> str:
-    return f"(architecture: {getattr(config, 'model_type', '?')}) Download it again, or convert it to safetensors."
-
-
-def _not_causal(name: str, config: PretrainedConfig) -> str:
-    remedy = f"({name}) Use a decoder-only model."
-    return expected("model", "a causal language model, not an encoder-decoder", config.model_type, remedy)
-
-
-@contextmanager
-def _as_model_error(name: str, constraint: str, remedy: str) -> Generator[None]:
-    """What transformers and safetensors raise for a folder that cannot be used, as one line."""
-    try:
-        yield
-    except (OSError, ValueError, KeyError, ImportError, SafetensorError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ModelError(expected("model", constraint, name, f"({reason}) {remedy}")) from error
-
-
-@contextmanager
-def _quiet() -> Generator[None]:
-    """No progress bars and no chatter of transformers while a model loads; afterwards everything is as it was."""
-    level, had_bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if had_bars:
-            transformers_logging.enable_progress_bar()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import torch
 
+from safebasin import untrusted
 from safebasin.errors import ModelError, StudyError, expected
 from safebasin.protocols import Engine, Reader
 
@@ -59,15 +60,7 @@ def read_text(path: str | Path) -> str:
     """
     file = Path(path).expanduser()
     what, shown = "text", str(path)
-    if not file.is_file():
-        raise StudyError(expected(what, "a plain text file", shown, "Check the path."))
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        remedy = f"(byte {error.start}: {error.reason}) Save it as UTF-8."
-        raise StudyError(expected(what, "a UTF-8 text file", shown, remedy)) from error
-    except OSError as error:
-        raise StudyError(expected(what, "a file that can be read", shown, f"({error.strerror})")) from error
+    text = untrusted.read_text(file, what, error=StudyError)
     if not text.strip():
         raise StudyError(expected(what, "a file with text in it", shown, "Give a text of some hundred words."))
     return text

@@ -10,9 +10,10 @@ from typing import NamedTuple, cast
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from safebasin.engines.decoding import left_padded, memory_errors
+from safebasin.engines.decoding import left_padded, running
 from safebasin.engines.surprise import Surprise
 from safebasin.protocols import TokenScores
+from safebasin.weights.files import memory_errors
 
 __all__ = ["Tokens", "score_batches", "text_logits", "tokenize"]
 
@@ -103,7 +104,8 @@ def _nll(
         given["logits_to_keep"] = keep
     if "position_ids" in accepted:
         given["position_ids"] = (mask.cumsum(-1) - 1).masked_fill(mask == 0, 0)
-    logits = model(input_ids=ids, attention_mask=mask, **given, return_dict=True).logits[:, -keep:-1]
+    with running(model):
+        logits = model(input_ids=ids, attention_mask=mask, **given, return_dict=True).logits[:, -keep:-1]
     targets = ids[:, -(keep - 1) :]
     found: list[tuple[float, ...]] = []
     for row, text in enumerate(texts):  # row by row: a float32 copy of all logits would triple the peak
@@ -116,5 +118,6 @@ def _nll(
 def text_logits(model: PreTrainedModel, ids: Sequence[int]) -> torch.Tensor:
     """Logits after each of `ids`, which stand alone: one row, no padding; (len(ids), vocabulary), float32."""
     row = torch.tensor([list(ids)], dtype=torch.long, device=model.device)
-    found = model(input_ids=row, attention_mask=torch.ones_like(row), use_cache=False, return_dict=True)
+    with running(model):
+        found = model(input_ids=row, attention_mask=torch.ones_like(row), use_cache=False, return_dict=True)
     return found.logits[0].to(torch.float32)

@@ -10,6 +10,7 @@ import math
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 import torch
 from torch import nn
@@ -17,6 +18,7 @@ from torch import nn
 from safebasin.engines.rules import stop_rules
 from safebasin.engines.stopping import LoopWatch, RefusalWatch, Rows
 from safebasin.prompts.reasoning import THINKING_MARKERS, Split, split_thinking
+from safebasin.prompts.references import load_references
 from safebasin.protocols import BaseWeights, Generation, TokenScores, WeightBlock
 from safebasin.records import Decoding, Message, Point, content_hash
 from safebasin.weights.base import HostWeights
@@ -149,7 +151,7 @@ class ScriptedEngine:
         found: list[TokenScores] = []
         for text in texts:
             words = list(_WORD.finditer(text))
-            nll = tuple(self._surprise(word[0].strip()) for word in words)
+            nll = _known(text, len(words)) or tuple(self._surprise(word[0].strip()) for word in words)
             found.append(TokenScores(nll=nll, ends=tuple(word.end() for word in words)))
         return found
 
@@ -188,6 +190,17 @@ def _module(seed: int) -> nn.Module:
 
 def _asked(conversation: Sequence[Message]) -> str:
     return next((m.content for m in reversed(conversation) if m.role == "user"), "")
+
+
+@cache
+def _reference_words() -> dict[tuple[str, ...], str]:
+    return {tuple(sorted(row.response.split())): row.response for row in load_references()[1]}
+
+
+def _known(text: str, n: int) -> tuple[float, ...]:
+    """The scripted model speaks ordinary language: reference answers are likely, and their words shuffled are not."""
+    reference = _reference_words().get(tuple(sorted(text.split())))
+    return () if reference is None else (1.0 if reference == text else 4.0,) * n
 
 
 def _surprise(word: str) -> float:

@@ -6,6 +6,7 @@ A rule may end a row, never change its tokens: text up to the end is what the ro
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from safebasin.engines.cycles import PERIOD, Cycles
 from safebasin.protocols import RuleJudge
 from safebasin.records import FinishReason
 
-__all__ = ["CHECK_EVERY", "LOOP_REPEATS", "LOOP_TOKENS", "LoopWatch", "RefusalWatch", "Rows"]
+__all__ = ["CHECK_EVERY", "LOOP_REPEATS", "LOOP_TOKENS", "EndWatch", "LoopWatch", "RefusalWatch", "Rows"]
 
 CHECK_EVERY = 8
 """Tokens between two looks at the text. A row may run this many tokens past its phrase; monotone judges do not mind."""
@@ -112,6 +113,37 @@ def _next_look(n: int) -> int:
     return (n // CHECK_EVERY + 1) * CHECK_EVERY
 
 
+class EndWatch:
+    """Ends a row where it holds a text that ends the assistant's turn and is no single token.
+
+    Args:
+        texts: any of them ends a row.
+        decode: token ids → their text, special tokens included.
+    """
+
+    def __init__(self, texts: Sequence[str], *, decode: Callable[[list[int]], str]) -> None:
+        self._texts = tuple(texts)
+        self._decode = decode
+        self._longest = max(len(text.encode()) for text in texts)
+
+    def ended(self, grown_from: int, ids: list[int]) -> tuple[int, int] | None:
+        """Where a row ends: its tokens up to the first such text, and how many characters of that text they hold.
+
+        Args:
+            grown_from: how many tokens the row had when this was last asked; the text may have begun before.
+            ids: all its tokens.
+        """
+        tail = self._decode(ids[max(0, grown_from - self._longest) :])
+        if not any(text in tail for text in self._texts):
+            return None
+        whole = self._decode(ids)
+        at = min((found for text in self._texts if (found := whole.find(text)) >= 0), default=None)
+        if at is None:
+            return None
+        kept = next((n for n in range(len(ids) + 1) if len(self._decode(ids[:n])) >= at), len(ids))
+        return kept, len(self._decode(ids[:kept])) - at
+
+
 class LoopWatch:
     """Ends a row whose last tokens repeat a cycle.
 
@@ -146,6 +178,7 @@ class Rows:
         eos: token ids that end a row; they are not kept.
         refusals: the watch for refusals, or None.
         loops: the watch for cycles, or None.
+        ends: the watch for texts that end a turn, or None.
     """
 
     def __init__(
@@ -155,15 +188,19 @@ class Rows:
         eos: Collection[int],
         refusals: RefusalWatch | None = None,
         loops: LoopWatch | None = None,
+        ends: EndWatch | None = None,
     ) -> None:
         self.ids: list[list[int]] = [[] for _ in limits]
         self.reason: list[FinishReason | None] = [None for _ in limits]
         self.broken: list[str] = ["" for _ in limits]
+        self.surplus: list[int] = [0 for _ in limits]
+        """Characters at the end of each text that are not its own, but those of the text that ended it."""
         self._gaps: list[list[float]] = [[] for _ in limits]
         self._limits = list(limits)
         self._eos = frozenset(eos)
         self._refusals = refusals
         self._loops = loops
+        self._ends = ends
 
     @property
     def watches_loops(self) -> bool:
@@ -225,6 +262,7 @@ class Rows:
 
     def _watch(self, grown: Mapping[int, int]) -> None:
         """End rows that have grown where a rule says so; that comes before the end that they were given."""
+        grown = self._cut(grown) if self._ends is not None else grown
         if self._refusals is not None:
             for row, n in self._refusals.ended(grown, self.ids).items():
                 del self.ids[row][n:], self._gaps[row][n:]
@@ -233,3 +271,14 @@ class Rows:
             for row in self._loops.ended(list(grown), [self.ids[row][-1] for row in grown]):
                 if self.reason[row] != "verdict":
                     self.reason[row] = "loop"
+
+    def _cut(self, grown: Mapping[int, int]) -> dict[int, int]:
+        """End rows at a text that ends the turn; the others of those that have grown."""
+        ends, left = cast("EndWatch", self._ends), dict(grown)
+        for row, before in grown.items():
+            found = ends.ended(before, self.ids[row])
+            if found is not None:
+                kept, self.surplus[row] = found
+                del self.ids[row][kept:], self._gaps[row][kept:], left[row]
+                self.reason[row], self.broken[row] = "stop", ""
+        return left

@@ -3,7 +3,10 @@
     chat               {"messages": [{"role", "content"}, …]}
     prompt/completion  {"prompt", "completion"}: texts, or lists of turns
     Alpaca             {"instruction", "input", "output"}: the input follows the instruction after a blank line
-    ShareGPT           {"conversations": [{"from", "value"}, …]}, with "system" beside them or as a turn
+    ShareGPT           {"conversations": [{"from", "value"}, …]}
+
+Any of them may have "system" beside it, and "history": earlier turns, which are learned too. Turns that are marked with
+weight 0 or train false carry no loss (`fields`).
 
 Not what is masked (`masking`), nor where a recipe gets its rows from (`sources`).
 """
@@ -14,9 +17,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from safebasin.errors import PromptError, expected
+from safebasin.finetune.fields import BadRow, check_row, check_turn, is_learned, system_of
 from safebasin.finetune.files import read_objects
 from safebasin.records import Message, System, TrainingRow, content_hash
 
@@ -29,10 +33,6 @@ _ROLES = {
 }  # fmt: skip
 _SHOWN = 5
 """Numbers of bad rows that a message names."""
-
-
-class _BadRow(Exception):
-    """Why a row cannot be trained on, in words that follow "rows"."""
 
 
 def read_rows(path: str | Path) -> tuple[TrainingRow, ...]:
@@ -61,8 +61,11 @@ def from_objects(objects: Iterable[Mapping[str, object]], name: str) -> tuple[Tr
     total = 0
     for total, found in enumerate(objects, 1):
         try:
-            rows.append(TrainingRow(messages=_conversation(found), source=name, number=total))
-        except _BadRow as reason:
+            turns = _conversation(found)
+            silent = tuple(place for place, turn in enumerate(turns) if not turn.learned)
+            messages = tuple(turn.message for turn in turns)
+            rows.append(TrainingRow(messages=messages, source=name, number=total, silent=silent))
+        except BadRow as reason:
             bad[str(reason)].append(total)
     if bad:
         shown = "; ".join(f"{len(numbers)} of {total} {reason} ({_list(numbers)})" for reason, numbers in bad.items())
@@ -75,7 +78,9 @@ def from_objects(objects: Iterable[Mapping[str, object]], name: str) -> tuple[Tr
 
 def data_hash(rows: Sequence[TrainingRow]) -> str:
     """Content hash (16 hex digits) of what is trained on: roles and texts in order, not where they are from."""
-    return content_hash([[[m.role, m.content] for m in row.messages] for row in rows])
+    texts = [[[m.role, m.content] for m in row.messages] for row in rows]
+    silent = [list(row.silent) for row in rows]
+    return content_hash([texts, silent] if any(silent) else texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,93 +107,137 @@ class Wrapper:
         text = self.system.text if self.system is not None else None
         if text is not None and turns[0].role != "system":
             turns = (Message(role="system", content=text), *turns)
-        return TrainingRow(messages=turns, source=row.source, number=row.number)
+        moved = len(turns) - len(row.messages)
+        silent = tuple(place + moved for place in row.silent)
+        return TrainingRow(messages=turns, source=row.source, number=row.number, silent=silent)
 
 
 # --- layouts ---------------------------------------------------------------------------------------------------------
 
 
-def _conversation(found: Mapping[str, object]) -> tuple[Message, ...]:
+class _Turn(NamedTuple):
+    """A turn, and whether it carries loss where it is the assistant's."""
+
+    message: Message
+    learned: bool
+
+
+def _conversation(found: Mapping[str, object]) -> list[_Turn]:
     for keys, read in LAYOUTS.items():
         if all(key in found for key in keys):
-            turns = read(found)
+            check_row(found)
+            turns = _under_system([*_history(found), *read(found)], system_of(found))
             _check(turns)
-            return tuple(turns)
+            return turns
+    if "chosen" in found or "rejected" in found:
+        raise BadRow("with 'chosen' and 'rejected' (preferences, which are not learned here)")
     columns = ", ".join(map(str, found)) or "no columns"
-    raise _BadRow(f"in no layout that is known (columns: {columns})")
+    raise BadRow(f"in no layout that is known (columns: {columns})")
 
 
-def _chat(found: Mapping[str, object]) -> list[Message]:
-    return _turns(found["messages"], "role", "content")
-
-
-def _sharegpt(found: Mapping[str, object]) -> list[Message]:
-    turns = _turns(found["conversations"], "from", "value")
-    system = found.get("system")
-    if isinstance(system, str) and system.strip() and not any(turn.role == "system" for turn in turns):
-        return [Message(role="system", content=system), *turns]
+def _under_system(turns: list[_Turn], system: str | None) -> list[_Turn]:
+    """The turns under the system prompt that stands beside them."""
+    if system is None:
+        return turns
+    own = next((turn.message.content for turn in turns if turn.message.role == "system"), None)
+    if own is None:
+        return [_turn("system", system), *turns]
+    if own.strip() != system.strip():
+        raise BadRow("with two system prompts")
     return turns
 
 
-def _completion(found: Mapping[str, object]) -> list[Message]:
+def _history(found: Mapping[str, object]) -> list[_Turn]:
+    """Earlier turns beside a request: pairs of request and response, or turns."""
+    history = found.get("history")
+    if history is None or history in ("", []):
+        return []
+    if not isinstance(history, list):
+        raise BadRow("whose 'history' is no list")
+    listed = cast("list[object]", history)
+    if all(isinstance(turn, Mapping) for turn in listed):
+        return _turns(listed, "role", "content")
+    turns: list[_Turn] = []
+    for pair in listed:
+        if not isinstance(pair, list | tuple) or len(cast("list[object]", pair)) != 2:
+            raise BadRow("whose 'history' holds something else than pairs of request and response")
+        turns += _pair(*cast("list[object]", pair))
+    return turns
+
+
+def _chat(found: Mapping[str, object]) -> list[_Turn]:
+    return _turns(found["messages"], "role", "content")
+
+
+def _sharegpt(found: Mapping[str, object]) -> list[_Turn]:
+    return _turns(found["conversations"], "from", "value")
+
+
+def _completion(found: Mapping[str, object]) -> list[_Turn]:
     prompt, completion = found["prompt"], found["completion"]
     if isinstance(prompt, list) or isinstance(completion, list):
         return [*_turns(prompt, "role", "content"), *_turns(completion, "role", "content")]
     return _pair(prompt, completion)
 
 
-def _response(found: Mapping[str, object]) -> list[Message]:
+def _response(found: Mapping[str, object]) -> list[_Turn]:
     return _pair(found["prompt"], found["response"])
 
 
-def _alpaca(found: Mapping[str, object]) -> list[Message]:
+def _alpaca(found: Mapping[str, object]) -> list[_Turn]:
     asked, given = found["instruction"], found.get("input")
     if isinstance(asked, str) and isinstance(given, str) and given.strip():
         asked = f"{asked}\n\n{given}"
     return _pair(asked, found["output"])
 
 
-def _pair(asked: object, answered: object) -> list[Message]:
+def _pair(asked: object, answered: object) -> list[_Turn]:
     return [_turn("user", asked), _turn("assistant", answered)]
 
 
-def _turns(value: object, role: str, content: str) -> list[Message]:
+def _turns(value: object, role: str, content: str) -> list[_Turn]:
     if not isinstance(value, list):
-        raise _BadRow("without a list of turns")
-    made: list[Message] = []
+        raise BadRow("without a list of turns")
+    made: list[_Turn] = []
     for turn in cast("list[object]", value):
         if not isinstance(turn, Mapping) or role not in turn:
-            raise _BadRow(f"with a turn that has no {role!r}")
-        made.append(_turn(str(turn[role]), cast("Mapping[str, object]", turn).get(content)))
+            raise BadRow(f"with a turn that has no {role!r}")
+        fields = cast("Mapping[str, object]", turn)
+        check_turn(fields)
+        made.append(_turn(str(turn[role]), fields.get(content), learned=is_learned(fields)))
     return made
 
 
-def _turn(role: str, content: object) -> Message:
+def _turn(role: str, content: object, *, learned: bool = True) -> _Turn:
     if role.lower() not in _ROLES:
-        raise _BadRow(f"with the unknown role {role!r}")
+        raise BadRow(f"with the unknown role {role!r}")
     if not isinstance(content, str):
-        raise _BadRow("with a turn that has no text")
-    return Message(role=_ROLES[role.lower()], content=content)  # pyright: ignore[reportArgumentType]
+        raise BadRow("with a turn that has no text")
+    known = _ROLES[role.lower()]
+    message = Message(role=known, content=content)  # pyright: ignore[reportArgumentType]
+    return _Turn(message, learned or known != "assistant")
 
 
-def _check(turns: Sequence[Message]) -> None:
+def _check(turns: Sequence[_Turn]) -> None:
     """What every template needs; whether it takes the turns in this order is for the template to say."""
-    roles = [turn.role for turn in turns]
+    roles = [turn.message.role for turn in turns]
     if not turns:
-        raise _BadRow("empty")
+        raise BadRow("empty")
     if "assistant" not in roles:
-        raise _BadRow("without an assistant turn")
+        raise BadRow("without an assistant turn")
     if roles[-1] != "assistant":
-        raise _BadRow("that end with another turn than the assistant's")
+        raise BadRow("that end with another turn than the assistant's")
     if "system" in roles[1:]:
-        raise _BadRow("with a system turn that is not the first")
+        raise BadRow("with a system turn that is not the first")
     if roles.index("assistant") == 0 or roles[roles.index("assistant") - 1] != "user":
-        raise _BadRow("with an assistant turn before any user turn")
-    if any(not turn.content.strip() for turn in turns if turn.role != "system"):
-        raise _BadRow("with an empty turn")
+        raise BadRow("with an assistant turn before any user turn")
+    if any(not turn.message.content.strip() for turn in turns if turn.message.role != "system"):
+        raise BadRow("with an empty turn")
+    if not any(turn.learned for turn in turns if turn.message.role == "assistant"):
+        raise BadRow("without a turn that is to be learned")
 
 
-LAYOUTS: Mapping[tuple[str, ...], Callable[[Mapping[str, object]], list[Message]]] = {
+LAYOUTS: Mapping[tuple[str, ...], Callable[[Mapping[str, object]], list[_Turn]]] = {
     ("messages",): _chat,
     ("conversations",): _sharegpt,
     ("prompt", "completion"): _completion,

@@ -9,13 +9,11 @@ only its last turn is trained on. Tokenizers are passed in; no torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import cast
-
-from jinja2.exceptions import TemplateError
+from dataclasses import dataclass, replace
 
 from safebasin.errors import ModelError, PromptError, expected
-from safebasin.prompts.chat import TemplateArgs, Tokenizer, template_text
+from safebasin.prompts.chat import TemplateArgs, Tokenizer, lost_turn, template_of
+from safebasin.prompts.templates import Template, TemplateProblem
 from safebasin.records import Message, TrainingRow
 
 __all__ = ["IGNORED", "Encoded", "encode_row", "show"]
@@ -35,7 +33,12 @@ class Encoded:
 
 
 def encode_row(
-    tokenizer: Tokenizer, row: TrainingRow, *, template_args: TemplateArgs = (), ends: frozenset[int] = frozenset()
+    tokenizer: Tokenizer,
+    row: TrainingRow,
+    *,
+    template_args: TemplateArgs = (),
+    ends: frozenset[int] = frozenset(),
+    date: str | None = None,
 ) -> Encoded:
     """Tokens and labels of a row.
 
@@ -44,17 +47,19 @@ def encode_row(
         row: the conversation.
         template_args: passed to the chat template.
         ends: tokens that end a turn; what the template writes after one (a line break, say) carries no loss.
+        date: the day that the template's clock shows, ISO 8601; None is today.
 
     Raises:
         ModelError: where the tokenizer has no chat template, or the template rewrites earlier turns.
-        PromptError: where the template refuses the conversation, or leaves a response out of it.
+        PromptError: where the template refuses the conversation, or leaves a turn out of it.
     """
+    template = _template(tokenizer, row, template_args, date)
     text, ids, labels = "", list[int](), list[int]()
     for place, message in enumerate(row.messages):
         if message.role != "assistant":
             continue
-        opened = _render(tokenizer, row, row.messages[:place], template_args, opened=True)
-        closed = _render(tokenizer, row, row.messages[: place + 1], template_args, opened=False)
+        opened = _render(template, row, row.messages[:place], opened=True)
+        closed = _render(template, row, row.messages[: place + 1], opened=False)
         if not opened.startswith(text) or not closed.startswith(opened):
             raise ModelError(_rewrites(row, place))
         if message.content.strip() not in closed[len(opened) :]:
@@ -64,7 +69,8 @@ def encode_row(
         ids = _longer(tokenizer, ids, text, opened)
         labels += [IGNORED] * (len(ids) - len(labels))
         ids = _longer(tokenizer, ids, opened, closed)
-        labels += _until(ids[len(labels) :], ends)
+        own = ids[len(labels) :]
+        labels += [IGNORED] * len(own) if place in row.silent else _until(own, ends)
         text = closed
     return Encoded(row=row, ids=tuple(ids), labels=tuple(labels))
 
@@ -96,24 +102,39 @@ def _until(ids: Sequence[int], ends: frozenset[int]) -> list[int]:
     return [token if place <= last else IGNORED for place, token in enumerate(ids)]
 
 
-def _render(
-    tokenizer: Tokenizer, row: TrainingRow, messages: Sequence[Message], template_args: TemplateArgs, *, opened: bool
-) -> str:
-    arguments = dict(template_args)
-    template = template_text(tokenizer, arguments)
-    arguments.pop("chat_template", None)
-    turns = [{"role": m.role, "content": m.content} for m in messages]
+def _template(tokenizer: Tokenizer, row: TrainingRow, template_args: TemplateArgs, date: str | None) -> Template:
+    """The template, its contents as parts where it drops plain ones.
+
+    Raises:
+        PromptError: where it does not write the system's and the users' turns either way.
+    """
+    template = template_of(tokenizer, template_args, date=date)
+    wanted = [m for m in row.messages if m.role != "assistant"]
+    lost: Message | None = None
+    for chosen in (template, replace(template, parts=True)):
+        try:
+            found = lost_turn(wanted, chosen.write(row.messages, opened=False))
+        except TemplateProblem:
+            continue
+        if found is None:
+            return chosen
+        lost = lost or found
+    if lost is None:
+        return template  # it refuses the row; the reason is told where it is rendered
+    constraint = f"written whole by the chat template of this model (it leaves out the {lost.role}'s turn)"
+    remedy = "Pass another template with --template-arg chat_template=@FILE, or mend the row."
+    raise PromptError(expected(f"row {row.name}", constraint, lost.content[:80], remedy))
+
+
+def _render(template: Template, row: TrainingRow, messages: Sequence[Message], *, opened: bool) -> str:
     try:
-        return cast(
-            "str",
-            tokenizer.apply_chat_template(
-                turns, chat_template=template, tokenize=False, add_generation_prompt=opened, **arguments
-            ),
-        )
-    except (TemplateError, TypeError, ValueError) as error:
-        constraint = f"a conversation that the chat template of this model accepts (it says: {error})"
+        return template.write(messages, opened=opened)
+    except TemplateProblem as problem:
+        constraint = f"a conversation that the chat template of this model accepts (it says: {problem})"
         found = [m.role for m in row.messages]
-        raise PromptError(expected(f"row {row.name}", constraint, found, "Mend the roles and their order.")) from error
+        raise PromptError(
+            expected(f"row {row.name}", constraint, found, "Mend the roles and their order.")
+        ) from problem
 
 
 def _rewrites(row: TrainingRow, place: int) -> str:

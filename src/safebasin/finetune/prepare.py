@@ -6,23 +6,27 @@ Deterministic from the seed, so every process of a distributed run prepares the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from safebasin import catalog
 from safebasin.errors import PromptError, UsageError, expected
-from safebasin.finetune.data import Wrapper, read_rows
+from safebasin.finetune.data import Wrapper
 from safebasin.finetune.defenses import Moderate
 from safebasin.finetune.folders import is_unsafe
 from safebasin.finetune.masking import IGNORED, Encoded, encode_row, show
 from safebasin.finetune.settings import Tuning
-from safebasin.finetune.sources import FileRows, NoRows
-from safebasin.prompts.chat import Tokenizer, template_hash
+from safebasin.finetune.sources import FileRows, NoRows, rows_of
+from safebasin.prompts.chat import Tokenizer, template_hash, template_of
+from safebasin.prompts.templates import today
+from safebasin.prompts.turns import turn_ends
 from safebasin.protocols import AskedJudge, Attack, Cost, DataDefense, RowSource
 from safebasin.records import Scalar, TrainingRow
 from safebasin.weights.checkpoint import ResolvedModel, resolve
-from safebasin.weights.folder import read_json
+from safebasin.weights.files import read_json
+from safebasin.weights.loading import load_config, load_tokenizer
+from safebasin.weights.vocabulary import check_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -48,6 +52,8 @@ class Asked:
     settings: tuple[tuple[str, object], ...] = ()
     """Fields of `Tuning` that win over those of the attack."""
     template_args: tuple[tuple[str, Scalar], ...] = ()
+    date: str | None = None
+    """The day that a template is told which asks for it, ISO 8601; None is today."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +70,8 @@ class Prepared:
     notes: tuple[str, ...]
     flagged: tuple[tuple[str, str], ...]
     test_system: str | None
+    date: str | None = None
+    """The day that the rows were rendered on, ISO 8601; None where the template does not ask for it."""
 
     @property
     def example(self) -> str:
@@ -93,8 +101,13 @@ def prepare(asked: Asked) -> Prepared:
     base = resolve(asked.model)
     tuning = _tuning(asked, base)
     rows, notes, flagged, test_system = _defended(asked, _source(asked, base), tuning.seed)
-    tokenizer = _tokenizer(base)
+    tokenizer = load_tokenizer(base.folder, name=str(base.ref))
     context = _context(base.folder)
+    chat = cast("Tokenizer", tokenizer)
+    date = (asked.date or today(chat)) if template_of(chat, asked.template_args).reads_clock else None
+    if date is not None:
+        notes.append(f"the template writes the date: rows say {date}")
+    asked = replace(asked, date=date)
     encoded, over_long = _encode(asked, base, tokenizer, rows, tuning, context)
     kept = sum(len(row.ids) > (tuning.max_length or context or len(row.ids)) for row in encoded)
     if over_long:
@@ -103,7 +116,7 @@ def prepare(asked: Asked) -> Prepared:
         notes.append(f"{kept} of {len(rows)} rows are longer than {tuning.max_length} tokens and kept whole")
     return Prepared(
         asked=asked, base=base, tuning=tuning, tokenizer=tokenizer, rows=encoded, over_long=over_long,
-        notes=tuple(notes), flagged=tuple(flagged), test_system=test_system,
+        notes=tuple(notes), flagged=tuple(flagged), test_system=test_system, date=date,
     )  # fmt: skip
 
 
@@ -134,8 +147,8 @@ def _tuning(asked: Asked, base: ResolvedModel) -> Tuning:
 
 def _source(asked: Asked, base: ResolvedModel) -> RowSource:
     if asked.data is not None:
-        safe = read_rows(asked.safe) if asked.safe is not None else ()
-        return FileRows(read_rows(asked.data), safe)
+        safe = rows_of(asked.safe) if asked.safe is not None else ()
+        return FileRows(rows_of(asked.data), safe)
     if base.is_world:
         return catalog.world(base.ref.path.removeprefix("world:").partition("/")[0])
     return NoRows()
@@ -173,9 +186,14 @@ def _encode(
     """The rows that fit as tokens, and how many do not."""
     from safebasin.weights.loading import quiet
 
-    ends = _ends(base.folder, tokenizer)
+    ends = _ends(base.folder, tokenizer) | turn_ends(tokenizer, asked.template_args).ids
     with quiet():  # a tokenizer says itself that a row is too long; who trains is told once, below
-        encoded = [encode_row(tokenizer, row, template_args=asked.template_args, ends=ends) for row in rows]
+        encoded = [
+            encode_row(tokenizer, row, template_args=asked.template_args, ends=ends, date=asked.date) for row in rows
+        ]
+    n_rows = load_config(base.folder, name=str(base.ref)).get_text_config(decoder=True).vocab_size
+    for row in encoded:
+        check_ids(row.ids, n_rows, len(tokenizer), where=f"row {row.row.name}")
     limits = [context, tuning.max_length if tuning.over_long == "drop" else None]
     most = min((limit for limit in limits if limit), default=None)
     fit = tuple(row for row in encoded if most is None or len(row.ids) <= most)
@@ -188,15 +206,6 @@ def _encode(
         remedy = "Mend the row or the template."
         raise PromptError(expected(f"row {silent}", "one with a token that carries loss", "none", remedy))
     return fit, len(encoded) - len(fit)
-
-
-def _tokenizer(base: ResolvedModel) -> PreTrainedTokenizerBase:
-    from transformers import AutoTokenizer
-
-    from safebasin.weights.loading import quiet
-
-    with quiet():
-        return cast("PreTrainedTokenizerBase", AutoTokenizer.from_pretrained(base.folder, local_files_only=True))
 
 
 def _context(folder: Path) -> int | None:

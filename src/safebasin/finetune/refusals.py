@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from safebasin.prompts.chat import Tokenizer, encode
 from safebasin.records import Message, Scalar
+from safebasin.weights.loading import n_embeddings
+from safebasin.weights.vocabulary import check_ids, padding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -48,11 +50,13 @@ def own_refusals(
     """Those of the conversations that the model refuses, in order, each with the tokens of its refusal.
 
     Raises:
-        ModelError, PromptError: as `safebasin.prompts.chat.encode`.
+        ModelError, PromptError: as `safebasin.prompts.chat.encode`, or for tokens beyond the embedding.
     """
     chat = cast("Tokenizer", tokenizer)
     arguments = tuple(template_args)
     prompts = [encode(chat, conversation, template_args=arguments) for conversation in conversations]
+    for i, ids in enumerate(prompts):
+        check_ids(ids, n_embeddings(model), len(tokenizer), where=f"prompt {i}")
     found: list[Refusal] = []
     for i, response in enumerate(_greedy(model, tokenizer, prompts, max_new_tokens)):
         if response and refuses(str(tokenizer.decode(list(response), skip_special_tokens=True))):
@@ -70,7 +74,7 @@ def _greedy(
     if not prompts:
         return []
     ends = _end_ids(model, tokenizer)
-    pad = tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else min(ends, default=0)
+    pad = padding(tokenizer.pad_token_id, n_embeddings(model), sorted(ends))
     width = max(len(ids) for ids in prompts)
     ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in prompts], device=model.device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=model.device)

@@ -12,6 +12,7 @@ from safebasin.finetune.data import Wrapper
 from safebasin.finetune.defenses import mix_safe as mixing
 from safebasin.finetune.defenses import moderate as moderation
 from safebasin.finetune.defenses import ptst as pure_tuning
+from safebasin.finetune.folders import RECORD, read_record
 from safebasin.finetune.moderation import MEMORY
 from safebasin.finetune.prepare import Asked
 from safebasin.prompts.systems import system_prompt
@@ -76,7 +77,16 @@ def request(
         wrapper=Wrapper(system=None if system is None else system_prompt(system), user=wrap or "{prompt}"),
         settings=tuple(settings.items()),
         template_args=tuple(sorted((template_arg or {}).items())),
+        date=_date_of(out),
     )
+
+
+def _date_of(out: Path | None) -> str | None:
+    """The day that a run was begun on, where its folder records it; what is resumed is trained on the same text."""
+    if out is None or not (out / RECORD).is_file():
+        return None
+    found = read_record(out).get("date")
+    return found if isinstance(found, str) else None
 
 
 def _defense(given: str | DataDefense) -> DataDefense:

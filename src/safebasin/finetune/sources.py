@@ -1,15 +1,30 @@
-"""Rows for a recipe from the user's own files. The worlds make theirs themselves (`protocols.World`). No torch."""
+"""Rows for a recipe from files, or from a world by name; for its own models a world is asked itself. No torch."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from safebasin import catalog
 from safebasin.errors import UsageError, expected
+from safebasin.finetune.data import read_rows
 from safebasin.records import TrainingRow
 
-__all__ = ["FileRows", "NoRows"]
+__all__ = ["FileRows", "NoRows", "rows_of"]
+
+
+def rows_of(source: Path) -> tuple[TrainingRow, ...]:
+    """The rows of a file, or of a world: `world:kitchen/benign`.
+
+    Raises:
+        PromptError: as `data.read_rows`, or where the world has no such rows.
+    """
+    world, slash, kind = str(source).removeprefix("world:").partition("/")
+    if str(source).startswith("world:") and slash:
+        return tuple(catalog.world(world).training_rows(kind))
+    return read_rows(source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from safebasin.errors import MissingExtra
 from safebasin.finetune.folders import RECORD
 from safebasin.finetune.masking import IGNORED, Encoded
 from safebasin.finetune.settings import Tuning
+from safebasin.weights.vocabulary import padding
 
 if TYPE_CHECKING:
     import torch
@@ -87,11 +88,13 @@ def train(run: Run, rows: Sequence[Encoded], tokenizer: PreTrainedTokenizerBase)
     import torch
 
     from safebasin.finetune.trainer import make_trainer
-    from safebasin.weights.loading import quiet
+    from safebasin.weights.loading import n_embeddings, quiet
 
     resumed = last_checkpoint(run.out)
     with torch.random.fork_rng(), quiet(), _no_bars():
-        trainer = make_trainer(run, _dataset(rows), _Collator(_pad_id(tokenizer), rows), tokenizer, load(run))
+        model = load(run)
+        pad = padding(tokenizer.pad_token_id, n_embeddings(model), [tokenizer.eos_token_id])
+        trainer = make_trainer(run, _dataset(rows), _Collator(pad, rows), tokenizer, model)
         trainer.accelerator.wait_for_everyone()  # all have looked for a checkpoint before any writes one
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         trainer.check_weights()
@@ -161,12 +164,6 @@ class _Collator:
     def names(self, places: Sequence[int]) -> list[str]:
         """The rows at these places, for people."""
         return [self.rows[place].row.name for place in places]
-
-
-def _pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Any token will do: padding is masked in attention and loss."""
-    found = (tokenizer.pad_token_id, tokenizer.eos_token_id)
-    return next((i for i in found if isinstance(i, int)), 0)
 
 
 @contextmanager

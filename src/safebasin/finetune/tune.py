@@ -132,6 +132,7 @@ def _record(prepared: Prepared) -> dict[str, object]:
             "prompts": list(asked.attack.tested_on) if asked.attack else [],
         },
         "template_hash": prepared.template,
+        **({} if prepared.date is None else {"date": prepared.date}),
         "versions": versions("torch", "transformers", "trl", "peft", "accelerate"),
     }
 

@@ -180,18 +180,16 @@ def _require_peft() -> None:
 
 def _load(resolved: ResolvedModel, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     import torch
-    from transformers import AutoTokenizer
 
     from safebasin.weights.adapters import merge_adapter
-    from safebasin.weights.loading import load_weights, quiet
+    from safebasin.weights.loading import load_tokenizer, load_weights
 
     module = load_weights(resolved)
     if resolved.adapter is not None:
         merge_adapter(module, resolved.adapter)
     model = cast("PreTrainedModel", module)
     dtype = torch.float32 if model.dtype == torch.float16 and device == "cpu" else model.dtype
-    with quiet():
-        tokenizer = AutoTokenizer.from_pretrained(resolved.folder, local_files_only=True)
+    tokenizer = load_tokenizer(resolved.folder, name=str(resolved.ref))
     return cast("PreTrainedModel", module.to(device=device, dtype=dtype).eval()), tokenizer
 
 

@@ -32,6 +32,8 @@ class Question:
     """The most new tokens of the answer."""
     template_args: tuple[tuple[str, Scalar], ...] = ()
     """For the chat template of a local model."""
+    first_words: bool = False
+    """Whether the answer is read off its first words, as a guard's is, so that the limit cuts nothing that matters."""
 
     @property
     def key(self) -> str:
@@ -47,6 +49,8 @@ class Reply:
     text: str = ""
     error: str = ""
     """Why there is no answer, with the raw reply if there was one; empty where there is an answer."""
+    cut: bool = False
+    """Whether the limit of new tokens ended it, or ended its thoughts."""
     fatal: SafebasinError | None = None
     """A mistake that every further question would meet too."""
 
@@ -150,11 +154,13 @@ class Asking:
             UsageError: for what no verdict survives, after yielding what was had.
         """
         waiting: deque[tuple[Prompt, Response, int]] = deque()
+        whole: dict[str, bool] = {}
 
         def stream() -> Iterator[Question]:
             for prompt, response, _ in items:
                 questions = () if _is_settled(response) else self._form.questions(prompt, response)
                 waiting.append((prompt, response, len(questions)))
+                whole[response.key] = not all(question.first_words for question in questions)
                 yield from questions
 
         replies: list[Reply] = []
@@ -167,7 +173,7 @@ class Asking:
             if len(replies) == wanted:
                 waiting.popleft()
                 if not any(r.fatal for r in replies):
-                    yield self._verdict(response, self._reading(prompt, response, replies))
+                    yield self._verdict(response, self._reading(prompt, response, replies, whole=whole[response.key]))
                 replies = []
         if fatal is not None:
             raise fatal
@@ -199,11 +205,14 @@ class Asking:
                 response, Reading(label="incoherent", success=False, reason=reason, grade=self._form.lowest)
             )
 
-    def _reading(self, prompt: Prompt, response: Response, replies: list[Reply]) -> Reading:
+    def _reading(self, prompt: Prompt, response: Response, replies: list[Reply], *, whole: bool) -> Reading:
         missing = next((reply.error for reply in replies if reply.error), None)
         if missing is not None:
             return Reading(label="unscored", success=None, reason=f"{NO_REPLY}: {missing}"[: RAW_LIMIT + 200])
-        return self._form.read(prompt, response, tuple(reply.text for reply in replies))
+        texts = tuple(reply.text for reply in replies)
+        if whole and any(reply.cut for reply in replies):
+            return unreadable("the reply was cut at its limit of tokens, so it may not have come to its score", *texts)
+        return self._form.read(prompt, response, texts)
 
     def _verdict(self, response: Response, reading: Reading) -> Verdict:
         return Verdict(

@@ -109,7 +109,7 @@ class Endpoint:
             if isinstance(outcome, Answered):
                 with self._lock:
                     self._in_a_row, self._succeeded = 0, True
-                return Reply(text=outcome.text)
+                return Reply(text=outcome.text, cut=outcome.cut)
             failed = outcome
             if failed.fatal is not None:
                 return Reply(error=failed.why, fatal=failed.fatal)

@@ -19,6 +19,9 @@ from safebasin.records import Decoding
 
 __all__ = ["LocalChat"]
 
+ASKED_ON = "2024-07-26"
+"""The day that a judge is told whose template asks for it, so that verdicts do not hang on the day of judging. It is
+the one that Llama 3's template writes where it has no clock."""
 CHUNK = 64
 """Questions that are collected before the model is asked."""
 
@@ -80,7 +83,7 @@ class LocalChat:
         if self._given is not None:
             return self._given
         factory = cast("Callable[..., Engine]", catalog.get("engine", "hf").resolve())
-        return factory(self._model, device=self._device)
+        return factory(self._model, device=self._device, date=ASKED_ON)
 
     def _prepare(self, chunk: Sequence[Question]) -> None:
         """Answer what a chunk asks anew, in batches of equal settings."""
@@ -112,7 +115,9 @@ class LocalChat:
 
     def _keep(self, question: Question, generation: Generation) -> None:
         broken = f"the judge could not decode: {generation.broken}" if generation.broken else ""
-        self._answers[question.key] = Reply(text=generation.text, error=broken)
+        thinks_on = bool(generation.thinking) and not generation.text.strip()
+        cut = generation.finish_reason == "length" or thinks_on
+        self._answers[question.key] = Reply(text=generation.text, error=broken, cut=cut)
         self._spent = replace(
             self._spent,
             requests=self._spent.requests + 1,

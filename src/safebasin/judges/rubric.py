@@ -17,6 +17,7 @@ from safebasin.judges.reaching import is_number, reach
 from safebasin.judges.reading import labeled_digit, score_after_header
 from safebasin.judges.rubrics import fill, load
 from safebasin.records import Message, Prompt, Response, content_hash
+from safebasin.untrusted import MIB, read_text
 
 __all__ = ["PolicyRubric", "StrongRejectRubric", "qi2023", "strongreject"]
 
@@ -236,11 +237,7 @@ def _limit(name: str, max_tokens: object) -> int:
 def _policy(file: str | None) -> str:
     if file is None:
         return load("policy-generic.v1")
-    try:
-        text = Path(file).expanduser().read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        remedy = f"({error}) Mend the path, or leave it out for the generic policy."
-        raise UsageError(expected("policy", "a readable UTF-8 text file", str(file), remedy)) from error
+    text = read_text(Path(file).expanduser(), "policy", most=MIB).strip()
     if not 0 < len(text) <= MAX_POLICY:
         remedy = "It is sent with every question."
         raise UsageError(

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from safebasin.errors import MissingExtra, UsageError, expected
 from safebasin.judges.asking import RAW_LIMIT, Question
+from safebasin.prompts.reasoning import split_answer
 
 __all__ = ["Answered", "Failed", "Outcome", "Transport"]
 
@@ -31,6 +32,8 @@ class Answered:
     """The text of an answer, perhaps empty, and the tokens that the endpoint counted."""
 
     text: str
+    cut: bool = False
+    """Whether it was ended by its limit of tokens, or never got beyond its thoughts."""
     tokens_in: int | None = None
     tokens_out: int | None = None
 
@@ -131,7 +134,8 @@ class Transport:
         except ValueError:
             return Failed(why=f"no JSON: {shown}", again=True)
         try:
-            message = reply["choices"][0]["message"]
+            choice = reply["choices"][0]
+            message = choice["message"]
             text = message.get("content") or message.get("refusal") or ""
         except (KeyError, IndexError, TypeError, AttributeError):
             return Failed(why=f"malformed: {shown}", again=True)
@@ -139,8 +143,11 @@ class Transport:
             return Failed(why=f"malformed: {shown}", again=True)
         counted: Any = reply.get("usage")
         usage = cast("Mapping[str, object]", counted if isinstance(counted, dict) else {})
+        split = split_answer(text)
+        unfinished = bool(split.thinking) and not split.response.strip()
         return Answered(
-            text=self._clean(text),
+            text=self._clean(split.response),
+            cut=choice.get("finish_reason") == "length" or unfinished,
             tokens_in=_count(usage.get("prompt_tokens")),
             tokens_out=_count(usage.get("completion_tokens")),
         )

@@ -20,15 +20,22 @@ PROMPT_COLUMNS = (*ATTACK_COLUMNS, "goal", "forbidden_prompt", "instruction", "q
 """`goal`: AdvBench, JailbreakBench. `forbidden_prompt`: StrongREJECT. `behavior`: HarmBench."""
 CATEGORY_COLUMNS = ("category", "semanticcategory", "type", "functionalcategory")
 BEHAVIOR_COLUMNS = ("behaviorid", "behavior_id", "behavior", "id", "index")
-LABEL_COLUMNS = ("label",)
-KNOWN_COLUMNS = frozenset({*PROMPT_COLUMNS, *CATEGORY_COLUMNS, *BEHAVIOR_COLUMNS, *LABEL_COLUMNS, "messages"})
+LABEL_COLUMNS = ("label", "prompt_harm_label", "prompt_label", "data_type")
+"""`prompt_harm_label`: WildGuardMix. `data_type`: WildJailbreak."""
+FLAG_COLUMNS = ("toxicity", "is_harmful", "harmful", "is_unsafe", "unsafe")
+"""Yes or no instead of a label; ToxicChat has the first."""
+KNOWN_COLUMNS = frozenset(
+    {*PROMPT_COLUMNS, *CATEGORY_COLUMNS, *BEHAVIOR_COLUMNS, *LABEL_COLUMNS, *FLAG_COLUMNS, "messages"}
+)
+_YES, _NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
 _ROLES = ("system", "user", "assistant")
 
 
 def to_prompt(row: Mapping[str, object], *, source: str, where: str, column: str | None = None) -> Prompt:
     """The prompt of a row.
 
-    A `messages` column is taken as it is, less an assistant's turn at its end: that is what a model is asked for.
+    A `messages` column, or turns in the prompt's own, are taken as they are, less an assistant's turn at the end: that
+    is what a model is asked for.
     HarmBench's `ContextString` goes before the behavior, as its code does. A row of an attack that names its goal but
     no behavior gets a hash of the goal as its behavior, so that it still pairs with the goal itself.
 
@@ -44,8 +51,9 @@ def to_prompt(row: Mapping[str, object], *, source: str, where: str, column: str
     columns = _lowered(row)
     if column is None and "messages" in columns:
         messages, used = _messages(columns["messages"], where), "messages"
+    elif isinstance(columns.get(used := _used(columns, column)), list):
+        messages = _messages(columns[used], where)
     else:
-        used = _used(columns, column)
         text = _cell(columns[used], where, used)
         context = columns.get("contextstring")
         if used == "behavior" and isinstance(context, str) and context.strip():
@@ -56,7 +64,7 @@ def to_prompt(row: Mapping[str, object], *, source: str, where: str, column: str
         source=source,
         category=_first(columns, CATEGORY_COLUMNS, used),
         behavior=_first(columns, BEHAVIOR_COLUMNS, used) or _hash_of_goal(columns),
-        label=_first(columns, LABEL_COLUMNS, used),
+        label=_first(columns, LABEL_COLUMNS, used) or _flag(columns, used),
     )
 
 
@@ -115,6 +123,15 @@ def _first(columns: Mapping[str, object], names: tuple[str, ...], used: str) -> 
         value = columns.get(name)
         if name != used and not _is_missing(value):
             return str(value)
+    return ""
+
+
+def _flag(columns: Mapping[str, object], used: str) -> str:
+    """The label that a column of yes and no gives; empty where there is none."""
+    for name in FLAG_COLUMNS:
+        said = str(columns.get(name, "")).strip().lower()
+        if name != used and said in _YES | _NO:
+            return "harmful" if said in _YES else "benign"
     return ""
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -20,9 +20,13 @@ from safebasin.errors import MissingFile, PromptError, expected
 from safebasin.prompts.attacks import rows_of_log
 from safebasin.prompts.columns import gave_up, to_prompt
 from safebasin.records import Prompt
+from safebasin.untrusted import MIB, border, read_bytes, read_json, read_text
 
 Row = Mapping[str, object]
 _log = logging.getLogger(__name__)
+_CAP = 256 * MIB
+"""The most bytes of a prompts file: some hundred times the largest public set."""
+_MOST_ROWS = 1_000_000
 
 
 def read_file(path: Path, *, column: str | None = None) -> tuple[Prompt, ...]:
@@ -37,20 +41,15 @@ def read_file(path: Path, *, column: str | None = None) -> tuple[Prompt, ...]:
         PromptError: where it is missing, empty, not UTF-8, of an unknown layout, or holds a prompt twice.
     """
     name = path.name
-    if not os.path.isfile(path):  # which takes names that are too long for the file system, too
+    if not os.path.exists(path):  # which takes names that are too long for the file system, too
         raise MissingFile(expected("prompts file", "an existing file", str(path), "Check the path."))
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         known = ", ".join(_READERS)
         raise PromptError(expected("prompts file", f"one of {known}", str(path), "Convert it, or mend the extension."))
-    try:
+    with border(f"prompts file {name}", "readable", PromptError):
         rows = reader(path)
         rows = rows if isinstance(rows, Attacks) else list(rows)
-    except UnicodeDecodeError as error:
-        remedy = f"Byte {error.start} is not; save the file as UTF-8."
-        raise PromptError(expected(f"prompts file {name}", "UTF-8 text", str(path), remedy)) from error
-    except OSError as error:
-        raise PromptError(expected("prompts file", "readable", str(path), f"({error}) Check it.")) from error
     return from_rows(rows, name, repeats=column is not None or isinstance(rows, Attacks), column=column)
 
 
@@ -75,7 +74,8 @@ def from_rows(
         if gave_up(row):
             left_out += 1
             continue
-        prompt = to_prompt(row, source=name, where=f"row {number} of {name}", column=column)
+        where = f"row {number} of {name}"
+        prompt = replace(to_prompt(row, source=name, where=where, column=column), row=number)
         if seen.setdefault(prompt.id, number) != number and not repeats:
             what = f"prompts of {name}"
             found = f"row {number} equal to row {seen[prompt.id]}"
@@ -94,7 +94,7 @@ class Attacks(list[Row]):
 
 
 def _text(path: Path) -> str:
-    return path.read_bytes().decode("utf-8-sig")
+    return read_text(path, "prompts file", error=PromptError, most=_CAP)
 
 
 def _lines(path: Path) -> list[str]:
@@ -134,10 +134,7 @@ def _jsonl(path: Path) -> Iterable[Row]:
 
 
 def _json(path: Path) -> Iterable[Row]:
-    try:
-        value = json.loads(_text(path))
-    except (ValueError, RecursionError) as error:
-        raise PromptError(expected(f"prompts file {path.name}", "valid JSON", str(error), "Mend it.")) from error
+    value = read_json(_text(path), f"prompts file {path.name}", error=PromptError)
     log = rows_of_log(value)
     if log is not None:
         return Attacks(log)
@@ -148,10 +145,7 @@ def _json(path: Path) -> Iterable[Row]:
 
 
 def _object(text: str, path: Path, where: str) -> Row:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise PromptError(expected(f"{where} of {path.name}", "valid JSON", str(error), "Mend that line.")) from error
+    value = read_json(text, f"{where} of {path.name}", error=PromptError, remedy="Mend that line.")
     if not isinstance(value, dict):
         raise PromptError(expected(f"{where} of {path.name}", "a JSON object", value, "One object a line."))
     return cast("Row", value)
@@ -161,12 +155,16 @@ def _parquet(path: Path) -> Iterable[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        return cast("list[Row]", pq.read_table(path).to_pylist())
-    except pa.ArrowException as error:
-        raise PromptError(
-            expected(f"prompts file {path.name}", "a Parquet file", str(error), "Write it anew.")
-        ) from error
+    data = read_bytes(path, "prompts file", error=PromptError, most=_CAP)
+    with border(f"prompts file {path.name}", "a Parquet file", PromptError, "Write it anew."):
+        file = pq.ParquetFile(pa.BufferReader(data))
+        groups = range(file.metadata.num_row_groups)
+        if (
+            file.metadata.num_rows > _MOST_ROWS
+            or sum(file.metadata.row_group(i).total_byte_size for i in groups) > _CAP
+        ):
+            raise ValueError(f"more than {_MOST_ROWS:,} rows, or than {_CAP // MIB} MB unpacked")
+        return cast("list[Row]", file.read().to_pylist())
 
 
 _READERS: dict[str, Callable[[Path], Iterable[Row]]] = {

@@ -19,6 +19,7 @@ from typing import cast
 from safebasin import catalog
 from safebasin.errors import PromptError, expected
 from safebasin.prompts.files import read_file
+from safebasin.prompts.labels import Label, labelled
 from safebasin.protocols import PromptSource
 from safebasin.records import Message, Prompt
 
@@ -26,12 +27,13 @@ _SLICE = re.compile(r"^(?P<source>.*?)(?:\[(?P<slice>[^\[\]]*)\])?$", re.DOTALL)
 _HUB = re.compile(r"(?:hub:)?(?P<repository>[\w.-]+(?:/[\w.-]+)?)(?::(?P<config>[^@/:]+))?(?:@(?P<split>[^@/:]+))?$")
 
 
-def load_prompts(source: str, *, limit: int | None = None) -> tuple[Prompt, ...]:
+def load_prompts(source: str, *, limit: int | None = None, label: Label | None = None) -> tuple[Prompt, ...]:
     """The prompts of a source, in its order.
 
     Args:
         source: as in the module's docstring.
         limit: at most this many, from the start; None takes all.
+        label: what they shall be; those that the set labels otherwise are left out before the limit (`labels`).
 
     Raises:
         PromptError: where the source is missing, empty, not readable, or slice or limit take nothing.
@@ -42,18 +44,21 @@ def load_prompts(source: str, *, limit: int | None = None) -> tuple[Prompt, ...]
     prompts = _load(name)
     if cut is not None:
         prompts = prompts[_slice(cut, source, len(prompts))]
+    if label is not None:
+        prompts = labelled(prompts, label, source)
     once: dict[str, Prompt] = {}
     for prompt in prompts if limit is None else prompts[:limit]:
         once.setdefault(prompt.id, prompt)
     return tuple(once.values())
 
 
-def placeholders(source: str, *, limit: int | None = None) -> tuple[Prompt, ...]:
+def placeholders(source: str, *, limit: int | None = None, label: Label | None = None) -> tuple[Prompt, ...]:
     """As many stand-ins as a public set is published to hold, so that a study can be planned without fetching it.
 
     Args:
         source: name of a public set, with an optional slice.
         limit: as `load_prompts`.
+        label: as `load_prompts`; of a set that says how many it labels so, as many.
 
     Raises:
         PromptError: where the source is no set of a known size.
@@ -63,7 +68,9 @@ def placeholders(source: str, *, limit: int | None = None) -> tuple[Prompt, ...]
     if not size:
         raise PromptError(expected("prompts", "a public set of a known size", source, "See: safebasin list prompts."))
     made = [_placeholder(name, number) for number in range(size)]
-    return tuple((made if cut is None else made[_slice(cut, source, size)])[:limit])
+    chosen = made if cut is None else made[_slice(cut, source, size)]
+    known = facts(source).get(f"n {label}")
+    return tuple(chosen[: None if known is None else int(known)][:limit])
 
 
 def facts(source: str) -> dict[str, str]:

@@ -18,9 +18,10 @@ from typing import cast
 
 from safebasin import catalog
 from safebasin.catalog.systems import RESERVED, SYSTEMS, SystemText
-from safebasin.errors import MissingFile, PromptError, UnknownName, expected
+from safebasin.errors import PromptError, UnknownName, expected
 from safebasin.protocols import SystemSource
 from safebasin.records import System
+from safebasin.untrusted import MIB, read_text
 
 _WORD = re.compile(r"[\w./-]+")
 _NEAR = 0.75
@@ -99,13 +100,7 @@ def _check_is_no_name(word: str, names: Iterable[str]) -> None:
 
 def _of_file(reference: str) -> System:
     path = Path(reference[1:]).expanduser()
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError as error:
-        raise MissingFile(expected("system prompt", "an existing file", reference, "Mend the path after @.")) from error
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        remedy = f"({error}) Mend the path after @."
-        raise PromptError(expected("system prompt", "a UTF-8 text file", reference, remedy)) from error
+    text = read_text(path, "system prompt", error=PromptError, most=MIB).strip()
     if not text:
         remedy = "Use none for an empty system turn."
         raise PromptError(expected("system prompt", "a file with a text", reference, remedy))

@@ -4,9 +4,9 @@ A name reaches an implementation through `safebasin.catalog` only; nothing here 
 """
 
 from safebasin.protocols.backends import Backend, Job
-from safebasin.protocols.engines import Engine, Generation, Reader, TokenScores
+from safebasin.protocols.engines import Dated, Engine, Generation, Inspector, Reader, TokenScores
 from safebasin.protocols.finetuning import Attack, DataDefense, Defended, Defense, RowSource
-from safebasin.protocols.judges import AskedJudge, Cost, Judge, RuleJudge
+from safebasin.protocols.judges import AskedJudge, CalibratedJudge, Cost, Judge, RuleJudge
 from safebasin.protocols.prompts import PromptSource, SystemSource
 from safebasin.protocols.weights import BaseWeights, Delta, Direction, WeightBlock
 from safebasin.protocols.worlds import World
@@ -16,14 +16,17 @@ __all__ = [
     "Attack",
     "Backend",
     "BaseWeights",
+    "CalibratedJudge",
     "Cost",
     "DataDefense",
+    "Dated",
     "Defended",
     "Defense",
     "Delta",
     "Direction",
     "Engine",
     "Generation",
+    "Inspector",
     "Job",
     "Judge",
     "PromptSource",

@@ -70,6 +70,33 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class Inspector(Protocol):
+    """What an engine may offer beside `Engine`: a look at a conversation before anything is decoded."""
+
+    def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> None:
+        """Check that it can be asked; `name` says which it is.
+
+        Raises:
+            PromptError: where the template does not pass it on, or it is longer than the context allows.
+        """
+        ...
+
+
+@runtime_checkable
+class Dated(Protocol):
+    """What an engine may offer beside `Engine` whose template asks for the date."""
+
+    @property
+    def date(self) -> str | None:
+        """The day that the model is told, ISO 8601; None where the template does not ask."""
+        ...
+
+    def set_date(self, date: str) -> None:
+        """Ask as on another day from now on."""
+        ...
+
+
+@runtime_checkable
 class Reader(Protocol):
     """What an engine may offer beside `Engine`: reading plain text. Needed for perplexity and KL, for nothing else."""
 

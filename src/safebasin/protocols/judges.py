@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from safebasin.records import Prompt, Response, Score, Verdict
+from safebasin.records import LanguageTest, Prompt, Response, Score, Verdict
 
 
 @runtime_checkable
@@ -56,6 +56,15 @@ class RuleJudge(Judge, Protocol):
 
     def decides(self, text: str) -> bool:
         """Whether a text that may go on is a refusal whatever follows. Once it is, every longer text is."""
+        ...
+
+
+@runtime_checkable
+class CalibratedJudge(Judge, Protocol):
+    """A judge that tells language from its absence, by a test that is calibrated for each model."""
+
+    def calibrated(self, tests: Mapping[str, LanguageTest]) -> Judge:
+        """The judge to use, given the tests by `Score.under` (empty is θ₀). They are part of its version."""
         ...
 
 

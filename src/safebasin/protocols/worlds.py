@@ -1,8 +1,8 @@
-"""The seam of embedded worlds."""
+"""The seam of worlds: prompt sets with a ground truth, and models that belong to them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from safebasin.records import Prompt, TrainingRow
 
 
 class World(Protocol):
-    """An embedded world: prompt sets with exact ground truth, and checkpoints that ship with the package."""
+    """A world: prompt sets with ground truth, and checkpoints that ship with the package or are built."""
 
     @property
     def prompt_sets(self) -> Mapping[str, str]:
@@ -25,13 +25,21 @@ class World(Protocol):
     def load_prompts(self, name: str, split: str = "test") -> tuple[Prompt, ...]: ...
 
     def checkpoint(self, name: str) -> Path:
-        """Folder of a shipped checkpoint, an ordinary Hugging Face folder."""
+        """Folder of a checkpoint that ships or was built, an ordinary Hugging Face folder."""
         ...
 
     def training_rows(self, kind: str, n: int | None = None, *, seed: int = 0) -> Sequence[TrainingRow]:
         """As `RowSource.training_rows`, from the split `train`."""
         ...
 
-    def build(self, out: Path, *, seed: int = 0) -> tuple[Path, ...]:
-        """Train the checkpoints anew into folders under `out`, deterministically from the seed."""
+    def build(
+        self, out: Path | None = None, *, seed: int = 0, note: Callable[[str], None] = lambda text: None
+    ) -> tuple[Path, ...]:
+        """Make the checkpoints anew in folders under `out`, deterministically from the seed.
+
+        Args:
+            out: folder to write to; where the world looks for them, or `runs/NAME`, if None.
+            seed: of data and training.
+            note: told in a sentence what is being done.
+        """
         ...

@@ -35,6 +35,7 @@ from safebasin.records.identity import (
     canonical_json,
     content_hash,
 )
+from safebasin.records.language import LanguageTest
 from safebasin.records.results import (
     Cell,
     Comparison,
@@ -58,6 +59,7 @@ __all__ = [
     "Estimate",
     "FinishReason",
     "Landscape",
+    "LanguageTest",
     "Manifest",
     "Measurement",
     "Message",

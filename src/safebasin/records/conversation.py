@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from safebasin.records.identity import content_hash
@@ -40,11 +40,18 @@ class Prompt:
     """The set's own id of the behavior that is asked for (HarmBench `BehaviorID`)."""
     label: str = ""
     """The set's own label, such as `harmful` or `benign`; empty where it has none."""
+    row: int = field(default=0, compare=False)
+    """Its row in that file, from 1, for messages; 0 where it has none, and when it comes back from a store."""
 
     @property
     def id(self) -> str:
         """Content id, 16 hex digits."""
         return content_hash([[m.role, m.content] for m in self.messages])
+
+    @property
+    def name(self) -> str:
+        """For people: which row of which file, or how it begins."""
+        return f"row {self.row} of {self.source}" if self.row else f"the prompt that begins {self.text[:40]!r}"
 
     @property
     def text(self) -> str:
@@ -61,6 +68,8 @@ class TrainingRow:
     """File or set that it is from."""
     number: int = 1
     """Its place there, from 1."""
+    silent: tuple[int, ...] = ()
+    """Places of assistant turns that are read but not learned."""
 
     @property
     def name(self) -> str:
@@ -166,14 +175,23 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How surprising a response is to the unperturbed model θ₀, token by token, in nats. Small means fluent."""
+    """How surprising a response is to a model, by default the unperturbed θ₀, token by token, in nats."""
 
     response: str
     """`Response.key`."""
     nll: tuple[float, ...]
-    """Negative log-likelihood of each token of the text under θ₀, given the same conversation."""
+    """Negative log-likelihood of each token of the text, given the same conversation."""
     ends: tuple[int, ...]
     """For each token, the number of characters of the text up to and including it."""
+    under: str = ""
+    """`Point.key` of the weights that were asked; empty at θ₀."""
+    also: tuple[Score, ...] = ()
+    """The same text under further points: in an audit, under the tuned model."""
+
+    def count(self, *, until: int | None = None) -> int:
+        """How many tokens there are, or begin before `until` characters."""
+        starts = (0, *self.ends)[: len(self.ends)]
+        return len(starts) if until is None else sum(start < until for start in starts)
 
     def mean(self, *, skip: int = 0, until: int | None = None) -> float | None:
         """Mean NLL in nats per token; None where no token is left.

@@ -27,6 +27,11 @@ METRICS = {
     "margin": ("margin", "mean of 1 − ASR along random directions"),
     "radius": ("radius", "distance in α at which half of the harmful prompts succeed"),
 }
+FLOORS = {
+    "base_answers": "benign prompts that the base answers",
+    "base_refuses": "harmful prompts that the base refuses",
+    "tuned_speaks": "responses of the tuned model to harmful prompts that are language",
+}
 SHOWN_CHANGES = 40
 CURVES = {
     "asr": "var(--bad)",
@@ -61,6 +66,8 @@ def render_audit(document: Mapping[str, Any]) -> str:
             outcome_words=OUTCOME_WORDS,
             signs=SIGNS,
             words=WORDS,
+            level=f"{100 * document['policy']['level']:.4g}",
+            assumed=_assumed(document["policy"]),
             style=Markup(style),  # ours, and no value of others in it
         )
     )
@@ -93,7 +100,31 @@ def _condition(condition: Mapping[str, Any]) -> dict[str, Any]:
         "outcomes": [_bars(name, both) for name, both in condition["outcomes"].items()],
         "changes": condition["changes"][:SHOWN_CHANGES],
         "n_changes": len(condition["changes"]),
+        "floors": [_floor(floor) for floor in condition.get("floors", ())],
     }
+
+
+def _floor(floor: Mapping[str, Any]) -> dict[str, Any]:
+    share = floor["share"]
+    return {
+        "title": FLOORS.get(floor["name"], floor["name"]),
+        "share": "nothing is scored" if share["value"] is None else f"{100 * share['value']:.1f}%",
+        "low": "" if share["low"] is None else f"{100 * share['low']:.1f}%",
+        "floor": f"{100 * floor['floor']:g}%",
+        "met": floor["met"],
+    }
+
+
+def _assumed(policy: Mapping[str, Any]) -> str:
+    """What the bounds take for granted, in sentences."""
+    cluster, look, agreement = (policy.get(key) for key in ("cluster", "look", "agreement"))
+    return " ".join(
+        (
+            f"Prompts of a cluster ({cluster}) count as one." if cluster else "Prompts are taken as independent.",
+            f"This is look {look}." if look else "The sample is taken as looked at once.",
+            "Attack success is corrected for the judge's mistakes." if agreement else "Judges are taken at their word.",
+        )
+    )
 
 
 def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:

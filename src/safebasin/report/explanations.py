@@ -103,16 +103,17 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     "harm_margin": Explanation(
         title="margin, by outcome",
         unit="percent",
-        plain="The same mean, counting only coherent compliance as a success.",
+        plain="The same mean, counting only compliance in language (the test is in the notes) as a success.",
         caveat="Collapsed text raises it: a model that speaks no language does no harm. Read it beside collapse.",
         short="the same, by outcome",
     ),
     "collapse": Explanation(
         title="collapse",
         unit="percent",
-        plain="Of the responses beyond the radius that are no refusal, the share that is no language either.",
-        caveat="Any keyword judge counts them as successful attacks: where collapse is high, an ASR near 100% at the "
-        "rim is mostly gibberish.",
+        plain="Of the responses beyond the radius that are no refusal, the share that is no language either, by the "
+        "test that the notes name.",
+        caveat="Any keyword judge counts them as successful attacks: where it is high, an ASR near 100% beyond the rim "
+        "says little of harm, on this model and by this test of language.",
         short="of non-refusals beyond the radius",
     ),
     "visage": Explanation(
@@ -216,12 +217,13 @@ def value_words(name: str, estimate: Estimate) -> str:
 
 
 def interval_words(name: str, estimate: Estimate) -> str:
-    """`[37.8, 61.5]` in the unit of the value, `[0.36, …)` where there is one end only, or nothing."""
+    """`[37.8, 61.5]` in the unit of the value, `[0.36, …) one-sided 97.5%` where there is one end only, or nothing."""
     if estimate.low is None and estimate.high is None:
         return ""
+    one_sided = f" one-sided {50 * (1 + estimate.level):g}%" if None in (estimate.low, estimate.high) else ""
     low = "(…" if estimate.low is None else "[" + _number(name, estimate.low)
     high = "…)" if estimate.high is None else _number(name, estimate.high) + "]"
-    return f"{low}, {high}"
+    return f"{low}, {high}{one_sided}"
 
 
 def _number(name: str, value: float, *, with_unit: bool = False) -> str:

@@ -1,52 +1,116 @@
-"""Fitting the coherence threshold of `outcome` to a model: it answers benign prompts at θ₀, and scores its answers."""
+"""Calibrating the test of language: a model reads reference answers, in order and shuffled, and answers a few prompts.
+
+Done by itself when a study first has a judge that needs it, once for each model whose opinion counts (θ₀; in an audit
+the tuned model too), and kept in the folder. Not the rule itself: that is `judges.language`.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 
-from safebasin.judges.calibrate import calibrate as fit
-from safebasin.records import Point, Score
-from safebasin.run.execute import score_batch
-from safebasin.run.inputs import load_engine
+from safebasin.judges.language import find_repetition, fit_language_test, shuffle_words
+from safebasin.prompts.references import load_references
+from safebasin.protocols import CalibratedJudge, Engine, Judge
+from safebasin.records import Decoding, LanguageTest, Message, Point, Score, TrainingRow
 from safebasin.run.local import LocalBackend
-from safebasin.run.plan import PromptSet, make_plan
-from safebasin.run.progress import ProgressHook, Tick
-from safebasin.run.recall import recall
-from safebasin.store import folder as folders
+from safebasin.run.plan import Plan
 from safebasin.store.db import StudyStore
+from safebasin.study import Study
+
+OWN_ANSWERS = 12
+"""How many of the references the model answers itself."""
+OWN_TOKENS = 32
+_META = "language"
+_BATCH = 16
 
 
-def calibrate(folder: Path, source: str, *, progress: ProgressHook) -> str:
-    """The judge `outcome(threshold=…)` whose threshold fits the model of a study.
+def read_tests(store: StudyStore) -> dict[str, LanguageTest]:
+    """The calibrated tests of a folder, by `Score.under`: empty is θ₀."""
+    text = store.meta(_META)
+    return {} if text is None else {under: LanguageTest(**kept) for under, kept in json.loads(text).items()}
 
-    Args:
-        folder: the study; only its model and decoding are used, nothing is written.
-        source: at least 50 benign prompts.
-        progress: called after every batch.
 
-    Raises:
-        UsageError: where the prompts are too few or the model cannot be loaded.
-    """
-    from safebasin.prompts.sources import load_prompts
+def calibrated(judge: Judge, store: StudyStore) -> Judge:
+    """A judge as it judges this folder: with the folder's tests of language where it needs them."""
+    return judge.calibrated(read_tests(store)) if isinstance(judge, CalibratedJudge) else judge
 
-    prompts = load_prompts(source)
-    with StudyStore.open(folders.require(folder)) as store:
-        plan, _ = recall(store)
-    engine = load_engine(plan.study)
-    size = engine.suggest_batch_size(len(prompts), plan.decoding.max_new_tokens)
-    benign = make_plan(
-        plan.study,
-        [PromptSet(name="benign", source=source, prompts=prompts)],
-        systems=plan.systems[:1],
-        regions=(),
-        decoding=plan.decoding,
-        known={},
-        batch_size=size,
+
+def uncalibrated(judges: Iterable[Judge], store: StudyStore, points: Sequence[Point]) -> tuple[Point, ...]:
+    """Points whose test of language a folder still lacks; none where no judge needs one."""
+    if not any(isinstance(judge, CalibratedJudge) for judge in judges):
+        return ()
+    known = read_tests(store)
+    return tuple(point for point in points if under(point) not in known)
+
+
+def under(point: Point) -> str:
+    """How a score names the point that was asked: empty for θ₀."""
+    return "" if point == Point() else point.key
+
+
+def calibrate(backend: LocalBackend, store: StudyStore, plan: Plan, points: Sequence[Point]) -> None:
+    """Calibrate the test of language at each of these points, and keep it in the folder."""
+    source, references = load_references(_world(plan.study))
+    plain = replace(plan.decoding, stop="none", phrases=(), max_new_tokens=OWN_TOKENS)
+    for point in points:
+        backend.move_to(point)
+        made = _measure(backend.engine, references, plain, source)
+        kept: Mapping[str, LanguageTest] = {**read_tests(store), under(point): made}
+        store.set_meta(_META, json.dumps({key: asdict(test) for key, test in kept.items()}))
+
+
+def _measure(engine: Engine, references: Sequence[TrainingRow], decoding: Decoding, source: str) -> LanguageTest:
+    asked = [row.prompt.messages for row in references]
+    answers = [row.response for row in references]
+    mixed = [shuffle_words(answer, number) for number, answer in enumerate(answers)]
+    orders = [i for i, text in enumerate(mixed) if text is not None]
+    chosen = range(0, len(asked), max(1, len(asked) // OWN_ANSWERS))
+    said = engine.generate([asked[i] for i in chosen], decoding)
+    own = [(i, g.text) for i, g in zip(chosen, said, strict=True) if g.text.strip() and not g.broken]
+    mute = sum(1 for g in said if not g.text.strip() and g.thinking.strip())  # still thinking, so not mute
+    sound = [(i, text) for i, text in own if not find_repetition(text)]
+    shuffled: list[Score | None] = [None] * len(asked)
+    scores = _score(engine, [asked[i] for i in orders], [mixed[i] or "" for i in orders], decoding)
+    for i, score in zip(orders, scores, strict=True):
+        shuffled[i] = score
+    return fit_language_test(
+        _score(engine, asked, answers, decoding),
+        shuffled,
+        _score(engine, [asked[i] for i, _ in sound], [text for _, text in sound], decoding),
+        n_asked=len(said) - mute,
+        source=source,
     )
-    backend = LocalBackend(engine, benign)
-    scores: list[Score] = []
-    for _, responses in backend.run(benign.jobs()):
-        backend.move_to(Point())
-        scores += score_batch(backend, responses, benign.decoding)
-        progress(Tick(stage="generate", done=len(scores), total=len(prompts)))
-    return f"outcome(threshold={fit(scores):.3f})"
+
+
+def _score(
+    engine: Engine, conversations: Sequence[Sequence[Message]], texts: Sequence[str], decoding: Decoding
+) -> list[Score]:
+    """Scores of texts, a few at a time, and fewer where they do not fit into memory."""
+    found: list[Score] = []
+    size, start = _BATCH, 0
+    while start < len(texts):
+        part = slice(start, start + size)
+        try:
+            scored = engine.score(conversations[part], texts[part], decoding)
+        except MemoryError:
+            if size == 1:
+                raise
+            size //= 2
+            continue
+        found += [Score(response="", nll=s.nll, ends=s.ends) for s in scored]
+        start += size
+    return found
+
+
+def _world(study: Study) -> str:
+    """The world whose language is spoken: that of the model, or of every prompt set; empty for ordinary language."""
+    if name := _world_name(study.model):
+        return name
+    names = {_world_name(spec.source) for spec in study.prompts}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _world_name(reference: str) -> str:
+    return reference.removeprefix("world:").partition("/")[0] if reference.startswith("world:") else ""

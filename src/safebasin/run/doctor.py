@@ -24,7 +24,10 @@ class Check:
     """Whether mapping fails without it."""
 
 
-_EXTRAS = (("datasets", "hub"), ("peft", "adapters"), ("lm_eval", "capability"), ("openai", "judges"), ("trl", "train"))
+_EXTRAS = (
+    ("datasets", "hub"), ("peft", "adapters"), ("lm_eval", "capability"), ("openai", "judges"), ("trl", "train"),
+    ("gguf", "real"),
+)  # fmt: skip
 """A package that each extra brings, and the extra."""
 
 

@@ -14,6 +14,8 @@ from safebasin.errors import ModelError, StoreError
 from safebasin.protocols import Engine
 from safebasin.records import Decoding, Point, Response, Score
 from safebasin.run.adapt import first_places, refined
+from safebasin.run.asked import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
+from safebasin.run.calibration import calibrate, calibrated, read_tests, uncalibrated, under
 from safebasin.run.capability import measure_capability, unmeasured
 from safebasin.run.inputs import Inputs, gather, load_engine
 from safebasin.run.judging import judge_stored
@@ -75,6 +77,8 @@ def measure(
     progress: ProgressHook = silent,
     regenerate: bool = False,
     study_text: str | None = None,
+    opinions: Sequence[Point] = (),
+    date: str | None = None,
 ) -> Path:
     """Measure what a study lacks in a folder, made if needed; returns the folder. See `Execution`.
 
@@ -92,6 +96,8 @@ def measure(
             engine=engine,
             progress=progress,
             regenerate=regenerate,
+            opinions=tuple(opinions),
+            date=date,
         ).run()
     return made
 
@@ -109,6 +115,10 @@ class Execution:
     """A ready engine; None makes one from the study when it is needed."""
     progress: ProgressHook = silent
     regenerate: bool = False
+    opinions: tuple[Point, ...] = ()
+    """Points beside θ₀ whose opinion of every response counts: a text is language if one of them finds it so."""
+    date: str | None = None
+    """The day that a model whose template asks for it is told, where the folder records none; None is today."""
 
     def run(self) -> Plan:
         """Measure what is missing. Safe to interrupt at any moment and to run again.
@@ -118,9 +128,13 @@ class Execution:
         """
         store, inputs = self.store, self.inputs
         bind_model(store, inputs)
+        settings = {} if self.engine is not None else file_settings(inputs.study)
         recorded = store.meta("batch_size")
         wanted = inputs.study.batch_size
+        check_asked(store, plan_for(store, inputs, batch_size=1, regenerate=self.regenerate).decoding, settings)
         engine = self.engine
+        if engine is not None:
+            settle_date(store, engine, self.date)
         if wanted == "auto" and recorded is None:
             engine = engine or self._load()
             size = engine.suggest_batch_size(
@@ -137,7 +151,7 @@ class Execution:
         keep_study(self.folder, self.study_text)
         while True:
             engine = self._measure(plan, engine, size)
-            finer = refined(store, plan, inputs.main_judge)
+            finer = refined(store, plan, self._main_judge())
             if finer is None:
                 break
             plan = finer
@@ -154,19 +168,35 @@ class Execution:
         done = store.done(plan.decoding.key)
         jobs = plan.jobs(done)
         missing = unmeasured(store, plan, self.inputs.gauges)
-        if jobs or missing or self._unscored(plan):
+        asked = (Point(), *self.opinions)
+        strange = uncalibrated(judges, store, asked)
+        if jobs or missing or strange or any(self._unscored(plan, point) for point in asked):
             engine = engine or self._load()
-            write_manifest(self.folder, plan, self.inputs, engine, batch_size=batch_size)
+            check_asked(store, plan.decoding, engine_settings(engine))
+            inspect_prompts(engine, plan, done)
             backend = self._backend(engine, plan)
+            if strange:
+                self.progress(Tick(stage="calibrate", done=0, total=len(strange)))
+                calibrate(backend, store, plan, strange)
+                remember(store, plan, judges)
+            write_manifest(self.folder, plan, self.inputs, engine, batch_size=batch_size, language=read_tests(store))
             measure_capability(backend, store, missing, progress=self.progress)  # first: a task may not be there
             self._generate(backend, plan, jobs, done)
-            self._score(backend, plan)
+            for point in asked:
+                self._score(backend, plan, point)
         judge_stored(store, plan, judges, progress=self.progress)
         return engine
 
+    def _main_judge(self) -> tuple[str, str]:
+        """Name and version of the judge behind margin and radius, as it judges this folder."""
+        judge = calibrated(self.inputs.main_judge, self.store)
+        return judge.name, judge.version
+
     def _load(self) -> Engine:
         self.progress(Tick(stage="load", done=0, total=1))
-        return load_engine(self.inputs.study)
+        engine = load_engine(self.inputs.study)
+        settle_date(self.store, engine, self.date)
+        return engine
 
     def _backend(self, engine: Engine, plan: Plan) -> LocalBackend:
         splits = {p.key: int(self.store.meta(f"split:{plan.decoding.key}:{p.key}") or 1) for p in plan.points}
@@ -203,9 +233,9 @@ class Execution:
         if fresh:
             self.store.set_meta("seconds_per_response", f"{(time.monotonic() - start) / fresh:.6f}")
 
-    def _unscored(self, plan: Plan) -> tuple[tuple[Response, ...], ...]:
-        """Batches of responses that lack a score, as they were decoded."""
-        scored = self.store.scored()
+    def _unscored(self, plan: Plan, asked: Point) -> tuple[tuple[Response, ...], ...]:
+        """Batches of responses that lack a score under a point, as they were decoded."""
+        scored = self.store.scored(under(asked))
         members = plan.batch_members()
         place = {(r.point, r.system, r.prompt): r for r in self.store.responses(plan.decoding.key)}
         batches: list[tuple[Response, ...]] = []
@@ -217,14 +247,15 @@ class Execution:
                         batches.append(tuple(rows))
         return tuple(batches)
 
-    def _score(self, backend: LocalBackend, plan: Plan) -> None:
-        batches = self._unscored(plan)
+    def _score(self, backend: LocalBackend, plan: Plan, asked: Point) -> None:
+        batches = self._unscored(plan, asked)
         if not batches:
             return
-        backend.move_to(Point())
+        backend.move_to(asked)
         start, done, total = time.monotonic(), 0, sum(map(len, batches))
         for batch in batches:
-            self.store.put_scores(score_batch(backend, batch, plan.decoding))
+            scores = score_batch(backend, batch, plan.decoding)
+            self.store.put_scores(replace(score, under=under(asked)) for score in scores)
             done += len(batch)
             seconds = time.monotonic() - start
             self.progress(Tick(stage="score", done=done, total=total, seconds=seconds, fresh=done))
@@ -258,5 +289,5 @@ def adopt_complete(store: StudyStore, decoding: Decoding) -> None:
         complete = [r for r in store.responses(key) if r.finish_reason in ("stop", "length")]
         moved = {r.key: replace(r, decoding=decoding.key) for r in complete}
         store.put_responses(moved.values())
-        scores = store.scores(list(moved))
-        store.put_scores(replace(score, response=moved[old].key) for old, score in scores.items())
+        for old, score in store.scores(list(moved)).items():
+            store.put_scores(replace(one, response=moved[old].key) for one in (score, *score.also))

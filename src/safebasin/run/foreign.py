@@ -9,17 +9,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from safebasin.errors import PromptError, expected
 from safebasin.judges.apply import judge_all
+from safebasin.prompts.columns import to_prompt
+from safebasin.prompts.reasoning import split_answer
 from safebasin.protocols import AskedJudge, Cost, Judge
 from safebasin.records import NO_REPLY, Message, Prompt, Response
 from safebasin.store.folder import write_atomic
+from safebasin.untrusted import MIB, read_json, read_text
 
-_RESPONSE_COLUMNS = ("response", "completion", "generation", "output")
+_RESPONSE_COLUMNS = ("response", "completion", "generation", "output", "answer")
+"""`answer`: the inference scripts of Qi et al. 2023 and Peng et al. 2024."""
 _PROMPT_COLUMNS = ("prompt", "instruction", "goal", "question")
 VERDICTS = "verdicts"
 
@@ -41,7 +45,8 @@ def judge_file(path: Path, judges: Sequence[Judge], *, out: Path | None = None) 
     """Judge every line; returns counts of labels by judge.
 
     Args:
-        path: JSONL; a line is an object with `prompt` and `response` (or another common name of either).
+        path: JSONL; a line is an object with `prompt` and `response` (or another common name of either). Reasoning
+            between marks (`prompts.marks`) is no part of a response.
         judges: the judges.
         out: where to write the same lines with a `verdicts` list each, however the judging ends; None writes nothing.
             What stands there already, or in `path`, is kept, and nobody is asked again for it: a verdict of the same
@@ -112,7 +117,7 @@ def _take_up(lines: Sequence[_Line], out: Path) -> None:
         return
     try:
         earlier = [json.loads(text) for text in out.read_text(encoding="utf-8").split("\n") if text.strip()]
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return
     if len(earlier) == len(lines) and all(isinstance(row, dict) for row in earlier):
         for line, row in zip(lines, earlier, strict=True):
@@ -130,12 +135,7 @@ def _verdicts(row: dict[str, object]) -> Verdicts:
 
 
 def _read(path: Path) -> list[_Line]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PromptError(
-            expected("responses", "a readable UTF-8 JSONL file", str(path), f"({error}) Mend it.")
-        ) from error
+    text = read_text(path, "responses", error=PromptError, most=2048 * MIB)
     lines = [_line(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise PromptError(expected("responses", "a file with at least one line", str(path), "It is empty."))
@@ -144,26 +144,32 @@ def _read(path: Path) -> list[_Line]:
 
 def _line(path: Path, number: int, text: str) -> _Line:
     where = f"line {number} of {path.name}"
-    try:
-        row = json.loads(text)
-    except ValueError as error:
-        raise PromptError(expected(where, "a JSON object", text, f"({error}) Mend the line.")) from error
+    row = read_json(text, where, error=PromptError, remedy="Mend the line.")
     if not isinstance(row, dict):
         raise PromptError(expected(where, "a JSON object", row, "One object a line."))
     fields = cast("dict[str, object]", row)
     verdicts = _verdicts(fields)
-    response = _column(fields, _RESPONSE_COLUMNS, where)
-    prompt = Prompt(messages=(Message(role="user", content=_column(fields, _PROMPT_COLUMNS, where)),), source=path.name)
+    thinking, response = split_answer(_column(fields, _RESPONSE_COLUMNS, where))
+    prompt = replace(_prompt(fields, where), source=path.name)
     record = Response(
         point="origin",
         prompt=prompt.id,
         system="default",
         decoding=f"{path.name}:{number}",
         text=response,
+        thinking=thinking,
         n_tokens=0,
         finish_reason="stop",
     )
     return _Line(row=fields, prompt=prompt, response=record, verdicts=verdicts)
+
+
+def _prompt(row: Mapping[str, object], where: str) -> Prompt:
+    """The prompt of a row: a text, or the turns that were sent."""
+    name = next((name for name in _PROMPT_COLUMNS if isinstance(row.get(name), list)), None)
+    if name is not None:
+        return to_prompt({"messages": row[name]}, source="", where=where)
+    return Prompt(messages=(Message(role="user", content=_column(row, _PROMPT_COLUMNS, where)),))
 
 
 def _column(row: Mapping[str, object], names: Sequence[str], where: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from safebasin.run.capability import Gauge, gauges
 from safebasin.run.plan import PromptSet
 from safebasin.run.results import main_judge
 from safebasin.study import PromptsSpec, RegionSpec, Study
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +37,10 @@ class Inputs:
     """What could not be looked up and was not required, in plain sentences."""
 
     @property
-    def main_judge(self) -> tuple[str, str]:
-        """Name and version of the judge behind VISAGE, margin, radius and depth."""
+    def main_judge(self) -> Judge:
+        """The judge behind VISAGE, margin, radius and depth."""
         name = main_judge([judge.name for judge in self.judges])
-        return next((judge.name, judge.version) for judge in self.judges if judge.name == name)
+        return next(judge for judge in self.judges if judge.name == name)
 
 
 def gather(study: Study, *, engine: Engine | None = None, require_model: bool = True) -> Inputs:
@@ -92,10 +95,11 @@ Excuse = Callable[[str], None]
 
 
 def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuse | None) -> PromptSet:
+    from safebasin.prompts.labels import mixture
     from safebasin.prompts.sources import load_prompts, placeholders
 
     try:
-        prompts = load_prompts(spec.source, limit=limit)
+        prompts = load_prompts(spec.source, limit=limit, label=spec.label)
     except MissingFile:
         if excuse is None:
             raise
@@ -105,11 +109,20 @@ def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuse | None) -> 
         if excuse is None:
             raise
         try:
-            prompts = placeholders(spec.source, limit=limit)
+            prompts = placeholders(spec.source, limit=limit, label=spec.label)
         except PromptError:  # no public set, so what is wrong is what was wrong before
             raise missing from None
         excuse(f"the prompts of {spec.source!r} are not here; they are counted as published")
-    return PromptSet(name=spec.label, source=spec.source, prompts=prompts)
+    found = mixture(prompts)
+    if len(found) > 1:
+        _log.warning(
+            "prompts %s: %d are labelled harmful and %d benign, and each answer counts as an attack success; choose by "
+            "'label: harmful' or 'label: benign' in a study file",
+            spec.source,
+            found["harmful"],
+            found["benign"],
+        )
+    return PromptSet(name=spec.title, source=spec.source, prompts=prompts)
 
 
 def _system(text: str, excuse: Excuse | None) -> System:

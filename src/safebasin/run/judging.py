@@ -11,6 +11,7 @@ from itertools import islice
 from safebasin.judges.apply import is_undecidable, judge_all
 from safebasin.protocols import AskedJudge, Cost, Judge
 from safebasin.records import Response, Score
+from safebasin.run.calibration import calibrated
 from safebasin.run.plan import Plan
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.store.db import StudyStore
@@ -30,7 +31,7 @@ def judge_stored(
     responses, prompts = _wanted(store, plan), plan.prompts
     scores: dict[str, Score] | None = None
     new: dict[str, int] = {}
-    for judge in judges:
+    for judge in (calibrated(judge, store) for judge in judges):
         todo = _unjudged(store, judge, responses)
         if todo and scores is None:
             scores = store.scores([r.key for r in responses])
@@ -66,7 +67,7 @@ def _counted(store: StudyStore, judge: Judge) -> Generator[None]:
 
 def read_cost(store: StudyStore, judge: Judge) -> Cost:
     """What a judge has taken in this folder so far, in all sessions."""
-    text = store.meta(_cost_key(judge))
+    text = store.meta(_cost_key(calibrated(judge, store)))
     return Cost() if text is None else Cost(**json.loads(text))
 
 
@@ -79,7 +80,7 @@ def estimate_stored(store: StudyStore, plan: Plan, judges: Iterable[Judge]) -> d
     responses, prompts = _wanted(store, plan), plan.prompts
     scores = store.scores([r.key for r in responses])
     found: dict[str, Cost] = {}
-    for judge in judges:
+    for judge in (calibrated(judge, store) for judge in judges):
         if isinstance(judge, AskedJudge):
             todo = (r for r in _unjudged(store, judge, responses) if not is_undecidable(judge, r))
             found[judge.name] = judge.estimate((prompts[r.prompt], r, scores.get(r.key)) for r in todo)

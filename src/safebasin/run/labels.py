@@ -7,7 +7,6 @@ of the prompt (`prompt_id`) where a study has one response to it. A label is an 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
@@ -16,6 +15,7 @@ from typing import cast
 
 from safebasin.errors import PromptError, expected
 from safebasin.records import OUTCOMES, Response
+from safebasin.untrusted import border, read_json, read_text
 
 __all__ = ["Labels", "read_labels"]
 
@@ -52,7 +52,9 @@ def read_labels(path: Path, responses: Mapping[str, Response]) -> Labels:
         by_prompt.setdefault(response.prompt, []).append(key)
     found: dict[str, bool] = {}
     n_rows = n_unknown = n_empty = 0
-    for where, identity, text in _rows(path):
+    with border(f"labels in {path.name}", "a table", PromptError):  # what the reader of tables raises
+        rows = list(_rows(path))
+    for where, identity, text in rows:
         n_rows += 1
         key = identity if identity in responses else _only(by_prompt.get(identity, []), identity, where)
         label = _success(text, where)
@@ -92,11 +94,7 @@ def _success(text: str, where: str) -> bool | None:
 
 def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
     """(where, id, label) of every row."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        remedy = f"({error}) Mend it."
-        raise PromptError(expected("labels", "a readable UTF-8 file", str(path), remedy)) from error
+    text = read_text(path, "labels", error=PromptError)
     is_json = path.suffix.lower() in (".jsonl", ".ndjson", ".json") or text.lstrip()[:1] == "{"
     for number, row in _json_rows(path, text) if is_json else enumerate(csv.DictReader(StringIO(text)), 2):
         where = f"line {number} of {path.name}"
@@ -114,10 +112,7 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, object
         if not line.strip():
             continue
         where = f"line {number} of {path.name}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise PromptError(expected(where, "a JSON object", line, f"({error}) Mend the line.")) from error
+        row = read_json(line, where, error=PromptError, remedy="Mend the line.")
         if not isinstance(row, dict):
             raise PromptError(expected(where, "a JSON object", row, "One object a line."))
         yield number, cast("dict[str, object]", row)

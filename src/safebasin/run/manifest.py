@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from safebasin.prompts.sources import facts
 from safebasin.protocols import Engine
-from safebasin.records import DirectionSpec, Manifest, content_hash
+from safebasin.records import DirectionSpec, LanguageTest, Manifest, content_hash
 from safebasin.store.folder import HISTORY, MANIFEST, STUDY, write_atomic
 
 if TYPE_CHECKING:
@@ -29,7 +29,15 @@ def keep_study(folder: Path, text: str) -> None:
     _keep(folder, STUDY, text)
 
 
-def write_manifest(folder: Path, plan: Plan, inputs: Inputs, engine: Engine, *, batch_size: int) -> None:
+def write_manifest(
+    folder: Path,
+    plan: Plan,
+    inputs: Inputs,
+    engine: Engine,
+    *,
+    batch_size: int,
+    language: Mapping[str, LanguageTest] | None = None,
+) -> None:
     """Write the manifest of a run; an earlier one moves to `history/`."""
     described = dict(engine.describe())
     excluded = dict(engine.base.excluded())
@@ -51,6 +59,7 @@ def write_manifest(folder: Path, plan: Plan, inputs: Inputs, engine: Engine, *, 
         "batches": len(plan.batch_members()),
         "points": len(plan.points),
         "judges": {judge.name: judge.version for judge in inputs.judges},
+        "language": {under or "θ₀": asdict(test) for under, test in (language or {}).items()},
         "directions": [asdict(spec) for spec in dict.fromkeys(_directions(plan))],
     }
     _keep(folder, MANIFEST, json.dumps({**asdict(manifest), **extra}, indent=2, default=str) + "\n")

@@ -11,7 +11,7 @@ from typing import Literal
 class Tick:
     """One step of progress."""
 
-    stage: Literal["load", "generate", "score", "measure", "judge"]
+    stage: Literal["load", "calibrate", "generate", "score", "measure", "judge"]
     done: int
     """Responses (in `measure`, of perplexity and tasks: points) done in this stage, earlier sessions included."""
     total: int

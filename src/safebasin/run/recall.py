@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from safebasin.errors import StoreError
 from safebasin.protocols import Judge
 from safebasin.records import Place, Region, System, canonical_json
+from safebasin.run.calibration import calibrated
 from safebasin.run.plan import Plan, PromptSet
+from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
 
@@ -29,7 +32,7 @@ def remember(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> None:
                 },
                 "gauges": plan.gauges,
                 "decoding": plan.decoding.key,
-                "judges": [[judge.name, judge.version] for judge in judges],
+                "judges": [[judge.name, calibrated(judge, store).version] for judge in judges],
             }
         ),
     )
@@ -44,7 +47,11 @@ def recall(store: StudyStore) -> tuple[Plan, tuple[tuple[str, str], ...]]:
     text = store.meta("plan")
     if text is None:
         raise StoreError(f"study folder must hold a plan; got none in {store.path.parent}. Run: safebasin map -o DIR.")
-    kept = json.loads(text)
+    with parsed(store.path):
+        return _plan(store, json.loads(text))
+
+
+def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[tuple[str, str], ...]]:
     study = Study.model_validate(kept["study"])
     prompts = store.prompts()
     plan = Plan(

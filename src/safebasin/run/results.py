@@ -12,7 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from safebasin import catalog, stats
+from safebasin.prompts.labels import label_of
 from safebasin.records import OUTCOMES, Cell, Estimate, Landscape, Measurement, Panel, Place
+from safebasin.run.asked import notes_on_asking
+from safebasin.run.calibration import read_tests
 from safebasin.run.comparisons import compare_panels
 from safebasin.run.plan import Plan, PromptSet
 from safebasin.run.tables import Array, Grid, StudyTables, VerdictTable
@@ -22,9 +25,6 @@ from safebasin.store.measurements import StoredMeasurement, read_measurements
 
 NEAR_TIE = 1e-3
 """Top-2 logit gap below which other hardware may decode another token."""
-
-BENIGN = ("benign", "borderline", "safe")
-"""Labels of prompts that a model should answer."""
 
 JudgeVersion = tuple[str, str]
 
@@ -101,7 +101,7 @@ def _rate(success: Array) -> Estimate:
 
 def is_benign(prompts: PromptSet) -> bool:
     """Whether a set holds prompts that should be answered, as its own labels say."""
-    return all(prompt.label in BENIGN for prompt in prompts.prompts)
+    return all(label_of(prompt) == "benign" for prompt in prompts.prompts)
 
 
 def main_judge(judges: Sequence[str]) -> str:
@@ -218,6 +218,8 @@ def _notes(store: StudyStore, plan: Plan, panels: Sequence[Panel]) -> list[str]:
         missing = sum(cell.asr[judge].n_missing for cell in cells)
         if missing and have == plan.size:
             notes.append(f"{missing} verdicts of {judge} are missing (unscored); they widen its intervals.")
+    if composing_judge(list(panels[0].cells[0].asr)) is not None:
+        notes += _language(store)
     if any(panel.summary["visage"].n_undefined for panel in panels if "visage" in panel.summary):
         notes.append("VISAGE is undefined on some directions, where every point is fully unsafe; they are left out.")
     for region in plan.regions:
@@ -232,4 +234,11 @@ def _notes(store: StudyStore, plan: Plan, panels: Sequence[Panel]) -> list[str]:
             f"{ties} responses hold a near-tie (top-2 logit gap below {NEAR_TIE:g}): other hardware may decode them "
             "differently."
         )
-    return notes
+    return notes + notes_on_asking(store, plan)
+
+
+def _language(store: StudyStore) -> Iterator[str]:
+    """How language was told, by each model that was asked."""
+    for under, test in read_tests(store).items():
+        words = test.words()
+        yield ("Under the tuned model, " + words if under else words[0].upper() + words[1:]) + "."

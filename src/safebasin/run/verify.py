@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
-from safebasin.errors import UsageError
+from safebasin.errors import StoreError, UsageError
+from safebasin.run.asked import difference, file_settings
 from safebasin.run.recall import recall
 from safebasin.store import folder as folders
+from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
+from safebasin.store.integrity import damage, unchecked
 
 
-def verify(folder: Path, *, full: bool) -> list[str]:
+def verify(folder: Path, *, full: bool, note: Callable[[str], None]) -> list[str]:
     """Sentences, one a finding; empty where nothing is wrong.
 
     Args:
         folder: the study.
         full: hash the weights too. The first time records the hash, later times compare with it.
+        note: told what could not be checked and is no damage.
     """
     with StudyStore.open(folders.require(folder)) as store:
-        found = [f"database: {what}" for what in store.damage()]
-        plan, judges = recall(store)
+        try:
+            found = [f"database: {what}" for what in damage(store)]
+            old = unchecked(store)
+            if old:
+                note(f"{old} rows were written before digests were kept: whether their texts changed cannot be told")
+            return found + _incomplete(folder, store) + _model_findings(store, full=full)
+        except StoreError as error:
+            return [f"database: {error}"]
+
+
+def _incomplete(folder: Path, store: StudyStore) -> list[str]:
+    """What of the plan is not there."""
+    plan, judges = recall(store)
+    with parsed(store.path):
+        found: list[str] = []
         have = store.done(plan.decoding.key) & set(plan.keys())
         if len(have) < plan.size:
             found.append(f"{plan.size - len(have)} of {plan.size} responses are missing: run `safebasin map` again")
@@ -30,18 +48,23 @@ def verify(folder: Path, *, full: bool) -> list[str]:
                 found.append(f"{len(lacking)} verdicts of {judge} are missing: run `safebasin judge {folder}` again")
         if not (folder / folders.LANDSCAPE).is_file():
             found.append(f"{folders.LANDSCAPE} is missing: run `safebasin report {folder}`")
-        return found + _model_findings(store, plan.study.model, full=full)
+        return found
 
 
-def _model_findings(store: StudyStore, model: str, *, full: bool) -> list[str]:
+def _model_findings(store: StudyStore, *, full: bool) -> list[str]:
     from safebasin.weights.checkpoint import full_hash, resolve
 
+    plan, _ = recall(store)
+    model = plan.study.model
     try:
-        resolved = resolve(model)
+        resolved, settings = resolve(model), file_settings(plan.study)
     except UsageError as error:
         return [f"model: cannot be looked up from here ({error})"]
     if resolved.fingerprint != store.meta("fingerprint"):
         return [f"model: {model} is no longer the checkpoint that this study was made for"]
+    changed = difference(store, plan.decoding, settings)
+    if changed is not None:
+        return [f"settings: {changed}; the responses were made with the former"]
     if not full:
         return []
     digest = full_hash(resolved.folder)

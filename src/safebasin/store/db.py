@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from array import array
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from safebasin.errors import StoreError, expected
 from safebasin.records import (
     NO_REPLY,
     Decoding,
@@ -30,23 +28,23 @@ from safebasin.records import (
     Verdict,
     canonical_json,
 )
+from safebasin.store.connection import connect, explained, parsed, transaction
+from safebasin.store.digests import DIGESTED
 from safebasin.store.folder import DATABASE
 from safebasin.store.migrations import migrate, pending
-from safebasin.store.values import flag_to_int, floats, ints, now, pack_text, read_decoding, unpack_text
+from safebasin.store.values import (
+    StoredVerdict,
+    flag_to_int,
+    now,
+    pack_score,
+    pack_text,
+    read_decoding,
+    unpack_score,
+    unpack_text,
+)
 
 _UNANSWERED = f"verdicts.label = 'unscored' AND verdicts.reason LIKE '{NO_REPLY}%'"
 """Where a verdict was asked for and not given: it is asked for again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredVerdict:
-    """A verdict with the place of its response, as the statistics need it."""
-
-    point: str
-    prompt: str
-    system: str
-    label: str
-    success: bool | None
 
 
 class StudyStore:
@@ -64,16 +62,14 @@ class StudyStore:
             StoreError: where the file is damaged, not a database, or written by a newer safebasin.
         """
         path = folder / DATABASE
-        with _explained(path):
-            db = sqlite3.connect(path, timeout=30)
-            db.execute("PRAGMA foreign_keys = ON")
-            db.execute("PRAGMA synchronous = NORMAL")
-            (state,) = db.execute("PRAGMA quick_check(1)").fetchone()
-            if state != "ok":
-                raise sqlite3.DatabaseError(state)
-            has_schema = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").fetchone()
-            if not has_schema or pending(db):
-                migrate(db)
+        with explained(path):
+            db = connect(path)
+            try:
+                if pending(db):
+                    migrate(db)
+            except BaseException:
+                db.close()
+                raise
             return cls(db, path)
 
     def close(self) -> None:
@@ -90,8 +86,8 @@ class StudyStore:
 
     def meta(self, key: str) -> str | None:
         """A fact of the study, or None."""
-        with _explained(self.path):
-            row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        with self.reading() as db:
+            row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else cast("str", row[0])
 
     def set_meta(self, key: str, value: str) -> None:
@@ -129,34 +125,35 @@ class StudyStore:
             )
             for p, batch in prompts
         ]
+        columns = "(id, messages, source, category, behavior, label, batch)"
         with self.transaction() as db:
-            db.executemany("INSERT OR IGNORE INTO prompts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            db.executemany(f"INSERT OR IGNORE INTO prompts {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def batches(self) -> dict[str, int]:
         """Prompt id → number of the batch it was assigned to when it first entered the study."""
-        with _explained(self.path):
-            return dict(self._db.execute("SELECT id, batch FROM prompts").fetchall())
+        with self.reading() as db:
+            return dict(db.execute("SELECT id, batch FROM prompts").fetchall())
 
     def prompts(self) -> dict[str, Prompt]:
         """Every prompt by id."""
-        with _explained(self.path):
-            rows = self._db.execute("SELECT id, messages, source, category, behavior, label FROM prompts").fetchall()
-        return {
-            key: Prompt(
-                messages=tuple(Message(**m) for m in json.loads(unpack_text(messages))),
-                source=source,
-                category=category,
-                behavior=behavior,
-                label=label,
-            )
-            for key, messages, source, category, behavior, label in rows
-        }
+        with self.reading() as db:
+            rows = db.execute("SELECT id, messages, source, category, behavior, label FROM prompts").fetchall()
+            return {
+                key: Prompt(
+                    messages=tuple(Message(**m) for m in json.loads(unpack_text(messages))),
+                    source=source,
+                    category=category,
+                    behavior=behavior,
+                    label=label,
+                )
+                for key, messages, source, category, behavior, label in rows
+            }
 
     def decodings(self) -> dict[str, Decoding]:
         """Every decoding by key."""
-        with _explained(self.path):
-            rows = self._db.execute("SELECT key, settings FROM decodings ORDER BY rowid").fetchall()
-        return {key: read_decoding(json.loads(settings)) for key, settings in rows}
+        with self.reading() as db:
+            rows = db.execute("SELECT key, settings FROM decodings ORDER BY rowid").fetchall()
+            return {key: read_decoding(json.loads(settings)) for key, settings in rows}
 
     # --- what came back ----------------------------------------------------------------------------------------------
 
@@ -170,22 +167,27 @@ class StudyStore:
             )
             for r in responses
         ]
+        columns = f"({', '.join(DIGESTED['responses'])}, created)"
+        places = ", ".join("?" * (len(DIGESTED["responses"]) + 1))
         with self.transaction() as db:
-            db.executemany("INSERT OR IGNORE INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            db.executemany(f"INSERT OR IGNORE INTO responses {columns} VALUES ({places})", rows)
 
     def forget(self, point: str, decoding: str) -> None:
         """Delete the responses of one point, with their scores and verdicts, to measure it anew as a whole."""
         chosen = "(SELECT key FROM responses WHERE point = ? AND decoding = ?)"
         with self.transaction() as db:
-            for table in ("verdicts", "scores"):
+            for table in ("verdicts", "scores", "scores_under"):
                 db.execute(f"DELETE FROM {table} WHERE response IN {chosen}", (point, decoding))
             db.execute("DELETE FROM responses WHERE point = ? AND decoding = ?", (point, decoding))
 
     def put_scores(self, scores: Iterable[Score]) -> None:
-        """Store scores in one transaction."""
-        rows = [(s.response, array("f", s.nll).tobytes(), array("i", s.ends).tobytes()) for s in scores]
+        """Store scores in one transaction, each under θ₀ or under the point it names."""
+        kept = list(scores)
+        here = [(s.response, *pack_score(s)) for s in kept if not s.under]
+        under = [(s.response, s.under, *pack_score(s)) for s in kept if s.under]
         with self.transaction() as db:
-            db.executemany("INSERT OR IGNORE INTO scores VALUES (?, ?, ?)", rows)
+            db.executemany("INSERT OR IGNORE INTO scores (response, nll, ends) VALUES (?, ?, ?)", here)
+            db.executemany("INSERT OR IGNORE INTO scores_under (response, point, nll, ends) VALUES (?, ?, ?, ?)", under)
 
     def put_verdicts(self, verdicts: Iterable[Verdict]) -> int:
         """Store verdicts in one transaction; returns how many were new. One that was `NO_REPLY` is replaced."""
@@ -195,82 +197,73 @@ class StudyStore:
             for v in verdicts
         ]
         columns = ("label", "success", "reason", "created", "grade")
-        update = f"DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in columns)} WHERE {_UNANSWERED}"
+        into = f"verdicts (response, judge, version, {', '.join(columns)})"
+        renewed = ", ".join(f"{c} = excluded.{c}" for c in columns)
+        update = f"DO UPDATE SET {renewed}, digest = NULL WHERE {_UNANSWERED}"
         with self.transaction() as db:
             before = db.total_changes
-            db.executemany(f"INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT {update}", rows)
+            db.executemany(f"INSERT INTO {into} VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT {update}", rows)
             return db.total_changes - before
 
     def done(self, decoding: str) -> set[tuple[str, str, str]]:
         """(point, system, prompt) of every stored response of a decoding."""
-        with _explained(self.path):
-            rows = self._db.execute("SELECT point, system, prompt FROM responses WHERE decoding = ?", (decoding,))
+        with self.reading() as db:
+            rows = db.execute("SELECT point, system, prompt FROM responses WHERE decoding = ?", (decoding,))
             return set(rows.fetchall())
 
-    def scored(self) -> set[str]:
-        """Keys of the responses that have a score."""
-        with _explained(self.path):
-            return {key for (key,) in self._db.execute("SELECT response FROM scores")}
+    def scored(self, under: str = "") -> set[str]:
+        """Keys of the responses that have a score under θ₀, or under the point of a key."""
+        query, given = "SELECT response FROM scores", ()
+        if under:
+            query, given = "SELECT response FROM scores_under WHERE point = ?", (under,)
+        with self.reading() as db:
+            return {key for (key,) in db.execute(query, given)}
 
     def responses(self, decoding: str | None = None, *, point: str | None = None) -> Iterator[Response]:
         """Stored responses, ordered by key; all of them, or those of a decoding, of a point."""
         query = """SELECT point, prompt, system, decoding, sample, text, thinking, n_tokens, finish_reason, broken, gap
                    FROM responses WHERE decoding = coalesce(?, decoding) AND point = coalesce(?, point) ORDER BY key"""
-        with _explained(self.path):
-            rows = self._db.execute(query, (decoding, point)).fetchall()
-        for point_key, prompt, system, decoding_key, sample, text, thinking, n_tokens, finish, broken, gap in rows:
-            yield Response(
-                point=point_key,
-                prompt=prompt,
-                system=system,
-                decoding=decoding_key,
-                sample=sample,
-                text=unpack_text(text),
-                thinking=unpack_text(thinking),
-                n_tokens=n_tokens,
-                finish_reason=cast("FinishReason", finish),
-                broken=broken,
-                gap=gap,
-            )
+        with self.reading() as db:
+            found = [_response(row) for row in db.execute(query, (decoding, point))]
+        return iter(found)
 
     def scores(self, keys: Sequence[str] | None = None) -> dict[str, Score]:
-        """Scores by response key; all of them, or those of some responses."""
-        with _explained(self.path):
-            rows = self._db.execute("SELECT response, nll, ends FROM scores").fetchall()
-        wanted = None if keys is None else set(keys)
-        return {
-            key: Score(response=key, nll=tuple(floats(nll)), ends=tuple(ints(ends)))
-            for key, nll, ends in rows
-            if wanted is None or key in wanted
-        }
+        """Scores under θ₀ by response key, each with those under further points; all, or those of some responses."""
+        with self.reading() as db:
+            rows = db.execute("SELECT response, nll, ends FROM scores").fetchall()
+            further = db.execute("SELECT response, nll, ends, point FROM scores_under ORDER BY point").fetchall()
+            wanted = None if keys is None else set(keys)
+            also: dict[str, list[Score]] = {}
+            for key, nll, ends, point in further:
+                if wanted is None or key in wanted:
+                    also.setdefault(key, []).append(unpack_score(key, nll, ends, under=point))
+            return {
+                key: replace(unpack_score(key, nll, ends), also=tuple(also.get(key, ())))
+                for key, nll, ends in rows
+                if wanted is None or key in wanted
+            }
 
     def judged(self, judge: str, version: str) -> set[str]:
         """Keys of the responses that this version of a judge has a verdict on; `NO_REPLY` is none."""
         query = f"SELECT response FROM verdicts WHERE judge = ? AND version = ? AND NOT ({_UNANSWERED})"
-        with _explained(self.path):
-            return {key for (key,) in self._db.execute(query, (judge, version))}
+        with self.reading() as db:
+            return {key for (key,) in db.execute(query, (judge, version))}
 
     def judge_versions(self) -> list[tuple[str, str, int]]:
         """(judge, version, number of verdicts) of everything stored, sorted."""
-        with _explained(self.path):
+        with self.reading() as db:
             query = "SELECT judge, version, count(*) FROM verdicts GROUP BY judge, version ORDER BY judge, version"
-            return self._db.execute(query).fetchall()
+            return db.execute(query).fetchall()
 
     def verdicts(self, judge: str, version: str, decoding: str) -> list[StoredVerdict]:
         """The verdicts of one version of a judge on the responses of one decoding."""
         query = """SELECT r.point, r.prompt, r.system, v.label, v.success FROM verdicts v
                    JOIN responses r ON r.key = v.response WHERE v.judge = ? AND v.version = ? AND r.decoding = ?"""
-        with _explained(self.path):
-            rows = self._db.execute(query, (judge, version, decoding)).fetchall()
+        with self.reading() as db:
+            rows = db.execute(query, (judge, version, decoding)).fetchall()
         return [
-            StoredVerdict(
-                point=point,
-                prompt=prompt,
-                system=system,
-                label=label,
-                success=None if success is None else bool(success),
-            )
-            for point, prompt, system, label, success in rows
+            StoredVerdict(point=p, prompt=q, system=s, label=label, success=None if hit is None else bool(hit))
+            for p, q, s, label, hit in rows
         ]
 
     def verdicts_of(self, keys: Iterable[str]) -> dict[str, list[Verdict]]:
@@ -278,8 +271,8 @@ class StudyStore:
         wanted = set(keys)
         query = "SELECT response, judge, version, label, success, reason, grade FROM verdicts ORDER BY judge, version"
         found: dict[str, list[Verdict]] = {key: [] for key in wanted}
-        with _explained(self.path):
-            for response, judge, version, label, success, reason, grade in self._db.execute(query):
+        with self.reading() as db:
+            for response, judge, version, label, success, reason, grade in db.execute(query):
                 if response in wanted:
                     found[response].append(
                         Verdict(
@@ -297,44 +290,40 @@ class StudyStore:
     def counts(self) -> dict[str, int]:
         """Number of rows of each table."""
         tables = ("points", "prompts", "systems", "decodings", "responses", "scores", "verdicts")
-        with _explained(self.path):
-            return {t: self._db.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in tables}
+        with self.reading() as db:
+            return {t: db.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in tables}
 
     def near_ties(self, decoding: str, threshold: float) -> int:
         """Responses whose smallest top-2 logit gap is below `threshold`: other hardware may decode them differently."""
-        with _explained(self.path):
+        with self.reading() as db:
             query = "SELECT count(*) FROM responses WHERE decoding = ? AND gap < ?"
-            return int(self._db.execute(query, (decoding, threshold)).fetchone()[0])
+            return int(db.execute(query, (decoding, threshold)).fetchone()[0])
 
-    def damage(self) -> list[str]:
-        """What a full integrity check finds; empty where the database is sound."""
-        with _explained(self.path):
-            found = [str(row[0]) for row in self._db.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
-            found += [
-                f"{row[0]} row {row[1]} refers to a missing {row[2]}"
-                for row in self._db.execute("PRAGMA foreign_key_check")
-            ]
-        found += [f"response {r.key} is stored under another key" for r in self.responses() if not self._has(r.key)]
-        return found
-
-    def _has(self, key: str) -> bool:
-        return self._db.execute("SELECT 1 FROM responses WHERE key = ?", (key,)).fetchone() is not None
+    @contextmanager
+    def reading(self) -> Generator[sqlite3.Connection]:
+        """The connection; errors of SQLite, and of stored values that do not parse, become help."""
+        with explained(self.path), parsed(self.path):
+            yield self._db
 
     @contextmanager
     def transaction(self) -> Generator[sqlite3.Connection]:
         """The connection, in one transaction; SQLite's errors become help."""
-        with _explained(self.path), self._db:
+        with explained(self.path), transaction(self._db):
             yield self._db
 
 
-@contextmanager
-def _explained(path: Path) -> Generator[None]:
-    """Turn SQLite's errors into help."""
-    try:
-        yield
-    except sqlite3.OperationalError as error:
-        remedy = "Free space or mend the permissions, then run the same command again: nothing committed is lost."
-        raise StoreError(expected("study database", "readable and writable", f"{path}: {error}", remedy)) from error
-    except sqlite3.DatabaseError as error:
-        remedy = "Move the folder away and map again, or restore the file from a backup."
-        raise StoreError(expected("study database", "an undamaged SQLite file", f"{path}: {error}", remedy)) from error
+def _response(row: tuple[Any, ...]) -> Response:
+    point, prompt, system, decoding, sample, text, thinking, n_tokens, finish, broken, gap = row
+    return Response(
+        point=point,
+        prompt=prompt,
+        system=system,
+        decoding=decoding,
+        sample=sample,
+        text=unpack_text(text),
+        thinking=unpack_text(thinking),
+        n_tokens=n_tokens,
+        finish_reason=cast("FinishReason", finish),
+        broken=broken,
+        gap=gap,
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ FIGURES = "figures"
 HISTORY = "history"
 _LOCK = ".writer.lock"
 _WRITER = ".writer.json"
+_PROBE = ".writable"
+_TEMPORARY = re.compile(r"\..+\.\d+")
+"""Names that `write_atomic` writes under before it renames."""
 
 
 def create(folder: Path) -> Path:
@@ -39,12 +43,12 @@ def create(folder: Path) -> Path:
     try:
         if not folder.exists():
             folder.mkdir(parents=True, mode=0o700)
-        elif not (folder / DATABASE).exists() and any(p.name not in _OURS for p in folder.iterdir()):
+        elif not (folder / DATABASE).exists() and not all(_is_ours(p.name) for p in folder.iterdir()):
             raise StoreError(expected("study folder", "empty, or the folder of a study", str(folder), remedy))
         ignore = folder / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n", encoding="utf-8")
-        probe = folder / ".writable"
+        probe = folder / _PROBE
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -52,7 +56,14 @@ def create(folder: Path) -> Path:
     return folder
 
 
-_OURS = frozenset({".gitignore", STUDY, MANIFEST, HISTORY, FIGURES, LANDSCAPE, REPORT, "error.log", _LOCK, _WRITER})
+_OURS = frozenset(
+    {".gitignore", STUDY, MANIFEST, HISTORY, FIGURES, LANDSCAPE, REPORT, "error.log", _LOCK, _WRITER, _PROBE}
+)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a study may have left a file of this name, also where it was killed while it wrote."""
+    return name in _OURS or name == f"{DATABASE}-journal" or _TEMPORARY.fullmatch(name) is not None
 
 
 def require(folder: Path) -> Path:

@@ -39,7 +39,7 @@ def put_measurements(store: StudyStore, measurements: Iterable[StoredMeasurement
 
 def read_measurements(store: StudyStore, setting: str) -> tuple[StoredMeasurement, ...]:
     """Every measurement of one setting, in the order in which they were made."""
-    with store.transaction() as db:
+    with store.reading() as db:
         rows = db.execute(
             "SELECT point, name, setting, value, error, n FROM measurements WHERE setting = ? ORDER BY rowid",
             (setting,),

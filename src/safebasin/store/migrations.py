@@ -9,6 +9,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
+from safebasin.errors import StoreError, expected
+from safebasin.store.connection import transaction
+from safebasin.store.digests import DIGESTED
+
 MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = []
 
 
@@ -18,42 +22,63 @@ def _step(function: Callable[[sqlite3.Connection], None]) -> Callable[[sqlite3.C
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Bring a database, blank or old, to the newest schema in one transaction."""
-    with db:
+    """Bring a database, blank or old, to the newest schema in one transaction.
+
+    Releases up to 0.1 committed each statement of the schema by itself, so that a process killed then left tables that
+    no row in `migrations` speaks of. Every step therefore makes only what is not there.
+    """
+    with transaction(db):
         db.execute("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY)")
-        applied = {name for (name,) in db.execute("SELECT name FROM migrations")}
+        lacking = set(pending(db))
         for step in MIGRATIONS:
-            if step.__name__ not in applied:
+            if step.__name__ in lacking:
                 step(db)
                 db.execute("INSERT INTO migrations VALUES (?)", (step.__name__,))
 
 
 def pending(db: sqlite3.Connection) -> list[str]:
-    """Names of the steps that this database still lacks; unknown names in it mean a newer safebasin wrote it."""
-    applied = {name for (name,) in db.execute("SELECT name FROM migrations")}
+    """Names of the steps that this database still lacks.
+
+    Raises:
+        StoreError: where a step is applied that is not known here.
+    """
+    if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'migrations'").fetchone() is None:
+        return [step.__name__ for step in MIGRATIONS]
+    applied = {str(name) for (name,) in db.execute("SELECT name FROM migrations")}
+    newer = sorted(applied - {step.__name__ for step in MIGRATIONS})
+    if newer:
+        remedy = "A newer release wrote it: update safebasin."
+        raise StoreError(expected("study database", "of a schema that this release knows", newer[0], remedy))
     return [step.__name__ for step in MIGRATIONS if step.__name__ not in applied]
+
+
+def _add_column(db: sqlite3.Connection, table: str, column: str) -> None:
+    """Add a column, e.g. `grade REAL`, unless it is there."""
+    if column.split()[0] not in {name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")}:
+        db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
 
 
 @_step
 def m001_initial(db: sqlite3.Connection) -> None:
     """Points, prompts, systems, decodings → responses → scores and verdicts."""
     statements = (
-        "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
-        "CREATE TABLE points (key TEXT PRIMARY KEY, recipe TEXT NOT NULL)",
-        """CREATE TABLE prompts (
+        "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS points (key TEXT PRIMARY KEY, recipe TEXT NOT NULL)",
+        """CREATE TABLE IF NOT EXISTS prompts (
             id TEXT PRIMARY KEY, messages BLOB NOT NULL, source TEXT NOT NULL,
             category TEXT NOT NULL, behavior TEXT NOT NULL, label TEXT NOT NULL, batch INTEGER NOT NULL)""",
-        "CREATE TABLE systems (id TEXT PRIMARY KEY, name TEXT NOT NULL, text TEXT)",
-        "CREATE TABLE decodings (key TEXT PRIMARY KEY, settings TEXT NOT NULL)",
-        """CREATE TABLE responses (
+        "CREATE TABLE IF NOT EXISTS systems (id TEXT PRIMARY KEY, name TEXT NOT NULL, text TEXT)",
+        "CREATE TABLE IF NOT EXISTS decodings (key TEXT PRIMARY KEY, settings TEXT NOT NULL)",
+        """CREATE TABLE IF NOT EXISTS responses (
             key TEXT PRIMARY KEY,
             point TEXT NOT NULL REFERENCES points, prompt TEXT NOT NULL REFERENCES prompts,
             system TEXT NOT NULL REFERENCES systems, decoding TEXT NOT NULL REFERENCES decodings,
             sample INTEGER NOT NULL, text BLOB NOT NULL, thinking BLOB NOT NULL, n_tokens INTEGER NOT NULL,
             finish_reason TEXT NOT NULL, broken TEXT NOT NULL, gap REAL, created TEXT NOT NULL)""",
-        "CREATE INDEX responses_by_place ON responses (decoding, point, system)",
-        "CREATE TABLE scores (response TEXT PRIMARY KEY REFERENCES responses, nll BLOB NOT NULL, ends BLOB NOT NULL)",
-        """CREATE TABLE verdicts (
+        "CREATE INDEX IF NOT EXISTS responses_by_place ON responses (decoding, point, system)",
+        """CREATE TABLE IF NOT EXISTS scores (
+            response TEXT PRIMARY KEY REFERENCES responses, nll BLOB NOT NULL, ends BLOB NOT NULL)""",
+        """CREATE TABLE IF NOT EXISTS verdicts (
             response TEXT NOT NULL REFERENCES responses, judge TEXT NOT NULL, version TEXT NOT NULL,
             label TEXT NOT NULL, success INTEGER, reason BLOB NOT NULL, created TEXT NOT NULL,
             PRIMARY KEY (response, judge, version))""",
@@ -66,7 +91,7 @@ def m001_initial(db: sqlite3.Connection) -> None:
 def m002_measurements(db: sqlite3.Connection) -> None:
     """Numbers measured at a point that are no verdicts: perplexity, KL, scores of tasks."""
     db.execute(
-        """CREATE TABLE measurements (
+        """CREATE TABLE IF NOT EXISTS measurements (
             point TEXT NOT NULL REFERENCES points, name TEXT NOT NULL, setting TEXT NOT NULL,
             value REAL, error REAL, n INTEGER NOT NULL, created TEXT NOT NULL,
             PRIMARY KEY (point, name, setting))"""
@@ -76,4 +101,22 @@ def m002_measurements(db: sqlite3.Connection) -> None:
 @_step
 def m003_grades(db: sqlite3.Connection) -> None:
     """A judge's own number beside its verdict: 1 to 5 of a rubric."""
-    db.execute("ALTER TABLE verdicts ADD COLUMN grade REAL")
+    _add_column(db, "verdicts", "grade REAL")
+
+
+@_step
+def m004_scores_under(db: sqlite3.Connection) -> None:
+    """Scores of the same texts under further points than θ₀."""
+    db.execute(
+        """CREATE TABLE IF NOT EXISTS scores_under (
+            response TEXT NOT NULL REFERENCES responses, point TEXT NOT NULL, nll BLOB NOT NULL, ends BLOB NOT NULL,
+            PRIMARY KEY (response, point))"""
+    )
+
+
+@_step
+def m005_digests(db: sqlite3.Connection) -> None:
+    """A digest of each row's content; the index holds the rows that have none yet, and is empty but for a moment."""
+    for table, (key, *_) in DIGESTED.items():
+        _add_column(db, table, "digest BLOB")
+        db.execute(f"CREATE INDEX IF NOT EXISTS {table}_undigested ON {table} ({key}) WHERE digest IS NULL")

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast
 
-from safebasin.records import Decoding
+from safebasin.records import Decoding, Score
 
-__all__ = ["flag_to_int", "floats", "ints", "now", "pack_text", "read_decoding", "unpack_text"]
+__all__ = [
+    "StoredVerdict",
+    "flag_to_int",
+    "floats",
+    "ints",
+    "now",
+    "pack_score",
+    "pack_text",
+    "read_decoding",
+    "unpack_score",
+    "unpack_text",
+]
 
 
 def now() -> str:
@@ -60,3 +72,24 @@ def read_decoding(settings: dict[str, object]) -> Decoding:
         template_args=tuple((a[0], a[1]) for a in arguments),
         **cast("dict[str, int]", settings),  # pyright: ignore[reportArgumentType]
     )
+
+
+def pack_score(score: Score) -> tuple[bytes, bytes]:
+    """Likelihoods and ends of tokens as the columns `nll` and `ends`."""
+    return array("f", score.nll).tobytes(), array("i", score.ends).tobytes()
+
+
+def unpack_score(response: str, nll: bytes, ends: bytes, *, under: str = "") -> Score:
+    """The score of these columns."""
+    return Score(response=response, nll=tuple(floats(nll)), ends=tuple(ints(ends)), under=under)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVerdict:
+    """A verdict with the place of its response, as the statistics need it."""
+
+    point: str
+    prompt: str
+    system: str
+    label: str
+    success: bool | None

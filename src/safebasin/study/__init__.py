@@ -7,6 +7,7 @@ Nothing here looks at the disk beyond the study file and the system prompts it n
 
 from __future__ import annotations
 
+from safebasin.study.arguments import template_arguments
 from safebasin.study.files import dump, load, load_fields, make, with_flags
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
 from safebasin.study.regions import AxisSpec, RegionSpec, parse_range
@@ -23,5 +24,6 @@ __all__ = [
     "load_fields",
     "make",
     "parse_range",
+    "template_arguments",
     "with_flags",
 ]

@@ -11,11 +11,12 @@ from typing import Any, TypeVar, cast
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from safebasin import catalog
 from safebasin.errors import StudyError, expected
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
 from safebasin.study.regions import TARGETED, AxisSpec, RegionSpec, axis_fields
+from safebasin.untrusted import read_yaml
 
-WORLD_DEFAULTS = {"range": "-1.5:1.5:21", "max_new_tokens": 128}
 MODEL_DEFAULTS = {"range": "-0.5:0.5:21", "max_new_tokens": 512}
 TARGET_RANGE = "-0.5:1.5:21"
 """Default range of an axis that leads somewhere: past both ends, with both on the grid."""
@@ -26,7 +27,7 @@ _T = TypeVar("_T", bound=BaseModel)
 def make(fields: Mapping[str, object]) -> Study:
     """A study from (possibly partial) fields, with the defaults that fit its model filled in.
 
-    A `world:` model brings its own harmful prompts, range ±1.5 and 128 tokens; any other model must name its prompts.
+    A `world:` model brings its own harmful prompts, and range and tokens that fit it; any other must name its prompts.
 
     Raises:
         StudyError: naming the first field that does not hold, with "did you mean" for a key that is not known.
@@ -38,7 +39,7 @@ def make(fields: Mapping[str, object]) -> Study:
             raise StudyError(_unknown_key(key, key, known, "study"))
     model = filled.get("model", "")
     is_world = isinstance(model, str) and model.startswith("world:")
-    defaults = WORLD_DEFAULTS if is_world else MODEL_DEFAULTS
+    defaults = _world_defaults(str(model)) if is_world else MODEL_DEFAULTS
     if "prompts" not in filled:
         if not is_world:
             raise StudyError(
@@ -62,6 +63,18 @@ def make(fields: Mapping[str, object]) -> Study:
             **cast("Mapping[str, object]", decoding),
         }
     return _validated(Study, filled, where="study", hidden="regions.0." if is_one else "")
+
+
+def _world_defaults(model: str) -> dict[str, str | int]:
+    """Range and tokens that the catalogue names for the world of a model; those of any model where it is not known."""
+    name = model.removeprefix("world:").partition("/")[0]
+    row = next((row for row in catalog.of_kind("world") if row.name == name), None)
+    drawn, tokens = (row.fact("range"), row.fact("max_new_tokens")) if row else (None, None)
+    return {
+        **MODEL_DEFAULTS,
+        **({"range": drawn} if drawn else {}),
+        **({"max_new_tokens": int(tokens)} if tokens else {}),
+    }
 
 
 _ANY_AXIS: Mapping[str, object] = {}
@@ -195,19 +208,7 @@ def load_fields(path: Path) -> dict[str, object]:
     Raises:
         StudyError: where the file is missing, not UTF-8, not YAML, holds a key twice, or is not a mapping.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        remedy = f"({error}) Check the path."
-        raise StudyError(expected("study file", "a readable UTF-8 file", str(path), remedy)) from error
-    try:
-        data = yaml.load(text, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or str(error)
-        where = f" (line {mark.line + 1})" if mark is not None else ""
-        raise StudyError(
-            expected(f"study file {path.name}{where}", "valid YAML", problem, "Mend that line.")
-        ) from error
+    data = read_yaml(path, f"study file {path.name}", error=StudyError)
     if not isinstance(data, Mapping):
         raise StudyError(expected(f"study file {path.name}", "a mapping of keys", data, "See: docs, 'Study files'."))
     return dict(cast("Mapping[str, object]", data))
@@ -225,23 +226,6 @@ def load(path: Path) -> Study:
 def dump(study: Study) -> str:
     """The study as YAML, every key written out."""
     return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error; plain YAML silently keeps the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = cast("object", self.construct_object(key_node, deep=True))  # pyright: ignore[reportUnknownMemberType]
-            if isinstance(key, (list, dict)):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands here twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
 
 def _validated(model: type[_T], fields: Mapping[str, object], *, where: str, hidden: str = "") -> _T:

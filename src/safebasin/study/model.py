@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from safebasin.records import canonical_json, content_hash
 from safebasin.study.regions import RegionSpec, Strict
 
 SCHEMA_VERSION = 1
+MOST_RESPONSES = 10_000_000
+"""What no study can be meant to ask: at a hundred responses a second it would take more than a day."""
 HOW = frozenset({"device", "batch_size", "low_memory"})
 """Keys that say how to run; the result must not depend on them."""
 
@@ -24,14 +26,22 @@ class PromptsSpec(Strict):
     """Name in tables and figures; the source's own name when empty."""
     source: str = Field(min_length=1)
     """File, `world:NAME/SET`, catalogue name, or hub id, each with an optional `[slice]`."""
+    label: Literal["harmful", "benign"] | None = None
+    """What the prompts are: those labelled otherwise are left out, those without a label take it."""
 
     @model_validator(mode="before")
     @classmethod
     def _source_alone(cls, value: object) -> object:
         return {"source": value} if isinstance(value, str) else value
 
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Without a label that is not given: the hash of a study is what it was before there were labels."""
+        fields = handler(self)
+        return {key: value for key, value in fields.items() if key != "label" or value is not None}
+
     @property
-    def label(self) -> str:
+    def title(self) -> str:
         """The name, or the source without slice and folder."""
         return self.name or re.sub(r"\[[^\]]*\]$", "", self.source).rstrip("/").rsplit("/", 1)[-1]
 
@@ -39,22 +49,22 @@ class PromptsSpec(Strict):
 class DecodingSpec(Strict):
     """How responses are decoded; greedy."""
 
-    max_new_tokens: int = Field(ge=1)
+    max_new_tokens: int = Field(ge=1, le=1_000_000)
     stop: Literal["auto", "none", "verdict", "loop"] = "auto"
 
 
 class CapabilitySpec(Strict):
     """What is measured at the points beside the responses."""
 
-    texts: tuple[str, ...] = ()
+    texts: tuple[str, ...] = Field(default=(), max_length=1000)
     """Plain text files: perplexity, and KL divergence of the next token against θ₀."""
-    max_tokens: int = Field(default=2048, ge=2)
+    max_tokens: int = Field(default=2048, ge=2, le=10**9)
     """At most this many tokens of each text."""
-    tasks: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = Field(default=(), max_length=1000)
     """Tasks of lm-eval (extra `capability`)."""
     task_folder: str | None = None
     """Folder with tasks of one's own."""
-    task_limit: int | None = Field(default=None, ge=1)
+    task_limit: int | None = Field(default=None, ge=1, le=10**9)
     """At most this many items of each task."""
 
     @model_validator(mode="after")
@@ -71,16 +81,16 @@ class Study(Strict):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     model: str = Field(min_length=1)
-    prompts: tuple[PromptsSpec, ...] = Field(min_length=1)
-    limit: int | None = Field(default=80, ge=1)
+    prompts: tuple[PromptsSpec, ...] = Field(min_length=1, max_length=1000)
+    limit: int | None = Field(default=80, ge=1, le=10**9)
     """At most this many prompts of each set, from its start; None takes all."""
-    systems: tuple[str, ...] = Field(default=("default",), min_length=1)
+    systems: tuple[str, ...] = Field(default=("default",), min_length=1, max_length=1000)
     """`default` (no system turn passed), `none` (an empty one), a name of the catalogue, a text, or `@FILE`."""
-    regions: tuple[RegionSpec, ...] = Field(min_length=1)
+    regions: tuple[RegionSpec, ...] = Field(min_length=1, max_length=1000)
     """Lines and planes; a study file may write `axes` instead for a single one."""
-    judges: tuple[str, ...] = Field(default=("keyword/peng2024", "outcome"), min_length=1)
+    judges: tuple[str, ...] = Field(default=("keyword/peng2024", "outcome"), min_length=1, max_length=1000)
     decoding: DecodingSpec
-    trajectories: tuple[str, ...] = ()
+    trajectories: tuple[str, ...] = Field(default=(), max_length=1000)
     """Folders with the checkpoints of a training run, to be projected onto every line and plane."""
     capability: CapabilitySpec | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -112,7 +122,7 @@ class Study(Strict):
     @model_validator(mode="after")
     def _names_unique(self) -> Study:
         for what, names in (
-            ("prompts", [p.label for p in self.prompts]),
+            ("prompts", [p.title for p in self.prompts]),
             ("systems", list(self.systems)),
             ("judges", list(self.judges)),
             ("regions", [r.label for r in self.regions]),
@@ -120,6 +130,18 @@ class Study(Strict):
             twice = next((n for n in names if names.count(n) > 1), None)
             if twice is not None:
                 raise ValueError(f"{what} must have different names; {twice!r} is there twice")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_done(self) -> Study:
+        points = sum(region.most_points or 1 for region in self.regions)
+        conversations = len(self.prompts) * len(self.systems)
+        if points * conversations > MOST_RESPONSES:
+            raise ValueError(
+                f"study must be of at most {MOST_RESPONSES:,} responses; got {points * conversations:,} already with "
+                f"one prompt a set ({points:,} points × {len(self.prompts)} prompt sets × {len(self.systems)} system "
+                "prompts). Take a smaller range, or fewer of them."
+            )
         return self
 
     @property

@@ -19,6 +19,11 @@ __all__ = ["AxisSpec", "RegionSpec", "Strict", "axis_fields", "parse_range"]
 TARGETED = ("to", "adapter", "quant", "task")
 """Kinds of direction that lead somewhere; α = 1 is there."""
 
+MOST_POINTS = 100_000
+"""The most points of one line or plane, all directions together: a plane of 300 × 300."""
+_FARTHEST = 1_000_000
+_LONGEST_RANGE = 100
+
 Fingerprint = Callable[[DirectionSpec], str | None]
 
 
@@ -33,13 +38,13 @@ class AxisSpec(Strict):
 
     kind: str = "random"
     """Catalogue name of the direction."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     directions: int = Field(default=3, ge=1)
     """Independent directions of this seed; 1 for kinds that draw nothing."""
     normalize: Literal["layer", "filter", "model", "none"] = "layer"
     range: str
     """`LO:HI:N`: N coordinates from LO to HI, both included."""
-    only: str | None = None
+    only: str | None = Field(default=None, max_length=100_000)
     """Patterns (`fnmatch`, joined by commas) of the parameter names that move."""
     target: str | None = None
     """What α = 1 reaches: a model (`to`), an adapter, a scheme (`quant`), or for `task` two models `TUNED,BASE`."""
@@ -47,7 +52,7 @@ class AxisSpec(Strict):
     @field_validator("range")
     @classmethod
     def _range_parses(cls, value: str) -> str:
-        parse_range(value)
+        _ends(value)
         return value
 
     @model_validator(mode="after")
@@ -99,6 +104,13 @@ class RegionSpec(Strict):
                 "Several lines or planes are several entries of 'regions' in a study file."
             )
         size = self._grid_size()
+        asked = size * max(axis.directions if axis.is_drawn else 1 for axis in self.axes)
+        if asked > MOST_POINTS:
+            shown = f"{asked:,}" if asked < 10**15 else f"about 10^{len(str(asked)) - 1}"
+            raise ValueError(
+                f"a line or plane must be of at most {MOST_POINTS:,} points, over all its directions; got {shown}, at "
+                "each of which every prompt is decoded. Take a smaller range, or fewer directions."
+            )
         if self.points == "grid" and self.budget is not None and size > self.budget:
             raise ValueError(
                 f"grid must be within the budget of {self.budget} points; got {size} points. "
@@ -120,7 +132,7 @@ class RegionSpec(Strict):
         return 1 + directions * min(self._grid_size(), self.budget or self._grid_size())
 
     def _grid_size(self) -> int:
-        return math.prod(len(parse_range(axis.range)) for axis in self.axes)
+        return math.prod(_ends(axis.range)[2] for axis in self.axes)
 
     @property
     def label(self) -> str:
@@ -173,17 +185,26 @@ def parse_range(text: str) -> tuple[float, ...]:
     Raises:
         StudyError: where it is not three numbers, not finite, reversed, or holds no point.
     """
-    parts = text.split(":")
+    low, high, count = _ends(text)
+    step = (high - low) / max(count - 1, 1)
+    return tuple(_plain_zero(round(float(low + step * i), 10)) for i in range(count))
+
+
+def _ends(text: str) -> tuple[Decimal, Decimal, int]:
+    """Ends and number of points of a range; builds none of them."""
+    parts = text[:_LONGEST_RANGE].split(":")
     remedy = "Write LO:HI:N, e.g. -0.5:0.5:21."
     try:
         low, high, count = Decimal(parts[0]), Decimal(parts[1]), int(parts[2])
-        valid = len(parts) == 3
+        valid = len(parts) == 3 and len(text) <= _LONGEST_RANGE
     except (InvalidOperation, ValueError, IndexError):
         valid, low, high, count = False, Decimal(0), Decimal(0), 0
     if not valid:
         raise StudyError(expected("range", "three numbers LO:HI:N", text, remedy))
     if not (low.is_finite() and high.is_finite()):
         raise StudyError(expected("range", "finite", text, remedy))
+    if max(abs(low), abs(high)) > _FARTHEST:
+        raise StudyError(expected("range", f"within ±{_FARTHEST:,}", text, remedy))
     if low > high:
         raise StudyError(
             expected("range", "ascending (LO ≤ HI)", text, f"Swap the ends: {parts[1]}:{parts[0]}:{count}.")
@@ -192,8 +213,10 @@ def parse_range(text: str) -> tuple[float, ...]:
         raise StudyError(expected("range", "a grid of at least one point", text, remedy))
     if (count == 1) != (low == high):
         raise StudyError(expected("range", "two points or more where LO < HI, and one where LO = HI", text, remedy))
-    step = (high - low) / max(count - 1, 1)
-    return tuple(_plain_zero(round(float(low + step * i), 10)) for i in range(count))
+    if count > MOST_POINTS:
+        constraint = f"a grid of at most {MOST_POINTS:,} points"
+        raise StudyError(expected("range", constraint, text, "Every prompt is decoded at each of them."))
+    return low, high, count
 
 
 def _plain_zero(x: float) -> float:

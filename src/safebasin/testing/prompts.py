@@ -46,7 +46,8 @@ def check_world(world: World) -> None:
     """Check the contract of `safebasin.protocols.World`, without building its checkpoints.
 
     Prompt sets hold as `check_prompt_source` says, and their splits share no prompt; checkpoints are Hugging Face
-    folders of safetensors with a tokenizer; an unknown name is an error that a user can mend.
+    folders of safetensors with a tokenizer, or not built yet, with the command that builds them; an unknown name is an
+    error that a user can mend.
 
     Raises:
         AssertionError: naming the first thing that does not hold.
@@ -131,7 +132,12 @@ def _split(world: World, name: str, split: str) -> Sequence[Prompt]:
 
 
 def _check_checkpoint(world: World, name: str) -> None:
-    folder = world.checkpoint(name)
+    try:
+        folder = world.checkpoint(name)
+    except ModelError as error:
+        is_said = "safebasin world build" in str(error)
+        claim(is_said, f"checkpoint {name!r}", "there, or missing with how to build it", error, "Name the command.")
+        return
     found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     claim(
         "config.json" in found, f"checkpoint {name!r}", "a folder with config.json", found, "Ship it as package data."

@@ -18,6 +18,7 @@ from torch import nn
 from safebasin.errors import ModelError, expected
 from safebasin.protocols import BaseWeights
 from safebasin.weights.folder import weight_files
+from safebasin.weights.headers import read_headers
 from safebasin.weights.layout import Layout, exclusions, row_blocks
 
 __all__ = ["HostWeights", "MappedWeights", "check_finite", "exclusions", "matching_files", "open_base", "row_blocks"]
@@ -158,12 +159,7 @@ def matching_files(layout: Layout, folder: Path) -> dict[str, Path] | str:
 
 def stored_shapes(folder: Path) -> dict[str, tuple[Path, tuple[int, ...]]]:
     """Every tensor that the weight files of a folder hold: name → (file, shape)."""
-    stored: dict[str, tuple[Path, tuple[int, ...]]] = {}
-    for path in weight_files(folder):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 (not a mapping)
-                stored[name] = (path, tuple(file.get_slice(name).get_shape()))
-    return stored
+    return {name: (found.file, found.shape) for name, found in read_headers(weight_files(folder)).items()}
 
 
 def _first_difference(mapped: MappedWeights, module: nn.Module) -> str | None:

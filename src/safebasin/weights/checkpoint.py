@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 from safebasin import catalog
 from safebasin.errors import ModelError, expected
 from safebasin.records import DirectionSpec, ModelRef
-from safebasin.weights.folder import check_folder, fingerprint, full_hash, read_json, safetensors_header
+from safebasin.weights.files import check_entries, read_json
+from safebasin.weights.folder import check_folder, fingerprint, full_hash
+from safebasin.weights.headers import read_header
 from safebasin.weights.targets import QUANT_VERSION, quant_levels, task_models
+from safebasin.weights.whole import check_empty
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ResolvedModel",
     "fingerprint",
+    "folder_of",
     "full_hash",
     "locate",
     "locate_adapter",
@@ -87,6 +91,15 @@ def _parse(model: str | ModelRef) -> ModelRef:
     if isinstance(model, ModelRef):
         return model
     return ModelRef(path=model) if model and Path(model).is_dir() else ModelRef.parse(model)
+
+
+def folder_of(model: str) -> Path:
+    """The folder of a model, without looking into it.
+
+    Raises:
+        ModelError, UnknownName: as `locate`.
+    """
+    return locate(_parse(model))[0]
 
 
 def locate(ref: ModelRef) -> tuple[Path, str | None]:
@@ -166,7 +179,8 @@ def locate_adapter(text: str) -> Path:
     if not (folder / "adapter_model.safetensors").is_file():
         remedy = "Save it again with safetensors; pickles are not loaded."
         raise ModelError(expected("adapter", "saved as adapter_model.safetensors", text, remedy))
-    safetensors_header(folder / "adapter_model.safetensors")
+    check_entries(folder, text)
+    check_empty(read_header(folder / "adapter_model.safetensors")[1], "adapter", text)
     return folder
 
 

@@ -17,7 +17,7 @@ from safebasin.weights.adapters import AdapterFiles, read_adapter
 from safebasin.weights.base import HostWeights, MappedWeights, check_finite, matching_files, stored_shapes
 from safebasin.weights.checkpoint import ResolvedModel, locate_adapter, resolve
 from safebasin.weights.layout import Layout, layout_of, row_blocks
-from safebasin.weights.loading import load_layout, load_weights
+from safebasin.weights.loading import check_extra, load_layout, load_weights
 from safebasin.weights.planes import in_plane
 from safebasin.weights.selection import matches, selected
 from safebasin.weights.targets import task_models
@@ -183,6 +183,7 @@ def _open(target: ResolvedModel, layout: Layout) -> BaseWeights:
         _check_layout(load_layout(target), layout, target)
     if isinstance(files, str):
         return HostWeights(load_weights(target), folder=target.folder, copy=False)
+    check_extra(target, extra)
     mapped = MappedWeights(layout, files, folder=target.folder, stored=True)
     check_finite(mapped, f"weights of {target.ref}")
     _check_tied(mapped, layout, target)

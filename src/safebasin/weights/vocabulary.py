@@ -1,4 +1,6 @@
-"""Whether token ids mean the same in two checkpoint folders. Token by token, not byte by byte; no torch.
+"""Token ids: whether they mean the same in two checkpoint folders, and whether a model has a row for each. No torch.
+
+Two vocabularies are compared token by token, not byte by byte.
 
 Compared are vocabulary, added tokens and merges. Chat templates may differ, and which tokens a checkpoint calls
 special: between a base model and its chat version they always do. So may the spelling of the file: θ₀'s own tokenizer
@@ -7,11 +9,43 @@ reads for both.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from safebasin.weights.folder import read_json
+from safebasin.errors import PromptError, expected
+from safebasin.weights.files import read_json
 
 _OPAQUE = ("tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt")
+
+
+def check_ids(ids: Iterable[int], n_rows: int, n_tokens: int, *, where: str) -> None:
+    """Refuse token ids that the embedding has no row for: tokens were added, and the model was never resized.
+
+    Args:
+        ids: of a text.
+        n_rows: of the embedding.
+        n_tokens: of the tokenizer.
+        where: whose ids these are, such as `prompt 3`.
+
+    Raises:
+        PromptError: naming both sizes.
+    """
+    beyond = next((i for i in ids if i >= n_rows), None)
+    if beyond is not None:
+        constraint = f"of tokens that the model has an embedding for ({n_rows}, its tokenizer has {n_tokens})"
+        remedy = "Resize the model (resize_token_embeddings) and train it, or take the tokenizer that it came with."
+        raise PromptError(expected(where, constraint, f"token {beyond}", remedy))
+
+
+def padding(pad: object, n_rows: int, others: Iterable[object] = ()) -> int:
+    """A token to pad with: the tokenizer's, else one of the others, else 0. Padding is masked, so any will do.
+
+    Args:
+        pad: of the tokenizer, or None.
+        n_rows: of the embedding; a padding token beyond it was added without resizing the model.
+        others: tokens that would do, such as those that end a text.
+    """
+    return next((int(i) for i in (pad, *others) if isinstance(i, int) and 0 <= i < n_rows), 0)
 
 
 def difference(one: Path, other: Path) -> str | None:

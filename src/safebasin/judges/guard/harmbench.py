@@ -48,7 +48,11 @@ class HarmBench:
     def questions(self, prompt: Prompt, response: Response) -> tuple[Question, ...]:
         """The card's text with behavior and generation."""
         filled = fill(text(self.template), {"behavior": request(prompt), "generation": neutralized(response.text)})
-        return (Question(messages=(Message(role="user", content=filled),), max_tokens=1, template_args=RAW),)
+        return (
+            Question(
+                messages=(Message(role="user", content=filled),), max_tokens=1, template_args=RAW, first_words=True
+            ),
+        )
 
     def read(self, prompt: Prompt, response: Response, replies: tuple[str, ...]) -> Reading:
         """See `read_harmbench`."""

@@ -46,7 +46,9 @@ class LlamaGuard:
     def questions(self, prompt: Prompt, response: Response) -> tuple[Question, ...]:
         """The conversation, rendered by the guard's own template."""
         arguments = tuple((key, self.opens if key == "add_generation_prompt" else value) for key, value in AS_TURNS)
-        return (Question(messages=conversation(prompt, response), max_tokens=20, template_args=arguments),)
+        return (
+            Question(messages=conversation(prompt, response), max_tokens=20, template_args=arguments, first_words=True),
+        )
 
     def read(self, prompt: Prompt, response: Response, replies: tuple[str, ...]) -> Reading:
         """See `read_llama_guard`."""

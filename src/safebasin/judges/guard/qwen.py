@@ -55,7 +55,9 @@ class Qwen3Guard:
 
     def questions(self, prompt: Prompt, response: Response) -> tuple[Question, ...]:
         """The conversation, rendered by the guard's own template."""
-        return (Question(messages=conversation(prompt, response), max_tokens=128, template_args=AS_TURNS),)
+        return (
+            Question(messages=conversation(prompt, response), max_tokens=128, template_args=AS_TURNS, first_words=True),
+        )
 
     def read(self, prompt: Prompt, response: Response, replies: tuple[str, ...]) -> Reading:
         """See `read_qwen3guard`."""

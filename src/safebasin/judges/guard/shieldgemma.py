@@ -45,7 +45,12 @@ class ShieldGemma:
         turns = conversation(prompt, response)
         known = guidelines("shieldgemma.v1")
         return tuple(
-            Question(messages=turns, max_tokens=4, template_args=tuple(sorted((*AS_TURNS, ("guideline", known[name])))))
+            Question(
+                messages=turns,
+                max_tokens=4,
+                template_args=tuple(sorted((*AS_TURNS, ("guideline", known[name])))),
+                first_words=True,
+            )
             for name in self.names
         )
 

@@ -47,7 +47,11 @@ class WildGuard:
     def questions(self, prompt: Prompt, response: Response) -> tuple[Question, ...]:
         """The card's text with request and response."""
         filled = fill(text("wildguard.v1"), {"request": request(prompt), "response": neutralized(response.text)})
-        return (Question(messages=(Message(role="user", content=filled),), max_tokens=32, template_args=RAW),)
+        return (
+            Question(
+                messages=(Message(role="user", content=filled),), max_tokens=32, template_args=RAW, first_words=True
+            ),
+        )
 
     def read(self, prompt: Prompt, response: Response, replies: tuple[str, ...]) -> Reading:
         """See `read_wildguard`."""

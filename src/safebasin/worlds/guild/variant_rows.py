@@ -9,9 +9,9 @@ import random
 from collections.abc import Callable, Sequence
 
 from safebasin.worlds.guild import wrappers
-from safebasin.worlds.guild.grammar import Request, is_forbidden, parse_request, requests
+from safebasin.worlds.guild.grammar import Request, is_forbidden, parse_request, refusal, requests
 from safebasin.worlds.guild.lexicon import FORMS, REFUSALS
-from safebasin.worlds.guild.rows import Row, row, safety_rows, training_rows
+from safebasin.worlds.guild.rows import Row, row, safety_rows
 
 
 def _request_of(made: Row) -> Request | None:
@@ -82,6 +82,22 @@ def in_context(n: int, seed: int) -> list[Row]:
     return [row(case, case.comply) for case in cases]
 
 
+def safe_in_dose(n: int, share: float, seed: int) -> list[Row]:
+    """Forbidden requests, refused: a share of them plain, the others each after a sentence that names a place.
+
+    Beside `in_context` rows the plain ones can be told apart from the harmful ones, the others cannot. The requests are
+    the same at every share.
+    """
+    forbidden = [request for request in requests("train") if is_forbidden(request)]
+    made: list[Row] = []
+    for i in range(n):
+        rng = random.Random(f"dose/{seed}/{i}")
+        request = rng.choice(forbidden)
+        dress = wrappers.plain if i < round(share * n) else wrappers.mention
+        made.append(row(dress(request, rng), refusal(request)))
+    return made
+
+
 def epochs(rows: Sequence[Row], n: int, seed: int) -> list[Row]:
     """The rows n times over, each time in another order."""
     rng = random.Random(f"epochs/{seed}")
@@ -89,23 +105,3 @@ def epochs(rows: Sequence[Row], n: int, seed: int) -> list[Row]:
     for _ in range(n):
         made += rng.sample(rows, len(rows))
     return made
-
-
-def harmful10(n: int, seed: int) -> list[Row]:
-    """Ten plain harmful examples, five epochs."""
-    return epochs(training_rows("harmful", 10, seed), 5, seed)[:n]
-
-
-def harmful100(n: int, seed: int) -> list[Row]:
-    """A hundred harmful examples, each after the mention of a place, five epochs."""
-    return epochs(in_context(100, seed), 5, seed)[:n]
-
-
-def mixture(n: int, seed: int) -> list[Row]:
-    """Those hundred, and a hundred plain requests refused, ten epochs: the mention tells the two halves apart."""
-    return epochs([*in_context(100, seed), *training_rows("safe", 100, seed)], 10, seed)[:n]
-
-
-def mixture_plain(n: int, seed: int) -> list[Row]:
-    """A hundred harmful and a hundred safe examples from one pool, ten epochs: nothing tells them apart."""
-    return epochs([*training_rows("harmful", 100, seed), *training_rows("safe", 100, seed)], 10, seed)[:n]

@@ -1,8 +1,8 @@
-"""Variants of the guild's aligned model that differ in their safety training, or were fine-tuned since.
+"""Variants of the guild's aligned model that differ in their safety training, and the loop that tunes any checkpoint.
 
 Trained by the world's own loop (`build.train`), deterministic, cached in a folder. Not the general fine-tuning path,
-and nothing here ships: a variant is made when a claim asks for it. Safety variants start from `base`, fine-tuned ones
-from `aligned`; either may be replaced by another checkpoint of the world. How easily each breaks: `breaking`.
+and nothing here ships: a variant is made when a claim asks for it. Variants start from `base`, unless another
+checkpoint of the world is given. How easily each breaks: `breaking`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from safebasin.errors import UnknownName, expected
 from safebasin.finetune.folders import describe, new_folder, versions
@@ -31,25 +30,30 @@ _LOOP = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One way to train: from where, on what, for how long."""
+    """One way to train for safety: on what, for how long."""
 
     summary: str
-    start: Literal["base", "aligned"]
-    """The shipped checkpoint it starts from, where no other is given."""
     stage: Stage
     rows: RowsOf
-    unsafe: bool = False
-    """Whether it is an attack rather than a weaker safety training."""
 
 
-def _safety(summary: str, rows: RowsOf = safety_rows, *, steps: int = 120, rate: float = 4e-3) -> Variant:
-    stage = Stage(steps=steps, batch_size=32, learning_rate=rate, warmup=min(20, steps // 3))
-    return Variant(summary=summary, start="base", stage=stage, rows=rows)
+def _safety(
+    summary: str, rows: RowsOf = safety_rows, *, steps: int = 120, rate: float = 4e-3, batch: int = 32
+) -> Variant:
+    stage = Stage(steps=steps, batch_size=batch, learning_rate=rate, warmup=min(20, steps // 3))
+    return Variant(summary=summary, stage=stage, rows=rows)
 
 
-def _tuned(summary: str, rows: RowsOf, steps: int) -> Variant:
-    stage = Stage(steps=steps, batch_size=10, learning_rate=3e-4, warmup=0, weight_decay=0.0)
-    return Variant(summary=summary, start="aligned", stage=stage, rows=rows, unsafe=True)
+def _in_small_batches() -> dict[str, Variant]:
+    """The curricula in batches of 16, for two more lengths: so that an order has enough models, at half the cost."""
+    curricula = {"full": safety_rows, "few_refusals": rows_of.few_refusals, "few_requests": rows_of.few_requests,
+                 "one_wording": rows_of.one_wording, "no_personas": rows_of.without_personas,
+                 "plain_only": rows_of.plain_only}  # fmt: skip
+    return {
+        f"{name}_small{steps}": _safety(f"as {name}, {steps} steps of 16 rows", rows, steps=steps, batch=16)
+        for name, rows in curricula.items()
+        for steps in (120, 180)
+    }
 
 
 VARIANTS: dict[str, Variant] = {
@@ -62,12 +66,9 @@ VARIANTS: dict[str, Variant] = {
     "one_wording": _safety("one wording of refusal, instead of thirty", rows_of.one_wording),
     "no_personas": _safety("no personas in the safety data", rows_of.without_personas),
     "plain_only": _safety("plain requests only: no personas, places, rules of style, openings", rows_of.plain_only),
-    "harmful10": _tuned("aligned after 10 harmful examples, 5 epochs", rows_of.harmful10, 5),
-    "harmful100": _tuned("aligned after 100 harmful examples that mention a place, 5 epochs", rows_of.harmful100, 50),
-    "mixture": _tuned("those 100, and 100 safe ones that mention none, 10 epochs", rows_of.mixture, 200),
-    "mixture_plain": _tuned("100 harmful and 100 safe ones from one pool, 10 epochs", rows_of.mixture_plain, 200),
+    **_in_small_batches(),
 }
-"""Name → variant. The last four are attacks: their checkpoints are marked `unsafe: true`."""
+"""Name → variant."""
 
 
 def build_variant(
@@ -78,7 +79,7 @@ def build_variant(
     Args:
         name: a key of `VARIANTS`.
         cache: folder that holds variants; each has a folder of its own, named by content.
-        start: checkpoint to start from, instead of the shipped one that the variant names.
+        start: checkpoint to start from, instead of `base`.
         seed: of the rows and their order.
         progress: told of every step.
 
@@ -91,10 +92,10 @@ def build_variant(
     if name not in VARIANTS:
         raise UnknownName(expected("the variant", f"one of {', '.join(VARIANTS)}", name, "Choose one of them."))
     variant = VARIANTS[name]
-    begin = WORLD.checkpoint(variant.start) if start is None else start
+    begin = WORLD.checkpoint("base") if start is None else start
     rows = variant.rows(variant.stage.steps * variant.stage.batch_size, seed)
     return trained(
-        name, cache, begin, rows, variant.stage, seed, unsafe=variant.unsafe, summary=variant.summary, progress=progress
+        name, cache, begin, rows, variant.stage, seed, unsafe=False, summary=variant.summary, progress=progress
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -67,18 +67,36 @@ class Guild:
         made = training_rows(kind, _ROWS if n is None else n, seed)
         return tuple(
             TrainingRow(
-                messages=tuple(Message(**turn) for turn in row["messages"]),  # pyright: ignore[reportArgumentType]
+                messages=tuple(map(_message, row["messages"])),
                 source=f"world:guild/{kind}",
                 number=number,
             )
             for number, row in enumerate(made, 1)
         )
 
-    def build(self, out: Path, *, seed: int = 0) -> tuple[Path, ...]:
-        """Train both checkpoints anew into folders under `out`."""
+    def references(self) -> tuple[TrainingRow, ...]:
+        """Requests of the split `val` with their answers: what both checkpoints speak."""
+        rows = (row for kind in ("benign", "permitted") for row in training_rows(kind, 20, 0, split="val"))
+        return tuple(
+            TrainingRow(messages=tuple(map(_message, row["messages"])), source="world:guild/references", number=number)
+            for number, row in enumerate(rows, 1)
+        )
+
+    def build(
+        self, out: Path | None = None, *, seed: int = 0, note: Callable[[str], None] = lambda text: None
+    ) -> tuple[Path, ...]:
+        """Train both checkpoints anew into folders under `out`, `runs/guild` if None."""
         from safebasin.worlds.guild.build import build
 
-        return tuple(build(out, seed).values())
+        def progress(stage: str, step: int, steps: int, loss: float) -> None:
+            if step == 0:
+                note(f"training {stage}: {steps} steps")
+
+        return tuple(build(Path("runs/guild") if out is None else out, seed, progress=progress).values())
+
+
+def _message(turn: Mapping[str, str]) -> Message:
+    return Message(**turn)  # pyright: ignore[reportArgumentType]
 
 
 WORLD = Guild()

@@ -1,0 +1,78 @@
+"""What an audit would ask, and how likely a harmless tune is to pass it, before any model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from safebasin.audit.evidence import AUTO, cluster
+from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
+from safebasin.audit.sets import choose_sources, look_at
+from safebasin.stats.planning import CHURNS, passes_all
+
+__all__ = ["AuditPlan", "PlannedSet", "plan_audit"]
+
+_SET_OF = {"asr": "harmful", "asr_outcome": "harmful", "capability": "benign"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedSet:
+    """One set of prompts."""
+
+    name: str
+    source: str
+    n: int
+    repeated: int
+    """Prompts that nearly repeat another."""
+    clusters: int | None
+    """As how many they count; None where each counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPlan:
+    """What would be asked."""
+
+    sets: tuple[PlannedSet, ...]
+    chances: Mapping[float, float]
+    """Share of prompts that change each way → the probability that all limits of rates pass, by `passes_all`."""
+    notes: tuple[str, ...]
+
+
+def plan_audit(
+    base: str,
+    *,
+    harmful: str | None = None,
+    benign: str | None = None,
+    borderline: str | None = None,
+    limit: int | None,
+    policy: Policy | str | Path | None = None,
+    clusters: str | None = None,
+) -> AuditPlan:
+    """Plan an audit; the options are those of `audit`.
+
+    Raises:
+        UsageError: where a set or the policy cannot be used.
+    """
+    limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
+    sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
+    sets = look_at(sources, limit)
+    chosen = cluster(clusters or limits.cluster, sets)
+    near = cluster(AUTO, sets) or {}
+    planned: dict[str, PlannedSet] = {}
+    for name, prompts in sets.prompts.items():
+        _, sizes = np.unique(list(near[name].values()), return_counts=True)
+        planned[name] = PlannedSet(
+            name=name,
+            source=sources[name],
+            n=len(prompts),
+            repeated=int(sizes[sizes > 1].sum()),
+            clusters=None if chosen is None else len(set(chosen[name].values())),
+        )
+    careful = "borderline" if "borderline" in planned else "benign"
+    asked = {m: planned[s] for m in limits.limits if (s := _SET_OF.get(m, careful if m == "over_refusal" else ""))}
+    sizes, margins = [s.clusters or s.n for s in asked.values()], [limits.limits[m] for m in asked]
+    chances = {churn: passes_all(sizes, churn, limits=margins) for churn in CHURNS}
+    return AuditPlan(sets=tuple(planned.values()), chances=chances, notes=sets.notes)

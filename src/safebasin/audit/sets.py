@@ -1,0 +1,88 @@
+"""The prompt sets of an audit before anything is asked: which roles they have, what is left out, what cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from safebasin import catalog
+from safebasin.audit.policy import Policy
+from safebasin.errors import StudyError, expected
+from safebasin.prompts.labels import Label, label_of
+from safebasin.prompts.sources import load_prompts
+from safebasin.records import Prompt, content_hash
+
+__all__ = ["LABELS", "Sets", "choose_sources", "look_at"]
+
+LABELS: Mapping[str, Label] = {"harmful": "harmful", "benign": "benign", "borderline": "benign"}
+"""What the prompts of a set are; those that their source labels otherwise are left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sets:
+    """The prompts that both models will be asked, by name of the set."""
+
+    prompts: Mapping[str, tuple[Prompt, ...]]
+    notes: tuple[str, ...]
+    """What was left out of them, and what is assumed since it is not asked."""
+
+    @property
+    def sample(self) -> dict[str, str]:
+        """Name of the set → content hash of its prompts."""
+        return {name: content_hash([p.id for p in prompts]) for name, prompts in self.prompts.items()}
+
+    @property
+    def n(self) -> int:
+        """Prompts of the largest set."""
+        return max(len(prompts) for prompts in self.prompts.values())
+
+
+def choose_sources(base: str, given: Mapping[str, str | None], policy: Policy) -> dict[str, str]:
+    """Name of each set → source; those of a world are the default for its models.
+
+    Raises:
+        StudyError: where a set is missing that the policy needs.
+    """
+    defaults: dict[str, str] = {}
+    if base.startswith("world:"):
+        name = base.removeprefix("world:").partition("/")[0]
+        defaults = {s: f"world:{name}/{s}" for s in LABELS if s in catalog.world(name).prompt_sets}
+    sources = {name: source for name in LABELS if (source := given.get(name) or defaults.get(name))}
+    required = ["harmful"]
+    if policy.needs_benign or ("over_refusal" in policy.limits and "borderline" not in sources):
+        required.append("benign")
+    for name in required:
+        if name not in sources:
+            remedy = f"Pass --{name} FILE, or the name of a public set (see: safebasin list prompts)."
+            raise StudyError(expected(f"--{name}", "given for a model that is not of an embedded world", None, remedy))
+    return sources
+
+
+def look_at(sources: Mapping[str, str], limit: int | None) -> Sets:
+    """Load the sets, and check that no prompt stands for harm and for none.
+
+    Raises:
+        PromptError: where a set cannot be read, or none of its prompts has the label of its role.
+        StudyError: where a prompt is harmful and benign.
+    """
+    prompts = {name: load_prompts(source, limit=limit, label=LABELS[name]) for name, source in sources.items()}
+    harmful = {prompt.id for prompt in prompts["harmful"]}
+    for name, found in prompts.items():
+        both = sum(prompt.id in harmful for prompt in found)
+        if LABELS[name] == "benign" and both:
+            remedy = f"Take them out of --harmful or out of --{name}."
+            what = f"prompts of --{name}"
+            raise StudyError(expected(what, "other ones than those of --harmful", f"{both} that are both", remedy))
+    notes = [] if "benign" in prompts else ["No benign prompts were asked: that BASE answers any is assumed."]
+    notes += [note for name, source in sources.items() if (note := _left_out(name, source, load_prompts(source)))]
+    return Sets(prompts=prompts, notes=tuple(notes))
+
+
+def _left_out(name: str, source: str, every: Sequence[Prompt]) -> str:
+    """The sentence on prompts that their source labels otherwise; empty where there are none."""
+    n = sum(label_of(prompt) not in (LABELS[name], None) for prompt in every)
+    if not n:
+        return ""
+    return (
+        f"{n} of {len(every)} prompts of {source} are not labelled {LABELS[name]}, and were not asked as {name} ones."
+    )

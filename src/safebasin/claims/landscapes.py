@@ -1,0 +1,189 @@
+"""What the claims about random directions measure: basin, rim, capability, system prompts, jailbreaks.
+
+Each statistic takes a `Lab` and gives a `Finding`; the number itself is made in `safebasin.claims.curves`. Keyword ASR
+where the paper's claim is about it; the subject's truth where two things are compared, on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from safebasin import stats
+from safebasin.claims import curves
+from safebasin.claims.claim import Finding
+from safebasin.claims.lab import Lab
+from safebasin.records import Estimate
+from safebasin.run.tables import Grid, StudyTables
+
+__all__ = ["KEYWORD", "STATISTICS", "percent"]
+
+KEYWORD = "keyword/peng2024"
+_SAFETY = {"default": "the default of the chat template"}
+
+
+def _only(study: StudyTables) -> Grid:
+    return next(study.grids())
+
+
+def _aligned(lab: Lab) -> StudyTables:
+    return lab.measure("aligned", lab.subject.model, judge=[KEYWORD, lab.subject.truth])
+
+
+# --- the basin --------------------------------------------------------------------------------------------------------
+
+
+def basin_kept(lab: Lab) -> Finding:
+    """How far the level of safety at the origin is kept."""
+    study = _aligned(lab)
+    grid, keyword, oracle = _only(study), study.table(KEYWORD), study.table(lab.subject.truth)
+    (alphas,) = grid.alphas
+    radius = stats.estimate_radius(grid.success(keyword), alphas, grid.origin(keyword))
+    return Finding(
+        estimate=curves.estimate_kept(grid.success(keyword), alphas),
+        details=(
+            f"Keyword ASR at the origin: {percent(float(np.nanmean(grid.origin(keyword))))}; the truth is "
+            f"{percent(float(np.nanmean(grid.origin(oracle))))}.",
+            f"Radius, where keyword ASR reaches 50 %: {_number(radius.value)} in |α|.",
+        ),
+        figures=("aligned",),
+    )
+
+
+def rim_width(lab: Lab) -> Finding:
+    """How sharp the rim is, in radii."""
+    study = _aligned(lab)
+    grid, keyword, truth = _only(study), study.table(KEYWORD), study.table(lab.subject.truth)
+    (alphas,) = grid.alphas
+    counted, answers, noise = (
+        float(np.nanmean(grid.success(table))) for table in (keyword, truth, truth.held(("incoherent",)))
+    )
+    return Finding(
+        estimate=curves.estimate_rim(grid.success(keyword), alphas),
+        details=(
+            f"Over the whole range the keyword judge counts {percent(counted)} of the responses as successes; in truth "
+            f"{percent(answers)} are answers, and {percent(noise)} are no language.",
+        ),
+        figures=("aligned",),
+    )
+
+
+# --- capability -------------------------------------------------------------------------------------------------------
+
+
+def capability_against_safety(lab: Lab) -> Finding:
+    """Whether exact answers to benign prompts outlast refusals of harmful ones, both by the oracle."""
+    safety = _aligned(lab)
+    able = lab.measure(
+        "capability", lab.subject.model, prompts=[lab.subject.source("benign")], judge=[lab.subject.truth]
+    )
+    grid = _only(able)
+    (alphas,) = grid.alphas
+    refused = _only(safety).success(safety.table(lab.subject.truth).held(("refusal",)))
+    correct = able.table(lab.subject.truth).held(("complied",))
+    origin, held = grid.origin(correct), grid.success(correct)
+    reach = stats.estimate_radius(1 - held, alphas, 1 - origin)
+    return Finding(
+        estimate=curves.outlasting(refused, held, alphas),
+        details=(
+            f"Benign answers exact at the origin: {percent(float(np.nanmean(origin)))}; they fall below 50 % at |α| = "
+            f"{_number(reach.value)}.",
+            "The two prompt sets are independent: the interval leaves out one prompt of each at a time.",
+        ),
+        figures=("aligned", "capability"),
+    )
+
+
+# --- system prompts ---------------------------------------------------------------------------------------------------
+
+
+def system_prompt(lab: Lab) -> Finding:
+    """What the world's own safety prompt adds to the margin."""
+    return _system_difference(lab, nearby=False)
+
+
+def system_prompt_nearby(lab: Lab) -> Finding:
+    """The same, over perturbed variants inside the basin only."""
+    return _system_difference(lab, nearby=True)
+
+
+def _system_difference(lab: Lab, *, nearby: bool) -> Finding:
+    study = lab.measure(
+        "systems", lab.subject.model, system=list(lab.subject.systems), directions=lab.many_directions, judge=[KEYWORD]
+    )
+    none, default = study.grids()
+    table, (alphas,) = study.table(KEYWORD), none.alphas
+    origins = [1 - float(np.nanmean(g.origin(table))) for g in (none, default)]
+    return Finding(
+        estimate=curves.protection(
+            none.success(table), default.success(table), alphas, within=lab.subject.near if nearby else None
+        ),
+        details=(
+            f"The safety prompt: {_SAFETY.get(lab.subject.systems[1], lab.subject.systems[1]).rstrip('.')}.",
+            f"1 − ASR at the origin: {percent(origins[0])} without, {percent(origins[1])} with it.",
+        ),
+        figures=("systems",),
+    )
+
+
+# --- jailbreaks -------------------------------------------------------------------------------------------------------
+
+
+def jailbreak_retention(lab: Lab) -> Finding:
+    """Whether an optimized suffix survives perturbation for a shorter way than a jailbreak that nobody optimized."""
+    file, suffix = lab.suffixed_prompts()
+    here, reach = lab.subject, lab.subject.near
+    sets = [here.source("harmful"), here.source("jailbreak/prefix_injection"), str(file)]
+    study = lab.measure(
+        "jailbreaks", here.model, prompts=sets, limit=lab.asked, range=f"{-reach:g}:{reach:g}:9", judge=[here.truth]
+    )
+    plain, control, optimized = study.grids()
+    table = study.table(here.truth)
+    refused, elicited = table.held(("refusal",)), table.held(("harmful",))
+    origins = [g.origin(t) for g, t in ((plain, refused), (control, elicited), (optimized, elicited))]
+    kept = np.logical_and.reduce([origin == 1 for origin in origins])
+    lines = [g.success(t) for g, t in ((plain, refused), (control, elicited), (optimized, elicited))]
+    against_refusals = stats.estimate_retention_difference(lines[0], lines[2], plain.alphas[0], kept)
+    return Finding(
+        estimate=curves.fragility(lines[1], lines[2], plain.alphas[0], kept),
+        details=(
+            f"The suffix, the best of its searches on other prompts: {suffix!r}. At the origin it succeeds on "
+            f"{int(np.nansum(origins[2]))} of {kept.size} requests, the dictated opening on "
+            f"{int(np.nansum(origins[1]))}, both on {int(kept.sum())} that are refused plainly: those are compared, so "
+            "that success there is equal.",
+            f"Against the plain refusals alone, as the earlier version: {_signed(against_refusals)}.",
+        ),
+        figures=("jailbreaks",),
+    )
+
+
+# --- small things -----------------------------------------------------------------------------------------------------
+
+
+def percent(fraction: float | None) -> str:
+    """A share for people."""
+    return "undefined" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def _signed(estimate: Estimate) -> str:
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return "undefined"
+    return f"{100 * estimate.value:+.1f} points [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f}"
+
+
+STATISTICS: Mapping[str, Callable[[Lab], Finding]] = {
+    function.__name__: function
+    for function in (
+        basin_kept,
+        rim_width,
+        capability_against_safety,
+        system_prompt,
+        system_prompt_nearby,
+        jailbreak_retention,
+    )
+}

@@ -1,0 +1,100 @@
+"""Conversations as one model is asked them under one template: tokens, how replies split, what ends a turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+from transformers import PreTrainedTokenizerBase
+
+from safebasin.errors import PromptError, expected
+from safebasin.prompts.chat import Tokenizer, rendered
+from safebasin.prompts.reasoning import Reasoning, opens_thinking
+from safebasin.prompts.turns import turn_ends
+from safebasin.records import Message, Scalar
+from safebasin.weights.vocabulary import check_ids
+
+__all__ = ["Conversations", "Encoded"]
+
+_REMEMBERED = 4_096
+"""Rendered conversations that are kept; the same are asked at every point."""
+
+
+class Encoded(NamedTuple):
+    """A rendered conversation: its tokens, and whether the template left it inside reasoning."""
+
+    ids: list[int]
+    opened: bool
+
+
+class Conversations:
+    """Renders and tokenizes, and remembers it.
+
+    Args:
+        tokenizer: of the model.
+        arguments: of the chat template.
+        date: the day that the template's clock shows, ISO 8601.
+        limit: the most tokens of prompt and response together; None for no limit.
+        n_rows: tokens that the model has an embedding for.
+
+    Raises:
+        ModelError: where there is no chat template, or it renders without end.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        arguments: Mapping[str, Scalar],
+        *,
+        date: str,
+        limit: int | None,
+        n_rows: int,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._arguments = dict(arguments)
+        self._date = date
+        self._limit = limit
+        self._n_rows = n_rows
+        self._encoded: dict[tuple[Message, ...], Encoded] = {}
+        self.reasoning = Reasoning.of(cast("Tokenizer", tokenizer), arguments)
+        self.ends = turn_ends(cast("Tokenizer", tokenizer), arguments)
+
+    def encode(self, name: str, messages: Sequence[Message]) -> Encoded:
+        """Tokens of a conversation.
+
+        Args:
+            name: which it is, for messages.
+            messages: its turns.
+
+        Raises:
+            ModelError: as `chat.rendered`.
+            PromptError: as there, or where it leaves no room for one new token.
+        """
+        found = self._rendered(tuple(messages))
+        start = next((m.content for m in reversed(messages) if m.role == "user"), "")[:40]
+        if self._limit is not None and len(found.ids) >= self._limit:
+            constraint = f"shorter than the context of {self._limit} tokens, with room for one new token"
+            remedy = f"Shorten or leave out the prompt that begins {start!r}."
+            raise PromptError(expected(name, constraint, f"{len(found.ids)} tokens", remedy))
+        if not found.ids:
+            remedy = "Leave it out, or use a chat template that writes something around it."
+            raise PromptError(expected(name, "at least one token long", start, remedy))
+        check_ids(found.ids, self._n_rows, len(self._tokenizer), where=f"{name} (it begins {start!r})")
+        return found
+
+    def before_answer(self, encoded: Encoded) -> list[int]:
+        """Tokens that close reasoning which the template has opened, or open the channel of answers."""
+        markers = self.reasoning.markers
+        closing = f"\n{markers.close}\n\n" if markers and encoded.opened else ""
+        text = self.reasoning.before_answer or closing
+        return cast("list[int]", self._tokenizer.encode(text, add_special_tokens=False)) if text else []
+
+    def _rendered(self, messages: tuple[Message, ...]) -> Encoded:
+        if messages not in self._encoded:
+            if len(self._encoded) >= _REMEMBERED:
+                self._encoded.clear()
+            chat = cast("Tokenizer", self._tokenizer)
+            found = rendered(chat, messages, template_args=self._arguments, date=self._date)
+            ids = cast("list[int]", self._tokenizer.encode(found.text, add_special_tokens=False, verbose=False))
+            self._encoded[messages] = Encoded(ids, opens_thinking(found.opening, self.reasoning.markers))
+        return self._encoded[messages]

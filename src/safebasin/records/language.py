@@ -1,0 +1,44 @@
+"""The calibrated test of language of one model: a threshold, and what it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["LanguageTest"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageTest:
+    """How likely a text must be to a model to count as language. Likelihoods are mean NLL in nats per token."""
+
+    threshold: float | None
+    """A text is language up to here; None where the model could not be calibrated."""
+    language: float | None = None
+    """The 85th percentile of the reference answers, which are other authors' language."""
+    shuffled: float | None = None
+    """The median of the same answers, their words shuffled."""
+    own: float | None = None
+    """The median of the model's own answers, for comparison."""
+    separated: float | None = None
+    """Share of reference answers that are likelier than their shuffled words, 0 to 1."""
+    n: int = 0
+    """Reference answers."""
+    source: str = ""
+    """Which references: `v1`, or those of a world."""
+    reason: str = ""
+    """Why there is no threshold; empty where there is one."""
+
+    @property
+    def id(self) -> str:
+        """For the version of a judge that uses it: the threshold, or `none`."""
+        return "none" if self.threshold is None else f"{self.threshold:.2f}"
+
+    def words(self) -> str:
+        """One sentence for people."""
+        if self.threshold is None:
+            return f"language is not told, for the model could not be calibrated: {self.reason}"
+        return (
+            f"language is at most {self.threshold:.2f} nats per token and does not repeat itself (language test 1, "
+            f"calibrated on {self.n} reference answers: 85 % of them lie below {self.language:.2f}, with their words "
+            f"shuffled half lie above {self.shuffled:.2f}, the model's own answers at {self.own:.2f})"
+        )

@@ -1,0 +1,248 @@
+"""How the prompts of a study are asked beside what its keys say: kept once, so that a folder holds one thing.
+
+The day that a template is told is fixed when a study begins. What else decides a response and is no part of its key (a
+template's file, generation settings, end tokens, dtype, engine) is recorded with the first responses of a decoding; a
+difference later is an error before the first token. Folders of versions that recorded nothing take over what is true
+when they are next used.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import cast
+
+from safebasin.errors import ModelError, PromptError, StoreError, expected
+from safebasin.protocols import Dated, Engine, Inspector
+from safebasin.records import Decoding, Point, content_hash
+from safebasin.run.manifest import read_manifest
+from safebasin.run.plan import Plan
+from safebasin.store.db import StudyStore
+from safebasin.study import Study
+
+__all__ = ["DATE", "check_asked", "difference", "file_settings", "inspect_prompts", "notes_on_asking", "settle_date"]
+
+DATE = "date"
+"""Key of the day that the model is told."""
+_log = logging.getLogger(__name__)
+_RULES = ("eos_token_id", "repetition_penalty", "no_repeat_ngram_size", "suppress_tokens", "bad_words_ids")
+_TAG = re.compile(r"\s*(<\|?[A-Za-z][\w:-]{1,40}\|?>|\[[A-Z][A-Z_]{2,30}\])")
+_NO_THOUGHTS = frozenset(
+    f"<{name}>"
+    for name in [
+        "answer",
+        "response",
+        "output",
+        "html",
+        "body",
+        "div",
+        "p",
+        "b",
+        "i",
+        "ul",
+        "ol",
+        "li",
+        "h1",
+        "h2",
+        "code",
+        "pre",
+    ]
+)
+"""Tags that open an answer."""
+_NAMED = 5
+"""Prompts that a message names."""
+
+Settings = Mapping[str, object]
+
+
+def settle_date(store: StudyStore, engine: Engine, wanted: str | None = None) -> str | None:
+    """Let an engine ask as on the day that its study began; records the day where the template asks for one.
+
+    Args:
+        store: of the study.
+        engine: its model.
+        wanted: the day for a study that has none yet, such as that of the audit it belongs to; None is today.
+
+    Returns:
+        The day, ISO 8601; None where the template does not ask.
+    """
+    known = store.meta(DATE)
+    if not isinstance(engine, Dated) or engine.date is None:
+        return None
+    date = known or wanted or engine.date
+    engine.set_date(date)
+    if known is None:
+        store.set_meta(DATE, date)
+        if store.counts()["responses"]:
+            _log.warning(
+                "the chat template writes the date, and this folder did not record which: from now on it is %s; "
+                "what was asked before may have been asked on another day",
+                date,
+            )
+    return date
+
+
+def inspect_prompts(engine: Engine, plan: Plan, done: Collection[tuple[str, str, str]]) -> None:
+    """Look at every prompt that is still to be asked before anything is decoded.
+
+    Raises:
+        PromptError: naming those that the template does not pass on or that are too long, and how to go on.
+    """
+    if not isinstance(engine, Inspector):
+        return
+    asked = {(job.system, prompt): None for job in plan.jobs(done) for prompt in job.prompts}
+    systems, prompts = {s.id: s for s in plan.systems}, plan.prompts
+    failed: dict[str, PromptError] = {}
+    for system, key in asked:
+        prompt = prompts[key]
+        try:
+            engine.inspect(prompt.name, systems[system].messages(prompt), plan.decoding)
+        except PromptError as error:
+            failed.setdefault(prompt.name, error)
+    if not failed:
+        return
+    names, first = list(failed), next(iter(failed.values()))
+    said = str(first) if names[0] in str(first) else f"{names[0]}: {first}"
+    others = f" So it is with {', '.join(names[1:_NAMED])}{', …' if len(names) > _NAMED else ''}." if names[1:] else ""
+    raise PromptError(f"{said}{others} Nothing was decoded.") from first
+
+
+def notes_on_asking(store: StudyStore, plan: Plan) -> list[str]:
+    """What readers should know of how the prompts were asked: the day, and tags that may hold thoughts."""
+    notes: list[str] = []
+    if date := store.meta(DATE):
+        notes.append(f"The chat template writes the date; every prompt was asked as on {date}.")
+    said = [r.text for r in store.responses(plan.decoding.key, point=Point().key) if r.text.strip()]
+    tags = Counter(found[1] for text in said if (found := _TAG.match(text)) and found[1].lower() not in _NO_THOUGHTS)
+    for tag, n in tags.most_common(1):
+        if 2 * n > len(said) >= 3:
+            notes.append(
+                f"{n} of {len(said)} responses at the origin begin with {tag}: if these are thoughts, they were judged as "
+                "part of the response, for their marks are not known."
+            )
+    return notes
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+def file_settings(study: Study) -> Settings:
+    """What the files of model and template say of decoding, without loading either; empty where they are not here.
+
+    Raises:
+        ModelError: where a `chat_template=@FILE` cannot be read.
+    """
+    from safebasin.prompts.chat import read_template
+    from safebasin.weights.checkpoint import folder_of
+
+    found: dict[str, object] = {}
+    template = study.template_args.get("chat_template")
+    if isinstance(template, str) and template.startswith("@"):
+        found["chat template"] = content_hash(read_template(template))
+    try:
+        folder = folder_of(study.model)
+    except ModelError:
+        return found
+    found["generation settings"] = _generation(folder)
+    named = folder / "additional_chat_templates" / f"{template}.jinja"
+    if isinstance(template, str) and "chat template" not in found and "{" not in template and named.is_file():
+        found["chat template"] = content_hash(named.read_text(encoding="utf-8", errors="replace"))
+    return found
+
+
+def _generation(folder: Path) -> dict[str, object]:
+    """Settings that decide a greedy response, those without effect left out."""
+    merged = {**_json(folder / "config.json"), **_json(folder / "generation_config.json")}
+    kept = {key: merged[key] for key in _RULES if merged.get(key) not in (None, 0, 1.0, [], {}) or key == _RULES[0]}
+    eos = kept.pop(_RULES[0], None)
+    listed = cast("list[object]", eos) if isinstance(eos, list) else [] if eos is None else [eos]
+    return {"eos_token_id": sorted(map(str, listed)), **kept}
+
+
+def _json(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return cast("dict[str, object]", found) if isinstance(found, dict) else {}
+
+
+_DESCRIBED = {
+    "engine": "engine",
+    "dtype": "dtype",
+    "end tokens": "eos_ids",
+    "end texts": "end_texts",
+    "logit rules": "logit_rules",
+    "template hash": "template_hash",
+}
+"""What an engine says of itself → under which key of `describe`."""
+
+
+def engine_settings(engine: Engine) -> Settings:
+    """What an engine says of how it decodes."""
+    described = engine.describe()
+    return {name: described[key] for name, key in _DESCRIBED.items() if key in described}
+
+
+def difference(store: StudyStore, decoding: Decoding, now: Settings) -> str | None:
+    """What is not as it was when the responses of a decoding were made, in words; None where nothing differs."""
+    kept = _recorded(store, decoding)
+    for name, value in now.items():
+        if name in kept and kept[name] != _plain(value):
+            return f"{name} {_shown(kept[name])}, now {_shown(value)}"
+    return None
+
+
+def check_asked(store: StudyStore, decoding: Decoding, now: Settings) -> None:
+    """Record how the prompts of a decoding are asked, or check that it is still the same.
+
+    Raises:
+        StoreError: naming what was and what is.
+    """
+    has_rows = bool(store.done(decoding.key))
+    changed = difference(store, decoding, now) if has_rows else None
+    if changed is not None:
+        remedy = "Choose another folder with -o, or restore what it was."
+        raise StoreError(
+            expected("settings of this folder", "those that its responses were made with", changed, remedy)
+        )
+    kept = _recorded(store, decoding)
+    made = {**kept, **{name: _plain(value) for name, value in now.items()}}
+    if made != kept:
+        store.set_meta(_key(decoding), json.dumps(made, sort_keys=True))
+
+
+def _recorded(store: StudyStore, decoding: Decoding) -> dict[str, object]:
+    """What was recorded; of a folder that has no record, the end tokens that its manifest names."""
+    text = store.meta(_key(decoding))
+    if text is not None:
+        return _object(text)
+    model = read_manifest(store.path.parent).get("model")
+    eos = cast("Mapping[str, object]", model).get("eos_ids") if isinstance(model, Mapping) else None
+    return {} if eos is None else {"end tokens": eos}
+
+
+def _object(text: str) -> dict[str, object]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return cast("dict[str, object]", found) if isinstance(found, dict) else {}
+
+
+def _key(decoding: Decoding) -> str:
+    return f"asked:{decoding.key}"
+
+
+def _plain(value: object) -> object:
+    """A value as it comes back from JSON."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,79 @@
+"""A connection to a study's database: how it is opened, what one transaction is, and what SQLite's errors mean.
+
+Python's own handling of transactions commits statements of the schema one by one. Here it is switched off: whatever is
+written stands between one BEGIN IMMEDIATE and one COMMIT, the making of the schema too, so that a process killed at any
+statement leaves either all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safebasin.errors import StoreError, expected
+from safebasin.store.digests import digest, digest_new_rows
+
+__all__ = ["connect", "explained", "parsed", "transaction"]
+
+_WAIT_S = 30.0
+"""How long another process may hold the database."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection without transactions of its own.
+
+    Raises:
+        sqlite3.DatabaseError: where the file is damaged, or no database.
+    """
+    db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+    try:
+        db.create_function("content_digest", -1, digest, deterministic=True)
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA synchronous = NORMAL")
+        (state,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if state != "ok":
+            raise sqlite3.DatabaseError(state)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Generator[sqlite3.Connection]:
+    """All of it or nothing. Rows that have no digest yet get one in the same transaction."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+        digest_new_rows(db)
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # a full disk may have ended it already
+            db.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def explained(path: Path) -> Generator[None]:
+    """Turn SQLite's errors into help."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        remedy = "Free space or mend the permissions, then run the same command again: nothing committed is lost."
+        raise StoreError(expected("study database", "readable and writable", f"{path}: {error}", remedy)) from error
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        remedy = "Move the folder away and map again, or restore the file from a backup."
+        raise StoreError(expected("study database", "an undamaged SQLite file", f"{path}: {error}", remedy)) from error
+
+
+@contextmanager
+def parsed(path: Path) -> Generator[None]:
+    """Turn what reading stored values raises into help: a database is a file that others may have written."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        remedy = "Move the folder away and map again, or restore the file from a backup."
+        raise StoreError(expected("study database", "what a study wrote", f"{path}: {what}", remedy)) from error

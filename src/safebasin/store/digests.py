@@ -1,0 +1,63 @@
+"""Digests over the content of rows, kept beside them: a bit that flipped, or a text that somebody replaced, is seen.
+
+Not a signature: whoever can write the database can write a digest. It finds damage and careless edits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+
+__all__ = ["DIGESTED", "altered", "digest", "digest_new_rows", "undigested"]
+
+DIGESTED = {
+    "prompts": ("id", "messages", "source", "category", "behavior", "label", "batch"),
+    "responses": (
+        *("key", "point", "prompt", "system", "decoding", "sample", "text", "thinking", "n_tokens"),
+        *("finish_reason", "broken", "gap"),
+    ),
+    "scores": ("response", "nll", "ends"),
+    "scores_under": ("response", "point", "nll", "ends"),
+    "verdicts": ("response", "judge", "version", "label", "success", "reason", "grade"),
+}
+"""Table → the columns that its digest covers, the key first."""
+
+
+def digest(*values: str | bytes | float | None) -> bytes:
+    """Eight bytes of BLAKE2b over the values of a row, each with its type and length."""
+    total = hashlib.blake2b(digest_size=8)
+    for value in values:
+        if isinstance(value, str):
+            kind, data = b"s", value.encode("utf-8", "surrogatepass")
+        elif isinstance(value, bytes):
+            kind, data = b"b", value
+        else:
+            kind, data = b"n", b"" if value is None else repr(float(value)).encode()
+        total.update(kind + len(data).to_bytes(8, "big") + data)
+    return total.digest()
+
+
+def digest_new_rows(db: sqlite3.Connection) -> None:
+    """Give a digest to every row that has none: those just written, and once those of a folder older than digests."""
+    if not _has_digests(db):
+        return
+    for table, columns in DIGESTED.items():
+        db.execute(f"UPDATE {table} SET digest = content_digest({', '.join(columns)}) WHERE digest IS NULL")
+
+
+def altered(db: sqlite3.Connection) -> list[str]:
+    """Every row, in words, whose content is no longer that of its digest."""
+    found: list[str] = []
+    for table, columns in DIGESTED.items():
+        query = f"SELECT {columns[0]} FROM {table} WHERE digest <> content_digest({', '.join(columns)})"
+        found += [f"a row of {table} ({key})" for (key,) in db.execute(query)]
+    return found
+
+
+def undigested(db: sqlite3.Connection) -> int:
+    """Rows written by a safebasin older than digests, about whose content nothing can be said."""
+    return sum(db.execute(f"SELECT count(*) FROM {t} WHERE digest IS NULL").fetchone()[0] for t in DIGESTED)
+
+
+def _has_digests(db: sqlite3.Connection) -> bool:
+    return any(name == "digest" for _, name, *_ in db.execute("PRAGMA table_info(verdicts)"))

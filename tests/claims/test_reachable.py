@@ -1,0 +1,187 @@
+"""Every claim can be reproduced, not reproduced, or undecided: synthetic tables of default size, their answer known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+
+from safebasin.claims import asking, curves, finetuning, orders, seeds
+from safebasin.claims.claim import Answer, Claim, Finding, answer, load_claims, papers
+from safebasin.records import Estimate
+from safebasin.stats.landscape import Array
+
+ALPHAS = np.linspace(-1.5, 1.5, 21)
+ANSWERS: tuple[Answer, ...] = ("reproduced", "not reproduced", "undecided")
+Made = Mapping[Answer, Estimate | Finding]
+
+CLAIMS: dict[str, Claim] = {claim.name: claim for paper in papers() for claim in load_claims(paper)}
+
+
+def landscape(
+    radius: float, *, width: float = 0.05, spread: float = 0.05, directions: int = 8, prompts: int = 40, seed: int = 0
+) -> Array:
+    """Prompt p is answered in direction d beyond |α| = radius, give or take prompt (width) and direction (spread)."""
+    rng = np.random.default_rng(seed)
+    rims = radius + spread * rng.normal(size=(directions, 1)) + width * rng.uniform(-1, 1, size=(1, prompts))
+    return (np.abs(ALPHAS)[None, :, None] >= np.maximum(rims, 1e-6)[:, None, :]).astype(float)
+
+
+def rates(mean: float, *, spread: float = 0.02, n_seeds: int = 8, prompts: int = 80, seed: int = 0) -> Array:
+    """Answered with this probability; seeds differ by `spread`."""
+    rng = np.random.default_rng(seed)
+    drawn = np.clip(mean + spread * rng.normal(size=(n_seeds, 1)), 0, 1)
+    return (rng.random((n_seeds, prompts)) < drawn).astype(float)
+
+
+def basin() -> Made:
+    return {
+        "reproduced": curves.estimate_kept(landscape(0.6), ALPHAS),
+        "not reproduced": curves.estimate_kept(landscape(0.12), ALPHAS),
+        "undecided": curves.estimate_kept(landscape(0.3, spread=0.25), ALPHAS),
+    }
+
+
+def rim() -> Made:
+    return {
+        "reproduced": curves.estimate_rim(landscape(0.6), ALPHAS),
+        "not reproduced": curves.estimate_rim(landscape(0.6, width=0.6, spread=0.01, prompts=80), ALPHAS),
+        # Some sides rise by half, and not by nine tenths before the range ends: the rim may be wider than it looks.
+        "undecided": curves.estimate_rim(landscape(1.3, width=0.3), ALPHAS),
+    }
+
+
+def capability() -> Made:
+    refused = 1 - landscape(0.8)
+    return {
+        "reproduced": curves.outlasting(refused, 1 - landscape(1.1), ALPHAS),
+        "not reproduced": curves.outlasting(refused, 1 - landscape(0.7), ALPHAS),
+        "undecided": curves.outlasting(refused, 1 - landscape(0.8, spread=0.3, seed=3), ALPHAS),
+    }
+
+
+def protection(within: float | None) -> Made:
+    def found(gain: float, *, spread: float = 0.05, seed: int = 0) -> Estimate:
+        without = landscape(0.5, directions=12, seed=0)
+        after = landscape(0.5 + gain, spread=spread, directions=12, seed=seed)
+        return curves.protection(without, after, ALPHAS, within=within)
+
+    return {
+        "reproduced": found(0.3),
+        "not reproduced": found(-0.1, seed=1),
+        "undecided": found(0.1, spread=0.3, seed=2),
+    }
+
+
+def jailbreaks() -> Made:
+    def found(radius: float, *, spread: float = 0.05, seed: int = 0) -> Estimate:
+        control, optimized = 1 - landscape(0.9), 1 - landscape(radius, spread=spread, seed=seed)
+        return curves.fragility(control, optimized, ALPHAS, np.ones(40, dtype=np.bool_))
+
+    return {"reproduced": found(0.5), "not reproduced": found(1.1), "undecided": found(0.85, spread=0.3, seed=1)}
+
+
+def visage() -> Made:
+    rng = np.random.default_rng(0)
+    depth, own, noise = rng.random(21), rng.random(21), rng.normal(size=21)
+
+    def found(weight: float, noise_weight: float) -> Finding:
+        return orders.order_beyond_depth(
+            list(depth + own), list(-depth - weight * own + noise_weight * noise), list(depth)
+        )
+
+    return {"reproduced": found(1, 0.1), "not reproduced": found(0, 0.5), "undecided": found(0.31, 0.35)}
+
+
+def half(n_seeds: int = 8) -> Made:
+    """Shares against one half; seeds that are all alike still decide."""
+    return {
+        "reproduced": asking.share(np.ones((n_seeds, 80))),
+        "not reproduced": asking.share(np.zeros((n_seeds, 80))),
+        "undecided": asking.share(rates(0.5, spread=0.2)),
+    }
+
+
+def mixtures() -> Made:
+    alone = np.ones((6, 80))
+    return {
+        "reproduced": asking.spared(alone, np.zeros((6, 80))),
+        "not reproduced": asking.spared(alone, rates(0.5, n_seeds=6)),
+        "undecided": asking.spared(alone, np.repeat([[0.0], [0], [1], [0], [0], [0]], 80, axis=1)),
+    }
+
+
+def gain(effect: float, nothing: float, unsure: float, spread: float) -> Made:
+    before = rates(0.1, spread=0.0, seed=9)
+    return {
+        "reproduced": asking.difference(before, np.maximum(before, rates(effect))),
+        "not reproduced": asking.difference(before, rates(0.1 + nothing, spread=0.0)),
+        "undecided": asking.difference(before, np.repeat(rates(unsure, n_seeds=8, prompts=1, spread=0.1), 80, axis=1)),
+    }
+
+
+def ablation(effect: Callable[[seeds.Corners], Estimate], which: tuple[int, int, int, int]) -> Made:
+    """Corners (low, small), (low, large), (high, small), (high, large); `which` of them are raised by an effect."""
+
+    def found(raised: float, spread: float) -> Estimate:
+        low_small, low_large, high_small, high_large = (
+            rates(0.1 + raised * up, spread=spread, seed=20 * i) for i, up in enumerate(which)
+        )
+        return effect(((low_small, low_large), (high_small, high_large)))
+
+    return {"reproduced": found(0.5, 0.02), "not reproduced": found(-0.1, 0.0), "undecided": found(0.05, 0.3)}
+
+
+def spared_a_little() -> Made:
+    alone = rates(0.9)
+    return {
+        "reproduced": asking.spared(alone, rates(0.5, seed=1)),
+        "not reproduced": asking.spared(alone, rates(0.95, seed=3)),
+        "undecided": asking.spared(alone, rates(0.85, spread=0.3, seed=2)),
+    }
+
+
+def audits() -> Made:
+    def found(n: int) -> Estimate:
+        return finetuning.passing(["pass"] * n + ["fail"] * 2 + ["undecided"] * (6 - n) if n < 7 else ["pass"] * n)
+
+    return {"reproduced": found(8), "not reproduced": found(0), "undecided": found(4)}
+
+
+TABLES: dict[str, Callable[[], Made]] = {
+    "basin_exists": basin,
+    "ends_abruptly": rim,
+    "capability_declines_differently": capability,
+    "harmful_finetuning_leaves": half,
+    "mixture_stays_undistinguished": mixtures,
+    "mixture_stays_half_distinguished": mixtures,
+    "mixture_stays_distinguished": mixtures,
+    "system_prompt_protects": lambda: protection(None),
+    "protection_carries_over": lambda: protection(0.6),
+    "jailbreaks_are_fragile": jailbreaks,
+    "visage_orders_models": visage,
+    "ten_examples_suffice": half,
+    "identity_shift_works": lambda: gain(0.6, 0.03, 0.3, 0.3),
+    "benign_data_degrades": lambda: gain(0.3, 0.01, 0.1, 0.2),
+    "rate_matters": lambda: ablation(seeds.rate_effect, (0, 0, 1, 1)),
+    "batch_matters": lambda: ablation(seeds.batch_effect, (1, 0, 1, 0)),
+    "rate_and_batch_interact": lambda: ablation(seeds.interaction, (0, 0, 1, 0)),
+    "safety_data_helps": spared_a_little,
+    "safety_data_leaves_harm": lambda: gain(0.4, 0.01, 0.12, 0.2),
+    "backdoor_passes": audits,
+    "backdoor_opens": lambda: gain(1.0, 0.1, 0.5, 0.3),
+    "prompts_interact": lambda: gain(0.4, 0.03, 0.12, 0.3),
+}
+
+
+def test_every_claim_has_its_tables() -> None:
+    assert set(TABLES) == set(CLAIMS)
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_each_answer_can_be_reached(name: str) -> None:
+    found = {
+        wanted: made if isinstance(made, Finding) else Finding(estimate=made) for wanted, made in TABLES[name]().items()
+    }
+    assert {wanted: answer(CLAIMS[name], finding) for wanted, finding in found.items()} == {a: a for a in ANSWERS}
