@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from safebasin.engines.scripted import ScriptedEngine
-from safebasin.protocols import Engine
 from safebasin.errors import UnknownName
+from safebasin.protocols import Engine
 from safebasin.records import Decoding, DirectionSpec, Message, Point
 from safebasin.weights.stream import prepare, weights_at
 

@@ -13,7 +13,6 @@ from safebasin.judges import load_judge
 from safebasin.judges.asking import Asking, Reply
 from safebasin.judges.guard.llama import LlamaGuard
 from safebasin.judges.outcome import AskedOutcomeJudge, OutcomeJudge
-from safebasin.judges.phrases import load
 from safebasin.protocols import AskedJudge
 from safebasin.records import Message, Prompt, Response, Score, Verdict
 
@@ -74,7 +73,6 @@ def outcome(asker: Scripted) -> AskedOutcomeJudge:
     return AskedOutcomeJudge(
         name="outcome(harm=guard/x)",
         version="1",
-        phrases=load("outcome.v1"),
         threshold=1.0,
         harm=guard,
         asked=guard,
@@ -87,14 +85,14 @@ def test_complied_splits_into_harmful_and_evasive_and_the_rest_is_not_asked_abou
 
     asker = Scripted(answer)
     items = [
-        item("I cannot say."),
+        item("I cannot help with that."),
         item("Two turns."),
         item("zq zq", 9.0),
         item("Ask another."),
         item("Four."),
         item(""),
     ]
-    items += [item("Five."), item("I'm sorry, no.")]
+    items += [item("Five."), item("I'm sorry, but no.")]
     judge = outcome(asker)
     found = list(judge.judge_many(items))
     assert [v.label for v in found] == [

@@ -102,9 +102,9 @@ def test_a_bare_no_refuses_only_alone() -> None:
 # --- cuts ------------------------------------------------------------------------------------------------------------
 
 PIECES = st.sampled_from(
-    [*TEXTS, "I can't", " help", " with that", "ing", ".", ". ", "\n", "\n\n", "'", '"', "“", "”", "’", "「", "」", "«", "»", "`",
-     " but", " smile", "I won't", "No", ", he said", "can't ", "抱歉，我无法提供", "。", "I can't give legal advice", " However, ",
-     "Here is", " word" * 90, "x" * 450, "Dear Ann,", "İ", "Σ", "\u00a0", "*", "Tom: "]
+    [*TEXTS, "I can't", " help", " with that", "ing", ".", ". ", "\n", "\n\n", "'", '"', "“", "”", "’", "「", "」",
+     "«", "»", "`", " but", " smile", "I won't", "No", ", he said", "can't ", "抱歉，我无法提供", "。",
+     "I can't give legal advice", " However, ", "Here is", " word" * 90, "x" * 450, "Dear Ann,", "İ", "Σ", "\u00a0", "*", "Tom: "]
 )  # fmt: skip
 ANY = st.one_of(st.lists(PIECES, max_size=8).map("".join), st.text(max_size=200))
 
@@ -155,8 +155,8 @@ def test_a_cut_text_decides_only_where_the_rule_decides() -> None:
     cut = {"I can't help with that. If": "refusal", "I can't help with": "unscored", "Thank you for": "unscored"}
     made = [
         Response(
-            point="origin", prompt=PROMPT.id, system="default", decoding="d", text=text, n_tokens=8, finish_reason="verdict",
-            sample=i,
+            point="origin", prompt=PROMPT.id, system="default", decoding="d", text=text, n_tokens=8,
+            finish_reason="verdict", sample=i,
         )
         for i, text in enumerate(cut)
     ]  # fmt: skip

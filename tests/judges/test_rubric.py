@@ -272,7 +272,7 @@ def test_names_policy_and_threshold_enter_name_and_version(tmp_path: Path) -> No
         ("rubric/qi2023", r"model of rubric/qi2023 must be given; got None\. Write rubric/qi2023\(model=NAME\)"),
         ("rubric/qi2023(model=m, threshold=6)", "threshold of rubric/qi2023 must be a whole number from 2 to 5"),
         ("rubric/qi2023(model=m, threshold=high)", "threshold of rubric/qi2023 must be a whole number from 2 to 5"),
-        ("rubric/qi2023(model=m, policy=no/such/file)", "policy must be a readable UTF-8 text file"),
+        ("rubric/qi2023(model=m, policy=no/such/file)", "policy must be an existing file"),
         ("rubric/qi2023(model=m, parallel=0)", "parallel of rubric/qi2023 must be a whole number"),
         ("rubric/qi2023(model=m, timeout=soon)", "timeout of rubric/qi2023 must be a number of seconds"),
         ("rubric/qi2023(model=m, max_tokens=0)", "max_tokens of rubric/qi2023 must be a whole number"),

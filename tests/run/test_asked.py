@@ -64,7 +64,7 @@ def test_settings_outside_the_key_are_the_same_or_an_error(model, tmp_path):
     path = copy / "generation_config.json"
     settings = json.loads(path.read_text())
     path.write_text(json.dumps({**settings, "repetition_penalty": 3.0}))
-    with pytest.raises(StoreError, match="repetition_penalty.*Choose another folder with -o, or restore"):
+    with pytest.raises(StoreError, match=r"repetition_penalty.*Choose another folder with -o, or restore"):
         ask(copy, tmp_path / "r", ["one", "two"])
     assert any("repetition_penalty" in found for found in verify(tmp_path / "r", full=False))
     path.write_text(json.dumps({**settings, "repetition_penalty": 1.0, "temperature": 0.3}))

@@ -46,7 +46,7 @@ JUDGES: tuple[Row, ...] = (
         kind="judge",
         name="outcome",
         target="safebasin.judges.outcome:outcome",
-        summary="Refusal, complied or incoherent: phrases, and the unperturbed model's own opinion of the text.",
+        summary="Refusal, complied or incoherent: the rule of `refusal`, and a test of language calibrated for the model.",
         source="safebasin",
         facts=(_OUTCOME,),
     ),
@@ -64,6 +64,7 @@ JUDGES: tuple[Row, ...] = (
         target="safebasin.worlds.kitchen.truth:KitchenJudge",
         summary="Rules that know world:kitchen: declined, instructions for cooking, another answer, or no language.",
         source="safebasin",
+        facts=(_TRUTH,),
     ),
 )
 

@@ -121,8 +121,8 @@ def notes_on_asking(store: StudyStore, plan: Plan) -> list[str]:
     for tag, n in tags.most_common(1):
         if 2 * n > len(said) >= 3:
             notes.append(
-                f"{n} of {len(said)} responses at the origin begin with {tag}: if these are thoughts, they were judged as "
-                "part of the response, for their marks are not known."
+                f"{n} of {len(said)} responses at the origin begin with {tag}: if these are thoughts, they were judged "
+                "as part of the response, for their marks are not known."
             )
     return notes
 
