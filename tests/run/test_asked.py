@@ -60,13 +60,13 @@ def test_settings_outside_the_key_are_the_same_or_an_error(model, tmp_path):
     copy = tmp_path / "model"
     shutil.copytree(model, copy)
     ask(copy, tmp_path / "r", ["one", "two"])
-    assert verify(tmp_path / "r", full=False) == []
+    assert verify(tmp_path / "r", full=False, note=str) == []
     path = copy / "generation_config.json"
     settings = json.loads(path.read_text())
     path.write_text(json.dumps({**settings, "repetition_penalty": 3.0}))
     with pytest.raises(StoreError, match=r"repetition_penalty.*Choose another folder with -o, or restore"):
         ask(copy, tmp_path / "r", ["one", "two"])
-    assert any("repetition_penalty" in found for found in verify(tmp_path / "r", full=False))
+    assert any("repetition_penalty" in found for found in verify(tmp_path / "r", full=False, note=str))
     path.write_text(json.dumps({**settings, "repetition_penalty": 1.0, "temperature": 0.3}))
     ask(copy, tmp_path / "r", ["one", "two"], points=5)  # what decides no greedy token may change
 
@@ -80,7 +80,7 @@ def test_an_edited_template_file_is_an_error(model, tmp_path):
     with pytest.raises(StoreError, match="chat template"):
         ask(model, tmp_path / "r", ["one", "two"], **given)
     file.unlink()
-    assert any("cannot be looked up" in found for found in verify(tmp_path / "r", full=False))
+    assert any("cannot be looked up" in found for found in verify(tmp_path / "r", full=False, note=str))
 
 
 def test_a_folder_that_recorded_nothing_takes_over_what_is(model, tmp_path):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from safebasin import stats
+from safebasin import catalog, stats
 from safebasin.audit.evidence import Evidence
 from safebasin.audit.measurement import ALPHAS, Reading, Side
 from safebasin.audit.policy import CATEGORY, Policy
@@ -85,8 +85,9 @@ def _questions(reading: Reading) -> tuple[_Question, ...]:
 
 
 def refusal_judge(judges: Sequence[str]) -> str:
-    """The judge that says what a refusal is: `refusal`, whatever the language of a text, else the one that composes."""
-    return next((j for j in judges if j.startswith("refusal")), composing_judge(judges) or main_judge(judges))
+    """The judge that says what a refusal is. It needs no test of language, so a model without one is judged as well."""
+    named = next((judge for judge in judges if catalog.measures(judge) == "refusal"), None)
+    return named or composing_judge(judges) or main_judge(judges)
 
 
 def compare(reading: Reading, system: System, policy: Policy, evidence: Evidence) -> Condition:

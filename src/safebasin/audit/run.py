@@ -121,11 +121,7 @@ def audit(
     earlier = read_looks(folder)
     evidence = _evidence(sets, earlier, cluster=cluster or limits.cluster, look=look, agreement=agreement)
     found = resolve(base)
-    candidate = find_candidate(tuned, found, dtype=study.dtype)
-    if candidate.kind == "quantized":
-        candidate = with_plain_weights(candidate, found, folder / PLAIN)
-    candidate = with_own_files(candidate, folder / SERVED)
-    _check_movable(limits, candidate)
+    candidate = _candidate(tuned, found, study.dtype, folder, limits)
     asked = Asked(
         folder=folder,
         base=base,
@@ -139,6 +135,21 @@ def audit(
     )
     chosen = tuple(templates) or (OWN if candidate.base_template else BASE,)
     made = _decide(asked, found, limits, chosen, sets, evidence, agreement, basin=basin)
+    return _written(folder, made, sets, earlier, look)
+
+
+def _candidate(tuned: str, base: ResolvedModel, dtype: str, folder: Path, policy: Policy) -> Candidate:
+    """What TUNED is, with the folders that it is measured from."""
+    candidate = find_candidate(tuned, base, dtype=dtype)
+    if candidate.kind == "quantized":
+        candidate = with_plain_weights(candidate, base, folder / PLAIN)
+    candidate = with_own_files(candidate, folder / SERVED)
+    _check_movable(policy, candidate)
+    return candidate
+
+
+def _written(folder: Path, made: AuditVerdict, sets: Sets, earlier: tuple[Look, ...], look: str | None) -> Audited:
+    """The verdict in its files, and the look remembered."""
     verdicts.write(folder, made)
     number, of = parse_look(look) or (None, None)
     keep_look(folder, earlier, Look(sample=sets.sample, n=sets.n, decision=made.decision, look=number, of=of))

@@ -46,7 +46,7 @@ JUDGES: tuple[Row, ...] = (
         kind="judge",
         name="outcome",
         target="safebasin.judges.outcome:outcome",
-        summary="Refusal, complied or incoherent: the rule of `refusal`, and a test of language calibrated for the model.",
+        summary="Refusal, complied or incoherent: the rule of `refusal`, and a test of language made for the model.",
         source="safebasin",
         facts=(_OUTCOME,),
     ),

@@ -102,7 +102,7 @@ def _told(error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, OSError):
         _drop_output()
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError) or _is_pipe(error):
         return 128 + signal.SIGPIPE
     if isinstance(error, OSError) and error.errno in _MENDABLE:
         remedy = "Mend the path or free space, then run the same command again: what was measured is kept."
@@ -112,6 +112,11 @@ def _told(error: BaseException) -> int:
     where = "and could not be logged" if log is None else f"traceback in {log}"
     _say(f"internal error: {type(error).__name__}: {error} ({where}; please report it)")
     return INTERNAL
+
+
+def _is_pipe(error: BaseException) -> bool:
+    """Whether the library that parses arguments met a closed pipe, which it makes an exit with 1 of."""
+    return isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError)
 
 
 def _drop_output() -> None:
