@@ -8,6 +8,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import numpy as np
+
 from safebasin import api, stats
 from safebasin.records import OUTCOMES, Verdict
 from safebasin.run.recall import recall
@@ -16,33 +18,49 @@ from safebasin.store.db import StudyStore
 JUDGES = ("keyword/peng2024", "keyword/qi2023", "keyword/zou2023", "outcome")
 
 
-def measure(folder: Path, *, quick: bool) -> dict[str, list[Verdict]]:
-    """Verdicts of every judge by response, from a fresh study in a folder."""
+def measure(folder: Path, *, quick: bool) -> list[tuple[str, list[Verdict]]]:
+    """Prompt, and verdicts of every judge, of each response of a fresh study in a folder."""
     small = {"limit": 10, "directions": 1} if quick else {"limit": 80, "directions": 3}
     api.map_basin(out=folder, stop="none", judge=[*JUDGES, "oracle"], **small)
     with StudyStore.open(folder) as store:
         plan, _ = recall(store)
-        return store.verdicts_of(r.key for r in store.responses(plan.decoding.key))
+        prompts = {r.key: r.prompt for r in store.responses(plan.decoding.key)}
+        return [(prompts[key], found) for key, found in store.verdicts_of(prompts).items()]
 
 
-def table(verdicts: dict[str, list[Verdict]]) -> str:
-    """Accuracy of each judge about success, and its confusion table against the oracle's labels."""
-    by_judge = [{v.judge: v for v in found} for found in verdicts.values()]
-    rows = [row for row in by_judge if row["oracle"].success is not None]
-    lines = [f"{len(rows)} responses the oracle decides on, of {len(by_judge)}.\n"]
-    lines += ["| judge | agrees about success | successes it sees | true successes |", "| --- | --- | --- | --- |"]
+def table(verdicts: list[tuple[str, list[Verdict]]]) -> str:
+    """Agreement of each judge about success, clustered by prompt, and its confusion table against the oracle."""
+    by_judge = [(prompt, {v.judge: v for v in found}) for prompt, found in verdicts]
+    decided = [(prompt, row) for prompt, row in by_judge if row["oracle"].success is not None]
+    rows = [row for _, row in decided]
+    n_prompts = len({prompt for prompt, _ in decided})
+    lines = [f"{len(rows)} responses to {n_prompts} prompts the oracle decides on, of {len(by_judge)}.\n"]
+    lines += ["| judge | agrees about success | pooled | κ | successes it sees | true successes |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |"]
     for judge in JUDGES:
-        scored = [row for row in rows if row[judge].success is not None]
-        confusion = stats.confusion(
-            [str(row["oracle"].success) for row in scored], [str(row[judge].success) for row in scored]
-        )
-        accuracy = stats.estimate_accuracy(confusion)
-        seen, true = (sum(row[j].success is True for row in scored) for j in (judge, "oracle"))
-        interval = f"{100 * accuracy.low:.1f}–{100 * accuracy.high:.1f}"
-        lines.append(f"| `{judge}` | {100 * accuracy.value:.1f} % ({interval}) | {seen} | {true} |")
+        scored = [(prompt, row) for prompt, row in decided if row[judge].success is not None]
+        lines.append(row_of(judge, scored))
     for judge in JUDGES:
         lines += ["", *confusion_table(judge, rows)]
     return "\n".join(lines)
+
+
+def row_of(judge: str, scored: list[tuple[str, dict[str, Verdict]]]) -> str:
+    """Share of agreement (clustered by prompt, and the interval that takes responses as independent), κ, successes."""
+    prompts = [prompt for prompt, _ in scored]
+    truth, said = ([str(row[name].success) for _, row in scored] for name in ("oracle", judge))
+    labels = ("True", "False")
+    pairs = stats.confusion(truth, said, labels=labels)
+    agreed = stats.estimate_clustered_rate(
+        np.asarray([float(a == b) for a, b in zip(truth, said, strict=True)]), prompts
+    )
+    pooled = stats.estimate_accuracy(pairs)
+    kappa = stats.estimate_kappa(pairs, by_prompt=stats.confusions(truth, said, prompts, labels=labels))
+    return (
+        f"| `{judge}` | {100 * agreed.value:.1f} % ({100 * agreed.low:.1f}–{100 * agreed.high:.1f}) "
+        f"| {100 * pooled.low:.1f}–{100 * pooled.high:.1f} | {kappa.value:.3f} ({kappa.low:.3f}–{kappa.high:.3f}) "
+        f"| {said.count('True')} | {truth.count('True')} |"
+    )
 
 
 def confusion_table(judge: str, rows: list[dict[str, Verdict]]) -> list[str]:

@@ -1,6 +1,6 @@
 """`make bench`: every table of docs/benchmarks.md, on this machine.
 
-python bench/run.py [--quick] [--full] [startup] [memory] [speed] [judges] [adaptive] [coverage]
+python bench/run.py [--quick] [--full] [startup] [memory] [speed] [judges] [adaptive] [ranking] [coverage]
 """
 
 from __future__ import annotations
@@ -18,20 +18,13 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 
 
-SECTIONS = ("startup", "memory", "speed", "judges", "adaptive", "coverage")
+SECTIONS = ("startup", "memory", "speed", "judges", "adaptive", "ranking", "coverage")
 
 
 def main(arguments: list[str]) -> None:
     """Run the named sections, or all."""
     quick, full = "--quick" in arguments, "--full" in arguments
-    wanted = [a for a in arguments if not a.startswith("-")] or [
-        "startup",
-        "memory",
-        "speed",
-        "judges",
-        "adaptive",
-        "coverage",
-    ]
+    wanted = [a for a in arguments if not a.startswith("-")] or list(SECTIONS)
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} CPUs, OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}\n"
     )
@@ -47,11 +40,17 @@ def main(arguments: list[str]) -> None:
 
 def section(name: str, *, quick: bool, full: bool) -> str:
     """One table."""
-    from bench import adaptive, judges, memory, speed, startup
+    from bench import adaptive, judges, memory, ranking, speed, startup
 
     if name == "speed":
         return speed.main(quick=quick, full=full)
-    sections = {"memory": memory.main, "startup": startup.main, "judges": judges.main, "adaptive": adaptive.main}
+    sections = {
+        "memory": memory.main,
+        "startup": startup.main,
+        "judges": judges.main,
+        "adaptive": adaptive.main,
+        "ranking": ranking.main,
+    }
     if name not in sections:
         sys.exit(f"section must be one of {', '.join(SECTIONS)}; got {name!r}.")
     return sections[name](quick=quick)

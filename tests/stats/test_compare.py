@@ -150,3 +150,42 @@ def test_paired_landscapes_must_match():
         estimate_margin_difference(landscape(0.3, 2), landscape(0.3, 3), ALPHAS)
     with pytest.raises(StudyError, match="paired verdicts must be two rows of equal length"):
         estimate_paired_difference(np.zeros(3), np.zeros(4))
+
+
+def test_few_changed_prompts_never_exclude_zero():
+    """Three of four prompts flip at half of the points: a sign test gives 0.25, whatever a bootstrap says."""
+    before = np.zeros((1, 21, 4))
+    after = before.copy()
+    after[0, :10, :3] = 1
+    found = estimate_margin_difference(before, after, ALPHAS)
+    assert (found.value, found.high) == (pytest.approx(-30 / 84), 0)
+    assert found.low < found.value
+    assert (
+        "0 prompts higher, 3 lower, sign test p = 0.25; widened to hold 0, since fewer than 6 prompts" in found.method
+    )
+
+
+@pytest.mark.parametrize(("level", "fewest"), [(0.9, 5), (0.95, 6), (1 - 0.05 / 6, 8)])
+@pytest.mark.parametrize("directions", [1, 4])
+def test_the_fewest_changed_prompts_are_those_that_a_sign_test_needs(level, fewest, directions):
+    def low(n_changed):
+        before = np.zeros((directions, 21, 40))
+        before[:, 12, :n_changed] = before[0, 13, :n_changed] = 1
+        return estimate_margin_difference(before, np.zeros_like(before), ALPHAS, level=level).low
+
+    assert scipy_stats.binomtest(fewest, fewest).pvalue <= 1 - level
+    assert scipy_stats.binomtest(fewest - 1, fewest - 1).pvalue > 1 - level
+    assert low(fewest - 1) <= 0
+    if directions == 1:  # of several the degrees of freedom say more than the count
+        assert low(fewest) > 0
+
+
+def test_differences_have_at_most_directions_less_one_degrees_of_freedom():
+    """Against the formula written out: the same standard error, Student's t at D − 1."""
+    before, after = landscape(0.3), landscape(0.27)
+    found = estimate_margin_difference(before, after, ALPHAS)
+    looser = estimate_margin_difference(before, after, ALPHAS, level=0.5)
+    half = [(e.high - e.low) / 2 for e in (found, looser)]
+    n = before.shape[0]
+    assert half[0] / half[1] >= scipy_stats.t.ppf(0.975, n - 1) / scipy_stats.t.ppf(0.75, n - 1) - 1e-9
+    assert "at most directions - 1" in found.method

@@ -4,6 +4,7 @@ from scipy import stats as scipy_stats
 
 from safebasin.errors import StudyError
 from safebasin.stats import bootstrap_prompts, interval, jackknife, wilson
+from safebasin.stats.intervals import jackknife_means, leave_one_out
 from safebasin.stats.landscape import margins, reaches
 
 ALPHAS = np.linspace(-10, 10, 21) / 20
@@ -133,12 +134,30 @@ def test_an_interval_is_clipped_to_its_range():
     assert (found.low, found.high) == (0, 1)
 
 
-@pytest.mark.parametrize("n_directions", [1, 3])
-def test_where_nothing_varies_the_interval_is_not_a_point(n_directions):
-    found = interval(np.zeros((n_directions, 21, 80)), margin_of)
-    # 80 of 80 alike: the exact bound on the share, as Clopper and Pearson have it.
-    expected = scipy_stats.binomtest(80, 80).proportion_ci(method="exact").low
-    assert (found.low, found.high) == (pytest.approx(expected), 1)
+@pytest.mark.parametrize(
+    ("n_directions", "n_prompts", "alike"), [(1, 80, 80), (3, 80, 3), (8, 80, 8), (8, 5, 5), (3, 3, 3)]
+)
+def test_where_nothing_varies_the_fewer_of_directions_and_prompts_bound_it(n_directions, n_prompts, alike):
+    found = interval(np.zeros((n_directions, 21, n_prompts)), margin_of)
+    # n of n alike: the exact bound on the share, as Clopper and Pearson have it.
+    expected = scipy_stats.binomtest(alike, alike).proportion_ci(method="exact").low
+    assert (found.low, found.high, found.n_alike) == (pytest.approx(expected), 1, alike)
+
+
+def test_what_varies_at_all_is_no_bound_of_alike_ones():
+    success = np.zeros((3, 21, 80))
+    success[0, 0, 0] = 1
+    assert interval(success, margin_of).n_alike == 0
+
+
+def test_degrees_of_freedom_can_be_capped():
+    """Directions alike, prompts not: Satterthwaite gives many degrees of freedom, and the cap takes them away."""
+    success = landscape(3, 200)[:1].repeat(3, axis=0)
+    per_direction, without = leave_one_out(success, margin_of)
+    free = jackknife_means(per_direction, without, bounds=(-9.0, 9.0))
+    capped = jackknife_means(per_direction, without, bounds=(-9.0, 9.0), most_df=2)
+    quantiles = scipy_stats.t.ppf(0.975, 2) / scipy_stats.t.ppf(0.975, 199)
+    assert capped.high - capped.low == pytest.approx((free.high - free.low) * quantiles)
 
 
 def test_missing_verdicts_widen_to_both_imputations():

@@ -217,12 +217,13 @@ def value_words(name: str, estimate: Estimate) -> str:
 
 
 def interval_words(name: str, estimate: Estimate) -> str:
-    """`[37.8, 61.5]` in the unit of the value, `[0.36, …)` where there is one end only, or nothing."""
+    """`[37.8, 61.5]` in the unit of the value, `[0.36, …) one-sided 97.5%` where there is one end only, or nothing."""
     if estimate.low is None and estimate.high is None:
         return ""
+    one_sided = f" one-sided {50 * (1 + estimate.level):g}%" if None in (estimate.low, estimate.high) else ""
     low = "(…" if estimate.low is None else "[" + _number(name, estimate.low)
     high = "…)" if estimate.high is None else _number(name, estimate.high) + "]"
-    return f"{low}, {high}"
+    return f"{low}, {high}{one_sided}"
 
 
 def _number(name: str, value: float, *, with_unit: bool = False) -> str:

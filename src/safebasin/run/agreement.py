@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
+
 from safebasin import stats
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate, Point, Response, Verdict
@@ -18,6 +20,8 @@ from safebasin.run.labels import Labels, read_labels
 from safebasin.run.plan import Plan
 from safebasin.run.recall import recall
 from safebasin.stats import Accuracy, Confusion
+from safebasin.stats.clusters import cluster_numbers, effective_size
+from safebasin.stats.landscape import Array
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
 
@@ -135,7 +139,7 @@ def agree(folder: Path, *, judges: Sequence[str] = (), labels: Path | None = Non
     return Agreement(
         judges=tuple(name for name, _ in versions),
         n_responses=len(keys),
-        alpha=_alpha(said, keys),
+        alpha=_alpha(said, keys, responses),
         pairs=tuple(_pair(a, b, responses) for a, b in combinations(said, 2)),
         labels=human,
         n_unlabeled=0 if human is None else len(keys) - len(human.success),
@@ -176,9 +180,9 @@ def _said(name: str, version: str, verdicts: Mapping[str, Sequence[Verdict]]) ->
 def _pair(a: _Said, b: _Said, responses: Mapping[str, Response]) -> Pair:
     both = sorted(a.success.keys() & b.success.keys())
     words = tuple(_WORDS.values())
-    success = stats.confusion(
-        [_WORDS[a.success[key]] for key in both], [_WORDS[b.success[key]] for key in both], labels=words
-    )
+    first, second = ([_WORDS[s.success[key]] for key in both] for s in (a, b))
+    prompts = [responses[key].prompt for key in both]
+    success = stats.confusion(first, second, labels=words)
     differ = [key for key in both if a.success[key] != b.success[key]]
     return Pair(
         first=a.name,
@@ -186,9 +190,11 @@ def _pair(a: _Said, b: _Said, responses: Mapping[str, Response]) -> Pair:
         success=success,
         outcomes=stats.confusion([a.outcome[key] for key in both], [b.outcome[key] for key in both]),
         n_missing=len(responses) - len(both),
-        accuracy=stats.estimate_accuracy(success),
-        kappa=stats.estimate_kappa(success),
-        alpha=_alpha([a, b], both),
+        accuracy=stats.estimate_clustered_rate(
+            np.asarray([x == y for x, y in zip(first, second, strict=True)], dtype=np.float64), prompts
+        ),
+        kappa=stats.estimate_kappa(success, by_prompt=stats.confusions(first, second, prompts, labels=words)),
+        alpha=_alpha([a, b], both, responses),
         disagreements=tuple(
             Disagreement(response=key, prompt=responses[key].prompt, first=a.outcome[key], second=b.outcome[key])
             for key in differ
@@ -196,43 +202,65 @@ def _pair(a: _Said, b: _Said, responses: Mapping[str, Response]) -> Pair:
     )
 
 
-def _alpha(said: Sequence[_Said], keys: Sequence[str]) -> Estimate:
+def _alpha(said: Sequence[_Said], keys: Sequence[str], responses: Mapping[str, Response]) -> Estimate:
     return stats.estimate_alpha(
-        [[None if (found := s.success.get(key)) is None else _WORDS[found] for key in keys] for s in said]
+        [[None if (found := s.success.get(key)) is None else _WORDS[found] for key in keys] for s in said],
+        clusters=[responses[key].prompt for key in keys],
     )
 
 
 def _on_labels(said: _Said, labels: Labels, plan: Plan, responses: Mapping[str, Response]) -> JudgeOnLabels:
     harmful = [key for key, success in labels.success.items() if success]
     harmless = [key for key, success in labels.success.items() if not success]
-    found = {True: [said.success[k] for k in harmful if k in said.success]}
-    found[False] = [said.success[k] for k in harmless if k in said.success]
-    accuracy = Accuracy(
-        true_positive=sum(found[True]),
-        positive=len(found[True]),
-        true_negative=found[False].count(False),
-        negative=len(found[False]),
-    )
+    prompts = {key: response.prompt for key, response in responses.items()}
+    seen, passed = _success(said, harmful), 1 - _success(said, harmless)
     panels = [("", "", sorted(responses))]
-    for prompts in plan.sets:
-        ids = {prompt.id for prompt in prompts.prompts}
+    for own in plan.sets:
+        ids = {prompt.id for prompt in own.prompts}
         for system in plan.systems:
             origin = [k for k, r in responses.items() if r.point == Point().key and r.system == system.id]
-            panels.append((prompts.name, system.name, [k for k in origin if responses[k].prompt in ids]))
+            panels.append((own.name, system.name, [k for k in origin if responses[k].prompt in ids]))
+    accuracy = Accuracy(
+        true_positive=int(np.nansum(seen)),
+        positive=int((~np.isnan(seen)).sum()),
+        true_negative=int(np.nansum(passed)),
+        negative=int((~np.isnan(passed)).sum()),
+        positive_worth=_worth(seen, [prompts[key] for key in harmful]),
+        negative_worth=_worth(passed, [prompts[key] for key in harmless]),
+    )
     return JudgeOnLabels(
         judge=said.name,
-        sensitivity=stats.estimate_rate(accuracy.true_positive, accuracy.positive, len(harmful) - accuracy.positive),
-        specificity=stats.estimate_rate(accuracy.true_negative, accuracy.negative, len(harmless) - accuracy.negative),
-        rates=tuple(_corrected(said, accuracy, *panel) for panel in panels),
+        sensitivity=stats.estimate_clustered_rate(seen, [prompts[key] for key in harmful]),
+        specificity=stats.estimate_clustered_rate(passed, [prompts[key] for key in harmless]),
+        rates=tuple(_corrected(said, accuracy, prompts, *panel) for panel in panels),
     )
 
 
-def _corrected(said: _Said, accuracy: Accuracy, prompts: str, system: str, keys: Sequence[str]) -> Corrected:
-    scored = [said.success[key] for key in keys if key in said.success]
-    k, n, missing = sum(scored), len(scored), len(keys) - len(scored)
+def _success(said: _Said, keys: Sequence[str]) -> Array:
+    """1 success, 0 none, NaN where the judge said nothing. Shape (keys,)."""
+    found = [said.success.get(key) for key in keys]
+    return np.asarray([np.nan if success is None else float(success) for success in found], dtype=np.float64)
+
+
+def _worth(success: Array, prompts: Sequence[str]) -> float | None:
+    """Effective size of the scored ones; None where each is of a prompt of its own, or nothing is scored."""
+    scored = ~np.isnan(success)
+    kept = [prompt for prompt, has in zip(prompts, scored, strict=True) if has]
+    if len(set(kept)) == len(kept):
+        return None
+    return effective_size(success[scored], cluster_numbers(kept, len(kept)))
+
+
+def _corrected(
+    said: _Said, accuracy: Accuracy, prompt_of: Mapping[str, str], prompts: str, system: str, keys: Sequence[str]
+) -> Corrected:
+    success, asked = _success(said, keys), [prompt_of[key] for key in keys]
+    n = int((~np.isnan(success)).sum())
     return Corrected(
         prompts=prompts,
         system=system,
-        judged=stats.estimate_rate(k, n, missing),
-        corrected=stats.estimate_corrected_rate(k, n, accuracy, n_missing=missing),
+        judged=stats.estimate_clustered_rate(success, asked),
+        corrected=stats.estimate_corrected_rate(
+            int(np.nansum(success)), n, accuracy, n_missing=len(keys) - n, worth=_worth(success, asked)
+        ),
     )

@@ -4,7 +4,8 @@ numpy and scipy only; no model, no file, no figure. Rates are fractions in [0, 1
 coverage of the intervals are in the documentation's page on method.
 """
 
-from safebasin.stats.agreement import Confusion, confusion, estimate_accuracy, estimate_kappa
+from safebasin.stats.agreement import Confusion, confusion, confusions, estimate_accuracy, estimate_kappa
+from safebasin.stats.clusters import estimate_clustered_rate
 from safebasin.stats.compare import estimate_margin_difference, estimate_paired_difference, mcnemar, tango
 from safebasin.stats.composition import collapse, estimate_collapse
 from safebasin.stats.correction import Accuracy, estimate_corrected_rate
@@ -42,9 +43,11 @@ __all__ = [
     "bootstrap_prompts",
     "collapse",
     "confusion",
+    "confusions",
     "depth",
     "estimate_accuracy",
     "estimate_alpha",
+    "estimate_clustered_rate",
     "estimate_collapse",
     "estimate_corrected_rate",
     "estimate_depth",

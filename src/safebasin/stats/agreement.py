@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
+from safebasin.stats.clusters import cluster_numbers, jackknife_clusters
 from safebasin.stats.estimates import estimate_rate
+from safebasin.stats.intervals import all_alike
 from safebasin.stats.wording import percent
 
-__all__ = ["Confusion", "confusion", "estimate_accuracy", "estimate_kappa"]
+__all__ = ["Confusion", "confusion", "confusions", "estimate_accuracy", "estimate_kappa"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +57,39 @@ def confusion(truth: Sequence[str], said: Sequence[str], *, labels: Sequence[str
     return Confusion(labels=names, counts=tuple(map(tuple, counts)))
 
 
+def confusions(
+    truth: Sequence[str], said: Sequence[str], clusters: Sequence[Hashable], *, labels: Sequence[str]
+) -> NDArray[np.float64]:
+    """`confusion` of each cluster, such as the responses to one prompt. Shape (clusters, labels, labels)."""
+    numbers = cluster_numbers(clusters, len(truth))
+    index = {label: number for number, label in enumerate(labels)}
+    counts = np.zeros((int(numbers.max(initial=-1)) + 1, len(index), len(index)))
+    for number, row, column in zip(numbers, truth, said, strict=True):
+        counts[number, index[row], index[column]] += 1
+    return counts
+
+
 def estimate_accuracy(table: Confusion, *, level: float = 0.95) -> Estimate:
-    """Share of pairs that agree, with its Wilson interval."""
+    """Share of pairs that agree, with its Wilson interval. For pairs that are independent: of different prompts.
+
+    Several responses to each prompt: `safebasin.stats.estimate_clustered_rate`.
+    """
     return estimate_rate(int(np.trace(table.array())), table.n, level=level)
 
 
-def estimate_kappa(table: Confusion, *, level: float = 0.95) -> Estimate:
+def estimate_kappa(table: Confusion, *, level: float = 0.95, by_prompt: NDArray[np.float64] | None = None) -> Estimate:
     """Cohen's κ: agreement beyond what the two rows of margins would give by chance.
 
     1 is perfect, 0 is chance; None where both always say the same one label, so that chance alone agrees fully. The
     interval is κ ± z·SE, cut at [−1, 1]; treat it as rough below about 30 pairs. Where just one of them always says the
-    same, κ is 0 whatever the truth, and no interval is claimed.
+    same, κ is 0 whatever the truth, and no interval is claimed. Where all pairs agree, or no prompt makes a difference,
+    it is Clopper–Pearson's bound.
+
+    Args:
+        table: all pairs.
+        level: coverage.
+        by_prompt: the same pairs by the prompt that they are of (`confusions`), where several are of one: then the
+            interval is a jackknife over prompts.
 
     Source: Cohen 1960; standard error of Fleiss, Cohen and Everitt 1969, Psychological Bulletin 72(5).
     """
@@ -74,23 +98,52 @@ def estimate_kappa(table: Confusion, *, level: float = 0.95) -> Estimate:
         return Estimate(value=None, level=level, method=words)
     shares = table.array() / table.n
     rows, columns = shares.sum(axis=1), shares.sum(axis=0)
-    agreed, chance = float(np.trace(shares)), float(rows @ columns)
-    if chance >= 1:
+    chance = float(rows @ columns)
+    kappa = float(_kappas(shares))
+    if np.isnan(kappa):
         return Estimate(value=None, level=level, n=table.n, method=words + ": undefined, only one label occurs")
-    kappa = (agreed - chance) / (1 - chance)
     if np.count_nonzero(rows) == 1 or np.count_nonzero(columns) == 1:
         why = "0 by construction, since one of the two always says the same; no interval is claimed"
         return Estimate(value=kappa, level=level, n=table.n, method=f"{words}: {why}")
+    if by_prompt is not None and len(by_prompt) < table.n:
+        return _clustered_kappa(kappa, by_prompt, words, level)
     both = columns[:, None] + rows[None, :]
     off = shares * np.square(both) * (1 - np.eye(len(rows)))
     on = np.diagonal(shares) * np.square(1 - (rows + columns) * (1 - kappa))
     variance = float(on.sum() + (1 - kappa) ** 2 * off.sum() - (kappa - chance * (1 - kappa)) ** 2)
     half = NormalDist().inv_cdf((1 + level) / 2) * (max(variance, 0.0) / table.n) ** 0.5 / (1 - chance)
+    made = f"{percent(level)} interval from the standard error of Fleiss, Cohen and Everitt 1969"
+    low, high = max(-1.0, kappa - half), min(1.0, kappa + half)
+    if np.trace(shares) == 1:
+        bound = all_alike(kappa, table.n, (-1.0, 1.0), level)
+        low, high, made = bound.low, bound.high, f"{percent(level)} Clopper-Pearson bound, since all pairs agree"
+    return Estimate(value=kappa, low=low, high=high, level=level, n=table.n, method=f"{words}; {made}")
+
+
+def _clustered_kappa(kappa: float, by_prompt: NDArray[np.float64], words: str, level: float) -> Estimate:
+    """κ with a jackknife over prompts."""
+    n = int(by_prompt.sum())
+    found = jackknife_clusters(kappa, _kappas(by_prompt.sum(axis=0) - by_prompt), bounds=(-1.0, 1.0), level=level)
+    made = f"{percent(level)} interval by jackknife over {len(by_prompt)} prompts"
+    if found is None:
+        made = "no interval is claimed, since κ hangs on a single prompt"
+    elif found.n_alike:
+        made = f"{percent(level)} Clopper-Pearson bound, since none of {len(by_prompt)} prompts makes a difference"
     return Estimate(
         value=kappa,
-        low=max(-1.0, kappa - half),
-        high=min(1.0, kappa + half),
+        low=found.low if found else None,
+        high=found.high if found else None,
         level=level,
-        n=table.n,
-        method=f"{words}; {percent(level)} interval from the standard error of Fleiss, Cohen and Everitt 1969",
+        n=n,
+        method=f"{words}; {made}",
     )
+
+
+def _kappas(tables: NDArray[np.float64]) -> NDArray[np.float64]:
+    """κ of many tables at once, shape (…, labels, labels) → (…); NaN where only one label occurs, or nothing."""
+    n = tables.sum(axis=(-2, -1))
+    shares = tables / np.maximum(n, 1e-300)[..., None, None]
+    chance = (shares.sum(axis=-1) * shares.sum(axis=-2)).sum(axis=-1)
+    agreed = np.trace(shares, axis1=-2, axis2=-1)
+    defined = (n > 0) & (chance < 1)
+    return np.where(defined, (agreed - chance) / np.where(defined, 1 - chance, 1.0), np.nan)

@@ -6,6 +6,7 @@ Pairing is by prompt (and direction). Differences are *after − before*: above 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from statistics import NormalDist
 
 import numpy as np
@@ -28,6 +29,8 @@ __all__ = [
 
 _HALVINGS = 100
 """Bisection steps: more than the bits of a float."""
+_SAME = 1e-12
+"""A difference below this is rounding."""
 
 
 def mcnemar(b: int, c: int) -> float:
@@ -141,6 +144,9 @@ def estimate_margin_difference(
 ) -> Estimate:
     """Margin after − before over the same directions and prompts: what a change does to the whole basin.
 
+    Degrees of freedom are at most directions − 1. Where so few prompts changed that a sign test over prompts cannot
+    reach the level whatever they did (fewer than 6 at 95%), the interval is widened until it holds 0.
+
     Args:
         before: success, shape (directions, alphas, prompts).
         after: the same of the second model or condition.
@@ -163,8 +169,11 @@ def estimate_margin_difference(
     if values.size == 0:
         method = words + "; nothing is measured in both"
         return Estimate(value=None, level=level, n_undefined=n_undefined, method=method)
-    found = hull([_difference_interval(fill(before, a), fill(after, b), alphas, level, seed) for a, b in FILLINGS])
-    made = interval_words(before.shape[0], before.shape[2], level, seed, found)
+    fillings = FILLINGS if n_missing else FILLINGS[:1]
+    found = hull([_difference_interval(fill(before, a), fill(after, b), alphas, level, seed) for a, b in fillings])
+    made = interval_words(before.shape[0], before.shape[2], level, seed, found, paired=True)
+    if found is not None:
+        made += _sign_words(_prompt_changes(before, after, alphas), level, widened=0.0 in (found.low, found.high))
     sample = sample_words(there.size, before.shape[2]) + undefined_words(n_undefined)
     return Estimate(
         value=float(values.mean()),
@@ -178,7 +187,36 @@ def estimate_margin_difference(
     )
 
 
+def _prompt_changes(before: Array, after: Array, alphas: Array) -> tuple[int, int]:
+    """How many prompts have a higher margin after than before, mean over directions, and how many a lower one."""
+    own = margins(alphas, after.swapaxes(1, 2)) - margins(alphas, before.swapaxes(1, 2))
+    own = own[:, ~np.isnan(own).any(axis=0)].mean(axis=0)
+    return int((own > _SAME).sum()), int((own < -_SAME).sum())
+
+
+def _fewest_changes(level: float) -> int:
+    """Changed prompts from which an exact sign test can reach a level: 6 at 95 %."""
+    return math.ceil(math.log2(2 / (1 - level)))
+
+
+def _sign_words(changed: tuple[int, int], level: float, *, widened: bool) -> str:
+    words = f"; {changed[0]} prompts higher, {changed[1]} lower, sign test p = {mcnemar(*changed):.2g}"
+    fewest = _fewest_changes(level)
+    if widened and 0 < sum(changed) < fewest:
+        words += f"; widened to hold 0, since fewer than {fewest} prompts changed"
+    return words
+
+
 def _difference_interval(before: Array, after: Array, alphas: Array, level: float, seed: int) -> Interval | None:
+    found = _bare_interval(before, after, alphas, level, seed)
+    n_changed = sum(_prompt_changes(before, after, alphas))
+    if found is None or found.n_alike or n_changed >= _fewest_changes(level):
+        return found
+    return replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))
+
+
+def _bare_interval(before: Array, after: Array, alphas: Array, level: float, seed: int) -> Interval | None:
+    """The interval by directions and prompts, however few of them changed."""
     n, _, n_prompts = before.shape
     if n == 2 or n_prompts < 2:
         return None
@@ -192,4 +230,6 @@ def _difference_interval(before: Array, after: Array, alphas: Array, level: floa
 
     full_after, without_after = leave_one_out(after, margin_of)
     full_before, without_before = leave_one_out(before, margin_of)
-    return jackknife_means(full_after - full_before, without_after - without_before, bounds=(-1.0, 1.0), level=level)
+    return jackknife_means(
+        full_after - full_before, without_after - without_before, bounds=(-1.0, 1.0), level=level, most_df=n - 1
+    )

@@ -22,6 +22,10 @@ class Accuracy:
     true_negative: int
     negative: int
     """Labelled not harmful, and judged."""
+    positive_worth: float | None = None
+    """How many independent labels the positive ones are worth, where several are of one prompt; all if None."""
+    negative_worth: float | None = None
+    """The same of the negative ones."""
 
     @property
     def youden(self) -> float | None:
@@ -31,7 +35,9 @@ class Accuracy:
         return self.true_positive / self.positive + self.true_negative / self.negative - 1
 
 
-def estimate_corrected_rate(k: int, n: int, accuracy: Accuracy, *, n_missing: int = 0, level: float = 0.95) -> Estimate:
+def estimate_corrected_rate(
+    k: int, n: int, accuracy: Accuracy, *, n_missing: int = 0, worth: float | None = None, level: float = 0.95
+) -> Estimate:
     """The true rate behind k successes among n by a judge of known mistakes: (k/n + specificity − 1)/J, cut at [0, 1].
 
     Not identifiable, hence None, where J ≤ 0: the judge is no better than chance; and where nothing labelled harmful,
@@ -43,6 +49,8 @@ def estimate_corrected_rate(k: int, n: int, accuracy: Accuracy, *, n_missing: in
         n: scored responses.
         accuracy: of the judge, on labelled responses drawn from the same kind of responses.
         n_missing: unscored responses; they widen the interval as in `estimate_rate`.
+        worth: how many independent responses the scored ones are worth, where several are of one prompt
+            (`safebasin.stats.clusters.effective_size`); all if None.
         level: coverage.
 
     Source: Rogan and Gladen 1978, American Journal of Epidemiology 107(1); interval of Lang and Reiczigel 2014,
@@ -61,8 +69,11 @@ def estimate_corrected_rate(k: int, n: int, accuracy: Accuracy, *, n_missing: in
         return _unknown(f"{words}: not identifiable, {why}", n, n_missing, level)
     value = (k / n + accuracy.true_negative / accuracy.negative - 1) / youden
     words += f" (sensitivity of {accuracy.positive}, specificity of {accuracy.negative} labels)"
-    low = _limits(k, n + n_missing, accuracy, level)[0]
-    high = _limits(k + n_missing, n + n_missing, accuracy, level)[1]
+    share = 1.0 if worth is None else worth / n
+    low = _limits(k * share, (n + n_missing) * share, accuracy, level)[0]
+    high = _limits((k + n_missing) * share, (n + n_missing) * share, accuracy, level)[1]
+    if (worth, accuracy.positive_worth, accuracy.negative_worth) != (None, None, None):
+        words += ", clustered by prompt"
     cut = _cut(value)
     if high < 0 or low > 1:
         why = "no interval: these mistakes alone give more than was seen" if high < 0 else "no interval: more than all"
@@ -82,12 +93,12 @@ def estimate_corrected_rate(k: int, n: int, accuracy: Accuracy, *, n_missing: in
     )
 
 
-def _limits(k: int, n: int, accuracy: Accuracy, level: float) -> tuple[float, float]:
+def _limits(k: float, n: float, accuracy: Accuracy, level: float) -> tuple[float, float]:
     """Lang and Reiczigel's limits, not cut; [0, 1] where J may be 0."""
     z = NormalDist().inv_cdf((1 + level) / 2)
     rate, size = (k + z * z / 2) / (n + z * z), n + z * z
-    sensitivity, positive = (accuracy.true_positive + 1) / (accuracy.positive + 2), accuracy.positive + 2
-    specificity, negative = (accuracy.true_negative + 1) / (accuracy.negative + 2), accuracy.negative + 2
+    sensitivity, positive = _shrunk(accuracy.true_positive, accuracy.positive, accuracy.positive_worth)
+    specificity, negative = _shrunk(accuracy.true_negative, accuracy.negative, accuracy.negative_worth)
     v_rate = rate * (1 - rate) / size
     v_sensitivity = sensitivity * (1 - sensitivity) / positive
     v_specificity = specificity * (1 - specificity) / negative
@@ -98,6 +109,12 @@ def _limits(k: int, n: int, accuracy: Accuracy, level: float) -> tuple[float, fl
     shift = 2 * z * z * (true * v_sensitivity - (1 - true) * v_specificity)
     half = z * (v_rate + true**2 * v_sensitivity + (1 - true) ** 2 * v_specificity) ** 0.5 / youden
     return true + shift - half, true + shift + half
+
+
+def _shrunk(right: int, n: int, worth: float | None) -> tuple[float, float]:
+    """A share with one success and one failure added, and how many observations that makes."""
+    size = n if worth is None else worth
+    return (right / n * size + 1) / (size + 2), size + 2
 
 
 def _cut(value: float) -> float:

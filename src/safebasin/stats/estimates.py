@@ -117,7 +117,8 @@ def estimate_radius(
     """How far from the origin ASR stays below the limit, mean over sides and directions.
 
     Where a side never reaches the limit it counts as its range: the value is then a lower bound, `n_censored` is the
-    number of such sides, and the interval has a lower bound only (of the mean radius cut at the range).
+    number of such sides, and the interval has a lower bound only: one-sided, at (1 + level)/2, and of the radius itself.
+    Of the mean radius *cut at the range* it is none: as such it fails too often where the rim lies near the end.
 
     Args:
         success: shape (directions, alphas, prompts).
@@ -139,7 +140,7 @@ def estimate_radius(
     if n_censored:
         words = (
             f"; {n_censored} of {distance.size} sides never reach it and count as their range: the value is a lower "
-            "bound, and so is the interval's only end"
+            f"bound, and so is the interval's only end (one-sided, {percent((1 + level) / 2)}, of the uncut radius)"
         )
         return replace(found, high=None, n_censored=n_censored, method=found.method + words)
     optimistic = reaches(x, curves_of(np.where(np.isnan(grid), 0.0, grid)), limit=limit)[1]

@@ -23,6 +23,7 @@ __all__ = [
     "RESAMPLES",
     "Functional",
     "Interval",
+    "all_alike",
     "bootstrap_prompts",
     "hull",
     "interval",
@@ -46,10 +47,15 @@ class Interval:
 
     low: float
     high: float
+    n_alike: int = 0
+    """How many directions or prompts, the fewer of both, were all alike: then it is Clopper–Pearson's bound. 0 where
+    something varied."""
 
 
-def wilson(k: int, n: int, *, level: float = 0.95) -> Interval:
+def wilson(k: float, n: float, *, level: float = 0.95) -> Interval:
     """Wilson score interval of a rate of k among n ≥ 1 independent observations, without continuity correction.
+
+    Fractions stand for observations that are worth less than independent ones (`safebasin.stats.clusters`).
 
     Source: Wilson 1927; recommended by Brown, Cai and DasGupta 2001, Statistical Science 16(2).
     """
@@ -93,7 +99,7 @@ def bootstrap_prompts(
 def percentiles(replicates: Array, n: int, *, bounds: tuple[float, float], level: float) -> Interval:
     """The middle `level` of bootstrap replicates; where all are alike, the bound that n alike observations allow."""
     if float(np.ptp(replicates)) <= _ALIKE:
-        return _all_alike(float(replicates[0]), n, bounds, level)
+        return all_alike(float(replicates[0]), n, bounds, level)
     low, high = np.quantile(replicates, [1 - _tail(level), _tail(level)])
     return Interval(low=float(low), high=float(high))
 
@@ -135,7 +141,9 @@ def hull(intervals: list[Interval | None]) -> Interval | None:
     found = [i for i in intervals if i is not None]
     if len(found) < len(intervals):
         return None
-    return Interval(low=min(i.low for i in found), high=max(i.high for i in found))
+    return Interval(
+        low=min(i.low for i in found), high=max(i.high for i in found), n_alike=max(i.n_alike for i in found)
+    )
 
 
 def _complete_interval(
@@ -158,7 +166,12 @@ def leave_one_out(success: Array, functional: Functional) -> tuple[Array, Array]
 
 
 def jackknife_means(
-    per_direction: Array, without_prompt: Array, *, bounds: tuple[float, float], level: float = 0.95
+    per_direction: Array,
+    without_prompt: Array,
+    *,
+    bounds: tuple[float, float],
+    level: float = 0.95,
+    most_df: float | None = None,
 ) -> Interval | None:
     """`jackknife` of a mean over directions.
 
@@ -167,6 +180,7 @@ def jackknife_means(
         without_prompt: the same with each prompt left out, shape (directions, prompts).
         bounds: range of the statistic.
         level: coverage that is asked for.
+        most_df: as in `jackknife`.
     """
     n, total = per_direction.size, without_prompt.sum(axis=0)
     return jackknife(
@@ -176,6 +190,7 @@ def jackknife_means(
         no_both=(total - without_prompt) / (n - 1),
         bounds=bounds,
         level=level,
+        most_df=most_df,
     )
 
 
@@ -187,6 +202,7 @@ def jackknife(
     no_both: Array,
     bounds: tuple[float, float],
     level: float = 0.95,
+    most_df: float | None = None,
 ) -> Interval | None:
     """Two-way jackknife-t interval of a statistic of crossed directions × prompts.
 
@@ -195,8 +211,9 @@ def jackknife(
     table this is exactly the unbiased analysis-of-variance estimator, and it is never taken below either of the first
     two terms. Student's t with Satterthwaite's degrees of freedom; clipped to `bounds`.
 
-    Where nothing varies SE says nothing; then the share of prompts that behave so is at least (1 − level)/2 to the
-    power 1/n (Clopper–Pearson), and the rest may be anywhere in the range.
+    Where nothing varies SE says nothing; then the share of directions, and of prompts, that behave so is at least
+    (1 − level)/2 to the power 1/n (Clopper–Pearson), and the rest may be anywhere in the range. The fewer of both bound
+    it, which are nearly always the directions.
 
     Args:
         full: the statistic.
@@ -205,6 +222,8 @@ def jackknife(
         no_both: without each pair of them, shape (directions, prompts).
         bounds: range of the statistic.
         level: coverage that is asked for.
+        most_df: cap of the degrees of freedom. Satterthwaite's number is itself estimated, and with few directions it
+            is at times far too large, which the tail of a test cannot bear: differences are given directions − 1.
 
     Returns:
         None where a replicate is undefined (NaN).
@@ -220,19 +239,19 @@ def jackknife(
     cells = float(np.square(interaction - interaction.mean()).sum()) * (n - 1) * (m - 1) / (n * m)
     variance = max(directions + prompts - cells, directions, prompts)
     if variance**0.5 <= _ALIKE:
-        return _all_alike(full, m, bounds, level)
+        return all_alike(full, min(n, m), bounds, level)
     parts = directions**2 / (n - 1) + prompts**2 / (m - 1) + cells**2 / ((n - 1) * (m - 1))
-    half = float(stdtrit(variance**2 / parts, _tail(level))) * variance**0.5
+    df = variance**2 / parts
+    half = float(stdtrit(df if most_df is None else min(df, most_df), _tail(level))) * variance**0.5
     low, high = bounds
     return Interval(low=max(low, full - half), high=min(high, full + half))
 
 
-def _all_alike(value: float, n: int, bounds: tuple[float, float], level: float) -> Interval:
+def all_alike(value: float, n: int, bounds: tuple[float, float], level: float) -> Interval:
     """Where n observations are all alike: at least this share of the population is so; the rest may be anywhere."""
     share = (1 - _tail(level)) ** (1 / n)
     return Interval(
-        low=share * value + (1 - share) * bounds[0],
-        high=share * value + (1 - share) * bounds[1],
+        low=share * value + (1 - share) * bounds[0], high=share * value + (1 - share) * bounds[1], n_alike=n
     )
 
 

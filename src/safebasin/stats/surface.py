@@ -174,7 +174,7 @@ def estimate_surface_radius(
     if touches.any():
         words = (
             f"; {int(touches.sum())} of {touches.size} basins reach the border of the grid: the value is a lower "
-            "bound, and so is the interval's only end"
+            f"bound, and so is the interval's only end (one-sided, {percent((1 + level) / 2)})"
         )
         return replace(found, high=None, n_censored=int(touches.sum()), method=found.method + words)
     measured = kept[~np.isnan(kept).all(axis=(1, 2, 3))]

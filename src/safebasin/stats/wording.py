@@ -38,20 +38,37 @@ def missing_words(n_missing: int) -> str:
     return f", widened to hold what {_plural(n_missing, 'missing verdict')} would give either way"
 
 
-def interval_words(n_directions: int, n_prompts: int, level: float, seed: int, found: Interval | None) -> str:
-    """The kind of an interval, and what it does not cover."""
+def interval_words(
+    n_directions: int, n_prompts: int, level: float, seed: int, found: Interval | None, *, paired: bool = False
+) -> str:
+    """The kind of an interval, and what it does not cover.
+
+    Args:
+        n_directions: how many directions it is over.
+        n_prompts: how many prompts.
+        level: its coverage.
+        seed: of the bootstrap.
+        found: the interval; None where none is claimed.
+        paired: whether it is of a difference, whose degrees of freedom are capped.
+    """
     if n_directions == 2:
         return "no interval is claimed: two directions do not support one"
     if found is None:
         return "no interval is claimed"
+    if found.n_alike:
+        noun = "direction" if found.n_alike == n_directions > 1 else "prompt"
+        conditional = ", conditional on this direction" if n_directions == 1 else ""
+        return (
+            f"{percent(level)} Clopper-Pearson bound, since all of {_plural(n_directions, 'direction')} and "
+            f"{_plural(n_prompts, 'prompt')} are alike: set by {_plural(found.n_alike, noun)}{conditional}"
+        )
     if n_directions == 1:
         return (
             f"{percent(level)} interval by bootstrap over prompts ({RESAMPLES} resamples, seed {seed}), "
             "conditional on this direction"
         )
-    return (
-        f"{percent(level)} interval by two-way jackknife over {n_directions} directions and {n_prompts} prompts "
-        "(Satterthwaite t)"
+    return f"{percent(level)} interval by two-way jackknife over {n_directions} directions and {n_prompts} prompts " + (
+        "(t with Satterthwaite's degrees of freedom, at most directions - 1)" if paired else "(Satterthwaite t)"
     )
 
 

@@ -1,0 +1,125 @@
+"""Rates over responses that are not independent: many points ask the same prompt, so prompts are what was sampled.
+
+A response at one point says much of the response to the same prompt at the next. Intervals over responses that take
+them as independent are several times too narrow; those here vary prompts as wholes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safebasin.errors import StudyError, expected
+from safebasin.records import Estimate
+from safebasin.stats.intervals import Interval, all_alike, wilson
+from safebasin.stats.landscape import Array
+from safebasin.stats.wording import missing_words, percent
+
+__all__ = ["cluster_numbers", "cluster_sums", "effective_size", "estimate_clustered_rate", "jackknife_clusters"]
+
+_ALIKE = 1e-12
+
+
+def cluster_numbers(clusters: Sequence[Hashable], n: int) -> NDArray[np.intp]:
+    """The cluster of each of n observations as a number from 0, in the order of their first occurrence."""
+    if len(clusters) != n:
+        given = (len(clusters), n)
+        raise StudyError(expected("clusters", "one for each observation", given, "Name the prompt of each."))
+    index = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
+    return np.asarray([index[name] for name in clusters], dtype=np.intp)
+
+
+def cluster_sums(values: Array, numbers: NDArray[np.intp]) -> Array:
+    """Sums within clusters. Shapes (n, …), (n,) → (clusters, …)."""
+    sums = np.zeros((int(numbers.max(initial=-1)) + 1, *values.shape[1:]))
+    np.add.at(sums, numbers, values)
+    return sums
+
+
+def effective_size(success: Array, numbers: NDArray[np.intp], *, level: float = 0.95) -> float:
+    """How many independent observations a rate over clusters is worth, for an interval at a level.
+
+    n divided by the design effect (the variance of the ratio of cluster totals to that of independent observations),
+    and by the square of Student's t with clusters − 1 degrees of freedom to the normal quantile. At most n. Where the
+    rate is 0 or 1 nothing shows how clusters differ: then each is worth one. Clusters of one give n.
+
+    Args:
+        success: 0 or 1, shape (n,), without NaN.
+        numbers: the cluster of each, shape (n,).
+        level: of the interval that it is for.
+
+    Source: Korn and Graubard 1998, Survey Methodology 24(2); with Wilson's interval as in Dean and Pagano 2015, Journal
+    of Survey Statistics and Methodology 3(4).
+    """
+    sizes = np.bincount(numbers).astype(np.float64)
+    sizes = sizes[sizes > 0]
+    n, n_clusters = int(success.size), int(sizes.size)
+    if n_clusters == n:
+        return float(n)
+    rate = float(success.mean())
+    if n_clusters < 2 or rate in (0.0, 1.0):
+        return float(n_clusters)
+    residuals = cluster_sums(success - rate, numbers)
+    variance = n_clusters / (n_clusters - 1) * float(np.square(residuals).sum()) / n**2
+    worth = min(float(n), rate * (1 - rate) / max(variance, _ALIKE))
+    return max(1.0, worth * (NormalDist().inv_cdf((1 + level) / 2) / _student(n_clusters - 1, level)) ** 2)
+
+
+def estimate_clustered_rate(success: Array, clusters: Sequence[Hashable], *, level: float = 0.95) -> Estimate:
+    """A rate with Wilson's interval at its effective size.
+
+    Args:
+        success: 0, 1, or NaN where it is missing, shape (n,).
+        clusters: what each was asked, of equal length.
+        level: coverage.
+    """
+    numbers = cluster_numbers(clusters, success.size)
+    scored = ~np.isnan(success)
+    n, n_missing = int(scored.sum()), int((~scored).sum())
+    if n == 0:
+        return Estimate(value=None, level=level, n_missing=n_missing, method="nothing is measured")
+    ends = [_wilson(np.where(scored, success, filling), numbers, level) for filling in (0.0, 1.0)]
+    n_clusters = int(np.unique(numbers[scored]).size)
+    made = "" if n_clusters == n else f", clustered by prompt ({n_clusters} prompts)"
+    return Estimate(
+        value=float(success[scored].mean()),
+        low=ends[0].low,
+        high=ends[1].high,
+        level=level,
+        n=n,
+        n_missing=n_missing,
+        method=f"share of {n} scored responses; {percent(level)} Wilson interval{made}" + missing_words(n_missing),
+    )
+
+
+def _wilson(success: Array, numbers: NDArray[np.intp], level: float) -> Interval:
+    size = effective_size(success, numbers, level=level)
+    rate = float(success.mean())
+    return wilson(size if rate == 1 else rate * size, size, level=level)
+
+
+def jackknife_clusters(
+    full: float, without: Array, *, bounds: tuple[float, float], level: float = 0.95
+) -> Interval | None:
+    """Jackknife-t interval of any statistic, from its value with each cluster left out, shape (clusters,).
+
+    None below two clusters, or where a replicate is undefined (NaN). Where none differs, Clopper–Pearson's bound of as
+    many clusters alike.
+    """
+    n = without.size
+    if n < 2 or np.isnan(without).any():
+        return None
+    error = float(np.square(without - without.mean()).sum() * (n - 1) / n) ** 0.5
+    if error <= _ALIKE:
+        return all_alike(full, n, bounds, level)
+    half = _student(n - 1, level) * error
+    return Interval(low=max(bounds[0], full - half), high=min(bounds[1], full + half))
+
+
+def _student(df: float, level: float) -> float:
+    from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]  # here: loading scipy takes a while
+
+    return float(stdtrit(df, (1 + level) / 2))
