@@ -117,7 +117,7 @@ def estimate_radius(
     """How far from the origin ASR stays below the limit, mean over sides and directions.
 
     Where a side never reaches the limit it counts as its range: the value is then a lower bound, `n_censored` is the
-    number of such sides, and the interval has a lower bound only: one-sided, at (1 + level)/2, and of the radius itself.
+    number of such sides, and the interval has a lower bound only: one-sided, at (1 + level)/2, of the radius itself.
     Of the mean radius *cut at the range* it is none: as such it fails too often where the rim lies near the end.
 
     Args:

@@ -234,9 +234,7 @@ def estimate_radius_drop(
     if before.shape[0] >= 3 and before.shape[2] >= 2:
         ways = [drop(0.0, 1.0), drop(1.0, 0.0)]
         df = before.shape[0] - 1
-        found = hull(
-            [jackknife_means(*way, bounds=(-span, span), level=2 * level - 1, most_df=df) for way in ways]
-        )
+        found = hull([jackknife_means(*way, bounds=(-span, span), level=2 * level - 1, most_df=df) for way in ways])
     n_censored = int(sum(reaches(alphas, curves_of(x), limit=limit)[1].sum() for x in (before, after)))
     missing = int((np.isnan(before) | np.isnan(after)).sum())
     bounds = f"one-sided {percent(level)} bounds by two-way jackknife" if found else "no interval is claimed"
