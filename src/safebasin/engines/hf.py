@@ -140,7 +140,11 @@ class HFEngine:
             "end_texts": list(ends.texts),
             "template_hash": template_hash(self._chat, self._template_args),
             "date": self.date,
-            "logit_rules": {key: getattr(greedy, key) for key in _LOGIT_RULES if getattr(greedy, key)},
+            "logit_rules": {
+                key: value
+                for key, neutral in _LOGIT_RULES.items()
+                if (value := getattr(greedy, key)) and value != neutral
+            },
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
@@ -289,7 +293,8 @@ class HFEngine:
         return cast("list[str]", fast.decode_batch(tails, skip_special_tokens=True))
 
 
-_LOGIT_RULES = ("repetition_penalty", "no_repeat_ngram_size", "suppress_tokens", "bad_words_ids")
+_LOGIT_RULES = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "suppress_tokens": None, "bad_words_ids": None}
+"""Rules of a generation config that change what is decoded, each with the value that changes nothing."""
 
 
 def _generation(rows: Rows, row: int, reasoning: Reasoning, *, opened: bool) -> Generation:
