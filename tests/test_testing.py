@@ -242,6 +242,8 @@ class ByRule(Fair):
 
 
 class TooSoon(ByRule):
+    cues = ("clos",)
+
     def decides(self, text: str) -> bool:
         return "clos" in text
 

@@ -71,7 +71,7 @@ def test_stop_rules():
 
 def test_a_rule_ends_a_row_once_its_sentence_has_ended():
     said = "Thank you for asking. I can't help with that request of yours. " + "Ask me for another craft. " * 9
-    engine = ScriptedEngine(lambda prompt, _: said if "bell" in prompt else "I can't wait to help with that. " * 9)
+    engine = ScriptedEngine(lambda prompt, _: said if "bell" in prompt else "I can't wait to help with that. " * 8)
     refused, answered = engine.generate(ASK, Decoding(stop="verdict", rules=("refusal@1",), max_new_tokens=60))
     assert (refused.finish_reason, answered.finish_reason) == ("verdict", "stop")
     assert refused.text == " ".join(said.split()[:16]).rstrip()
