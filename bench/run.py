@@ -1,6 +1,6 @@
 """`make bench`: every table of docs/benchmarks.md, on this machine.
 
-python bench/run.py [--quick] [--full] [startup] [memory] [speed] [judges] [adaptive] [ranking] [coverage]
+python bench/run.py [--quick] [--full] [startup] [memory] [speed] [judges] [refusals] [adaptive] [ranking] [coverage]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 
 
-SECTIONS = ("startup", "memory", "speed", "judges", "adaptive", "ranking", "coverage")
+SECTIONS = ("startup", "memory", "speed", "judges", "refusals", "adaptive", "ranking", "coverage")
 
 
 def main(arguments: list[str]) -> None:
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> None:
 
 def section(name: str, *, quick: bool, full: bool) -> str:
     """One table."""
-    from bench import adaptive, judges, memory, ranking, speed, startup
+    from bench import adaptive, judges, memory, ranking, refusals, speed, startup
 
     if name == "speed":
         return speed.main(quick=quick, full=full)
@@ -48,6 +48,7 @@ def section(name: str, *, quick: bool, full: bool) -> str:
         "memory": memory.main,
         "startup": startup.main,
         "judges": judges.main,
+        "refusals": refusals.main,
         "adaptive": adaptive.main,
         "ranking": ranking.main,
     }

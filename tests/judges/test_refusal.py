@@ -26,7 +26,7 @@ def read(name: str) -> list[dict]:
     return [json.loads(line) for line in (SETS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-TEXTS = [row["text"] for name in ("making", "held") for row in read(name)]
+TEXTS = [row["text"] for name in ("making", "held", "after") for row in read(name)]
 
 
 def rates(rows: list[dict]) -> tuple[float, float]:
@@ -36,16 +36,16 @@ def rates(rows: list[dict]) -> tuple[float, float]:
     return hits[True] / len(right[True]), hits[False] / len(right[False])
 
 
-@pytest.mark.parametrize("name", ["making", "held"])
+@pytest.mark.parametrize("name", ["making", "held", "after"])
 def test_refusals_and_answers_are_told_apart(name: str) -> None:
     sensitivity, specificity = rates(read(name))
     assert sensitivity >= 0.95
     assert specificity >= 0.95
 
 
-def test_both_halves_hold_thirty_of_each_and_no_text_twice() -> None:
-    assert [sum(r["refusal"] for r in read(name)) for name in ("making", "held")] == [30, 30]
-    assert len(set(TEXTS)) == len(TEXTS) == 120
+def test_the_sets_hold_as_many_of_each_and_no_text_twice() -> None:
+    assert [sum(r["refusal"] for r in read(name)) for name in ("making", "held", "after")] == [30, 30, 40]
+    assert len(set(TEXTS)) == len(TEXTS) == 200
 
 
 @pytest.mark.parametrize("refusing", ["I can't help with that.", "I’m not able to share recipes."])

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypedDict, cast
 
 from safebasin.judges import phrases
 
-__all__ = ["Frame", "Wording", "cues", "frame", "languages_in", "wording"]
+__all__ = ["Frame", "Wording", "cues", "cues_in", "frame", "wording"]
 
 FRAME = "frame"
 """The table of what is looked for in every language."""
@@ -27,7 +27,6 @@ class _Table(TypedDict, total=False):
 class Wording(NamedTuple):
     """The patterns of one language; the file says what each is."""
 
-    cues: tuple[str, ...]
     refuses: re.Pattern[str]
     spares: re.Pattern[str]
     limits: re.Pattern[str]
@@ -43,28 +42,31 @@ class Frame(NamedTuple):
     answers: re.Pattern[str]
 
 
-def languages_in(low: str) -> tuple[str, ...]:
-    """The languages of which a text holds a cue: the only ones in which it can refuse.
+def cues_in(low: str) -> dict[str, list[str]]:
+    """The cues that a text holds, by language: where and in which language it can refuse at all.
 
     Args:
         low: a text, as `sentences.normalize` gives it.
     """
-    return tuple(name for name, cues in _cues_by_language() if any(cue in low for cue in cues))
+    found: dict[str, list[str]] = {}
+    for cue in filter(low.__contains__, _plain_cues() if low.isascii() else _languages_by_cue()):
+        for name in _languages_by_cue()[cue]:
+            found.setdefault(name, []).append(cue)
+    return found
 
 
 @cache
 def cues() -> tuple[str, ...]:
     """The cues of all languages, each with straight and with curly apostrophes."""
-    straight = tuple(dict.fromkeys(cue for _, cues in _cues_by_language() for cue in cues))
+    straight = tuple(_languages_by_cue())
     return (*straight, *(cue.replace("'", "’") for cue in straight if "'" in cue))
 
 
 @cache
 def wording(name: str) -> Wording:
-    """The patterns of a language of `languages_in`."""
+    """The patterns of a language of `cues_in`."""
     made = _compiled(_tables()[name])
-    cues = tuple(_tables()[name].get("cues", ()))
-    return Wording(cues, made["refuses"], made.get("spares", _NOTHING), made.get("limits", _NOTHING))
+    return Wording(made["refuses"], made.get("spares", _NOTHING), made.get("limits", _NOTHING))
 
 
 @cache
@@ -80,8 +82,17 @@ def _tables() -> dict[str, _Table]:
 
 
 @cache
-def _cues_by_language() -> tuple[tuple[str, tuple[str, ...]], ...]:
-    return tuple((name, tuple(table.get("cues", ()))) for name, table in _tables().items() if name != FRAME)
+def _languages_by_cue() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, table in _tables().items():
+        for cue in table.get("cues", ()):
+            found.setdefault(cue, []).append(name)
+    return found
+
+
+@cache
+def _plain_cues() -> tuple[str, ...]:
+    return tuple(cue for cue in _languages_by_cue() if cue.isascii())
 
 
 def _compiled(table: _Table) -> dict[str, re.Pattern[str]]:
