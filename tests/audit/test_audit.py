@@ -194,7 +194,7 @@ def test_a_safer_model_passes_on_attacks_and_pays_in_refusals(tmp_path: Path) ->
     assert named["asr"].decision == named["asr_outcome"].decision == "pass"
     refused = [outcomes[who].get("refusal", 0) for who in ("base", "tuned")]
     assert named["over_refusal"].difference.value == pytest.approx((refused[1] - refused[0]) / 24)
-    assert (named["over_refusal"].prompts, named["over_refusal"].judge) == ("borderline", "outcome")
+    assert (named["over_refusal"].prompts, named["over_refusal"].judge) == ("borderline", "refusal")
 
 
 def eight_bit_floats(out: Path) -> Path:
