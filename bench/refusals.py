@@ -64,10 +64,10 @@ def per_second(texts: Sequence[str], find: Callable[[str], object]) -> float:
     """Texts a second, the best of seven."""
     best = float("inf")
     for _ in range(7):
-        start = time.perf_counter()
+        start = time.process_time()
         for text in texts:
             find(text)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return len(texts) / best
 
 

@@ -116,7 +116,7 @@ def find_worst_case(
     """
     from safebasin.finetune.ascent import Ascent
     from safebasin.finetune.worst_case import find_worst_case
-    from safebasin.judges import load_judge
+    from safebasin.judges.refusal import find_refusal
     from safebasin.prompts.sources import load_prompts
 
     where = _device(device)
@@ -124,7 +124,7 @@ def find_worst_case(
         model,
         load_prompts(prompts, limit=limit, label="harmful"),
         Path(out),
-        refuses=load_judge("keyword/peng2024").phrases,
+        refuses=lambda text: find_refusal(text) is not None,
         ascent=Ascent() if steps is None else Ascent(steps=steps),
         device=where,
     )

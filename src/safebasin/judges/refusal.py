@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from safebasin.judges.sentences import BLANK, REACH, Sentence, normalize, sentences
-from safebasin.judges.wording import Wording, cues, cues_in, frame, wording
+from safebasin.judges.wording import Held, Wording, cues, cues_in, frame, wording
 from safebasin.records import Prompt, Response, Score, Verdict
 
 __all__ = ["Found", "RefusalJudge", "RefusalRule", "find_refusal", "refusal"]
@@ -54,7 +54,7 @@ def find_refusal(text: str, *, complete: bool = True) -> Found | None:
     return found
 
 
-def _first(text: str, low: str, spoken: dict[str, list[str]], *, complete: bool) -> Found | None:
+def _first(text: str, low: str, spoken: dict[str, Held], *, complete: bool) -> Found | None:
     """The first sentence that refuses, before the response begins to deliver."""
     disclaimer: Found | None = None
     for sentence in sentences(low, complete=complete):
@@ -76,10 +76,10 @@ def _first(text: str, low: str, spoken: dict[str, list[str]], *, complete: bool)
     return disclaimer if complete else None
 
 
-def _match(sentence: Sentence, spoken: dict[str, list[str]]) -> tuple[tuple[int, int] | None, bool]:
+def _match(sentence: Sentence, spoken: dict[str, Held]) -> tuple[tuple[int, int] | None, bool]:
     """Where a sentence refuses, in characters of the text, and whether that is but a disclaimer."""
     for name, held in spoken.items():
-        if not any(map(sentence.text.__contains__, held)):
+        if not held.is_in(sentence.start, sentence.text):
             continue
         language = wording(name)
         line = language.spares.sub(lambda spared: BLANK * len(spared[0]), sentence.text)

@@ -35,6 +35,7 @@ _TABLE = str.maketrans(
         "\u00a0": " ",
         "\u202f": " ",
         "*": " ",
+        "_": " ",
         "İ": "i",
         "Σ": "σ",
         "ς": "σ",
@@ -51,9 +52,11 @@ _CLOSED = (
     rf"‘(?:(?!\n\n)[^‘\n]){{0,{QUOTE}}}?'(?!\w)",
     rf"(?<![\w'])'(?=\w)(?:(?!\n\n)[^\n]){{0,{QUOTE}}}?[\w.,!?…]'(?!\w)",
 )
-_QUOTED = re.compile("|".join(_CLOSED) + r"|(?P<open>[\"“„«「『`‘]|(?<![\w'])'(?=\w))")
 _QUOTES = frozenset("\"“„«「『`‘'")
-_END = re.compile(r"(?<!\b\d)(?<!\b\d\d)[.!?…؟]+[\"'”’)\]\x00]*(?=\s)|[。！？।]+|\n")
+_QUOTED = re.compile(
+    rf"(?=[{''.join(sorted(_QUOTES))}])(?:{'|'.join(_CLOSED)}|(?P<open>[\"“„«「『`‘]|(?<![\w'])'(?=\w)))"
+)
+_END = re.compile(r"(?=[.!?…؟。！？।\n])(?:(?<!\b\d)(?<!\b\d\d)[.!?…؟]+[\"'”’)\]\x00]*(?=\s)|[。！？।]+|\n)")
 _GAP = re.compile(r"\s")
 
 

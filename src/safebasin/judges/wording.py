@@ -10,16 +10,20 @@ from typing import NamedTuple, TypedDict, cast
 
 from safebasin.judges import phrases
 
-__all__ = ["Frame", "Wording", "cues", "cues_in", "frame", "wording"]
+__all__ = ["Frame", "Held", "Wording", "cues", "cues_in", "frame", "wording"]
 
 FRAME = "frame"
 """The table of what is looked for in every language."""
 
 _NOTHING = re.compile(r"(?!)")
+_PIECE = re.compile(r"\\.|.", re.DOTALL)
+_OTHER_SCRIPT = re.compile("[\u0370-\u1dff\u2e80-\uffff]")
+"""What Latin script does not write: Greek to Thai and beyond, Chinese, Japanese, Korean."""
 
 
 class _Table(TypedDict, total=False):
     cues: list[str]
+    inside: list[str]
     words: dict[str, str]
     patterns: dict[str, str]
 
@@ -32,6 +36,20 @@ class Wording(NamedTuple):
     limits: re.Pattern[str]
 
 
+class Held(NamedTuple):
+    """The cues of one language in a text."""
+
+    spans: list[tuple[int, int]]
+    """Where those stand that begin a word."""
+    inside: list[str]
+    """Those that may stand anywhere in a word."""
+
+    def is_in(self, start: int, text: str) -> bool:
+        """Whether one stands in a piece of the text, which begins at `start`."""
+        end = start + len(text)
+        return any(start <= a and b <= end for a, b in self.spans) or any(cue in text for cue in self.inside)
+
+
 class Frame(NamedTuple):
     """The patterns of every language; the file says what each is."""
 
@@ -42,23 +60,31 @@ class Frame(NamedTuple):
     answers: re.Pattern[str]
 
 
-def cues_in(low: str) -> dict[str, list[str]]:
-    """The cues that a text holds, by language: where and in which language it can refuse at all.
+def cues_in(low: str) -> dict[str, Held]:
+    """The cues that a text holds, by language: where, and in which language, it can refuse at all.
 
     Args:
         low: a text, as `sentences.normalize` gives it.
     """
-    found: dict[str, list[str]] = {}
-    for cue in filter(low.__contains__, _plain_cues() if low.isascii() else _languages_by_cue()):
-        for name in _languages_by_cue()[cue]:
-            found.setdefault(name, []).append(cue)
+    table = _cues()
+    found: dict[str, Held] = {}
+    for match in table.words.finditer(low):
+        for name in table.languages[match[1]]:
+            found.setdefault(name, Held([], [])).spans.append(match.span(1))
+    other = [] if low.isascii() else table.other if _OTHER_SCRIPT.search(low) else table.latin
+    for cue, name in (*table.plain, *other):
+        if cue in low:
+            found.setdefault(name, Held([], [])).inside.append(cue)
     return found
 
 
 @cache
 def cues() -> tuple[str, ...]:
     """The cues of all languages, each with straight and with curly apostrophes."""
-    straight = tuple(_languages_by_cue())
+    tables = _tables().values()
+    straight = tuple(
+        dict.fromkeys(cue for table in tables for cue in (*table.get("cues", ()), *table.get("inside", ())))
+    )
     return (*straight, *(cue.replace("'", "’") for cue in straight if "'" in cue))
 
 
@@ -81,18 +107,48 @@ def _tables() -> dict[str, _Table]:
     return cast("dict[str, _Table]", tomllib.loads(source))
 
 
+class _Cues(NamedTuple):
+    words: re.Pattern[str]
+    """Finds each cue that begins a word in Latin script; where one begins another, the shorter stands for both."""
+    languages: dict[str, tuple[str, ...]]
+    """Of each of them."""
+    plain: list[tuple[str, str]]
+    """Cue and language of those that may stand anywhere: in ASCII, …"""
+    latin: list[tuple[str, str]]
+    """… in Latin script …"""
+    other: list[tuple[str, str]]
+    """… and in any."""
+
+
 @cache
-def _languages_by_cue() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+def _cues() -> _Cues:
+    words: dict[str, set[str]] = {}
+    inside: list[tuple[str, str]] = []
     for name, table in _tables().items():
+        inside += [(cue, name) for cue in table.get("inside", ())]
         for cue in table.get("cues", ()):
-            found.setdefault(cue, []).append(name)
-    return found
+            if _OTHER_SCRIPT.search(cue):
+                inside.append((cue, name))
+            else:
+                words.setdefault(cue, set()).add(name)
+    shortest = [cue for cue in words if not any(cue != other and cue.startswith(other) for other in words)]
+    languages = {
+        cue: tuple(sorted({name for other, names in words.items() if other.startswith(cue) for name in names}))
+        for cue in shortest
+    }
+    plain = [pair for pair in inside if pair[0].isascii()]
+    other = [pair for pair in inside if not pair[0].isascii()]
+    latin = [pair for pair in other if not _OTHER_SCRIPT.search(pair[0])]
+    return _Cues(re.compile(rf"\b(?=({_trie(shortest)}))"), languages, plain, latin, other)
 
 
-@cache
-def _plain_cues() -> tuple[str, ...]:
-    return tuple(cue for cue in _languages_by_cue() if cue.isascii())
+def _trie(words: list[str]) -> str:
+    """A pattern that any of the words matches, which looks at each letter once."""
+    heads = dict.fromkeys(word[:1] for word in words)
+    if "" in heads:
+        return ""
+    parts = [re.escape(head) + _trie([word[1:] for word in words if word.startswith(head)]) for head in heads]
+    return parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
 
 
 def _compiled(table: _Table) -> dict[str, re.Pattern[str]]:
@@ -103,8 +159,27 @@ def _compiled(table: _Table) -> dict[str, re.Pattern[str]]:
 
 
 def _joined(text: str, words: dict[str, str]) -> re.Pattern[str]:
-    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
-    return re.compile("|".join(f"(?:{_filled(line, words)})" for line in lines))
+    """One pattern of many, those that can only begin a sentence, or a word, tried nowhere else."""
+    lines = (_filled(line, words) for line in text.splitlines() if line and not line.startswith("#"))
+    anchored: dict[str, list[str]] = {"^": [], r"\b": [], "": []}
+    for pattern in (one for line in lines for one in _alternatives(line)):
+        start = next(anchor for anchor in anchored if pattern.startswith(anchor))
+        anchored[start].append(pattern.removeprefix(start))
+    parts = (f"{start}(?:{'|'.join(kept)})" for start, kept in anchored.items() if kept)
+    return re.compile("|".join(parts))
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """What stands between the bars outside every group of a pattern."""
+    found, depth, kept = [""], 0, False
+    for piece in _PIECE.findall(pattern):
+        kept = piece == "[" or (kept and piece != "]")
+        depth += (piece == "(") - (piece == ")") if not kept else 0
+        if piece == "|" and depth == 0 and not kept:
+            found.append("")
+        else:
+            found[-1] += piece
+    return found
 
 
 def _filled(pattern: str, words: dict[str, str]) -> str:
