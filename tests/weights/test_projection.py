@@ -63,7 +63,7 @@ def test_a_combination_of_drawn_directions_comes_back_with_nothing_left_over() -
     axes = drawn(base, 0, 1)
     found = project(base, axes, Sum((0.25, axes[0]), (-1.5, axes[1])))
     assert found.coords == pytest.approx((0.25, -1.5), rel=1e-13)
-    assert found.share < 1e-13, "summed again: as a difference of squares it would be 1e-8"
+    assert found.share < 1e-14, "summed again: as a difference of squares it would be 1e-8"
 
 
 def test_what_is_off_the_plane_is_measured_exactly() -> None:
