@@ -63,7 +63,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, text: str, said: str)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="existing file"):
+    with pytest.raises(StudyError, match=r"policy file none\.yaml must be an existing file; got .*Check the path"):
         load_policy(tmp_path / "none.yaml")
 
 

@@ -106,7 +106,7 @@ def half(n_seeds: int = 8) -> Made:
 def mixtures() -> Made:
     alone = np.ones((6, 80))
     return {
-        "reproduced": asking.spared(alone, rates(0.03, n_seeds=6)),
+        "reproduced": asking.spared(alone, np.zeros((6, 80))),
         "not reproduced": asking.spared(alone, rates(0.5, n_seeds=6)),
         "undecided": asking.spared(alone, np.repeat([[0.0], [0], [1], [0], [0], [0]], 80, axis=1)),
     }

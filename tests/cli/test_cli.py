@@ -128,7 +128,7 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("map", "--template-arg", "x"), r"--template-arg must be K=V"),
         (("map", "--prompts", "world:guild/harmful[:0]"), r"must be"),
         (("map", "--prompts", "nothing.csv"), r"nothing\.csv"),
-        (("map", "no-such-study.yaml"), r"study file .* must be an existing file"),
+        (("map", "no-such-study.yaml"), r"study file no-such-study\.yaml must be an existing file; got"),
         (("stats", "/nowhere"), r"study folder must be a folder with a study\.sqlite"),
         (("show", "judge", "keyword"), r"judge must be one of"),
         (("list", "juges"), r"Did you mean 'judge'\?"),

@@ -209,6 +209,6 @@ def test_files_that_are_no_text(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(StudyError, match=told):
             read_text(tmp_path / name)
-    for missing in (tmp_path / "missing.txt", tmp_path):
-        with pytest.raises(StudyError, match=r"text must be an? .*file; got "):
+    for missing, told in ((tmp_path / "missing.txt", "an existing file"), (tmp_path, "a regular file")):
+        with pytest.raises(StudyError, match=rf"text must be {told}; got .*"):
             read_text(missing)

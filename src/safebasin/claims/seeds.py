@@ -37,10 +37,11 @@ def over_seeds(
     n_seeds, n_prompts = values.shape
     per_seed = values.mean(axis=1)
     without = (values.sum(axis=1, keepdims=True) - values) / (n_prompts - 1)
-    found = jackknife_means(per_seed, without, bounds=bounds, level=_LEVEL)
     alike = float(np.ptp(per_seed)) <= _ALIKE
+    limits = other if alike and other is not None else bounds
+    found = jackknife_means(per_seed, without, bounds=limits, level=_LEVEL)
     if alike:
-        found = hull([found, alike_seeds(float(per_seed[0]), n_seeds, other or bounds)])
+        found = hull([found, alike_seeds(float(per_seed[0]), n_seeds, limits)])
     words = "two-way jackknife" + (", and the bound that seeds alike allow" if alike else "")
     return Estimate(
         value=float(per_seed.mean()),
