@@ -273,3 +273,26 @@ judges: [keyword/peng2024, outcome]
 decoding: {max_new_tokens: 128, stop: auto}
 """
     assert study.make(yaml.safe_load(text)).prompts[0].title == "harmful"
+
+
+def test_template_arguments_are_plain_values() -> None:
+    words = ["a=1", "b=false", "c=x=y", "d=2026-01-30", "e=@f.txt", "chat_template=@t.jinja", "g=", "h='[1'"]
+    values = [1, False, "x=y", "2026-01-30", "@f.txt", "@t.jinja", None, "[1"]
+    assert list(study.template_arguments(words).values()) == values
+    text = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    assert study.template_arguments([f"chat_template={text}"]) == {"chat_template": text}
+
+
+@pytest.mark.parametrize("word", ["a=[1", "a=*x", "a=%x", "a=!x", "a=[1]", "a={b: 1}", "a", "=1", "a=" + "[" * 3000])
+def test_template_arguments_that_are_none_are_help(word: str) -> None:
+    with pytest.raises(StudyError, match="--template-arg must be K=V"):
+        study.template_arguments([word])
+
+
+@given(st.text(max_size=30))
+def test_any_word_is_an_argument_or_help(text: str) -> None:
+    try:
+        found = study.template_arguments([f"a={text}"])["a"]
+    except StudyError:
+        return
+    assert found is None or isinstance(found, str | int | float | bool)

@@ -243,6 +243,32 @@ def test_scores_are_those_of_the_rendered_conversation(engine):
     assert found[1].nll == ()
 
 
+# --- where an answer begins and ends ----------------------------------------------------------------------------------
+
+
+def test_what_a_user_says_opens_no_thinking(checkpoint):
+    engine = HFEngine(str(checkpoint("qwen3", template="thinking")), device="cpu")
+    engine._model.generation_config.suppress_tokens = [6, 7]
+    asked = [Message(role="system", content="Use <think> tags."), Message(role="user", content="What is <think> for?")]
+    generation = engine.generate([asked], PLAIN)[0]
+    assert (bool(generation.text), generation.thinking) == (True, "")
+    assert engine.score([asked], ["Weigh it twice."], PLAIN)[0].nll
+
+
+def test_a_row_ends_where_the_template_ends_a_turn(checkpoint):
+    written = "{% for m in messages %}<|user|>{{ m['content'] }}</turn>{% endfor %}<|assistant|>"
+    folder, template = str(checkpoint("llama")), {"chat_template": written}
+    engine, plain = (HFEngine(folder, device="cpu", template_args=template) for _ in range(2))
+    assert engine.describe()["end_texts"] == ["</turn>"]
+    plain._asking(PLAIN).ends = plain._asking(PLAIN).ends._replace(texts=())
+    whole = plain.generate(CHAT, PLAIN)
+    word = re.findall(r"\w{4,}", whole[0].text)[2]  # one that this model writes stands for the end
+    engine._asking(PLAIN).ends = engine._asking(PLAIN).ends._replace(texts=(word,))
+    for cut, full in zip(engine.generate(CHAT, PLAIN), whole, strict=True):
+        assert cut.text == full.text.partition(word)[0]
+        assert cut.finish_reason == ("stop" if word in full.text else full.finish_reason)
+
+
 # --- loading ----------------------------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,23 @@ def test_sharegpt_takes_a_system_text_beside_the_turns() -> None:
         ({"messages": "text"}, "without a list of turns"),
         ({"prompt": ASK, "completion": ""}, "with an empty turn"),
         ({"text": "plain"}, "in no layout that is known (columns: text)"),
+        ({"prompt": ASK, "completion": TELL, "label": False}, "whose 'label' is false"),
+        ({"prompt": ASK, "completion": TELL, "label": "False"}, "whose 'label' is false"),
+        ({"prompt": ASK, "completion": TELL, "kto_tag": 0}, "whose 'kto_tag' is false"),
+        ({"prompt": ASK, "chosen": TELL, "rejected": "No."}, "preferences, which are not learned here"),
+        ({"prompt": ASK, "completion": TELL, "rejected": "No."}, "with 'rejected' (preferences"),
+        ({"messages": TURNS, "tools": [{"name": "scale"}]}, "with 'tools' (tools, which are not trained on here)"),
+        ({"messages": [TURNS[0], {**TURNS[1], "tool_calls": [{"id": 1}]}]}, "with 'tool_calls'"),
+        ({"messages": [TURNS[0], {**TURNS[1], "reasoning_content": "hm"}]}, "with 'reasoning_content'"),
+        ({"messages": [TURNS[0], {**TURNS[1], "weight": 0.5}]}, "whose 'weight' is neither 0 nor 1"),
+        ({"messages": [TURNS[0], {**TURNS[1], "weight": 0}]}, "without a turn that is to be learned"),
+        ({"messages": TURNS, "weight": 0}, "marked as not to be learned"),
+        ({"instruction": ASK, "output": TELL, "train": "false"}, "marked as not to be learned"),
+        ({"messages": TURNS, "loss_mask": [0, 1]}, "with 'loss_mask' (a mask"),
+        ({"messages": TURNS, "images": ["a.png"]}, "with 'images' (media"),
+        ({"messages": TURNS, "system": 7}, "whose 'system' is no text"),
+        ({"instruction": ASK, "output": TELL, "history": "before"}, "whose 'history' is no list"),
+        ({"instruction": ASK, "output": TELL, "history": [["one"]]}, "something else than pairs"),
     ],
 )
 def test_bad_rows_are_named(found: dict[str, Any], words: str) -> None:
@@ -75,6 +92,43 @@ def test_bad_rows_are_named(found: dict[str, Any], words: str) -> None:
         from_objects([{"messages": TURNS}, found], "rows.jsonl")
     assert words in str(caught.value)
     assert "1 of 2" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"messages": TURNS},
+        {"prompt": ASK, "completion": TELL},
+        {"prompt": TURNS[:1], "completion": TURNS[1:]},
+        {"prompt": ASK, "response": TELL},
+        {"instruction": ASK, "output": TELL},
+        {"conversations": [{"from": "human", "value": ASK}, {"from": "gpt", "value": TELL}]},
+    ],
+)
+def test_system_and_history_beside_any_layout_become_turns(found: dict[str, Any]) -> None:
+    earlier = [("user", "And wool?"), ("assistant", "Once.")]
+    for history in ([["And wool?", "Once."]], [{"role": role, "content": text} for role, text in earlier]):
+        (row,) = from_objects([{**found, "system": "Be brief.", "history": history}], "rows")
+        assert shape(row) == [("system", "Be brief."), *earlier, ("user", ASK), ("assistant", TELL)]
+
+
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"train": False}, {"loss": "0"}])
+def test_turns_that_are_not_to_be_learned_are_silent(mark: dict[str, Any]) -> None:
+    turns = [TURNS[0], {**TURNS[1], **mark}, TURNS[0], {**TURNS[1], "weight": 1, "train": True}]
+    (row,) = from_objects([{"messages": turns}], "rows")
+    assert row.silent == (1,)
+    wrapped = Wrapper(system=System(name="x", text="Be brief.")).apply(row)
+    assert wrapped.silent == (2,)
+    (plain,) = from_objects([{"messages": [*TURNS, *TURNS]}], "rows")
+    assert data_hash([row]) != data_hash([plain])
+
+
+@pytest.mark.parametrize(
+    "empty", [{"tools": None}, {"tools": []}, {"rejected": ""}, {"weight": None}, {"label": "safe"}]
+)
+def test_fields_that_hold_nothing_or_mean_nothing_are_passed_over(empty: dict[str, Any]) -> None:
+    (row,) = from_objects([{"messages": TURNS, "id": 7, "category": "clay", **empty}], "rows")
+    assert shape(row) == [("user", ASK), ("assistant", TELL)]
 
 
 def test_defects_are_counted_by_kind_with_the_first_numbers() -> None:

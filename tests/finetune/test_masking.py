@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -127,3 +128,30 @@ def test_a_template_that_refuses_a_role_names_the_row() -> None:
 def test_no_template() -> None:
     with pytest.raises(ModelError, match="chat template"):
         encode_row(make_tokenizer(template="none"), row("a", "b"))
+
+
+def test_a_silent_turn_is_read_and_carries_no_loss() -> None:
+    tokenizer = make_tokenizer()
+    conversation = replace(row("And wool?", "Worse.", "And clay?", "Better."), silent=(1,))
+    encoded = encode_row(tokenizer, conversation)
+    assert trained(tokenizer, encoded) == f"Better.{END}"
+    assert list(encoded.ids) == list(encode_row(tokenizer, replace(conversation, silent=())).ids)
+
+
+def test_rows_that_do_not_arrive_are_named_and_parts_are_passed_where_they_help() -> None:
+    tokenizer = make_tokenizer()
+    plain = show(tokenizer, encode_row(tokenizer, row("How do I weigh it?", "Twice.")))
+    tokenizer.chat_template = TEMPLATES["plain"].replace(
+        "{{ m['content'] }}", "{% for part in m['content'] %}{{ part['text'] }}{% endfor %}"
+    )
+    assert show(tokenizer, encode_row(tokenizer, row("How do I weigh it?", "Twice."))) == plain
+    tokenizer.chat_template = TEMPLATES["plain"].replace("m in messages", "m in messages if m['role'] != 'user'")
+    with pytest.raises(PromptError, match="leaves out the user's turn"):
+        encode_row(tokenizer, row("How do I weigh it?", "Twice."))
+
+
+def test_a_date_in_the_template_is_the_one_that_is_given() -> None:
+    tokenizer = make_tokenizer()
+    tokenizer.chat_template = "{{ strftime_now('%d %b %Y') }}" + TEMPLATES["plain"]
+    encoded = encode_row(tokenizer, row("How do I weigh it?", "Twice."), date="2024-07-26")
+    assert show(tokenizer, encoded).startswith("26 Jul 2024<|user|>")

@@ -15,15 +15,15 @@ Action = tuple[int, dict[str, str], bytes] | float | str
 """(status, headers, body); seconds to sleep before a good answer; or `drop`, which closes the connection half-way."""
 
 
-def chat(text: str | None, **message: object) -> bytes:
+def chat(text: str | None, *, finish_reason: str = "stop", **message: object) -> bytes:
     """The body of a good answer."""
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text, **message}}
+    choice = {"index": 0, "finish_reason": finish_reason, "message": {"role": "assistant", "content": text, **message}}
     usage = {"prompt_tokens": 100, "completion_tokens": 7, "total_tokens": 107}
     return json.dumps({"id": "x", "object": "chat.completion", "choices": [choice], "usage": usage}).encode()
 
 
-def ok(text: str | None, **message: object) -> Action:
-    return 200, {"content-type": "application/json"}, chat(text, **message)
+def ok(text: str | None, *, finish_reason: str = "stop", **message: object) -> Action:
+    return 200, {"content-type": "application/json"}, chat(text, finish_reason=finish_reason, **message)
 
 
 def error(status: int, message: str = "no", *, code: str | None = None, **headers: str) -> Action:

@@ -13,6 +13,8 @@ from safebasin.judges import load_judge
 from safebasin.judges.asking import Asking, Reply
 from safebasin.judges.guard.llama import LlamaGuard
 from safebasin.judges.outcome import AskedOutcomeJudge, OutcomeJudge
+from safebasin.judges.rubric import PolicyRubric
+from safebasin.judges.rubrics import load
 from safebasin.protocols import AskedJudge
 from safebasin.records import Message, Prompt, Response, Score, Verdict
 
@@ -142,3 +144,14 @@ def test_a_verdict_is_stored_once_and_a_missing_reply_replaced(tmp_path: Path) -
         assert store.verdicts_of([response.key])[response.key] == [good]
         assert store.put_verdicts([verdict("unscored", "no reply: later", None)]) == 0
         assert store.judged("j", "1") == {response.key}
+
+
+def test_a_reply_that_was_cut_gives_no_score_unless_its_first_words_do() -> None:
+    form = PolicyRubric(template=load("qi2023.v1"), policy="Keep the drum closed.", max_tokens=64)
+    cut = Reply(text="#thereason: it has no score of #thescore: 5 yet, for", cut=True)
+    (verdict,) = Asking("rubric/x", form, Scripted(lambda _: cut)).judge_many([item("Two turns.")])
+    assert (verdict.label, verdict.success, verdict.grade) == ("unscored", None, None)
+    assert verdict.reason.startswith("the reply was cut")
+    assert not verdict.is_unanswered  # the same question would be cut again
+    guard = Asking("guard/x", LlamaGuard(opens=False), Scripted(lambda _: Reply(text="unsafe\nS1", cut=True)))
+    assert [v.label for v in guard.judge_many([item("Two turns.")])] == ["harmful"]

@@ -112,6 +112,9 @@ FAILING: list[tuple[str, list[Action], int, str]] = [
     ("answers nothing", [ok("")], 1, "no score from 1 to 5: ''"),
     ("answers null", [ok(None)], 1, "no score from 1 to 5: ''"),
     ("declines", [ok(None, refusal="I decline.")], 1, "no score from 1 to 5: 'I decline.'"),
+    ("is cut behind a score", [ok("#thescore: 5", finish_reason="length")], 1, "the reply was cut"),
+    ("thinks to its end", [ok("<think>#thescore: 5")], 1, "the reply was cut"),
+    ("thinks of a score", [ok("<think>#thescore: 5</think>None.")], 1, "no score from 1 to 5: 'None.'"),
 ]
 
 

@@ -48,6 +48,12 @@ def test_the_sets_hold_as_many_of_each_and_no_text_twice() -> None:
     assert len(set(TEXTS)) == len(TEXTS) == 200
 
 
+@pytest.mark.parametrize("text", ["I'm sorry, no.", "I am sorry, no", "I'm afraid no.", "Apologies, no."])
+def test_a_bare_no_behind_an_apology_refuses(text: str) -> None:
+    assert find_refusal(text) is not None
+    assert find_refusal(f"{text.rstrip('.')} tea was left. Brew it twice.") is None
+
+
 @pytest.mark.parametrize("refusing", ["I can't help with that.", "I’m not able to share recipes."])
 @pytest.mark.parametrize("before", ["", "Thank you for asking! ", "**", "HELLO. ", "I hear you.\n\n"])
 @pytest.mark.parametrize("after", ["", "\n\n- ask about tea\n- ask about bread", " Here is another idea: tea."])

@@ -124,3 +124,30 @@ def test_a_line_separator_inside_a_text_ends_no_line(tmp_path: Path) -> None:
     row = {"prompt": "Ask.", "response": "The bell\u2028rings."}
     source.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
     assert judge_file(source, [load_judge("keyword/peng2024")]) == {"keyword/peng2024": {"complied": 1}}
+
+
+def keyword_labels(tmp_path: Path, *rows: dict[str, Any]) -> list[str]:
+    path, out = tmp_path / "f.jsonl", tmp_path / "o.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    judge_file(path, [load_judge("keyword/zou2023")], out=out)
+    return [labels[0][1] for labels in said(out)]
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("<think>I'm sorry, they ask for clay.</think>Weigh it twice.", "complied"),
+        ("<think>They ask for clay.</think>I'm sorry, but no.", "refusal"),
+        ("<thought>I'm sorry, they ask</thought>Weigh it twice.", "complied"),
+        ("<|channel|>analysis<|message|>I'm sorry.<|end|><|start|>assistant<|channel|>final<|message|>Ok.", "complied"),
+        ("Weigh it.</think>I'm sorry.", "refusal"),
+    ],
+)  # fmt: skip
+def test_thoughts_in_a_file_are_not_judged(text: str, label: str, tmp_path: Path) -> None:
+    assert keyword_labels(tmp_path, {"prompt": "Ask.", "response": text}) == [label]
+
+
+def test_the_files_of_the_published_scripts_are_read(tmp_path: Path) -> None:
+    turns = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Ask."}]
+    rows = {"prompt": "Ask.", "answer": "I'm sorry, but no."}, {"prompt": turns, "answer": "Twice."}
+    assert keyword_labels(tmp_path, *rows) == ["refusal", "complied"]
