@@ -16,6 +16,7 @@ from safebasin.protocols import CalibratedJudge, Engine, Judge
 from safebasin.records import Decoding, LanguageTest, Message, Point, Score, TrainingRow
 from safebasin.run.local import LocalBackend
 from safebasin.run.plan import Plan
+from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
 
@@ -29,7 +30,8 @@ _BATCH = 16
 def read_tests(store: StudyStore) -> dict[str, LanguageTest]:
     """The calibrated tests of a folder, by `Score.under`: empty is θ₀."""
     text = store.meta(_META)
-    return {} if text is None else {under: LanguageTest(**kept) for under, kept in json.loads(text).items()}
+    with parsed(store.path):
+        return {} if text is None else {under: LanguageTest(**kept) for under, kept in json.loads(text).items()}
 
 
 def calibrated(judge: Judge, store: StudyStore) -> Judge:

@@ -14,6 +14,7 @@ from safebasin.records import Response, Score
 from safebasin.run.calibration import calibrated
 from safebasin.run.plan import Plan
 from safebasin.run.progress import ProgressHook, Tick, silent
+from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 
 BATCH = 5_000
@@ -68,7 +69,8 @@ def _counted(store: StudyStore, judge: Judge) -> Generator[None]:
 def read_cost(store: StudyStore, judge: Judge) -> Cost:
     """What a judge has taken in this folder so far, in all sessions."""
     text = store.meta(_cost_key(calibrated(judge, store)))
-    return Cost() if text is None else Cost(**json.loads(text))
+    with parsed(store.path):
+        return Cost() if text is None else Cost(**json.loads(text))
 
 
 def _cost_key(judge: Judge) -> str:

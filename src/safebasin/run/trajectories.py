@@ -11,6 +11,7 @@ from typing import Any
 from safebasin.protocols import BaseWeights
 from safebasin.records import Trajectory, TrajectoryPlace, canonical_json, content_hash
 from safebasin.run.plan import Plan
+from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 
 __all__ = ["is_traced", "read_traces", "trace"]
@@ -34,7 +35,8 @@ def trace(store: StudyStore, plan: Plan, base: BaseWeights) -> None:
 def read_traces(store: StudyStore, plan: Plan) -> tuple[Trajectory, ...]:
     """The trajectories of a plan, as they were last projected."""
     text = store.meta(_key(plan)) if plan.study.trajectories else None
-    return tuple(_trajectory(fields) for fields in json.loads(text or "[]"))
+    with parsed(store.path):
+        return tuple(_trajectory(fields) for fields in json.loads(text or "[]"))
 
 
 def _projections(folder: Path, plan: Plan, base: BaseWeights) -> Iterator[Trajectory]:

@@ -39,6 +39,8 @@ from safebasin.store.values import (
     pack_score,
     pack_text,
     read_decoding,
+    stored_int,
+    stored_text,
     unpack_score,
     unpack_text,
 )
@@ -141,10 +143,10 @@ class StudyStore:
             return {
                 key: Prompt(
                     messages=tuple(Message(**m) for m in json.loads(unpack_text(messages))),
-                    source=source,
-                    category=category,
-                    behavior=behavior,
-                    label=label,
+                    source=stored_text(source),
+                    category=stored_text(category),
+                    behavior=stored_text(behavior),
+                    label=stored_text(label),
                 )
                 for key, messages, source, category, behavior, label in rows
             }
@@ -261,10 +263,12 @@ class StudyStore:
                    JOIN responses r ON r.key = v.response WHERE v.judge = ? AND v.version = ? AND r.decoding = ?"""
         with self.reading() as db:
             rows = db.execute(query, (judge, version, decoding)).fetchall()
-        return [
-            StoredVerdict(point=p, prompt=q, system=s, label=label, success=None if hit is None else bool(hit))
-            for p, q, s, label, hit in rows
-        ]
+            return [
+                StoredVerdict(
+                    point=p, prompt=q, system=s, label=stored_text(label), success=None if hit is None else bool(hit)
+                )
+                for p, q, s, label, hit in rows
+            ]
 
     def verdicts_of(self, keys: Iterable[str]) -> dict[str, list[Verdict]]:
         """Every verdict on some responses, by response key, judges sorted."""
@@ -279,7 +283,7 @@ class StudyStore:
                             response=response,
                             judge=judge,
                             version=version,
-                            label=label,
+                            label=stored_text(label),
                             success=None if success is None else bool(success),
                             reason=unpack_text(reason),
                             grade=grade,
@@ -315,15 +319,15 @@ class StudyStore:
 def _response(row: tuple[Any, ...]) -> Response:
     point, prompt, system, decoding, sample, text, thinking, n_tokens, finish, broken, gap = row
     return Response(
-        point=point,
-        prompt=prompt,
-        system=system,
-        decoding=decoding,
-        sample=sample,
+        point=stored_text(point),
+        prompt=stored_text(prompt),
+        system=stored_text(system),
+        decoding=stored_text(decoding),
+        sample=stored_int(sample),
         text=unpack_text(text),
         thinking=unpack_text(thinking),
-        n_tokens=n_tokens,
-        finish_reason=cast("FinishReason", finish),
-        broken=broken,
+        n_tokens=stored_int(n_tokens),
+        finish_reason=cast("FinishReason", stored_text(finish)),
+        broken=stored_text(broken),
         gap=gap,
     )

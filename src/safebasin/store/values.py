@@ -18,6 +18,8 @@ __all__ = [
     "pack_score",
     "pack_text",
     "read_decoding",
+    "stored_int",
+    "stored_text",
     "unpack_score",
     "unpack_text",
 ]
@@ -33,6 +35,28 @@ def flag_to_int(flag: bool | None) -> int | None:
     return None if flag is None else int(flag)
 
 
+def stored_text(value: object) -> str:
+    """A value that was stored as plain text.
+
+    Raises:
+        TypeError: where something else stands there now: SQLite keeps whatever is put into a column.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where a text was stored")
+    return value
+
+
+def stored_int(value: object) -> int:
+    """A value that was stored as a whole number.
+
+    Raises:
+        TypeError: as `stored_text`.
+    """
+    if not isinstance(value, int):
+        raise TypeError(f"{type(value).__name__} where a whole number was stored")
+    return value
+
+
 def pack_text(text: str) -> str | bytes:
     """Text as SQLite holds it; a lone surrogate, which it cannot hold as text, makes bytes of it."""
     try:
@@ -43,8 +67,12 @@ def pack_text(text: str) -> str | bytes:
 
 
 def unpack_text(value: str | bytes) -> str:
-    """What `pack_text` was given."""
-    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
+    """What `pack_text` was given.
+
+    Raises:
+        TypeError: as `stored_text`.
+    """
+    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else stored_text(value)
 
 
 def floats(blob: bytes) -> array[float]:
