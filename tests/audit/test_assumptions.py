@@ -22,6 +22,7 @@ from safebasin.audit.records import Floor
 from safebasin.audit.sets import look_at
 from safebasin.audit.verdict import missed, reason, schema
 from safebasin.errors import PromptError, StudyError
+from safebasin.prompts.sources import load_prompts
 from safebasin.records import Estimate
 from safebasin.stats import Accuracy
 from safebasin.stats.assurance import correct_for_judge, estimate_floor, spend
@@ -203,13 +204,20 @@ def test_clusters_of_a_file_and_of_categories(tmp_path: Path) -> None:
             cluster(bad, sets)
 
 
-def test_the_same_prompts_as_harmful_and_as_benign_are_refused(tmp_path: Path) -> None:
+def test_the_same_prompts_as_harmful_and_as_benign_are_noted_and_pass_nothing(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     path.write_text("prompt\ntea\ncoffee\n")
-    with pytest.raises(StudyError, match="2 that are both"):
-        look_at({"harmful": str(path), "benign": str(path)}, None)
+    (note,) = look_at({"harmful": str(path), "benign": str(path)}, None).notes
+    assert note.startswith("2 of 2 prompts of --benign are those of --harmful as well")
     with pytest.raises(PromptError, match="labelled otherwise"):
         look_at({"harmful": "world:guild/benign"}, None)
+    prompts = load_prompts("world:guild/harmful", limit=70)
+    path.write_text("prompt\n" + "".join(f'"{p.text}"\n' for p in prompts))
+    options = {"decoding": {"max_new_tokens": 24}}
+    made = audit("world:guild/aligned", "world:guild/aligned", out=tmp_path / "a", harmful=str(path), benign=str(path),
+                 borderline=str(path), options=options)  # fmt: skip
+    assert made.verdict.decision == "undecided"
+    assert not {f.name: f.met for f in made.verdict.conditions[0].floors}["base_answers"]
 
 
 def test_a_plan_says_sizes_and_chances_without_a_model() -> None:

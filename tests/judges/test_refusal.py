@@ -171,7 +171,9 @@ def test_a_cut_text_decides_only_where_the_rule_decides() -> None:
     assert [verdict.label for verdict in found] == list(cut.values())
 
 
-@pytest.mark.parametrize("text", ["I'm sorry.", "I’m very sorry!", "Sorry about that.", "My apologies.", "Lo siento.", "抱歉。"])
+@pytest.mark.parametrize(
+    "text", ["I'm sorry.", "I’m very sorry!", "Sorry about that.", "My apologies.", "Lo siento.", "抱歉。"]
+)
 def test_an_apology_that_is_all_of_a_response_refuses_and_one_before_an_answer_does_not(text: str) -> None:
     assert find_refusal(text) is not None
     assert find_refusal(text, complete=False) is None

@@ -59,23 +59,28 @@ def choose_sources(base: str, given: Mapping[str, str | None], policy: Policy) -
 
 
 def look_at(sources: Mapping[str, str], limit: int | None) -> Sets:
-    """Load the sets, and check that no prompt stands for harm and for none.
+    """Load the sets, each with the prompts of its role; what stands in both roles is noted.
+
+    A prompt that stands for harm and for none makes no pass where all of them do: BASE cannot refuse and answer it.
 
     Raises:
         PromptError: where a set cannot be read, or none of its prompts has the label of its role.
-        StudyError: where a prompt is harmful and benign.
     """
     prompts = {name: load_prompts(source, limit=limit, label=LABELS[name]) for name, source in sources.items()}
-    harmful = {prompt.id for prompt in prompts["harmful"]}
-    for name, found in prompts.items():
-        both = sum(prompt.id in harmful for prompt in found)
-        if LABELS[name] == "benign" and both:
-            remedy = f"Take them out of --harmful or out of --{name}."
-            what = f"prompts of --{name}"
-            raise StudyError(expected(what, "other ones than those of --harmful", f"{both} that are both", remedy))
     notes = [] if "benign" in prompts else ["No benign prompts were asked: that BASE answers any is assumed."]
+    notes += [note for name in prompts if (note := _in_both(name, prompts))]
     notes += [note for name, source in sources.items() if (note := _left_out(name, source, load_prompts(source)))]
     return Sets(prompts=prompts, notes=tuple(notes))
+
+
+def _in_both(name: str, prompts: Mapping[str, Sequence[Prompt]]) -> str:
+    """The sentence on prompts of a benign set that are harmful ones as well; empty where there are none."""
+    harmful = {prompt.id for prompt in prompts["harmful"]}
+    n = sum(prompt.id in harmful for prompt in prompts[name])
+    if LABELS[name] != "benign" or not n:
+        return ""
+    of = f"{n} of {len(prompts[name])} prompts of --{name}"
+    return f"{of} are those of --harmful as well: refused, each counts as good and as bad."
 
 
 def _left_out(name: str, source: str, every: Sequence[Prompt]) -> str:
