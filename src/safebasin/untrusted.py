@@ -21,7 +21,7 @@ from yaml.constructor import ConstructorError
 
 from safebasin.errors import MissingFile, SafebasinError, UsageError, expected
 
-__all__ = ["MIB", "border", "read_bytes", "read_json", "read_text", "read_yaml", "scalar", "yaml_value"]
+__all__ = ["MIB", "border", "is_memory", "read_bytes", "read_json", "read_text", "read_yaml", "scalar", "yaml_value"]
 
 MIB = 2**20
 _DEEPEST = 50
@@ -32,20 +32,43 @@ _YAML_CAP = MIB // 2
 
 @contextmanager
 def border(
-    what: str, constraint: str, error: type[UsageError] = UsageError, remedy: str = "Mend it."
+    what: str,
+    constraint: str,
+    error: type[UsageError] = UsageError,
+    remedy: str = "Mend it.",
+    *,
+    value: object = None,
 ) -> Generator[None]:
-    """Whatever a parser raises for a file that came from elsewhere, as one line. Only around foreign code.
+    """Whatever a parser raises for a file that came from elsewhere, as one line; memory that is short stays that.
+
+    Only around foreign code: a defect of our own must not look like a broken file.
+
+    Args:
+        what: what is read, for messages.
+        constraint: what it must be.
+        error: kind of the error.
+        remedy: what to do.
+        value: what was given; the parser's own words then stand before the remedy, else in its place.
 
     Raises:
         UsageError: of the given kind, with the parser's own words.
     """
     try:
         yield
-    except (SafebasinError, MemoryError):
+    except (SafebasinError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
-    except Exception as caught:
+    except BaseException as caught:  # a panic of Rust code is no Exception
+        if is_memory(caught):
+            raise
         said = " ".join(str(caught).split())[:200] or type(caught).__name__
-        raise error(expected(what, constraint, said, remedy)) from caught
+        got, then = (said, remedy) if value is None else (value, f"({said}) {remedy}")
+        raise error(expected(what, constraint, got, then)) from caught
+
+
+def is_memory(error: BaseException) -> bool:
+    """Whether this is torch saying that memory is short: its own error is one, the CPU allocator raises a plain one."""
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("out of memory" in text.lower() or "DefaultCPUAllocator" in text)
 
 
 def read_bytes(path: Path, what: str, *, error: type[UsageError] = UsageError, most: int = 64 * MIB) -> bytes:

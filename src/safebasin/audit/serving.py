@@ -8,13 +8,16 @@ may ship such files too: they stand in the place of BASE's, as trainers write th
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+
+from safebasin.errors import ModelError
+from safebasin.weights.files import read_json
+from safebasin.weights.loading import load_config
 
 __all__ = ["Serving", "differences", "read_serving", "stand_in"]
 
@@ -131,11 +134,12 @@ def template(folder: Path) -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    """What a settings file of a folder holds; empty where there is none.
+
+    Raises:
+        ModelError: where it cannot be read: settings that are not seen would pass for settings that are the same.
+    """
+    return dict(read_json(path, str(path.parent))) if path.is_file() else {}
 
 
 def _content(token: object) -> object:
@@ -151,11 +155,9 @@ def _special(tokenizer: Mapping[str, Any]) -> list[str]:
 
 def _configuration(folder: Path, raw: Mapping[str, Any]) -> Mapping[str, object]:
     """The configuration with its defaults spelled out, where transformers knows the architecture; else as it stands."""
-    from transformers import AutoConfig
-
     try:
-        found = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False).to_dict()
-    except Exception:
+        found = load_config(folder).to_dict()
+    except ModelError:  # its code comes with the model, or it cannot be loaded at all, which loading it says
         found = dict(raw)
     return {key: value for key, value in found.items() if key not in _NO_MATTER}
 

@@ -34,7 +34,8 @@ from safebasin.engines.lean import LeanCache, LeanLlama
 from safebasin.engines.paced import MOVE_SHARE, Paced, chosen
 from safebasin.engines.stopping import Rows
 from safebasin.errors import ModelError, expected
-from safebasin.weights.files import is_memory, memory_errors
+from safebasin.untrusted import is_memory
+from safebasin.weights.files import memory_errors
 
 __all__ = ["decode", "greedy_config", "left_padded", "running"]
 

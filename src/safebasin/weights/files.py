@@ -10,14 +10,16 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from safebasin.errors import ModelError, SafebasinError, expected
+from safebasin import untrusted
+from safebasin.errors import ModelError, expected
+from safebasin.untrusted import MIB as _MIB
+from safebasin.untrusted import is_memory
 
-__all__ = ["border", "check_entries", "is_memory", "memory_errors", "read_bytes", "read_json"]
+__all__ = ["border", "check_entries", "memory_errors", "read_bytes", "read_json"]
 
-_MIB = 2**20
 _CAPS = {
     "config.json": 16 * _MIB,
     "generation_config.json": 16 * _MIB,
@@ -89,30 +91,13 @@ def read_json(path: Path, name: str) -> dict[str, object]:
     return value
 
 
-@contextmanager
-def border(what: str, constraint: str, value: object, remedy: str) -> Generator[None]:
-    """Whatever a parser raises for a file that came from elsewhere, as one line; memory that is short stays that.
-
-    Only around foreign code: a defect of our own must not look like a broken file.
+def border(what: str, constraint: str, value: object, remedy: str) -> AbstractContextManager[None]:
+    """As `untrusted.border`, for what is read of a checkpoint folder.
 
     Raises:
         ModelError: with the parser's own words between constraint and remedy.
     """
-    try:
-        yield
-    except (SafebasinError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:  # a panic of Rust code is no Exception
-        if is_memory(error):
-            raise
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ModelError(expected(what, constraint, value, f"({said}) {remedy}")) from error
-
-
-def is_memory(error: BaseException) -> bool:
-    """Whether this is torch saying that memory is short: its own error is one, the CPU allocator raises a plain one."""
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("out of memory" in text.lower() or "DefaultCPUAllocator" in text)
+    return untrusted.border(what, constraint, ModelError, remedy, value=value)
 
 
 @contextmanager
