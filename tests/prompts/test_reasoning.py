@@ -63,6 +63,14 @@ def test_markers_that_are_special_tokens_are_seen():
     assert reasoning.split(ids[1:], opened=True) == ("weigh it", "Ring it.")
 
 
+def test_a_named_token_of_no_vocabulary_is_no_special_id():
+    tokenizer = make_tokenizer(template="thinking")
+    tokenizer.bos_token = ""
+    assert None in tokenizer.all_special_ids
+    assert None not in special_ids(tokenizer)
+    assert Reasoning.of(tokenizer).split([6, 7]).response == ""
+
+
 def test_without_reasoning_the_split_is_the_plain_decode():
     tokenizer = make_tokenizer()
     ids = tokenizer.encode("Ring <think> it.<|end|>", add_special_tokens=False)

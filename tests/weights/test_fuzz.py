@@ -136,7 +136,7 @@ def test_odd_values_in_its_json_files(whole: Path, data: st.DataObject) -> None:
 @pytest.mark.filterwarnings("ignore")
 @SOME
 @given(
-    file=st.sampled_from([*FILES, "model.safetensors", "adapter_model.safetensors"]),
+    file=st.sampled_from([*FILES, "model.safetensors", "adapter_model.safetensors", "chat_template.jinja"]),
     changes=st.lists(BYTES, min_size=1, max_size=3),
 )
 def test_bytes_that_are_flipped_cut_or_put_in(whole: Path, file: str, changes: list[tuple[float, str, int]]) -> None:

@@ -139,7 +139,8 @@ def _holds_block(text: str, markers: Markers) -> bool:
 def special_ids(tokenizer: Tokenizer) -> frozenset[int]:
     """Every token that a decode without special tokens drops: the named ones, and added ones marked as special."""
     added = (i for i, token in tokenizer.added_tokens_decoder.items() if getattr(token, "special", False))
-    return frozenset([*tokenizer.all_special_ids, *added])
+    named = (i for i in tokenizer.all_special_ids if i is not None)  # a named token may be in no vocabulary
+    return frozenset([*named, *added])
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class Tokenizer(Protocol):
 
     chat_template: object
     special_tokens_map: Mapping[str, object]
-    all_special_ids: list[int]
+    all_special_ids: list[int | None]
     added_tokens_decoder: Mapping[int, object]
 
     def apply_chat_template(self, conversation: object, **kwargs: object) -> object: ...
