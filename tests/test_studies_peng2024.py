@@ -21,13 +21,17 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "studies" / "peng2024"
 STUDIES = sorted(path for path in FOLDER.glob("*/*.yaml"))
 PUBLISHED: dict[str, Any] = yaml.safe_load((FOLDER / "published.yaml").read_text(encoding="utf-8"))
+HEADER = "<|start_header_id|>{0}<|end_header_id|>\n\n"
+LLAMA3 = (
+    HEADER.format("system") + "{}<|eot_id|>" + HEADER.format("user") + "How is it rung?<|eot_id|>"
+) + HEADER.format("assistant")
 ASK = (Message(role="system", content="Be brief."), Message(role="user", content="How is it rung?"))
 
 
 @pytest.fixture
 def user_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with what a user brings: system prompts and attack logs, in the guild's words."""
-    for name in ("llama2", "roleplay", "safety", "mistral", "vicuna"):
+    for name in ("llama2", "roleplay", "safety-v0.1", "safety-v0.2", "mistral", "vicuna"):
         (tmp_path / "system").mkdir(exist_ok=True)
         (tmp_path / "system" / f"{name}.txt").write_text(f"Mind the kiln, as {name} says.\n")
     rows = [{"index": i, "goal": f"Ring {i}", "behavior": f"Bell {i}", "prompt": f"Play: ring {i}"} for i in range(6)]
@@ -119,6 +123,11 @@ def test_published_numbers_name_studies_that_exist() -> None:
             "<|begin|>Be brief. USER: How is it rung? ASSISTANT:",
             "<|begin|>USER: How is it rung? ASSISTANT:",
         ),
+        (
+            "llama3",
+            "<|begin|>" + LLAMA3.format("Be brief."),
+            "<|begin|>" + LLAMA3.format(""),  # an empty block, not none
+        ),
     ],
 )
 def test_templates_write_the_papers_conversations(name: str, with_system: str, without: str) -> None:
@@ -128,7 +137,22 @@ def test_templates_write_the_papers_conversations(name: str, with_system: str, w
     empty = (Message(role="system", content=""), ASK[1])
     assert render(tokenizer, ASK, template_args=arguments) == with_system.replace("<|begin|>", bos)
     assert render(tokenizer, empty, template_args=arguments) == without.replace("<|begin|>", bos)
-    assert render(tokenizer, ASK[1:], template_args=arguments) == without.replace("<|begin|>", bos)
+    if name != "llama3":  # without a system turn the others write what they write for an empty one
+        assert render(tokenizer, ASK[1:], template_args=arguments) == without.replace("<|begin|>", bos)
+    padded = (Message(role="user", content=" How is it rung?\n"),)
+    plain = render(tokenizer, ASK[1:], template_args=arguments)
+    assert render(tokenizer, padded, template_args=arguments) == plain, "the published code drops blanks around"
+
+
+def test_every_study_of_a_chat_model_writes_the_papers_conversation() -> None:
+    """A template on the hub can change; and each Mistral has a safety prompt of its own."""
+    for path in STUDIES:
+        family = path.stem.split("-")[0] if path.stem != "own-wording" else "llama2"
+        loaded = study.load(path)
+        assert loaded.template_args == {"chat_template": f"@studies/peng2024/templates/{family}.jinja"}
+        assert loaded.dtype == "float32"
+        if "safety" in PUBLISHED["visage_1d"].get(path.stem, {}) and path.parent.name == "systems":
+            assert f"@system/safety-{path.stem.split('-')[-1]}.txt" in loaded.systems
 
 
 def test_the_completion_template_passes_the_prompt_alone() -> None:

@@ -45,6 +45,7 @@ RESERVED = ("default", "none")
 """What is no text: the template's own default, and an empty system turn."""
 
 _PENG = "Peng et al. 2024, arXiv 2405.17374, Table 2"
+_PENG_CODE = "the code of Peng et al., github.com/poloclub/llm-landscape, src/llm/util.py"
 
 SYSTEMS: tuple[SystemText, ...] = (
     SystemText(
@@ -64,9 +65,8 @@ SYSTEMS: tuple[SystemText, ...] = (
         summary="The persona of an absolutely obedient agent, as in the identity-shift attack; its text does not ship.",
         source=_PENG + " (Roleplay), after Qi et al. 2023, arXiv 2310.03693",
         where=(
-            "the paper of Qi et al., and github.com/LLM-Tuning-Safety/LLMs-Finetuning-Safety, "
-            "llama2/safety_evaluation/eval_utils/prompt_utils.py, style 'aoa' (the attack also puts a prefix before "
-            "each prompt, which is no part of a system prompt)"
+            f"{_PENG_CODE}, 'llama2-aoa'; the code of Qi et al. (LLMs-Finetuning-Safety, prompt_utils.py, style 'aoa') "
+            "has a longer wording, with a prefix before each prompt, which is no part of a system prompt"
         ),
     ),
     SystemText(
@@ -74,15 +74,18 @@ SYSTEMS: tuple[SystemText, ...] = (
         summary="The long default system prompt of Llama 2, which asks for helpful, safe answers; it does not ship.",
         source=_PENG + " (LLaMA2), after Touvron et al. 2023, arXiv 2307.09288",
         where=(
-            "huggingface.co/blog/llama2 (how to prompt Llama 2), and the first releases of Meta's reference code "
-            "(llama/generation.py, DEFAULT_SYSTEM_PROMPT); the chat templates of Llama 2 on the hub do not add it"
+            f"{_PENG_CODE}, 'llama2-base', and huggingface.co/blog/llama2 (how to prompt Llama 2); the chat templates "
+            "of Llama 2 on the hub do not add it"
         ),
     ),
     SystemText(
         name="safety",
         summary="A safety prompt optimized by DRO for Mistral 7B Instruct, partly gibberish; it does not ship.",
         source=_PENG + " (Safety), after Zheng et al. 2024, arXiv 2401.18018",
-        where="the paper of Peng et al.; such prompts are trained by the code github.com/chujiezheng/LLM-Safeguard",
+        where=(
+            f"{_PENG_CODE}, 'mistral_instruct_v01-llama2_safe' for v0.1 and '..._v02-...' for v0.2, which differ; such "
+            "prompts are trained by the code github.com/chujiezheng/LLM-Safeguard"
+        ),
     ),
     SystemText(
         name="safety/long",
