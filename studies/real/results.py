@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import coherence
+
 from safebasin import api
 from safebasin.records import Estimate, Landscape, Panel
 
@@ -32,12 +34,21 @@ _MOST = 200_000
 
 
 def write(runs: Path, docs: Path) -> None:
-    """Copy the figures to `docs/figures`, and put the tables between the marks of `docs/real.md`."""
+    """Copy the figures to `docs/figures`, and put tables between the marks of `docs/real.md` and `docs/method.md`."""
     copy_figures(runs, docs / "figures")
-    page = docs / "real.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{tables(runs)}\n{END}{after}", encoding="utf-8")
+    put(docs / "real.md", tables(runs))
+    language = coherence.shares(runs / "map")
+    coherence.draw(language, docs / "figures" / "real-coherence.png")
+    put(docs / "method.md", "\n".join(coherence.table(language)))
+
+
+def put(page: Path, text: str) -> None:
+    """Replace what stands between the marks of a page."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"{page} must hold the lines {BEGIN} and {END}, between which the results go")
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
 
 
 def copy_figures(runs: Path, out: Path) -> None:
