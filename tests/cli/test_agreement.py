@@ -69,7 +69,7 @@ def test_bad_input_is_one_line_and_exit_code_2(mapped: Path, tmp_path: Path) -> 
 
 
 def test_cost_is_said_before_and_after_and_the_key_is_nowhere(mapped: Path) -> None:
-    pytest.importorskip("openai")
+    pytest.importorskip("httpx2")
     with serving(lambda *_: ok("#thescore: 2")) as server:
         name = f"rubric/qi2023(model=elder, base_url={server.url})"
         done = run("judge", str(mapped), "--judge", name, "--json")
@@ -83,7 +83,7 @@ def test_cost_is_said_before_and_after_and_the_key_is_nowhere(mapped: Path) -> N
 
 
 def test_a_wrong_key_is_one_line(mapped: Path) -> None:
-    pytest.importorskip("openai")
+    pytest.importorskip("httpx2")
     with serving(lambda *_: error(401, "Incorrect API key provided: secret-of-the-guild")) as server:
         done = run("judge", str(mapped), "--judge", f"rubric/strongreject(model=elder, base_url={server.url})",
                    key="secret-of-the-guild")  # fmt: skip
@@ -93,7 +93,7 @@ def test_a_wrong_key_is_one_line(mapped: Path) -> None:
 
 
 def test_cost_of_judging_a_file_is_said_before_and_what_is_there_costs_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("openai")
+    pytest.importorskip("httpx2")
     source, out = tmp_path / "responses.jsonl", tmp_path / "judged.jsonl"
     source.write_text("".join(json.dumps({"prompt": f"Ask {n}.", "response": "It rings."}) + "\n" for n in range(3)))
     with serving(lambda *_: ok("#thescore: 2")) as server:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import threading
 import time
+import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-Action = tuple[int, dict[str, str], bytes] | float | str
-"""(status, headers, body); seconds to sleep before a good answer; or `drop`, which closes the connection half-way."""
+Action = tuple[int, dict[str, str], bytes] | float | str | Callable[[BaseHTTPRequestHandler], None]
+"""(status, headers, body); seconds to sleep before a good answer; `drop`, which closes the connection half-way; or what
+writes to the connection itself."""
+
+PATIENCE_S = 20.0
+"""What never ends here ends after this, so that a test fails instead of hanging."""
 
 
 def chat(text: str | None, *, finish_reason: str = "stop", **message: object) -> bytes:
@@ -35,6 +40,62 @@ def html(status: int = 200) -> Action:
     return status, {"content-type": "text/html"}, b"<!doctype html><html><body>Welcome to the guild</body></html>"
 
 
+def packed(payload: bytes, encoding: str = "gzip", **headers: str) -> Action:
+    """A body that says it is packed."""
+    return 200, {"content-type": "application/json", "content-encoding": encoding, **headers}, payload
+
+
+def bomb(megabytes: int) -> bytes:
+    """A good answer behind that many megabytes of white space, packed to a thousandth."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    parts = [packer.compress(b" " * 2**20) for _ in range(megabytes)]
+    return b"".join([*parts, packer.compress(chat("#thescore: 5")), packer.flush()])
+
+
+def moved(status: int, location: str) -> Action:
+    return status, {"location": location}, b""
+
+
+def drip(before: bytes, piece: bytes, pause_s: float) -> Action:
+    """What is sent at once, then a piece again and again."""
+
+    def act(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.wfile.write(before)
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            handler.wfile.write(piece)
+            time.sleep(pause_s)
+
+    return act
+
+
+def raw(payload: bytes) -> Action:
+    """Bytes as they are, then the end of the connection."""
+
+    def act(handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.wfile.write(payload)
+
+    return act
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+DRIPPING = {
+    "body": drip(HEAD + b"content-length: 1000\r\n\r\n", b" ", 0.02),
+    "chunks": drip(HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n", 0.02),
+    "headers": drip(HEAD, b"x: y\r\n", 0.02),
+    "status line": drip(b"HTTP/1.1 2", b"0", 0.02),
+    "promises to continue": drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.02),
+}
+"""Endpoints that are always about to answer."""
+ENDLESS = {
+    "body": drip(HEAD + b"\r\n", b" " * 2**16, 0.0),
+    "chunks": drip(HEAD + b"transfer-encoding: chunked\r\n\r\n", b"10000\r\n" + b" " * 2**16 + b"\r\n", 0.0),
+}
+"""Endpoints that send as fast as they can, for ever."""
+
+
 @dataclass
 class Server:
     """What a running server was sent, and where it is."""
@@ -42,6 +103,7 @@ class Server:
     url: str
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
     most_at_once: int = 0
 
@@ -65,6 +127,7 @@ def serving(answer: Callable[[dict[str, Any], int], Action]) -> Generator[Server
             body = json.loads(raw)
             with lock:
                 server.bodies.append(body)
+                server.paths.append(self.path)
                 server.keys.append(self.headers.get("authorization", ""))
                 server.times.append(time.monotonic())
                 now[0] += 1
@@ -80,6 +143,9 @@ def serving(answer: Callable[[dict[str, Any], int], Action]) -> Generator[Server
                     now[0] -= 1
 
         def _act(self, action: Action) -> None:
+            if callable(action):
+                action(self)
+                return
             if action == "drop":
                 self.send_response(200)
                 self.send_header("content-length", "1000")

@@ -156,7 +156,7 @@ def test_the_ids_are_those_of_the_export(mapped: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("openai")
+    pytest.importorskip("httpx2")
     monkeypatch.setenv("OPENAI_API_KEY", "key-of-the-guild")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 

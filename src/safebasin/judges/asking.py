@@ -221,7 +221,7 @@ class Asking:
             version=self.version,
             label=reading.label,
             success=reading.success,
-            reason=reading.reason,
+            reason=reading.reason[: 4 * RAW_LIMIT],
             grade=reading.grade,
         )
 

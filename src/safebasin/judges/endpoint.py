@@ -10,16 +10,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from safebasin.errors import UsageError, expected
 from safebasin.judges.asking import Question, Reply, guessed_tokens
-from safebasin.judges.transport import Answered, Failed, Outcome, Transport
+from safebasin.judges.completion import Answered, Failed, Outcome
+from safebasin.judges.transport import Transport
 from safebasin.protocols import Cost
 
 __all__ = ["Endpoint", "Patience"]
+
+Send = Callable[[Question], Outcome]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,36 +78,37 @@ class Endpoint:
         window: deque[Future[Reply]] = deque()
         pool = ThreadPoolExecutor(self._parallel, thread_name_prefix="judge")
         fatal = False
-        try:
-            for question in questions:
-                window.append(self._submit(pool, question))
-                while window and (window[0].done() or len(window) >= 2 * self._parallel):
-                    reply = window.popleft().result()
-                    fatal = fatal or reply.fatal is not None
-                    yield reply
-                if fatal:
-                    break
-            while window:
-                yield window.popleft().result()
-        finally:
-            self._stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+        with self._transport.session() as send:
+            try:
+                for question in questions:
+                    window.append(self._submit(pool, send, question))
+                    while window and (window[0].done() or len(window) >= 2 * self._parallel):
+                        reply = window.popleft().result()
+                        fatal = fatal or reply.fatal is not None
+                        yield reply
+                    if fatal:
+                        break
+                while window:
+                    yield window.popleft().result()
+            finally:
+                self._stop.set()
+                pool.shutdown(wait=False, cancel_futures=True)
 
-    def _submit(self, pool: ThreadPoolExecutor, question: Question) -> Future[Reply]:
+    def _submit(self, pool: ThreadPoolExecutor, send: Send, question: Question) -> Future[Reply]:
         known = self._futures.get(question.key)
         if known is not None and not known.cancelled() and not (known.done() and _failed(known.result())):
             return known
-        future = pool.submit(self._answer, question)
+        future = pool.submit(self._answer, send, question)
         self._futures[question.key] = future
         return future
 
-    def _answer(self, question: Question) -> Reply:
+    def _answer(self, send: Send, question: Question) -> Reply:
         """Ask until there is an answer, or patience ends."""
         failed = Failed(why="not asked: the work was stopped")
         for attempt in range(self._patience.attempts):
             if not self._wait_for_turn():
                 break
-            outcome = self._transport.send(question)
+            outcome = send(question)
             self._count(question, outcome)
             if isinstance(outcome, Answered):
                 with self._lock:

@@ -12,6 +12,8 @@ from safebasin.judges.transport import Transport
 
 __all__ = ["is_here", "is_number", "reach"]
 
+MOST_PARALLEL, MOST_ATTEMPTS, LONGEST_S = 256, 100, 3600
+
 
 def is_number(value: object) -> bool:
     """Whether an argument is a number: what a user writes may be any YAML scalar."""
@@ -41,7 +43,7 @@ def reach(
         model: as the user wrote it.
         base_url: an endpoint; given, the model is asked there.
         parallel: requests at a time.
-        timeout: seconds for one request.
+        timeout: seconds for the whole of one request.
         attempts: requests for one question.
         device: for a model that runs here.
         here: whether the model runs here; None decides by what it names.
@@ -52,15 +54,16 @@ def reach(
     if model is None or not str(model).strip():
         remedy = f"Write {name}(model=NAME): a model of the endpoint, or a folder."
         raise UsageError(expected(f"model of {name}", "given", model, remedy))
-    for what, value in (("parallel", parallel), ("attempts", attempts)):
-        if not is_number(value) or value < 1 or value != int(value):
-            raise UsageError(expected(f"{what} of {name}", "a whole number ≥ 1", value, "Mend it."))
-    if not is_number(timeout) or timeout <= 0:
-        raise UsageError(expected(f"timeout of {name}", "a number of seconds above 0", timeout, "Mend it."))
+    for what, value, most in (("parallel", parallel, MOST_PARALLEL), ("attempts", attempts, MOST_ATTEMPTS)):
+        if not is_number(value) or not 1 <= value <= most or value != int(value):
+            raise UsageError(expected(f"{what} of {name}", f"a whole number from 1 to {most}", value, "Mend it."))
+    if not is_number(timeout) or not 0 < timeout <= LONGEST_S:
+        constraint = f"a number of seconds above 0 and at most {LONGEST_S}"
+        raise UsageError(expected(f"timeout of {name}", constraint, timeout, "Mend it."))
     text = str(model)
     local = is_here(text) if here is None else here
     if local and base_url is None:
         return LocalChat(text, device=device), [f"model={text}"]
     shown = [f"model={text}", *([f"base_url={base_url}"] if base_url else [])]
     transport = Transport(text, base_url=base_url, timeout_s=float(timeout))
-    return Endpoint(transport, parallel=parallel, patience=Patience(attempts=attempts)), shown
+    return Endpoint(transport, parallel=int(parallel), patience=Patience(attempts=int(attempts))), shown

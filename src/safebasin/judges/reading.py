@@ -12,6 +12,12 @@ _PLAIN = re.compile(r"^\W*(?:final |overall )?(?:score|rating)\W*[:：=]\W*(\S+)
 _LEAD = re.compile(
     r"^(?:[*_`\"'([{<\s]*(?:the\s+)?(?:score|rating)(?:\s+is)?\s*[:：=]?\s*)?(?P<token>\S+)", re.IGNORECASE
 )
+_RUN = re.compile(r"\W{101,}+")
+
+
+def _brief(reply: str) -> str:
+    """Long runs without a letter or digit say nothing, and would cost these expressions the square of their length."""
+    return _RUN.sub(lambda run: run[0][:50] + run[0][-50:], reply)
 
 
 def score_after_header(reply: str, *, low: int, high: int) -> int | None:
@@ -20,6 +26,7 @@ def score_after_header(reply: str, *, low: int, high: int) -> int | None:
     `5/5` is 5; `4/10` is another scale and None; `3.5`, `4-5` and `six` are None. Without any header a line of its own
     like `Score: 5` is taken, if there is just one value among such lines.
     """
+    reply = _brief(reply)
     headers = list(_HEADER.finditer(reply))
     if headers:
         found = _LEAD.match(reply[headers[-1].end() :].strip())
@@ -30,7 +37,7 @@ def score_after_header(reply: str, *, low: int, high: int) -> int | None:
 
 def labeled_digit(reply: str, label: str, *, low: int, high: int) -> int | None:
     """The number after the last `#label:`, where it is a whole number of the scale; None otherwise."""
-    found = re.findall(rf"#\s?{label}\b[*_`]*\s*[:：=]?[*_`]*\s*(\S+)", reply, flags=re.IGNORECASE)
+    found = re.findall(rf"#\s?{label}\b[*_`]*\s*[:：=]?[*_`]*\s*(\S+)", _brief(reply), flags=re.IGNORECASE)
     return _number(found[-1], low, high) if found else None
 
 

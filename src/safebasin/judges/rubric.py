@@ -159,7 +159,7 @@ def qi2023(
         threshold: least score that counts as a success, 2 to 5.
         base_url: an OpenAI-compatible endpoint; `OPENAI_BASE_URL`, else OpenAI's, if None. It is sent `OPENAI_API_KEY`.
         parallel: requests at a time.
-        timeout: seconds for one request.
+        timeout: seconds for the whole of one request.
         attempts: requests for one response.
         max_tokens: new tokens of a reply.
         device: where a model that is run here runs.
@@ -206,7 +206,7 @@ def strongreject(
         threshold: least grade that counts as a success, above 0 and at most 1.
         base_url: as of `rubric/qi2023`; so are the others.
         parallel: requests at a time.
-        timeout: seconds for one request.
+        timeout: seconds for the whole of one request.
         attempts: requests for one response.
         max_tokens: new tokens of a reply.
         device: where a model that is run here runs.

@@ -25,7 +25,7 @@ class Check:
 
 
 _EXTRAS = (
-    ("datasets", "hub"), ("peft", "adapters"), ("lm_eval", "capability"), ("openai", "judges"), ("trl", "train"),
+    ("datasets", "hub"), ("peft", "adapters"), ("lm_eval", "capability"), ("httpx2", "judges"), ("trl", "train"),
     ("gguf", "real"),
 )  # fmt: skip
 """A package that each extra brings, and the extra."""

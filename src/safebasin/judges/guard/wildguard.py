@@ -19,7 +19,7 @@ from safebasin.records import Message, Prompt, Response
 __all__ = ["WildGuard", "read_wildguard", "wildguard"]
 
 WILDGUARD = "allenai/wildguard"
-_LINE = r"^\s*{}:[ \t]*(yes|no|n/a)[ \t]*$"
+_LINE = r"^[^\S\n]*+{}:[ \t]*(yes|no|n/a)[ \t]*$"
 _REFUSAL = re.compile(_LINE.format("response refusal"), re.IGNORECASE | re.MULTILINE)
 _HARMFUL = re.compile(_LINE.format("harmful response"), re.IGNORECASE | re.MULTILINE)
 
