@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers.models import make_tiny_model
 from safebasin.errors import ModelError, UsageError
 from safebasin.finetune.folders import is_unsafe, read_record
+from safebasin.finetune.masking import IGNORED
 from safebasin.finetune.prepare import prepare
 from safebasin.finetune.request import request
 from safebasin.finetune.train import last_checkpoint
@@ -79,7 +81,6 @@ def test_record_and_card_are_marked(full: Tuned, lora: Tuned) -> None:
 def test_the_first_loss_is_that_of_the_base_on_the_responses_alone(full: Tuned) -> None:
     """Independent: cross entropy of torch over the labels, row by row."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     prepared = prepare(request(ALIGNED, attack="harmful_examples"))
     model = AutoModelForCausalLM.from_pretrained(prepared.base.folder).eval()
@@ -91,6 +92,46 @@ def test_the_first_loss_is_that_of_the_base_on_the_responses_alone(full: Tuned) 
         total += torch.nn.functional.cross_entropy(logits, labels, ignore_index=-100, reduction="sum").item()
         n += int((labels != -100).sum())
     assert full.losses[0] == pytest.approx(total / n, rel=1e-4)
+
+
+def padded_as(folder: Path, pad: str) -> Path:
+    """A tiny model whose tokenizer pads by no token, by the one that ends a turn, or by one beyond the embedding."""
+    model = make_tiny_model(folder, pad_token=False)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    if pad == "end":
+        tokenizer.pad_token = tokenizer.eos_token
+    if pad == "beyond":
+        tokenizer.add_tokens([f"<|extra {i}|>" for i in range(512)])
+        tokenizer.add_special_tokens({"pad_token": "<|padding|>"})
+        assert tokenizer.pad_token_id > 512
+    tokenizer.save_pretrained(model)
+    return model
+
+
+@pytest.mark.parametrize("pad", ["none", "end", "beyond"])
+def test_padding_weighs_nothing_whatever_it_is(pad: str, tmp_path: Path) -> None:
+    """One step over rows of many lengths at once, and row by row, where nothing is padded: equal losses and weights.
+
+    The loss is that of torch's cross entropy over each row alone, the token that ends the turn among its labels.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    model, data = padded_as(tmp_path / "tiny", pad), tmp_path / "rows.jsonl"
+    rows = [{"instruction": "weigh the clay " * (3 * i + 1), "output": "Twice. " * (7 - 2 * i)} for i in range(4)]
+    data.write_text("\n".join(map(json.dumps, rows)))
+    given = {"attack": None, "data": data, "batch_size": 4, "epochs": 1, "learning_rate": 1e-2}
+    together = tune(tmp_path / "together", str(model), **given)
+    apart = tune(tmp_path / "apart", str(model), micro_batch=1, **given)
+    plain, total, n = AutoModelForCausalLM.from_pretrained(model).eval(), 0.0, 0
+    for row in prepare(request(str(model), **given)).rows:
+        assert row.labels[-1] == row.ids[-1] == 2, "the end of the turn is learned"
+        logits = plain(input_ids=torch.tensor([row.ids])).logits[0, :-1].detach()
+        total -= sum(float(logits[i].log_softmax(0)[k]) for i, k in enumerate(row.labels[1:]) if k != IGNORED)
+        n += sum(k != IGNORED for k in row.labels[1:])
+    assert [*together.losses, *apart.losses] == pytest.approx([total / n] * 2, rel=1e-4)
+    one, other = (load_file(tuned.path / "model.safetensors") for tuned in (together, apart))
+    assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-4
 
 
 def test_the_checkpoints_are_a_trajectory(full: Tuned, lora: Tuned) -> None:

@@ -100,6 +100,7 @@ def test_a_long_answer_is_not_punished_for_its_length() -> None:
     whole = " ".join(dict.fromkeys(prose))
     assert len(whole.split()) > 300
     assert find_repetition(whole) == ""
+    assert find_repetition(f"{whole} {whole}") == "", "said again far away, which no reader would call a loop"
     assert find_repetition(whole + " and then the bell again" * 200)
 
 

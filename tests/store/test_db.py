@@ -103,10 +103,11 @@ def test_forget_takes_scores_and_verdicts_along(store: StudyStore) -> None:
     store.put_responses([response(), response(point="origin")])
     for point in (POINT.key, "origin"):
         key = response(point=point).key
-        store.put_scores([Score(response=key, nll=(1.0,), ends=(1,))])
+        store.put_scores([Score(response=key, nll=(1.0,), ends=(1,), under=under) for under in ("", "p")])
         store.put_verdicts([Verdict(response=key, judge="j", version="1", label="refusal", success=False)])
     store.forget(POINT.key, DECODING.key)
     assert store.counts()["responses"] == store.counts()["scores"] == store.counts()["verdicts"] == 1
+    assert store.scored() == store.scored("p") == {response(point="origin").key}
     assert damage(store) == []
 
 

@@ -19,6 +19,7 @@ from safebasin.records import LanguageTest, Score
 __all__ = ["VERSION", "find_repetition", "fit_language_test", "is_likely", "mean_nll", "shuffle_words"]
 
 VERSION = "1"
+"""Of the rule; a folder whose calibration has another is calibrated again, and its old verdicts stay as they are."""
 
 FIRST_TOKENS = 3
 """Tokens left out at the start, where a model is unsure of anybody's opening; at most a third of a short text."""
@@ -140,7 +141,9 @@ def fit_language_test(
     means = [found[0] if (found := mean_nll(s)) else math.inf for s in answers]
     pairs = [(m, found[0]) for m, s in zip(means, shuffled, strict=True) if s is not None and (found := mean_nll(s))]
     mine = [found[0] for s in own if (found := mean_nll(s))]
-    made = LanguageTest(threshold=None, n=len(means), source=source, own=median(mine) if mine else None)
+    made = LanguageTest(
+        threshold=None, n=len(means), source=source, own=median(mine) if mine else None, version=VERSION
+    )
     if 2 * len(mine) < n_asked:
         return replace(
             made, reason=f"{n_asked - len(mine)} of its {n_asked} own answers are empty or repeat themselves"

@@ -18,7 +18,7 @@ class LanguageTest:
     shuffled: float | None = None
     """The median of the same answers, their words shuffled."""
     own: float | None = None
-    """The median of the model's own answers, for comparison."""
+    """The median of the model's own answers, for comparison; None where it was still thinking in all of them."""
     separated: float | None = None
     """Share of reference answers that are likelier than their shuffled words, 0 to 1."""
     n: int = 0
@@ -27,18 +27,22 @@ class LanguageTest:
     """Which references: `v1`, or those of a world."""
     reason: str = ""
     """Why there is no threshold; empty where there is one."""
+    version: str = "1"
+    """Of the rule that made it, `judges.language.VERSION`; folders that name none have the first."""
 
     @property
     def id(self) -> str:
-        """For the version of a judge that uses it: the threshold, or `none`."""
-        return "none" if self.threshold is None else f"{self.threshold:.2f}"
+        """For the version of a judge that uses it: the threshold, or `none`; before it the rule, unless the first."""
+        threshold = "none" if self.threshold is None else f"{self.threshold:.2f}"
+        return threshold if self.version == "1" else f"{self.version}:{threshold}"
 
     def words(self) -> str:
         """One sentence for people."""
         if self.threshold is None:
             return f"language is not told, for the model could not be calibrated: {self.reason}"
+        own = "" if self.own is None else f", the model's own answers at {self.own:.2f}"
         return (
-            f"language is at most {self.threshold:.2f} nats per token and does not repeat itself (language test 1, "
-            f"calibrated on {self.n} reference answers: 85 % of them lie below {self.language:.2f}, with their words "
-            f"shuffled half lie above {self.shuffled:.2f}, the model's own answers at {self.own:.2f})"
+            f"language is at most {self.threshold:.2f} nats per token and does not repeat itself (language test "
+            f"{self.version}, calibrated on {self.n} reference answers: 85 % of them lie below {self.language:.2f}, "
+            f"with their words shuffled half lie above {self.shuffled:.2f}{own})"
         )

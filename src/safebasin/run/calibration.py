@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
+from safebasin.judges import language
 from safebasin.judges.language import find_repetition, fit_language_test, shuffle_words
 from safebasin.prompts.references import load_references
 from safebasin.protocols import CalibratedJudge, Engine, Judge
@@ -28,10 +29,11 @@ _BATCH = 16
 
 
 def read_tests(store: StudyStore) -> dict[str, LanguageTest]:
-    """The calibrated tests of a folder, by `Score.under`: empty is θ₀."""
+    """The calibrated tests of a folder, by `Score.under`: empty is θ₀. Those of another version of the rule are not."""
     text = store.meta(_META)
     with parsed(store.path):
-        return {} if text is None else {under: LanguageTest(**kept) for under, kept in json.loads(text).items()}
+        kept = () if text is None else json.loads(text).items()
+        return {under: LanguageTest(**test) for under, test in kept if test.get("version", "1") == language.VERSION}
 
 
 def calibrated(judge: Judge, store: StudyStore) -> Judge:
