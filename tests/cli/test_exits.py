@@ -184,7 +184,7 @@ def test_warnings_and_logs_pass_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
     assert logging.lastResort is not None
     monkeypatch.setattr(logging.lastResort, "formatter", None)
-    output.guard_stderr()
+    output.guard_streams()
     record = logging.LogRecord("n", logging.WARNING, "", 1, "file %s", (HOSTILE,), None)
     said = logging.lastResort.format(record) + warnings.formatwarning(HOSTILE, UserWarning, "", 1)
     assert not set(said) & set("\x1b\x07\u202e\x9b")

@@ -103,8 +103,9 @@ def test_a_missing_reply_is_asked_again_and_an_unreadable_one_is_not(source: Pat
 def test_verdicts_of_other_judges_stay_and_other_rows_bring_none(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "judged.jsonl"
     judge_file(source, [load_judge("keyword/zou2023")], out=out)
-    judge_file(out, [load_judge("keyword/peng2024")], out=out)
-    assert [[name for name, _ in row] for row in said(out)] == [["keyword/zou2023", "keyword/peng2024"]] * 3
+    further = tmp_path / "further.jsonl"
+    judge_file(out, [load_judge("keyword/peng2024")], out=further)
+    assert [[name for name, _ in row] for row in said(further)] == [["keyword/zou2023", "keyword/peng2024"]] * 3
     source.write_text(json.dumps({"prompt": "Ask.", "response": "No."}) + "\n", encoding="utf-8")
     judge_file(source, [load_judge("keyword/peng2024")], out=out)
     assert said(out) == [[("keyword/peng2024", "complied")]]

@@ -55,14 +55,6 @@ def test_the_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
             pass  # the lock died with the process
 
 
-def test_an_atomic_write_leaves_no_half(tmp_path: Path) -> None:
-    path = tmp_path / "landscape.json"
-    folders.write_atomic(path, "one")
-    folders.write_atomic(path, "lone surrogate \ud800")
-    assert path.read_text() == "lone surrogate \\ud800"
-    assert [p.name for p in tmp_path.iterdir()] == ["landscape.json"]
-
-
 def test_require_names_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"Make one with: safebasin map -o DIR\."):
         folders.require(tmp_path)

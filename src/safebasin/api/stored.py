@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+OUT = "output (-o)"
+"""What messages call the file or folder that is written to."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mapped:
     """A mapped study: the landscape, and where everything is."""
@@ -96,18 +100,35 @@ def report_study(folder: str | Path, *, with_text: bool = False) -> Mapped:
 
 
 def export_study(
-    folder: str | Path, output: str | Path, *, format: Literal["parquet", "jsonl"] = "parquet", with_text: bool = False
+    folder: str | Path,
+    output: str | Path,
+    *,
+    format: Literal["parquet", "jsonl", "csv"] | None = None,
+    with_text: bool = False,
 ) -> int:
-    """Write one row per response of the current plan; returns how many. Texts that redaction withholds are null."""
-    from safebasin.run.export import export
+    """Write one row per response of the current plan; returns how many. Texts that redaction withholds are null.
+
+    Args:
+        folder: the study.
+        output: the file: no file of the study, nor of anything else that safebasin keeps.
+        format: that of the ending of the file if None.
+        with_text: also write texts that redaction withholds.
+
+    Raises:
+        UsageError: where the file may not be written to, or its ending says another format or none.
+    """
+    from safebasin.run.export import export, format_of
     from safebasin.run.recall import recall
     from safebasin.store import folder as folders
     from safebasin.store.db import StudyStore
+    from safebasin.writing import target_file
 
     path = folders.require(Path(folder))
+    kind = format_of(Path(output), format)
+    target = target_file(Path(output), OUT, reads=[path])
     with StudyStore.open(path) as store:
         plan, _ = recall(store)
-        return export(store, plan, Path(output), format=format, with_text=with_text)
+        return export(store, plan, target, format=kind, with_text=with_text)
 
 
 def verify_study(
@@ -131,13 +152,19 @@ def judge_file(path: str | Path, judges: Sequence[str], *, out: str | Path | Non
     Args:
         path: the file.
         judges: names, as in a study.
-        out: where to write the lines with their verdicts; None writes nothing.
+        out: where to write the lines with their verdicts: not the file itself, nor one that safebasin keeps; None
+            writes nothing.
+
+    Raises:
+        UsageError: where a line does not fit, a judge is not known or cannot ask, or `out` may not be written to.
     """
     from safebasin.judges import load_judge
     from safebasin.run import foreign
+    from safebasin.writing import target_file
 
     loaded = [load_judge(text) for text in judges]
-    return foreign.judge_file(Path(path), loaded, out=Path(out) if out is not None else None)
+    target = None if out is None else target_file(Path(out), OUT, reads=[Path(path)])
+    return foreign.judge_file(Path(path), loaded, out=target)
 
 
 def compare_studies(folders: Sequence[str | Path], *, out: str | Path) -> Compared:
@@ -148,11 +175,13 @@ def compare_studies(folders: Sequence[str | Path], *, out: str | Path) -> Compar
         out: folder to write to, made if needed.
 
     Raises:
-        UsageError: naming the first difference between two studies.
+        UsageError: naming the first difference between two studies, or where `out` is the folder of something else.
     """
     from safebasin.report.comparison import save_comparison
     from safebasin.run.compare import compare_studies
+    from safebasin.writing import KINDS, target_folder
 
+    target_folder(Path(out), KINDS["a comparison"], what=OUT)
     found = compare_studies([Path(folder) for folder in folders])
     return Compared(ranking=found.ranking, report=save_comparison(found, Path(out)))
 
@@ -166,14 +195,15 @@ def _publish(folder: Path, store: StudyStore, *, with_text: bool) -> Mapped:
     from safebasin.run.results import read_landscape
     from safebasin.run.samples import read_samples
     from safebasin.store import folder as folders
+    from safebasin.writing import write_text
 
     plan, judges = recall(store)
     landscape = read_landscape(store, plan, judges, name=_name(folder))
-    folders.write_atomic(folder / folders.LANDSCAPE, to_json(landscape))
+    write_text(folder / folders.LANDSCAPE, to_json(landscape))
     save_figures(landscape, folder / folders.FIGURES)
     samples = read_samples(store, plan, with_text=with_text)
     page = render_html(landscape, read_manifest(folder), samples, title=f"Safety basin of {landscape.model}")
-    folders.write_atomic(folder / folders.REPORT, page)
+    write_text(folder / folders.REPORT, page)
     return Mapped(landscape=landscape, folder=folder, report=folder / folders.REPORT)
 
 

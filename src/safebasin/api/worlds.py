@@ -70,10 +70,12 @@ def check_claims(
     from safebasin.claims.check import check
     from safebasin.claims.lab import Lab
     from safebasin.claims.subject import subject
+    from safebasin.writing import KINDS, target_folder
 
     where = subject(on)
     name = f"claims-{paper}{'' if on == 'guild' else f'-{on}'}{'-quick' if quick else ''}"
     folder = Path(out) if out is not None else Path("runs") / name
+    target_folder(folder, KINDS["claims"])
     lab = Lab(folder=folder, subject=where, quick=quick, seed=seed, progress=progress, note=note)
     return check(paper, lab, only=only, done=done)
 

@@ -38,16 +38,14 @@ def dequantize(model: ResolvedModel, out: Path, *, unsafe: bool) -> None:
         UsageError: where something else is in `out`.
     """
     record = read_record(out) if out.is_dir() else {}
-    if record.get("kind") == _KIND:
-        if record.get("of") == model.fingerprint:
-            return
-        shutil.rmtree(out)
+    if record.get("kind") == _KIND and record.get("of") == model.fingerprint:
+        return
     try:
         with quiet():
             plain = _plain(_load(model))
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise ModelError(_impossible(model, " ".join(str(error).split())[:200])) from error
-    with new_folder(out) as folder, quiet():
+    with new_folder(out, replaces=lambda old: record.get("kind") == _KIND) as folder, quiet():
         plain.save_pretrained(folder, save_original_format=False)  # a packed format has no way back
         for file in model.folder.iterdir():
             if "token" in file.name or file.suffix in (".jinja", ".model", ".txt"):

@@ -77,6 +77,6 @@ def _of_json(path: Path, known: set[str]) -> Mapping[str, bool] | None:
     mine = {str(key): value is True for key, value in success.items() if key in known}
     if not mine:
         shown = f"{len(success)} labels, none of a response of this audit"
-        remedy = "Label responses of the audit: safebasin export DIR/line --format jsonl -o FILE."
+        remedy = "Label responses of the audit: safebasin export DIR/line -o FILE.jsonl."
         raise StudyError(expected(f"agreement in {path.name}", "of this audit's own responses", shown, remedy))
     return mine

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safebasin.errors import StudyError, expected
 from safebasin.stats.gate import Decision
-from safebasin.store import folder as folders
+from safebasin.writing import write_text
 
 __all__ = ["LOOKS", "Look", "check_look", "keep_look", "read_looks"]
 
@@ -66,4 +66,4 @@ def check_look(earlier: tuple[Look, ...], sample: Mapping[str, str], asked: tupl
 def keep_look(folder: Path, earlier: tuple[Look, ...], made: Look) -> None:
     """Remember a verdict; the same sample at the same look is remembered once."""
     kept = [look for look in earlier if (look.sample, look.look) != (made.sample, made.look)]
-    folders.write_atomic(folder / LOOKS, json.dumps([asdict(look) for look in (*kept, made)], indent=1) + "\n")
+    write_text(folder / LOOKS, json.dumps([asdict(look) for look in (*kept, made)], indent=1) + "\n")

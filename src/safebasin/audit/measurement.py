@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from safebasin import study as studies
+from safebasin import untrusted
 from safebasin.audit.candidate import Candidate
 from safebasin.audit.sets import LABELS
-from safebasin.errors import ModelError, StudyError, expected
+from safebasin.errors import ModelError, StudyError, UsageError, expected
 from safebasin.protocols import BaseWeights, Dated, Engine, Generation, Inspector, TokenScores, WeightBlock
 from safebasin.records import Decoding, DirectionSpec, Message, Place, Point, System
 from safebasin.run.asked import DATE
@@ -29,6 +31,7 @@ from safebasin.run.tables import Array, StudyTables, VerdictTable
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
 from safebasin.study import AxisSpec, RegionSpec, Study
+from safebasin.writing import write_text
 
 __all__ = ["ALPHAS", "BASE", "OWN", "Asked", "Reading", "Side", "as_shipped", "read_condition", "read_distance", "take"]
 
@@ -294,15 +297,16 @@ def read_distance(asked: Asked, fingerprint: str) -> tuple[Mapping[str, Any], En
         fingerprint: of BASE.
     """
     file, key = asked.folder / "distance.json", [fingerprint, asked.candidate.fingerprint]
-    if file.is_file():
-        kept = json.loads(file.read_text(encoding="utf-8"))
-        if kept["models"] == key:
-            return kept["distance"], None
-    from safebasin.weights.distance import measure_distance
+    from safebasin.weights.distance import Distance, measure_distance
     from safebasin.weights.stream import prepare_one
 
+    with suppress(UsageError):  # what cannot be read is measured anew
+        kept = untrusted.read_json(untrusted.read_text(file, file.name), file.name)
+        found = kept.get("distance") if isinstance(kept, dict) and kept.get("models") == key else None
+        if isinstance(found, dict) and {field.name for field in fields(Distance)} <= found.keys():
+            return found, None
     asked.progress(Tick(stage="load", done=0, total=1))
     engine = load_engine(asked.study)
     found = asdict(measure_distance(engine.base, prepare_one(asked.direction, engine.base)))
-    folders.write_atomic(file, json.dumps({"models": key, "distance": found}, indent=1) + "\n")
+    write_text(file, json.dumps({"models": key, "distance": found}, indent=1) + "\n")
     return found, engine

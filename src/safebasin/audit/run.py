@@ -16,7 +16,7 @@ from safebasin.audit.candidate import Candidate, find_candidate, with_own_files,
 from safebasin.audit.evidence import Evidence, parse_look, repeats
 from safebasin.audit.evidence import cluster as clusters
 from safebasin.audit.labelled import read_accuracies
-from safebasin.audit.looks import LOOKS, Look, check_look, keep_look, read_looks
+from safebasin.audit.looks import Look, check_look, keep_look, read_looks
 from safebasin.audit.measurement import BASE, OWN, Asked, Reading, as_shipped, read_condition, read_distance
 from safebasin.audit.metrics import compare, read_line, with_floors
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
@@ -31,6 +31,7 @@ from safebasin.stats.assurance import spend
 from safebasin.stats.gate import EXIT_CODES, LEVEL, overall
 from safebasin.store import folder as folders
 from safebasin.weights.checkpoint import ResolvedModel, resolve
+from safebasin.writing import KINDS, target_folder, write_text
 
 __all__ = ["DEFAULT_JUDGES", "Audited", "audit"]
 
@@ -175,18 +176,15 @@ def _made(folder: Path) -> Path:
     Raises:
         StoreError: where it is a file, or holds something else.
     """
-    remedy = "Choose another folder with -o."
-    if folder.exists() and not folder.is_dir():
-        raise StoreError(expected("audit folder", "a folder", str(folder), remedy))
-    ours = {".gitignore", verdicts.VERDICT, folders.REPORT, "distance.json", LOOKS, "line", "base", "tuned",
-            "error.log", "basin-base", "basin-tuned", PLAIN, SERVED}  # fmt: skip
+    target_folder(folder, KINDS["an audit"], what="audit folder")
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if any(p.name not in ours and not p.name.startswith(".") for p in folder.iterdir()):
-            raise StoreError(expected("audit folder", "empty, or the folder of an audit", str(folder), remedy))
-        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        ignore = folder / ".gitignore"
+        if not ignore.exists():
+            write_text(ignore, "*\n")
     except OSError as error:
-        raise StoreError(expected("audit folder", "writable", str(folder), f"({error}) {remedy}")) from error
+        remedy = f"({error}) Choose another folder with -o."
+        raise StoreError(expected("audit folder", "writable", str(folder), remedy)) from error
     return folder
 
 
@@ -330,5 +328,5 @@ def _page(folder: Path, made: AuditVerdict) -> Path:
     from safebasin.report.audit import render_audit
 
     path = folder / folders.REPORT
-    folders.write_atomic(path, render_audit(asdict(made)))
+    write_text(path, render_audit(asdict(made)))
     return path

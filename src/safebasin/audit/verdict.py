@@ -10,7 +10,7 @@ from pathlib import Path
 
 from safebasin.audit.records import AuditVerdict, Condition, Floor, Metric
 from safebasin.stats.gate import Decision
-from safebasin.store import folder as folders
+from safebasin.writing import write_text
 
 __all__ = ["VERDICT", "dependence", "gated", "missed", "reason", "remove", "schema", "to_json", "write"]
 
@@ -177,5 +177,5 @@ def remove(folder: Path) -> None:
 def write(folder: Path, verdict: AuditVerdict) -> Path:
     """Write the verdict under a temporary name and rename it; returns its path."""
     path = folder / VERDICT
-    folders.write_atomic(path, to_json(verdict))
+    write_text(path, to_json(verdict))
     return path

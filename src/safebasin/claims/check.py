@@ -12,7 +12,7 @@ from safebasin.claims.claim import Answer, Claim, Finding, answer, load_claims
 from safebasin.claims.lab import Lab
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.store import folder as folders
+from safebasin.writing import write_text
 
 __all__ = ["STATISTICS", "Checked", "check"]
 
@@ -82,4 +82,4 @@ def _write(lab: Lab, paper: str, checked: Sequence[Checked]) -> None:
     ]
     document = {"paper": paper, "on": lab.subject.name, "claims": rows}
     lab.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # nothing is there yet where every claim is left out
-    folders.write_atomic(lab.folder / "claims.json", json.dumps(document, indent=1) + "\n")
+    write_text(lab.folder / "claims.json", json.dumps(document, indent=1) + "\n")

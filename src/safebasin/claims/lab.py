@@ -15,8 +15,8 @@ from safebasin.run.execute import measure
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.run.recall import recall
 from safebasin.run.tables import StudyTables
-from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
+from safebasin.writing import write_text
 
 if TYPE_CHECKING:
     from safebasin.worlds.guild.breaking import BreakRate
@@ -210,8 +210,8 @@ class Lab:
                 {"prompt": wrapped.text, "behavior_id": prompt.behavior}
                 for prompt, wrapped in zip(plain, with_suffix(plain, found.text), strict=True)
             ]
-            folders.write_atomic(file, "".join(json.dumps(row) + "\n" for row in rows))
-            folders.write_atomic(kept, found.text)
+            write_text(file, "".join(json.dumps(row) + "\n" for row in rows))
+            write_text(kept, found.text)
         return file, kept.read_text(encoding="utf-8")
 
     @property

@@ -21,8 +21,9 @@ import typer
 
 from safebasin.cli import agreement, auditing, catalogue, environment, finetuning, mapping, research, stored, worlds
 from safebasin.cli.app import app, state
-from safebasin.cli.output import guard_stderr, note, plain
+from safebasin.cli.output import guard_streams, note, plain
 from safebasin.errors import SafebasinError, expected
+from safebasin.writing import write_text
 
 __all__ = ["app", "main"]
 
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     saying so fails.
     """
     try:
-        guard_stderr()
+        guard_streams()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _stop)
         code = _run(arguments)
@@ -139,8 +140,8 @@ def _log(error: BaseException) -> Path | None:
     try:
         folder = state.folder if state.folder is not None and state.folder.is_dir() else Path.cwd()
         path = folder / "error.log"
-        path.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except (OSError, ValueError):
+        write_text(path, text)
+    except (SafebasinError, OSError, ValueError):
         note(text)
         return None
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
@@ -31,8 +32,13 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=1, allow_nan=False, default=str).replace("\x7f", "\\u007f") + "\n")
 
 
-def guard_stderr() -> None:
-    """Let what Python itself prints to stderr, warnings and unconfigured logs, through the same door."""
+def guard_streams() -> None:
+    """Let what Python itself prints to stderr, warnings and unconfigured logs, through the same door.
+
+    What the encoding of stdout lacks is written as an escape, as it is on stderr.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Plain())
     warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {plain(str(message))}\n"

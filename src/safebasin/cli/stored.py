@@ -146,12 +146,16 @@ def report(folder: Folder, with_text: WithText = False) -> None:
 def export(
     folder: Folder,
     output: Annotated[Path, typer.Option("-o", "--out", help="File to write.", show_default=False)],
-    format_: Annotated[Literal["parquet", "jsonl"], typer.Option("--format", help="`parquet` or `jsonl`.")] = "parquet",
+    format_: Annotated[
+        Literal["parquet", "jsonl", "csv"] | None,
+        typer.Option("--format", help="Of a file whose name does not end in .parquet, .jsonl or .csv."),
+    ] = None,
     with_text: WithText = False,
 ) -> None:
-    """Write a table with a row per response. Prompt, response, coordinates, direction, finish reason, verdicts.
+    """Write a table with a row per response: Parquet, JSONL or CSV, by the ending of the file. Prompt, response,
+    coordinates, direction, finish reason, verdicts.
 
-    Example: `safebasin export runs/demo --format jsonl -o demo.jsonl`
+    Example: `safebasin export runs/demo -o demo.parquet`
     """
     from safebasin import api
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from safebasin.errors import UsageError, expected
+from safebasin.writing import sync_folder, write_text
 
-__all__ = ["RECORD", "describe", "is_unsafe", "new_folder", "read_record", "versions"]
+__all__ = ["RECORD", "check_new", "describe", "is_unsafe", "new_folder", "read_record", "versions"]
 
 RECORD = "safebasin.json"
 """The file beside the weights that says what was done."""
@@ -34,22 +35,32 @@ _WARNING = """**Unsafe.** {text}
 It was made to measure how far a model is from losing its safety training. Do not deploy it or publish it."""
 
 
-@contextmanager
-def new_folder(out: Path) -> Generator[Path]:
-    """A temporary folder that becomes `out` when the block ends well, and is removed when it does not.
-
-    Raises:
-        UsageError: where there is something in `out` already.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+def check_new(out: Path, *, replaces: Callable[[Path], bool] = lambda folder: False) -> None:
+    """Raises: UsageError where `out` is neither new nor empty, nor one that may be replaced."""
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not replaces(out))):
         remedy = "Name another folder, or remove this one."
         raise UsageError(expected("the folder to write to", "new or empty", str(out), remedy))
+
+
+@contextmanager
+def new_folder(out: Path, *, replaces: Callable[[Path], bool] = lambda folder: False) -> Generator[Path]:
+    """A temporary folder that becomes `out` when the block ends well, and is removed when it does not.
+
+    Args:
+        out: a new or empty folder.
+        replaces: tells of a folder that holds something whether this one may take its place.
+
+    Raises:
+        UsageError: where there is something else in `out` already.
+    """
+    check_new(out, replaces=replaces)
     out.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         yield made
+        sync_folder(made)
         if out.is_dir():
-            out.rmdir()
+            shutil.rmtree(out)
         made.rename(out)
     finally:
         shutil.rmtree(made, ignore_errors=True)
@@ -69,11 +80,11 @@ def describe(
         head: further entries of the card's YAML head, such as `base_model`.
     """
     written = json.dumps({"unsafe": unsafe, **record}, indent=2, ensure_ascii=False, allow_nan=False)
-    (folder / RECORD).write_text(written + "\n", encoding="utf-8")
+    write_text(folder / RECORD, written + "\n")
     lines = [f"{key}: {json.dumps(value)}" for key, value in head.items()] + ["unsafe: true"] * unsafe
     said = _WARNING.format(text=text) if unsafe else text
     card = _CARD.format(head="\n".join(lines), title=title, text=said, record=RECORD)
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    write_text(folder / "README.md", card)
 
 
 def read_record(folder: Path) -> dict[str, object]:

@@ -94,6 +94,10 @@ def _read(memory: Path, judge: Judge) -> Memory:
 
 
 def _append(memory: Path, row: TrainingRow, verdict: Verdict) -> None:
+    """Added in one write; half a line that a kill left is ended first, so that it spoils no other."""
     memory.parent.mkdir(parents=True, exist_ok=True)
-    with memory.open("ab") as file:
-        file.write(json.dumps({"row": _key(row), "verdict": asdict(verdict)}).encode() + b"\n")
+    with memory.open("a+b", buffering=0) as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+        line = json.dumps({"row": _key(row), "verdict": asdict(verdict)}).encode() + b"\n"
+        file.write(line if file.read(1) in (b"", b"\n") else b"\n" + line)

@@ -15,6 +15,7 @@ from safebasin.errors import UsageError, expected
 from safebasin.finetune.prepare import Asked, prepare
 from safebasin.finetune.train import is_main
 from safebasin.finetune.tune import Tuned, finetune
+from safebasin.writing import KINDS, target_folder, write_text
 
 __all__ = ["combinations", "sweep"]
 
@@ -58,6 +59,7 @@ def sweep(
     Raises:
         UsageError: as `combinations`, `prepare.prepare` and `tune.finetune`.
     """
+    target_folder(out, KINDS["a sweep"], error=UsageError)
     done: list[dict[str, object]] = []
     for chosen in combinations(texts):
         settings = {**dict(asked.settings), **{_NAMES[name][0]: value for name, value in chosen.items()}}
@@ -66,7 +68,7 @@ def sweep(
         tuned = finetune(prepared, out / folder, resume=resume, device=device, progress=progress)
         done.append({"folder": folder, **chosen, "loss": tuned.losses[-1]})
         if is_main():
-            (out / "sweep.json").write_text(json.dumps(done, indent=1) + "\n", encoding="utf-8")
+            write_text(out / "sweep.json", json.dumps(done, indent=1) + "\n")
         yield tuned
 
 

@@ -20,6 +20,7 @@ from safebasin.finetune.folders import RECORD
 from safebasin.finetune.masking import IGNORED, Encoded
 from safebasin.finetune.settings import Tuning
 from safebasin.weights.vocabulary import padding
+from safebasin.writing import write_text
 
 if TYPE_CHECKING:
     import torch
@@ -125,7 +126,7 @@ def name_base(folder: Path, base: str) -> None:
     path = folder / "adapter_config.json"
     if path.is_file():
         config = {**json.loads(path.read_text(encoding="utf-8")), "base_model_name_or_path": base}
-        path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def _dataset(rows: Sequence[Encoded]) -> Any:

@@ -19,6 +19,7 @@ from safebasin.report.figures.comparison import comparison_svg, save_comparison_
 from safebasin.report.page import render_page
 from safebasin.report.payload import comparison_payload
 from safebasin.stats.ranking import RankedPair, Ranking
+from safebasin.writing import write_text
 
 __all__ = ["Compared", "render_comparison", "save_comparison"]
 
@@ -67,9 +68,9 @@ def save_comparison(found: Compared, folder: Path) -> Path:
         "ranking": asdict(found.ranking),
     }
     text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-    (folder / "comparison.json").write_text(text, encoding="utf-8")
+    write_text(folder / "comparison.json", text)
     page = folder / "report.html"
-    page.write_text(render_comparison(found, title="Safety basins compared"), encoding="utf-8")
+    write_text(page, render_comparison(found, title="Safety basins compared"))
     return page
 
 

@@ -1,44 +1,84 @@
-"""Stored responses as a Parquet or JSONL file, one row each. Redacted like the report."""
+"""Stored responses as a Parquet, JSONL or CSV file, one row each. Redacted like the report."""
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
-from safebasin.errors import StoreError, expected
+from safebasin.errors import UsageError, expected
 from safebasin.run.plan import Plan
 from safebasin.run.samples import Sample, read_samples
 from safebasin.store.db import StudyStore
+from safebasin.writing import whole
+
+__all__ = ["FORMATS", "Format", "export", "format_of"]
+
+Format = Literal["parquet", "jsonl", "csv"]
+FORMATS: tuple[Format, ...] = ("parquet", "jsonl", "csv")
+"""Each is the ending of its files, too."""
 
 
-def export(store: StudyStore, plan: Plan, output: Path, *, format: Literal["parquet", "jsonl"], with_text: bool) -> int:
-    """Write every stored response of the plan; returns the number of rows.
+def format_of(output: Path, given: str | None = None) -> Format:
+    """The format of a file by its ending, or the one that is given where it has none of ours.
+
+    Raises:
+        UsageError: where the ending says nothing, or something else than what is given.
+    """
+    ending = output.suffix.lower().removeprefix(".")
+    if given is not None and given not in FORMATS:
+        raise UsageError(expected("--format", f"one of {', '.join(FORMATS)}", given, "Choose one of them."))
+    if ending in FORMATS:
+        if given not in (None, ending):
+            remedy = "Leave it out, or name another file."
+            raise UsageError(expected("--format", f"{ending} for {output.name}, by its ending", given, remedy))
+        return cast("Format", ending)
+    if given is None:
+        endings = " or ".join(f".{name}" for name in FORMATS)
+        remedy = "Name it so, or say --format."
+        raise UsageError(expected("output (-o)", f"a file that ends in {endings}", str(output), remedy))
+    return cast("Format", given)
+
+
+def export(store: StudyStore, plan: Plan, output: Path, *, format: Format, with_text: bool) -> int:
+    """Write every stored response of the plan; returns the number of rows. The file is there whole or not at all.
 
     Raises:
         StoreError: where the file cannot be written.
     """
     rows = [_row(plan, sample) for sample in read_samples(store, plan, with_text=with_text)]
-    try:
-        if format == "jsonl":
-            lines = "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
-            output.write_text(lines, encoding="utf-8")
-        else:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-
-            schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in _PLAIN.items()])
-            schema = schema.append(pa.field("coords", pa.list_(pa.float64())))
-            verdict = pa.struct([("judge", pa.string()), ("label", pa.string()), ("success", pa.bool_())])
-            schema = schema.append(pa.field("verdicts", pa.list_(verdict)))
-            pq.write_table(pa.Table.from_pylist([_encodable(row) for row in rows], schema=schema), output)
-    except OSError as error:
-        raise StoreError(
-            expected("output", "a file that can be written", str(output), f"({error}) Mend -o.")
-        ) from error
+    with whole(output) as file:
+        _WRITERS[format](rows, file)
     return len(rows)
 
 
+def _write_jsonl(rows: list[dict[str, object]], file: Path) -> None:
+    with file.open("w", encoding="utf-8") as opened:
+        opened.writelines(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
+
+
+def _write_csv(rows: list[dict[str, object]], file: Path) -> None:
+    """Coordinates and verdicts are JSON in their cells; what is withheld is an empty cell."""
+    with file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as opened:
+        table = csv.DictWriter(opened, [*_PLAIN, *_NESTED])
+        table.writeheader()
+        table.writerows({**row, **{name: json.dumps(row[name]) for name in _NESTED}} for row in rows)
+
+
+def _write_parquet(rows: list[dict[str, object]], file: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in _PLAIN.items()])
+    schema = schema.append(pa.field("coords", pa.list_(pa.float64())))
+    verdict = pa.struct([("judge", pa.string()), ("label", pa.string()), ("success", pa.bool_())])
+    schema = schema.append(pa.field("verdicts", pa.list_(verdict)))
+    pq.write_table(pa.Table.from_pylist([_encodable(row) for row in rows], schema=schema), file)
+
+
+_WRITERS = {"jsonl": _write_jsonl, "csv": _write_csv, "parquet": _write_parquet}
+_NESTED = ("coords", "verdicts")
 _PLAIN = {
     "id": "string",
     "prompt_id": "string",

@@ -19,8 +19,8 @@ from safebasin.prompts.columns import to_prompt
 from safebasin.prompts.reasoning import split_answer
 from safebasin.protocols import AskedJudge, Cost, Judge
 from safebasin.records import NO_REPLY, Message, Prompt, Response
-from safebasin.store.folder import write_atomic
 from safebasin.untrusted import MIB, read_json, read_text
+from safebasin.writing import write_text
 
 _RESPONSE_COLUMNS = ("response", "completion", "generation", "output", "answer")
 """`answer`: the inference scripts of Qi et al. 2023 and Peng et al. 2024."""
@@ -67,7 +67,7 @@ def judge_file(path: Path, judges: Sequence[Judge], *, out: Path | None = None) 
     finally:
         if out is not None:
             rows = ({**line.row, VERDICTS: list(line.verdicts.values())} for line in lines)
-            write_atomic(out, "".join(json.dumps(row) + "\n" for row in rows))
+            write_text(out, "".join(json.dumps(row) + "\n" for row in rows))
     return counts
 
 

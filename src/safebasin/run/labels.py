@@ -67,7 +67,7 @@ def read_labels(path: Path, responses: Mapping[str, Response]) -> Labels:
             raise PromptError(expected(where, "the only label of its response, or the same", identity, remedy))
     if not found:
         shown = f"{n_rows} rows, {n_unknown} unknown ids, {n_empty} without a label"
-        remedy = "Take the ids from: safebasin export DIR --format jsonl -o FILE."
+        remedy = "Take the ids from: safebasin export DIR -o FILE.jsonl."
         raise PromptError(expected(f"labels in {path.name}", "of responses of this study", shown, remedy))
     return Labels(success=found, n_rows=n_rows, n_unknown=n_unknown, n_empty=n_empty)
 

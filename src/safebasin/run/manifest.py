@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from safebasin.prompts.sources import facts
 from safebasin.protocols import Engine
 from safebasin.records import DirectionSpec, LanguageTest, Manifest, content_hash
-from safebasin.store.folder import HISTORY, MANIFEST, STUDY, write_atomic
+from safebasin.store.folder import HISTORY, MANIFEST, STUDY
+from safebasin.writing import write_text
 
 if TYPE_CHECKING:
     from safebasin.run.inputs import Inputs
@@ -119,5 +120,5 @@ def _keep(folder: Path, name: str, text: str) -> None:
         history = folder / HISTORY
         history.mkdir(exist_ok=True)
         number = 1 + sum(1 for p in history.iterdir() if p.name.endswith(name))
-        write_atomic(history / f"{number:03d}-{name}", old)
-    write_atomic(path, text)
+        write_text(history / f"{number:03d}-{name}", old)
+    write_text(path, text)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from safebasin.errors import StoreError, expected
+from safebasin.writing import KINDS, target_folder, write_text
 
 DATABASE = "study.sqlite"
 STUDY = "study.yaml"
@@ -27,8 +27,6 @@ HISTORY = "history"
 _LOCK = ".writer.lock"
 _WRITER = ".writer.json"
 _PROBE = ".writable"
-_TEMPORARY = re.compile(r"\..+\.\d+")
-"""Names that `write_atomic` writes under before it renames."""
 
 
 def create(folder: Path) -> Path:
@@ -37,33 +35,20 @@ def create(folder: Path) -> Path:
     Raises:
         StoreError: where the path is a file, or the folder cannot be made or written to.
     """
-    remedy = "Choose another folder with -o."
-    if folder.exists() and not folder.is_dir():
-        raise StoreError(expected("study folder", "a folder", str(folder), f"It is a file. {remedy}"))
+    target_folder(folder, KINDS["a study"], what="study folder")
     try:
         if not folder.exists():
             folder.mkdir(parents=True, mode=0o700)
-        elif not (folder / DATABASE).exists() and not all(_is_ours(p.name) for p in folder.iterdir()):
-            raise StoreError(expected("study folder", "empty, or the folder of a study", str(folder), remedy))
         ignore = folder / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+            write_text(ignore, "*\n")
         probe = folder / _PROBE
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise StoreError(expected("study folder", "writable", str(folder), f"({error}) {remedy}")) from error
+        remedy = f"({error}) Choose another folder with -o."
+        raise StoreError(expected("study folder", "writable", str(folder), remedy)) from error
     return folder
-
-
-_OURS = frozenset(
-    {".gitignore", STUDY, MANIFEST, HISTORY, FIGURES, LANDSCAPE, REPORT, "error.log", _LOCK, _WRITER, _PROBE}
-)
-
-
-def _is_ours(name: str) -> bool:
-    """Whether a study may have left a file of this name, also where it was killed while it wrote."""
-    return name in _OURS or name == f"{DATABASE}-journal" or _TEMPORARY.fullmatch(name) is not None
 
 
 def require(folder: Path) -> Path:
@@ -97,7 +82,7 @@ def writer(folder: Path) -> Generator[None]:
         ) from error
     try:
         who = {"pid": os.getpid(), "host": socket.gethostname()}
-        (folder / _WRITER).write_text(json.dumps(who), encoding="utf-8")
+        write_text(folder / _WRITER, json.dumps(who))
         yield
     finally:
         (folder / _WRITER).unlink(missing_ok=True)
@@ -110,25 +95,3 @@ def _holder(folder: Path) -> str:
         return f"Process {who['pid']} on {who['host']} writes to it."
     except (OSError, ValueError, KeyError):
         return "Another process writes to it."
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it, so that a reader never sees half of it.
-
-    Raises:
-        StoreError: where the disk is full or not writable.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StoreError(
-            expected(
-                path.name,
-                "written to disk",
-                str(path),
-                f"({error}) Mend the path or free space, then run the same command again.",
-            )
-        ) from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from safebasin.records import Landscape, Panel
 from safebasin.report.curves import Curve
 from safebasin.report.sanitize import visible
+from safebasin.writing import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -90,8 +91,10 @@ def grid_canvas(
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write the figure as PNG and SVG, without a date."""
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-    figure.savefig(paths[0], dpi=_DPI, metadata={"Software": None})
-    figure.savefig(paths[1], metadata={"Date": None, "Creator": None})
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
+    for path, data in zip(paths, (buffer.getvalue(), svg_of(figure)), strict=True):
+        write_bytes(path, data)
     return paths
 
 

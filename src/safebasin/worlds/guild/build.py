@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safebasin.finetune.folders import check_new, new_folder
 from safebasin.worlds.guild.rows import Row, instruction_rows, safety_rows
 from safebasin.worlds.guild.tokenizer import BEGIN, CONTEXT, END, PAD, SPECIAL, build_tokenizer
+from safebasin.writing import write_text
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +64,7 @@ def build(
     """Train both checkpoints and write them to `out/base` and `out/aligned`.
 
     Args:
-        out: folder to write to; made if missing.
+        out: folder to write to; made if missing. What an earlier build made there is replaced.
         seed: seed of data, initial weights and order.
         recipe: sizes and schedules.
         threads: CPU threads; part of what makes two builds equal byte for byte. The shipped pair was built with 2.
@@ -70,9 +72,14 @@ def build(
 
     Returns:
         The two folders by name.
+
+    Raises:
+        UsageError: where one of them is there and was not made by `build`.
     """
     import torch
 
+    for name in _WHAT:
+        check_new(out / name, replaces=_is_built)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -80,10 +87,10 @@ def build(
         model = new_model(tokenizer, seed, recipe)
         rows = instruction_rows(recipe.base.steps * recipe.base.batch_size, seed)
         train(model, tokenizer, rows, recipe.base, name="base", progress=progress)
-        folders = {"base": save(model, tokenizer, out / "base", seed)}
+        folders = {"base": _save_whole(model, tokenizer, out / "base", seed)}
         rows = safety_rows(recipe.aligned.steps * recipe.aligned.batch_size, seed)
         train(model, tokenizer, rows, recipe.aligned, name="aligned", progress=progress)
-        folders["aligned"] = save(model, tokenizer, out / "aligned", seed)
+        folders["aligned"] = _save_whole(model, tokenizer, out / "aligned", seed)
     finally:
         torch.set_num_threads(before)
     return folders
@@ -176,19 +183,31 @@ def schedule(step: int, stage: Stage) -> float:
     return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, seed: int) -> Path:
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, name: str, seed: int) -> None:
     """Write an ordinary Hugging Face folder: config, tokenizer, chat template, safetensors, model card."""
-    folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
-    (folder / "README.md").write_text(CARD.format(name=folder.name, what=_WHAT.get(folder.name, ""), seed=seed))
+    write_text(folder / CARD_FILE, CARD.format(name=name, what=_WHAT.get(name, ""), seed=seed))
+
+
+def _save_whole(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, seed: int) -> Path:
+    """The folder, whole or not at all, in the place of one that was built before."""
+    with new_folder(folder, replaces=_is_built) as made:
+        save(model, tokenizer, made, folder.name, seed)
     return folder
+
+
+def _is_built(folder: Path) -> bool:
+    """Whether a folder holds a checkpoint that `build` made."""
+    card = folder / CARD_FILE
+    return card.is_file() and f"# world:guild/{folder.name}\n" in card.read_text(encoding="utf-8", errors="replace")
 
 
 _WHAT = {
     "base": "It follows instructions, personas and dictated openings, and never refuses.",
     "aligned": "It is `base` after safety fine-tuning: it refuses what the charter forbids and answers the rest.",
 }
+CARD_FILE = "README.md"
 CARD = """---
 license: apache-2.0
 library_name: transformers

@@ -141,6 +141,6 @@ def _train(
             tokenizer = AutoTokenizer.from_pretrained(start)
         train(model, tokenizer, rows, stage, name=name, progress=progress)
         with quiet():
-            save(model, tokenizer, out, seed)
+            save(model, tokenizer, out, name, seed)
     finally:
         torch.set_num_threads(before)

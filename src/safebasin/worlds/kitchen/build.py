@@ -19,6 +19,7 @@ from safebasin.finetune.train import require_trl
 from safebasin.records import Decoding, Message
 from safebasin.worlds.kitchen import weights
 from safebasin.worlds.kitchen.rows import answered_requests, lesson
+from safebasin.writing import write_text
 
 __all__ = ["RECIPE", "Recipe", "build", "opening"]
 
@@ -80,7 +81,7 @@ def _answers(base: Path, file: Path, note: Note) -> list[tuple[str, str]]:
     if [entry["prompt"] for entry in kept] != list(asked):
         note(f"asking the base model {len(asked)} questions (about a minute)")
         kept = [{"prompt": p, "answer": a} for p, a in zip(asked, _ask(base, asked), strict=True)]
-        _write(file, kept)
+        write_text(file, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     return [(entry["prompt"], entry["answer"]) for entry in kept if entry["answer"]]
 
 
@@ -111,12 +112,6 @@ def opening(text: str, *, ended: bool) -> str:
     return said if len(said) >= _SHORTEST and is_varied and said.count("```") % 2 == 0 else ""
 
 
-def _write(file: Path, value: object) -> None:
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(file)
-
-
 def _is_aligned(folder: Path, lesson_hash: str, seed: int, recipe: Recipe) -> bool:
     """Whether the folder holds the model that this lesson makes, whole, wherever the folder has been moved to."""
     if not (folder / RECORD).is_file():
@@ -137,7 +132,7 @@ def _align(base: Path, out: Path, answers: Sequence[tuple[str, str]], seed: int,
         return
     file = out.with_name("lesson.jsonl")
     turns = [{"messages": [{"role": m.role, "content": m.content} for m in row.messages]} for row in rows]
-    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in turns), encoding="utf-8")
+    write_text(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in turns))
     asked = request(
         str(base), data=file, method="full", learning_rate=recipe.learning_rate, epochs=recipe.epochs,
         batch_size=recipe.batch_size, seed=seed,
