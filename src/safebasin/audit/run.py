@@ -161,6 +161,9 @@ def _evidence(
     sets: Sets, earlier: tuple[Look, ...], *, cluster: str | None, look: str | None, agreement: str | Path | None
 ) -> Evidence:
     asked = parse_look(look)
+    if agreement is not None and not Path(agreement).is_file():
+        remedy = "Label responses of the audit: safebasin export DIR/line --format jsonl -o FILE."
+        raise StudyError(expected("--agreement", "a file of labels", str(agreement), remedy))
     said = check_look(earlier, sets.sample, asked)
     return Evidence(
         clusters=clusters(cluster, sets),

@@ -1,8 +1,9 @@
 """Numbers of models that were tuned from several seeds and asked the same prompts: means with their intervals. Pure.
 
 Seeds stand where directions stand elsewhere: both they and the prompts are samples, crossed, and the interval is the
-two-way jackknife over both. Seeds that end alike say that most seeds do, not that all do: then the share of seeds that
-behave so is bounded as well (Clopper–Pearson, 0.025^(1/seeds): eight alike seeds bound it by 63 %).
+two-way jackknife over both, with at most seeds − 1 degrees of freedom. Seeds that end alike say that most seeds do, not
+that all do: then the share of seeds that behave so is bounded as well (Clopper–Pearson, 0.025^(1/seeds): eight alike
+seeds bound it by 63 %).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def over_seeds(
     without = (values.sum(axis=1, keepdims=True) - values) / (n_prompts - 1)
     alike = float(np.ptp(per_seed)) <= _ALIKE
     limits = other if alike and other is not None else bounds
-    found = jackknife_means(per_seed, without, bounds=limits, level=_LEVEL)
+    found = jackknife_means(per_seed, without, bounds=limits, level=_LEVEL, most_df=n_seeds - 1)
     if alike:
         found = hull([found, alike_seeds(float(per_seed[0]), n_seeds, limits)])
     words = "two-way jackknife" + (", and the bound that seeds alike allow" if alike else "")
