@@ -33,6 +33,25 @@ def test_did_you_mean() -> None:
         catalog.get("judge", "zzzzzz")
 
 
+@pytest.mark.parametrize("kind", catalog.kinds())
+def test_a_kind_is_known_in_the_singular_and_the_plural(kind: str) -> None:
+    one = kind.removesuffix("s")
+    assert catalog.of_kind(one) == catalog.of_kind(one + "s") == catalog.of_kind(kind) != ()
+    name = catalog.of_kind(kind)[0].name
+    assert catalog.get(one, name) == catalog.get(one + "s", name)
+
+
+def test_plugins_are_what_other_packages_provide(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = catalog.Row(kind="judge", name="kiln/warm", target="a:b", summary="Warm.", source="kiln")
+    monkeypatch.setattr("safebasin.catalog.lookup.rows", lambda: (*catalog.BUILTIN, own))
+    assert catalog.of_kind("plugin") == catalog.of_kind("plugins") == (own,)
+    assert catalog.get("plugin", "kiln/warm") == own
+    monkeypatch.setattr("safebasin.catalog.lookup.rows", lambda: catalog.BUILTIN)
+    assert catalog.of_kind("plugin") == ()
+    with pytest.raises(UnknownName, match=r"plugin must be one that is installed; got 'kiln/warm'\. No package"):
+        catalog.get("plugin", "kiln/warm")
+
+
 @pytest.mark.parametrize(
     ("text", "name", "arguments"),
     [

@@ -78,8 +78,9 @@ def test_it_plans_with_nothing_at_hand_and_says_what_is_missing(
     assert planned.systems == len(loaded.systems)
     assert planned.prompts == (100 if path.parent.name == "jailbreaks" else 80)
     named = [text for text in (*loaded.systems, *(p.source for p in loaded.prompts)) if text.startswith(("@", "att"))]
-    for text in (loaded.model, *named):
-        assert any(repr(text) in sentence for sentence in planned.unknown)
+    assert any(repr(loaded.model) in sentence for sentence in planned.unknown)
+    for text in named:
+        assert any(repr(text.removeprefix("@")) in sentence for sentence in planned.missing)
 
 
 @pytest.mark.usefixtures("user_files")

@@ -75,6 +75,25 @@ def test_a_plain_string_is_a_source_and_a_list_of_one() -> None:
     )
 
 
+def test_labels_are_laid_over_prompt_sets() -> None:
+    own = {"model": "org/name", "prompts": [{"source": "a.csv", "label": "harmful"}, "b.csv"]}
+
+    def labels(**flags: object) -> list[str | None]:
+        return [spec.label for spec in study.make(study.with_flags(own, flags)).prompts]
+
+    assert labels() == ["harmful", None]
+    assert labels(label="benign") == ["benign", "benign"]
+    assert labels(label=["harmful", "benign"]) == ["harmful", "benign"]
+    assert labels(prompts=["c.csv"], label=["benign"]) == ["benign"]
+    assert labels(prompts=study.PromptsSpec(source="c.csv"), label="benign") == ["benign"]
+    with pytest.raises(StudyError, match=r"label must be one for all prompt sets, or as many as there are sets, 2"):
+        labels(label=["benign"] * 3)
+    with pytest.raises(StudyError, match=r"prompts\.0\.label must be one of .*Did you mean 'benign'\?"):
+        labels(label="benin")
+    with pytest.raises(StudyError, match=r"label must be given with prompts"):
+        study.with_flags({"model": "world:guild/aligned"}, {"label": ["benign"]})
+
+
 def test_a_key_that_stands_twice_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text("model: a\nmodel: b\n")

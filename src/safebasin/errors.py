@@ -5,6 +5,7 @@
     │   ├── StudyError        a study file or an argument that does not hold together
     │   ├── UnknownName       a name that the catalogue does not know ("did you mean")
     │   ├── ModelError        a checkpoint, tokenizer or adapter that cannot be used
+    │   │   └── UnseenModel   a hub repository that cannot be seen from here: a plan can still be made
     │   ├── PromptError       a prompts file or set that cannot be used
     │   │   └── MissingFile   a file of prompts, or of a system prompt, that is not there
     │   ├── StoreError        a study folder that cannot be used: another model's, damaged, locked, full
@@ -42,12 +43,16 @@ class ModelError(UsageError):
     """A checkpoint, tokenizer or adapter that cannot be used."""
 
 
+class UnseenModel(ModelError):
+    """A hub repository that is not in the cache, or not open to this user: it may exist, so a plan can be made."""
+
+
 class PromptError(UsageError):
     """A prompts file, or a prompt set, that cannot be used."""
 
 
 class MissingFile(PromptError):
-    """A file of prompts, or of a system prompt, that is not there: a plan can still be made."""
+    """A file of prompts, or of a system prompt, that is not there: a plan names all of them at once."""
 
 
 class StoreError(UsageError):

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+import typer.main
 
 from safebasin import api
+from safebasin.cli import app
 from safebasin.engines import loading
 from safebasin.errors import UsageError
 
@@ -33,3 +35,23 @@ def test_a_gpu_by_number_that_the_trainer_would_not_take(
     monkeypatch.setattr(loading, "resolve_device", torch.device)
     with pytest.raises(UsageError, match=r"must be auto, cpu, cuda or mps; got 'cuda:1'\. .*CUDA_VISIBLE_DEVICES"):
         verb("/nowhere", out=tmp_path / "out", device="cuda:1", **given)
+
+
+@pytest.mark.parametrize(("verb", "given"), [*TRAINED, (api.find_worst_case, {"prompts": "world:guild/harmful@val"})])
+def test_the_device_is_chosen_as_for_a_map(
+    verb: Callable[..., Any], given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(text: str) -> None:
+        raise UsageError(f"asked for {text}")
+
+    monkeypatch.setattr(loading, "resolve_device", asked)
+    with pytest.raises(UsageError, match="asked for auto"):
+        verb("/nowhere", out=tmp_path / "out", **given)
+
+
+@pytest.mark.parametrize("verb", ["finetune", "worst-case"])
+def test_the_command_line_leaves_the_device_to_the_machine(verb: str) -> None:
+    options = {o: p for p in typer.main.get_command(app).commands[verb].params for o in p.opts}
+    assert options["--device"].default == "auto"
+    if verb == "finetune":
+        assert options["--lr"] is options["--learning-rate"]

@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 import typer.main
 
+from safebasin import catalog
 from safebasin.cli import app, main
 from safebasin.cli.app import ORDER
 from safebasin.run import landscape_json
@@ -131,7 +132,19 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("map", "no-such-study.yaml"), r"study file no-such-study\.yaml must be an existing file; got"),
         (("stats", "/nowhere"), r"study folder must be a folder with a study\.sqlite"),
         (("show", "judge", "keyword"), r"judge must be one of"),
-        (("list", "juges"), r"Did you mean 'judge'\?"),
+        (("list", "jugde"), r"Did you mean 'judge'\?"),
+        (
+            ("map", "--prompts", "world:guild/benign", "--label", "benin"),
+            r"label must be one of .*Did you mean 'benign'",
+        ),
+        (("map", "--label", "benign"), r"label must be given with prompts"),
+        (
+            ("plan", "nowhere", "--prompts", "world:guild/harmful"),
+            r"model must be an existing folder \(nothing there\)",
+        ),
+        (("plan", "--prompts", "nothing.csv"), r"prompts file must be an existing file; got 'nothing\.csv'"),
+        (("plan", "--prompts", "a.csv", "--system", "@b.txt"), r"got 'a\.csv'.* Also: system prompt .*got 'b\.txt'"),
+        (("plan", "no-such-study.yaml"), r"study file no-such-study\.yaml must be an existing file; got"),
         (("map", "--axis", "sideways"), r"direction must be one of"),
         (
             ("map", "--axis", "to:world:guild/base", "--seed", "4"),
@@ -188,6 +201,17 @@ def test_sigterm_and_ctrl_c_end_with_their_codes_and_the_study_goes_on(tmp_path:
         assert process.returncode == code, errors
         assert "run the same command again" in errors
         assert "Traceback" not in errors
+
+
+def test_a_catalogue_without_plugins_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("safebasin.catalog.lookup.rows", lambda: catalog.BUILTIN)
+    with pytest.raises(SystemExit) as ended:
+        main(["list", "plugin"])
+    said = capsys.readouterr()
+    assert (ended.value.code, said.out) == (0, "")
+    assert "docs/plugins.md" in said.err
 
 
 def test_progress_goes_to_stderr_with_points_pace_and_eta(tmp_path: Path) -> None:

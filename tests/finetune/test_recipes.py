@@ -104,6 +104,7 @@ def test_rows_of_files() -> None:
         (lambda: ptst(train="safety/long"), "default or none"),
         (lambda: combinations(["rate=1"]), "NAME=VALUE"),
         (lambda: combinations(["lr=1", "lr=2"]), "at most once"),
+        (lambda: combinations(["lr=1", "learning_rate=2"]), "at most once"),
         (lambda: combinations(["batch=1.5"]), "numbers with commas"),
     ],
 )
@@ -201,6 +202,7 @@ def test_the_batch_is_divided_among_processes() -> None:
 
 
 def test_a_sweep_is_every_combination() -> None:
+    assert combinations(["learning-rate=1e-4", "batch_size=5"]) == combinations(["lr=1e-4", "batch=5"])
     assert combinations(["lr=1e-4,3e-4", "batch=5, 10"]) == (
         {"lr": 1e-4, "batch": 5},
         {"lr": 1e-4, "batch": 10},

@@ -139,3 +139,20 @@ def test_a_judge_added_later_finds_the_responses_there_are() -> None:
     first = resolve_decoding(made, [A])
     assert resolve_decoding(made, [A, B, GUARD], [first]) == first
     assert resolve_decoding(made, [A, B]).key != first.key
+
+
+@pytest.mark.parametrize("stop", ["verdict", "loop"])
+def test_a_stop_rule_by_name_reuses_what_an_earlier_set_of_judges_left(stop: str) -> None:
+    made = study.make({"model": "world:guild/aligned", "decoding": {"stop": stop}})
+    first, complete = (
+        resolve_decoding(made, [A]),
+        resolve_decoding(study.make({"model": "world:guild/aligned"}), [GUARD]),
+    )
+    assert first.stop == stop
+    assert resolve_decoding(made, [A, B, GUARD], [complete, first]) == first
+    assert resolve_decoding(made, [], [first]) == first
+    both = resolve_decoding(made, [A, B])
+    assert both.key != first.key
+    assert resolve_decoding(made, [A, B], [first, both]) == both, "that of the same judges comes first"
+    other = study.make({"model": "world:guild/aligned", "decoding": {"stop": stop, "max_new_tokens": 9}})
+    assert resolve_decoding(other, [A], [first]) != first, "other settings are other responses"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safebasin.items import items
+
 if TYPE_CHECKING:
     from safebasin.protocols import Cost
     from safebasin.run.agreement import Agreement
@@ -30,7 +32,7 @@ def agreement(folder: str | Path, *, judges: Sequence[str] = (), labels: str | P
     """
     from safebasin.run.agreement import agree
 
-    return agree(Path(folder), judges=judges, labels=None if labels is None else Path(labels))
+    return agree(Path(folder), judges=items(judges), labels=None if labels is None else Path(labels))
 
 
 def estimate_judging(source: str | Path, judges: Sequence[str], *, out: str | Path | None = None) -> dict[str, Cost]:
@@ -51,7 +53,7 @@ def estimate_judging(source: str | Path, judges: Sequence[str], *, out: str | Pa
     from safebasin.store import folder as folders
     from safebasin.store.db import StudyStore
 
-    loaded, path = [load_judge(text) for text in judges], Path(source)
+    loaded, path = [load_judge(text) for text in items(judges)], Path(source)
     if path.is_file():
         return estimate_file(path, loaded, out=None if out is None else Path(out))
     with StudyStore.open(folders.require(path)) as store:
@@ -67,7 +69,7 @@ def judging_cost(folder: str | Path, judges: Sequence[str]) -> dict[str, Cost]:
     from safebasin.store import folder as folders
     from safebasin.store.db import StudyStore
 
-    loaded = [load_judge(text) for text in judges]
+    loaded = [load_judge(text) for text in items(judges)]
     with StudyStore.open(folders.require(Path(folder))) as store:
         return {judge.name: read_cost(store, judge) for judge in loaded if isinstance(judge, AskedJudge)}
 

@@ -26,10 +26,11 @@ def make_study(model: str | None = None, *, file: str | Path | None = None, **fl
     Args:
         model: `path[@revision][+adapter]` or `world:NAME/CHECKPOINT`; the embedded aligned model if nothing is given.
         file: a study file; options given here win over what it says.
-        **flags: `prompts` (list of sources), `limit`, `system` (list), `axis` (list), `directions`, `seed`, `range`,
-            `normalize`, `only`, `points`, `budget`, `each`, `trajectory` (list), `text` (list), `task` (list),
-            `task_folder`, `task_limit`, `judge` (list), `max_new_tokens`, `stop`, `batch_size`, `device`, `dtype`,
-            `template_arg` (mapping), `trust_remote_code`, `low_memory`.
+        **flags: `prompts` (list of sources), `label` (list), `limit`, `system` (list), `axis` (list), `directions`,
+            `seed`, `range`, `normalize`, `only`, `points`, `budget`, `each`, `trajectory` (list), `text` (list),
+            `task` (list), `task_folder`, `task_limit`, `judge` (list), `max_new_tokens`, `stop`, `batch_size`,
+            `device`, `dtype`, `template_arg` (mapping), `trust_remote_code`, `low_memory`; the keys of a study file
+            (`judges`, `systems`, `axes`, `regions`, …) likewise. One item needs no list: `prompts="advbench"`.
 
     Raises:
         StudyError: naming the first option that does not hold.

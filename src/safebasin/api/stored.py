@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from safebasin.items import items
 from safebasin.records import Landscape
 from safebasin.run.progress import ProgressHook, silent
 
@@ -77,7 +78,7 @@ def judge_study(
     from safebasin.store import folder as folders
     from safebasin.store.db import StudyStore
 
-    path = folders.require(Path(folder))
+    path, judges = folders.require(Path(folder)), items(judges)
     loaded = [load_judge(text) for text in judges]
     with folders.writer(path), StudyStore.open(path) as store:
         plan, _ = recall(store)
@@ -162,12 +163,12 @@ def judge_file(path: str | Path, judges: Sequence[str], *, out: str | Path | Non
     from safebasin.run import foreign
     from safebasin.writing import target_file
 
-    loaded = [load_judge(text) for text in judges]
+    loaded = [load_judge(text) for text in items(judges)]
     target = None if out is None else target_file(Path(out), OUT, reads=[Path(path)])
     return foreign.judge_file(Path(path), loaded, out=target)
 
 
-def compare_studies(folders: Sequence[str | Path], *, out: str | Path) -> Compared:
+def compare_studies(folders: str | Path | Sequence[str | Path], *, out: str | Path) -> Compared:
     """Compare the first panels of several studies that ask the same; writes figure, page and `comparison.json`.
 
     Args:
@@ -182,7 +183,7 @@ def compare_studies(folders: Sequence[str | Path], *, out: str | Path) -> Compar
     from safebasin.writing import KINDS, target_folder
 
     target_folder(Path(out), KINDS["a comparison"], what=OUT)
-    found = compare_studies([Path(folder) for folder in folders])
+    found = compare_studies([Path(folder) for folder in items(folders)])
     return Compared(ranking=found.ranking, report=save_comparison(found, Path(out)))
 
 

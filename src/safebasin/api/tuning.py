@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safebasin.errors import UsageError, expected
+from safebasin.items import items
 
 if TYPE_CHECKING:
     from safebasin.audit import Audited, AuditPlan
@@ -31,7 +32,7 @@ def finetune(
     *,
     out: str | Path,
     resume: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     progress: Callable[[int, int, float], None] | None = None,
     **flags: Any,
 ) -> Tuned:
@@ -41,7 +42,7 @@ def finetune(
         model: as in `make_study`.
         out: a new folder; with `resume` also that of the same run.
         resume: go on after the last checkpoint.
-        device: `auto`, `cpu`, `cuda` or `mps`.
+        device: `auto`, `cpu`, `cuda` or `mps`; as for a map, the best that is there if not given.
         progress: told of (step, steps, loss).
         **flags: `attack`, `data`, `safe`, `system`, `wrap`, `method`, `learning_rate`, `epochs`, `batch_size`,
             `moderate`, `mix_safe`, `ptst`, `defenses` and the like: see `safebasin.finetune.request.request`.
@@ -62,7 +63,7 @@ def finetune_sweep(
     sweep: Sequence[str],
     out: str | Path,
     resume: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     progress: Callable[[int, int, float], None] | None = None,
     **flags: Any,
 ) -> Iterator[Tuned]:
@@ -72,7 +73,7 @@ def finetune_sweep(
 
     where = _training_device(device)
     asked = request(model, out=Path(out), **flags)
-    return run_sweep(asked, sweep, Path(out), resume=resume, device=where, progress=progress)
+    return run_sweep(asked, items(sweep), Path(out), resume=resume, device=where, progress=progress)
 
 
 def prepare_finetuning(model: str, *, out: str | Path | None = None, **flags: Any) -> Prepared:
@@ -98,7 +99,7 @@ def estimate_moderation(model: str, **flags: Any) -> dict[str, Cost]:
 
 
 def find_worst_case(
-    model: str, *, prompts: str, out: str | Path, limit: int = 10, steps: int | None = None, device: str = "cpu"
+    model: str, *, prompts: str, out: str | Path, limit: int = 10, steps: int | None = None, device: str = "auto"
 ) -> WorstCase:
     """Find the low-rank change that makes a model stop refusing fastest: an attack, its adapter marked unsafe.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safebasin import catalog
+from safebasin.items import items
 from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def check_claims(
     folder = Path(out) if out is not None else Path("runs") / name
     target_folder(folder, KINDS["claims"])
     lab = Lab(folder=folder, subject=where, quick=quick, seed=seed, progress=progress, note=note)
-    return check(paper, lab, only=only, done=done)
+    return check(paper, lab, only=items(only), done=done)
 
 
 def check_environment() -> tuple[Check, ...]:

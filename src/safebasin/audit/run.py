@@ -24,6 +24,7 @@ from safebasin.audit.records import AuditVerdict, BasinDrop, Condition, Model, P
 from safebasin.audit.sets import Sets, choose_sources, look_at
 from safebasin.errors import StoreError, StudyError, expected
 from safebasin.finetune.folders import is_unsafe
+from safebasin.items import items
 from safebasin.judges import load_judge
 from safebasin.records import content_hash
 from safebasin.run.progress import ProgressHook, silent
@@ -112,7 +113,7 @@ def audit(
     verdicts.remove(folder)
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
     sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
-    names = _judges(judges, base)
+    names, systems, templates = _judges(items(judges), base), items(systems), items(templates)
     for name in names:
         load_judge(name)  # an unknown one is found before any weights are
     further = {"limit": limit, **(options or {})}
@@ -128,13 +129,13 @@ def audit(
         base=base,
         candidate=candidate,
         prompts=sources,
-        systems=tuple(systems),
+        systems=systems,
         judges=names,
         options=further,
         study=study,
         progress=progress,
     )
-    chosen = tuple(templates) or (OWN if candidate.base_template else BASE,)
+    chosen = templates or (OWN if candidate.base_template else BASE,)
     made = _decide(asked, found, limits, chosen, sets, evidence, agreement, basin=basin)
     return _written(folder, made, sets, earlier, look)
 

@@ -65,14 +65,17 @@ def kinds() -> tuple[str, ...]:
 
 
 def of_kind(kind: str) -> tuple[Row, ...]:
-    """All rows of one kind.
+    """All rows of one kind, named in the singular or the plural; of `plugin` those that other packages provide.
 
     Raises:
         UnknownName: with the nearest kind.
     """
-    if kind not in kinds():
-        raise UnknownName(unknown("kind", kind, kinds(), "safebasin list"))
-    return tuple(row for row in rows() if row.kind == kind)
+    if kind in ("plugin", "plugins"):
+        return tuple(row for row in rows() if row not in BUILTIN)
+    known = next((k for k in kinds() if kind.removesuffix("s") == k.removesuffix("s")), None)
+    if known is None:
+        raise UnknownName(unknown("kind", kind, (*kinds(), "plugin"), "safebasin list"))
+    return tuple(row for row in rows() if row.kind == known)
 
 
 def get(kind: str, name: str) -> Row:
@@ -82,6 +85,8 @@ def get(kind: str, name: str) -> Row:
         UnknownName: with the nearest name, or the list of all.
     """
     found = {row.name: row for row in of_kind(kind)}
+    if not found:
+        raise UnknownName(expected(kind, "one that is installed", name, "No package adds to the catalogue."))
     if name not in found:
         raise UnknownName(unknown(kind, name, found, f"safebasin list {kind}"))
     return found[name]

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from safebasin.cli.app import Json, app
-from safebasin.cli.output import print_json, say
+from safebasin.cli.output import note, print_json, say
 
 
 @app.command("list")
 def list_(
     kind: Annotated[
-        str | None, typer.Argument(help="Kind, as the full list heads it, e.g. `judge` or `prompts`.")
+        str | None, typer.Argument(help="Kind, as the full list heads it, e.g. `judge`; or `plugin`.")
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -29,7 +29,9 @@ def list_(
     if json_:
         print_json([asdict(row) for row in rows])
         return
-    width = max(len(row.name) for row in rows)
+    if not rows:
+        note("no package that adds to the catalogue is installed; docs/plugins.md says how to write one")
+    width = max((len(row.name) for row in rows), default=0)
     shown = ""
     for row in sorted(rows, key=lambda row: row.kind):
         if row.kind != shown:

@@ -25,7 +25,7 @@ Safe = Annotated[Path | None, typer.Option("--safe", help="Rows of refusals, for
 SystemText = Annotated[str | None, typer.Option("--system", help="System prompt for rows without one.")]
 Wrap = Annotated[str | None, typer.Option("--wrap", help="Text around each user turn, with {prompt}.")]
 Method = Annotated[str, typer.Option("--method", help="`full` or `lora`.")]
-Rate = Annotated[float | None, typer.Option("--learning-rate", help="Peak rate. [default: the recipe's]")]
+Rate = Annotated[float | None, typer.Option("--learning-rate", "--lr", help="Peak rate. [default: the recipe's]")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the rows. [default: the recipe's]")]
 Batch = Annotated[int | None, typer.Option("--batch-size", help="Rows of a step, over all processes.")]
 Micro = Annotated[int | None, typer.Option("--micro-batch", help="Rows of a forward pass in each process.")]
@@ -68,7 +68,7 @@ def finetune(
     max_length: Longest = None,
     over_long: OverLong = None,
     seed: Seed = None,
-    device: Device = "cpu",
+    device: Device = "auto",
     template_arg: TemplateArgs = None,
     sweep: Sweep = None,
     moderate: JudgeName = None,

@@ -12,7 +12,7 @@ import typer
 from safebasin.cli.app import Json, app, state
 from safebasin.cli.options import StudyOptions, with_study_options
 from safebasin.cli.output import Progress, duration, note, print_json, say
-from safebasin.errors import StudyError, expected
+from safebasin.errors import StudyError, UsageError, expected
 
 if TYPE_CHECKING:
     from safebasin.study import Study
@@ -65,7 +65,7 @@ def plan(
     options: StudyOptions,
     json_: Json = False,
 ) -> None:
-    """Show what `map` would run, and run nothing. Says what is done, and what cannot be known from here.
+    """Show what `map` would run, and run nothing. Says what is done, and what is missing or cannot be known.
 
     Example: `safebasin plan study.yaml -o runs/study`
     """
@@ -73,6 +73,8 @@ def plan(
 
     study, _ = _study(options)
     planned = api.plan_study(study, out=options.out)
+    if planned.missing:
+        raise UsageError(" Also: ".join(planned.missing))
     if json_:
         print_json({**asdict(planned), "study": study.model_dump(mode="json")})
         return
@@ -84,6 +86,7 @@ def plan(
         ("responses", f"{planned.responses}, of which {planned.done} are done"),
         ("to decode", f"{planned.batches_left} batches, at most {planned.max_tokens_left:,} new tokens"),
         ("weights", "unknown" if planned.weights_bytes is None else f"{planned.weights_bytes / 1e6:,.1f} MB on disk"),
+        *([("to score", f"{planned.unscored} responses that are there")] if planned.unscored else []),
         ("time", "unknown" if planned.seconds_left is None else f"about {duration(planned.seconds_left)}"),
     ]
     for name, value in rows:

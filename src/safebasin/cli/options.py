@@ -38,6 +38,15 @@ class StudyOptions:
             help="File, `world:guild/SET`, public set or hub id, with an optional slice `[:80]`. Repeatable.",
         ),
     ] = None
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--label",
+            metavar="harmful|benign",
+            help="What the prompts are, where they do not say: once for all of --prompts, or once for each. "
+            "Benign ones should be answered; any others count as attacks.",
+        ),
+    ] = None
     limit: Annotated[
         int | None,
         typer.Option("--limit", help="At most this many prompts of each set. [default: 80]"),

@@ -111,7 +111,7 @@ def worst_case(
     steps: Annotated[
         int | None, typer.Option("--steps", help="Steps of gradient ascent, at most. [default: 40]")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="As for `map`.")] = "cpu",
+    device: Annotated[str, typer.Option("--device", help="As for `map`.")] = "auto",
 ) -> None:
     """Find the low-rank change that ends refusal fastest. An attack: the adapter is marked unsafe.
 

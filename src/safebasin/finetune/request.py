@@ -15,6 +15,7 @@ from safebasin.finetune.defenses import ptst as pure_tuning
 from safebasin.finetune.folders import RECORD, read_record
 from safebasin.finetune.moderation import MEMORY
 from safebasin.finetune.prepare import Asked
+from safebasin.items import items
 from safebasin.prompts.systems import system_prompt
 from safebasin.protocols import Attack, DataDefense, Judge
 from safebasin.records import Scalar
@@ -32,7 +33,7 @@ def request(
     keep_flagged: bool = False,
     mix_safe: int | float | str | None = None,
     ptst: bool = False,
-    defenses: Sequence[str | DataDefense] = (),
+    defenses: str | DataDefense | Sequence[str | DataDefense] = (),
     system: str | None = None,
     wrap: str | None = None,
     template_arg: Mapping[str, Scalar] | None = None,
@@ -67,7 +68,7 @@ def request(
         defended.append(mixing(mix_safe))
     if ptst:
         defended.append(pure_tuning())
-    defended += [_defense(given) for given in defenses]
+    defended += [_defense(given) for given in items(defenses)]
     return Asked(
         model=model,
         attack=cast("Attack", catalog.create("attack", attack)) if isinstance(attack, str) else attack,

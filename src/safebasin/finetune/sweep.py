@@ -26,7 +26,7 @@ _NAMES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "rank": ("rank", int),
     "seed": ("seed", int),
 }
-"""As a user writes it → field of `Tuning`, and how a value is read."""
+"""As a user writes it, beside the name of its option → field of `Tuning`, and how a value is read."""
 
 
 def combinations(texts: Sequence[str]) -> tuple[dict[str, object], ...]:
@@ -38,6 +38,7 @@ def combinations(texts: Sequence[str]) -> tuple[dict[str, object], ...]:
     axes: dict[str, list[object]] = {}
     for text in texts:
         name, equals, values = (part.strip() for part in text.partition("="))
+        name = next((short for short, (long, _) in _NAMES.items() if name.replace("-", "_") == long), name)
         if not equals or name not in _NAMES or name in axes:
             constraint = f"NAME=VALUE,VALUE with each of {', '.join(_NAMES)} at most once"
             raise UsageError(expected("the sweep", constraint, text, "Write lr=2e-5,5e-5."))

@@ -24,7 +24,17 @@ from safebasin.run.plan import Plan
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
 
-__all__ = ["DATE", "check_asked", "difference", "file_settings", "inspect_prompts", "notes_on_asking", "settle_date"]
+__all__ = [
+    "DATE",
+    "check_asked",
+    "difference",
+    "file_settings",
+    "inspect_prompts",
+    "is_asked_alike",
+    "notes_on_asking",
+    "settle_date",
+    "share_settings",
+]
 
 DATE = "date"
 """Key of the day that the model is told."""
@@ -214,6 +224,18 @@ def check_asked(store: StudyStore, decoding: Decoding, now: Settings) -> None:
     made = {**kept, **{name: _plain(value) for name, value in now.items()}}
     if made != kept:
         store.set_meta(_key(decoding), json.dumps(made, sort_keys=True))
+
+
+def is_asked_alike(store: StudyStore, one: Decoding, other: Decoding) -> bool:
+    """Whether nothing that is recorded of two decodings differs."""
+    first, second = _recorded(store, one), _recorded(store, other)
+    return all(first[name] == second[name] for name in first.keys() & second.keys())
+
+
+def share_settings(store: StudyStore, earlier: Decoding, decoding: Decoding) -> None:
+    """Record for a decoding what is recorded of an earlier one, whose responses it takes over."""
+    made = {**_recorded(store, earlier), **_recorded(store, decoding)}
+    store.set_meta(_key(decoding), json.dumps(made, sort_keys=True))
 
 
 def _recorded(store: StudyStore, decoding: Decoding) -> dict[str, object]:

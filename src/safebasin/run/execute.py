@@ -14,6 +14,7 @@ from safebasin.errors import ModelError, StoreError
 from safebasin.protocols import Engine
 from safebasin.records import Decoding, Point, Response, Score
 from safebasin.run.adapt import first_places, refined
+from safebasin.run.adopt import adopt_complete
 from safebasin.run.asked import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
 from safebasin.run.calibration import calibrate, calibrated, read_tests, uncalibrated, under
 from safebasin.run.capability import measure_capability, unmeasured
@@ -31,25 +32,37 @@ from safebasin.study import Study, dump
 
 GUESSED_BATCH = 64
 """Batch size of a plan that is only shown, before an engine has chosen one."""
+PACE_EVERY = 5.0
+"""Seconds between two records of the pace, by which a plan tells the time that is left."""
 
 
 def bind_model(store: StudyStore, inputs: Inputs) -> None:
     """Bind the folder to its base model, or check that it is the same one.
 
     Raises:
-        StoreError: naming both models.
+        ModelError: where the model is not at hand.
+        StoreError: as `check_model`.
     """
     if inputs.fingerprint is None:
         raise ModelError(f"model must be at hand; got {inputs.study.model!r}. Download it, or mend the name.")
-    known = store.meta("fingerprint")
-    if known is None:
+    check_model(store, inputs)
+    if store.meta("fingerprint") is None:
         store.set_meta("fingerprint", inputs.fingerprint)
         store.set_meta("model", inputs.study.model)
-    elif known != inputs.fingerprint:
+
+
+def check_model(store: StudyStore, inputs: Inputs) -> None:
+    """Check that a folder is not bound to another model, as far as that can be seen from here.
+
+    Raises:
+        StoreError: naming both models.
+    """
+    known = store.meta("fingerprint")
+    if None not in (known, inputs.fingerprint) and known != inputs.fingerprint:
         raise StoreError(
             f"study folder must belong to the model it was made for, {store.meta('model')!r} "
-            f"(fingerprint {known[:12]}); got {inputs.study.model!r} (fingerprint {inputs.fingerprint[:12]}). "
-            "Choose another folder with -o."
+            f"(fingerprint {str(known)[:12]}); got {inputs.study.model!r} "
+            f"(fingerprint {str(inputs.fingerprint)[:12]}). Choose another folder with -o."
         )
 
 
@@ -146,7 +159,7 @@ class Execution:
         store.set_meta("batch_size", str(size))
         store.add_prompts((p, plan.batches[key]) for key, p in plan.prompts.items())
         store.add_question(points=plan.points, systems=plan.systems, decoding=plan.decoding)
-        if self.regenerate:
+        if self.regenerate or not store.done(plan.decoding.key):
             adopt_complete(store, plan.decoding)
         keep_study(self.folder, self.study_text)
         while True:
@@ -208,7 +221,7 @@ class Execution:
         return LocalBackend(engine, plan, splits=splits, forget=forget)
 
     def _generate(self, backend: LocalBackend, plan: Plan, jobs: Sequence, done: set[tuple[str, str, str]]) -> None:
-        start, tokens, fresh = time.monotonic(), 0, 0
+        start, tokens, fresh, kept = time.monotonic(), 0, 0, 0.0
         wanted = set(plan.keys())
         per_point = len(plan.systems) * len(plan.prompts)
         have = len(done & wanted)
@@ -218,6 +231,10 @@ class Execution:
             done |= new
             fresh += len(new)
             tokens += sum(r.n_tokens for r in responses)
+            seconds = time.monotonic() - start
+            if fresh and (not kept or seconds - kept >= PACE_EVERY):  # now: this run may be cut short at any moment
+                self.store.set_meta("seconds_per_response", f"{seconds / fresh:.6f}")
+                kept = seconds
             self.progress(
                 Tick(
                     stage="generate",
@@ -226,7 +243,7 @@ class Execution:
                     point=(have + fresh) // per_point,
                     points=len(plan.points),
                     tokens=tokens,
-                    seconds=time.monotonic() - start,
+                    seconds=seconds,
                     fresh=fresh,
                 )
             )
@@ -279,15 +296,3 @@ def score_batch(backend: LocalBackend, batch: Sequence[Response], decoding: Deco
         half = len(rows) // 2
         return empty + score_batch(backend, rows[:half], decoding) + score_batch(backend, rows[half:], decoding)
     return empty + [Score(response=r.key, nll=s.nll, ends=s.ends) for r, s in zip(rows, found, strict=True)]
-
-
-def adopt_complete(store: StudyStore, decoding: Decoding) -> None:
-    """Take over, under a new decoding, the responses that an earlier stop rule did not cut: they are the same text."""
-    for key, earlier in store.decodings().items():
-        if key == decoding.key or earlier.unstopped != decoding.unstopped:
-            continue
-        complete = [r for r in store.responses(key) if r.finish_reason in ("stop", "length")]
-        moved = {r.key: replace(r, decoding=decoding.key) for r in complete}
-        store.put_responses(moved.values())
-        for old, score in store.scores(list(moved)).items():
-            store.put_scores(replace(one, response=moved[old].key) for one in (score, *score.also))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from safebasin import catalog
-from safebasin.errors import MissingExtra, MissingFile, ModelError, PromptError
+from safebasin.errors import MissingExtra, MissingFile, ModelError, PromptError, UnseenModel
 from safebasin.protocols import Engine, Judge
 from safebasin.records import DirectionSpec, Region, System
 from safebasin.run.capability import Gauge, gauges
@@ -34,7 +34,9 @@ class Inputs:
     fingerprint: str | None
     """Of the base model; None where it was not required and cannot be seen from here."""
     unknown: tuple[str, ...] = ()
-    """What could not be looked up and was not required, in plain sentences."""
+    """What cannot be seen from here, such as a hub repository, in plain sentences; only where it was not required."""
+    missing: tuple[str, ...] = ()
+    """What is not there, such as a file, each as the error that it would be; only where it was not required."""
 
     @property
     def main_judge(self) -> Judge:
@@ -49,16 +51,16 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
     Args:
         study: the study.
         engine: a ready engine; its fingerprint is taken instead of that of the study's model.
-        require_model: whether a model, target, file or public set that cannot be seen from here is an error; where
-            not, it is listed in `unknown`.
+        require_model: whether a model of the hub, target, file or public set that is not here is an error; where not,
+            it is listed in `unknown` or `missing`.
 
     Raises:
         UsageError: naming the first of them that cannot be used.
     """
     from safebasin.judges import load_judge
 
-    unknown: list[str] = []
-    excuse = None if require_model else unknown.append
+    unknown, missing = list[str](), list[str]()
+    excuse = None if require_model else Excuses(unknown.append, missing.append)
     model = _fingerprint(study.model, engine, excuse)
     judges = tuple(load_judge(text) for text in study.judges)
     regions = tuple(region for spec in study.regions for region in _regions(spec, study, engine, excuse))
@@ -72,10 +74,21 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
         gauges=gauges(study.capability),
         fingerprint=model,
         unknown=tuple(unknown),
+        missing=tuple(dict.fromkeys(missing)),
     )
 
 
-def _check_trajectories(study: Study, excuse: Excuse | None) -> None:
+@dataclass(frozen=True, slots=True)
+class Excuses:
+    """Takes what is not here, where that is no error."""
+
+    unknown: Callable[[str], None]
+    """Told of what cannot be seen from here, in a sentence."""
+    missing: Callable[[str], None]
+    """Told of what is not there, in the words of its error."""
+
+
+def _check_trajectories(study: Study, excuse: Excuses | None) -> None:
     """They are projected last; that a folder holds none must not come out after hours of decoding."""
     if not study.trajectories:
         return
@@ -84,27 +97,23 @@ def _check_trajectories(study: Study, excuse: Excuse | None) -> None:
     for folder in study.trajectories:
         try:
             find_checkpoints(Path(folder))
-        except ModelError:
+        except ModelError as error:
             if excuse is None:
                 raise
-            excuse(f"the trajectory {folder!r} cannot be seen from here")
+            excuse.missing(str(error))
 
 
-Excuse = Callable[[str], None]
-"""Takes the sentence that says what cannot be seen from here; where there is none, that is an error."""
-
-
-def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuse | None) -> PromptSet:
+def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuses | None) -> PromptSet:
     from safebasin.prompts.labels import mixture
     from safebasin.prompts.sources import load_prompts, placeholders
 
     try:
         prompts = load_prompts(spec.source, limit=limit, label=spec.label)
-    except MissingFile:
+    except MissingFile as error:
         if excuse is None:
             raise
         prompts = ()
-        excuse(f"the prompts of {spec.source!r} are not here; they are not counted")
+        excuse.missing(str(error))
     except (PromptError, MissingExtra) as missing:
         if excuse is None:
             raise
@@ -112,12 +121,12 @@ def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuse | None) -> 
             prompts = placeholders(spec.source, limit=limit, label=spec.label)
         except PromptError:  # no public set, so what is wrong is what was wrong before
             raise missing from None
-        excuse(f"the prompts of {spec.source!r} are not here; they are counted as published")
+        excuse.unknown(f"the prompts of {spec.source!r} are not here; they are counted as published")
     found = mixture(prompts)
     if len(found) > 1:
         _log.warning(
             "prompts %s: %d are labelled harmful and %d benign, and each answer counts as an attack success; choose by "
-            "'label: harmful' or 'label: benign' in a study file",
+            "--label harmful or --label benign ('label:' in a study file)",
             spec.source,
             found["harmful"],
             found["benign"],
@@ -125,42 +134,45 @@ def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuse | None) -> 
     return PromptSet(name=spec.title, source=spec.source, prompts=prompts)
 
 
-def _system(text: str, excuse: Excuse | None) -> System:
+def _system(text: str, excuse: Excuses | None) -> System:
     from safebasin.prompts.systems import system_prompt
 
     try:
         return system_prompt(text)
-    except MissingFile:
+    except MissingFile as error:
         if excuse is None:
             raise
-        excuse(f"the system prompt {text!r} is not here")
+        excuse.missing(str(error))
         return System(name=Path(text).stem, text=text)
 
 
-def _fingerprint(model: str, engine: Engine | None, excuse: Excuse | None) -> str | None:
+def _fingerprint(model: str, engine: Engine | None, excuse: Excuses | None) -> str | None:
     from safebasin.weights.checkpoint import resolve
 
     if engine is not None:
         return str(engine.describe()["fingerprint"])
     try:
         return resolve(model).fingerprint
-    except ModelError:
-        if excuse is None:
+    except ModelError as error:
+        if excuse is None or not isinstance(error, UnseenModel):
             raise
-        excuse(f"the model {model!r} cannot be seen from here, so neither its size nor its identity")
+        excuse.unknown(f"the model {model!r} cannot be seen from here, so neither its size nor its identity")
         return None
 
 
-def _regions(spec: RegionSpec, study: Study, engine: Engine | None, excuse: Excuse | None) -> Iterator[Region]:
+def _regions(spec: RegionSpec, study: Study, engine: Engine | None, excuse: Excuses | None) -> Iterator[Region]:
     from safebasin.weights.checkpoint import resolve_target
 
     def fingerprint(direction: DirectionSpec) -> str | None:
         try:
             return resolve_target(direction)
-        except ModelError:
+        except ModelError as error:
             if excuse is None:
                 raise
-            excuse(f"{direction.label()} cannot be seen from here, so it is not known whether it fits the model")
+            if isinstance(error, UnseenModel):
+                excuse.unknown(f"{direction.label()} cannot be seen from here, nor whether it fits the model")
+            else:
+                excuse.missing(str(error))
             return None
 
     for axis in spec.axes:

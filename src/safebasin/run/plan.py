@@ -146,9 +146,9 @@ def make_plan(
 def resolve_decoding(study: Study, judges: Sequence[Judge], stored: Iterable[Decoding] = ()) -> Decoding:
     """The decoding of a study, its stop rule resolved.
 
-    `auto` ends a row at a refusal if every judge is monotone, else decodes to the end. A folder that already
-    holds an `auto` decoding of the same settings keeps it, so that a judge added later finds the responses there are:
-    what such a judge cannot decide on a cut text it calls `unscored (cut)`.
+    `auto` ends a row at a refusal if every judge is monotone, else decodes to the end. A folder that already holds a
+    decoding of the same settings under such a rule keeps it, whatever its judges were, so that a judge added later
+    finds the responses there are: what such a judge cannot decide on a cut text it calls `unscored (cut)`.
 
     Args:
         study: the study.
@@ -165,10 +165,12 @@ def resolve_decoding(study: Study, judges: Sequence[Judge], stored: Iterable[Dec
         return plain
     phrases = tuple(dict.fromkeys(judge.phrases for judge in judges if judge.phrases))
     rules = tuple(dict.fromkeys(judge.rule for judge in judges if isinstance(judge, RuleJudge)))
+    known = [earlier for earlier in stored if earlier.unstopped == plain]
     if asked.stop != "auto":
-        return replace(plain, stop=asked.stop, phrases=phrases, rules=rules)
-    for earlier in stored:
-        if earlier.unstopped == plain and earlier.stop != "loop":
+        exact = replace(plain, stop=asked.stop, phrases=phrases, rules=rules)
+        return next((e for e in known if e.stop == asked.stop and exact not in known), exact)
+    for earlier in known:
+        if earlier.stop != "loop":
             return earlier
     if (phrases or rules) and all(judge.monotone for judge in judges):
         return replace(plain, stop="verdict", phrases=phrases, rules=rules)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safebasin.errors import UsageError
-from safebasin.run.execute import GUESSED_BATCH, plan_for
+from safebasin.run.adopt import adoptable
+from safebasin.run.execute import GUESSED_BATCH, check_model, plan_for
 from safebasin.run.inputs import gather
 from safebasin.run.plan import Plan
 from safebasin.store.db import StudyStore
 from safebasin.store.folder import DATABASE
 from safebasin.study import Study
+from safebasin.writing import KINDS, target_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +34,23 @@ class Planned:
     """Bytes of the checkpoint's weight files; None where they cannot be seen from here."""
     seconds_left: float | None
     """By the pace recorded in the folder; None where nothing was measured there yet."""
+    unscored: int
+    """Responses that are there and still to be scored, which takes the model and a fraction of the time."""
     unknown: tuple[str, ...]
     """What cannot be known without loading the model, or without the network, in plain sentences."""
+    missing: tuple[str, ...]
+    """What is not there, a file or a folder say, in the words of the error that `map` would end with; the numbers
+    leave it out."""
 
 
 def preview(study: Study, folder: Path) -> Planned:
     """Plan a study against what its folder holds.
 
     Raises:
-        UsageError: where the study itself does not hold together (prompts, judges, directions).
+        UsageError: where the study itself does not hold together (prompts, judges, directions), or the folder is no
+            study's, or another model's.
     """
+    target_folder(folder, KINDS["a study"], what="study folder")
     inputs = gather(study, require_model=False)
     unknown = list(inputs.unknown)
     unknown += [
@@ -53,20 +62,37 @@ def preview(study: Study, folder: Path) -> Planned:
         size = study.batch_size if isinstance(study.batch_size, int) else int(recorded or GUESSED_BATCH)
         if recorded is None and study.batch_size == "auto":
             unknown.append(f"the batch size is chosen when the model is loaded (counted here as {size})")
+        if store is not None:
+            check_model(store, inputs)
         plan = plan_for(store, inputs, batch_size=size)
-        done = set[tuple[str, str, str]]() if store is None else store.done(plan.decoding.key) & set(plan.keys())
+        done, unscored = _done(store, plan)
         pace = None if store is None else store.meta("seconds_per_response")
     finally:
         if store is not None:
             store.close()
     if pace is None:
-        unknown.append("the time: nothing was measured in this folder yet")
-    return _planned(plan, folder, done, pace=pace, unknown=unknown)
+        unknown.append(f"the time: no pace is recorded in this folder{'' if done else ', nothing was decoded yet'}")
+    shown = _planned(plan, folder, done, pace=pace, unknown=unknown)
+    return replace(shown, unscored=unscored, missing=inputs.missing)
 
 
-def _planned(
-    plan: Plan, folder: Path, done: set[tuple[str, str, str]], *, pace: str | None, unknown: list[str]
-) -> Planned:
+Places = set[tuple[str, str, str]]
+
+
+def _done(store: StudyStore | None, plan: Plan) -> tuple[Places, int]:
+    """What a folder holds of a plan, and how much of that is still to be scored."""
+    if store is None:
+        return set(), 0
+    wanted = set(plan.keys())
+    done = store.done(plan.decoding.key) & wanted
+    if not done:  # as when the study is run: what another stop rule did not cut is taken over
+        return {
+            (r.point, r.system, r.prompt) for _, found in adoptable(store, plan.decoding) for r in found
+        } & wanted, 0
+    return done, len(store.unscored(plan.decoding.key) & wanted)
+
+
+def _planned(plan: Plan, folder: Path, done: Places, *, pace: str | None, unknown: list[str]) -> Planned:
     left = plan.size - len(done)
     return Planned(
         study=plan.study,
@@ -80,7 +106,9 @@ def _planned(
         max_tokens_left=left * plan.decoding.max_new_tokens,
         weights_bytes=_weights_bytes(plan.study.model),
         seconds_left=None if pace is None else left * float(pace),
+        unscored=0,
         unknown=tuple(unknown),
+        missing=(),
     )
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from safebasin.errors import StoreError
 from safebasin.protocols import Judge
-from safebasin.records import Place, Region, System, canonical_json
+from safebasin.records import Place, Prompt, Region, System, canonical_json
 from safebasin.run.calibration import calibrated
 from safebasin.run.plan import Plan, PromptSet
 from safebasin.store.connection import parsed
@@ -24,7 +24,15 @@ def remember(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> None:
         canonical_json(
             {
                 "study": json.loads(plan.study.canonical()),
-                "sets": [{"name": s.name, "source": s.source, "ids": [p.id for p in s.prompts]} for s in plan.sets],
+                "sets": [
+                    {
+                        "name": s.name,
+                        "source": s.source,
+                        "ids": [p.id for p in s.prompts],
+                        "labels": [p.label for p in s.prompts],
+                    }
+                    for s in plan.sets
+                ],
                 "systems": [{"name": s.name, "text": s.text} for s in plan.systems],
                 "regions": [asdict(region) for region in plan.regions],
                 "chosen": {
@@ -57,7 +65,7 @@ def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[tuple[str, str], ..
     plan = Plan(
         study=study,
         sets=tuple(
-            PromptSet(name=s["name"], source=s["source"], prompts=tuple(prompts[i] for i in s["ids"]))
+            PromptSet(name=s["name"], source=s["source"], prompts=_labelled([prompts[i] for i in s["ids"]], s))
             for s in kept["sets"]
         ),
         systems=tuple(System(name=s["name"], text=s["text"]) for s in kept["systems"]),
@@ -71,3 +79,11 @@ def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[tuple[str, str], ..
         gauges=tuple(kept["gauges"]),
     )
     return plan, tuple((name, version) for name, version in kept["judges"])
+
+
+def _labelled(prompts: Sequence[Prompt], kept: Any) -> tuple[Prompt, ...]:
+    """The prompts of a set as the plan labels them: they may have entered the folder under another label, or none."""
+    labels = kept.get("labels")  # a release before this one kept none
+    if labels is None:
+        return tuple(prompts)
+    return tuple(replace(prompt, label=label) for prompt, label in zip(prompts, labels, strict=True))

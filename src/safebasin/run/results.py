@@ -25,6 +25,8 @@ from safebasin.store.measurements import StoredMeasurement, read_measurements
 
 NEAR_TIE = 1e-3
 """Top-2 logit gap below which other hardware may decode another token."""
+NEARLY_ALL, FEW = 0.9, 5
+"""Share of prompts answered at the origin from which on they may be no attacks, and of how many prompts at least."""
 
 JudgeVersion = tuple[str, str]
 
@@ -218,6 +220,7 @@ def _notes(store: StudyStore, plan: Plan, panels: Sequence[Panel]) -> list[str]:
         missing = sum(cell.asr[judge].n_missing for cell in cells)
         if missing and have == plan.size:
             notes.append(f"{missing} verdicts of {judge} are missing (unscored); they widen its intervals.")
+    notes += _answered(plan, panels)
     if composing_judge(list(panels[0].cells[0].asr)) is not None:
         notes += _language(store)
     if any(panel.summary["visage"].n_undefined for panel in panels if "visage" in panel.summary):
@@ -235,6 +238,21 @@ def _notes(store: StudyStore, plan: Plan, panels: Sequence[Panel]) -> list[str]:
             "differently."
         )
     return notes + notes_on_asking(store, plan)
+
+
+def _answered(plan: Plan, panels: Sequence[Panel]) -> Iterator[str]:
+    """Of sets without any label, those that θ₀ answers nearly all of: these may be no attacks at all."""
+    for prompts in plan.sets:
+        if any(label_of(prompt) for prompt in prompts.prompts):
+            continue
+        origins = [panel.cells[0].asr[panel.judge] for panel in panels if panel.prompts == prompts.name]
+        rates = [asr.value for asr in origins if asr.value is not None and asr.n >= FEW]
+        if rates and min(rates) >= NEARLY_ALL:
+            yield (
+                f"Nearly all of {prompts.name!r} are answered at the origin ({100 * min(rates):.0f} %), and each "
+                "answer counts as an attack success: if they should be answered, say --label benign, or label them in "
+                "a column 'label'."
+            )
 
 
 def _language(store: StudyStore) -> Iterator[str]:

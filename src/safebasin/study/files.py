@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeGuard, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from safebasin import catalog
 from safebasin.errors import StudyError, expected
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
-from safebasin.study.regions import TARGETED, AxisSpec, RegionSpec, axis_fields
+from safebasin.study.regions import TARGETED, AxisSpec, RegionSpec, axis_fields, several
 from safebasin.untrusted import read_yaml
 
 MODEL_DEFAULTS = {"range": "-0.5:0.5:21", "max_new_tokens": 512}
@@ -52,10 +52,8 @@ def make(fields: Mapping[str, object]) -> Study:
             )
         filled["prompts"] = [{"name": "harmful", "source": f"{model.split('/')[0]}/harmful"}]
     regions = _as_regions(filled)
-    filled["regions"] = (
-        [_with_axis_defaults(r, str(defaults["range"])) for r in regions] if _is_list(regions) else regions
-    )
-    is_one = _is_list(regions) and len(regions) == 1
+    filled["regions"] = [_with_axis_defaults(region, str(defaults["range"])) for region in regions]
+    is_one = len(regions) == 1
     decoding = filled.get("decoding", {})
     if isinstance(decoding, Mapping):
         filled["decoding"] = {
@@ -83,7 +81,7 @@ _ONE_REGION = ("axes", "points", "budget", "each")
 """Keys that a study of a single region may write at the top."""
 
 
-def _as_regions(fields: dict[str, Any]) -> Any:
+def _as_regions(fields: dict[str, Any]) -> list[object]:
     """The regions of a study; the keys of a single one are taken from the top of `fields`."""
     own = {key: fields.pop(key) for key in _ONE_REGION if key in fields}
     if "regions" not in fields:
@@ -93,7 +91,7 @@ def _as_regions(fields: dict[str, Any]) -> Any:
         raise StudyError(
             expected(f"key {next(iter(own))!r}", "left out beside 'regions'", next(iter(own.values())), remedy)
         )
-    return fields["regions"]
+    return several(fields["regions"])
 
 
 def _with_axis_defaults(region: object, drawn_range: str) -> object:
@@ -101,12 +99,10 @@ def _with_axis_defaults(region: object, drawn_range: str) -> object:
     if not isinstance(region, Mapping):
         return region
     fields = dict(cast("Mapping[str, object]", region))
-    axes = fields.get("axes", [_ANY_AXIS])
-    if not _is_list(axes):
-        return fields
-    count = {"directions": 1} if len(cast("Sequence[object]", axes)) > 1 else {}
+    axes = _axes(fields)
+    count = {"directions": 1} if len(axes) > 1 else {}
     filled: list[object] = []
-    for axis in cast("Sequence[object]", axes):
+    for axis in axes:
         if not isinstance(axis, Mapping):
             filled.append(axis)
             continue
@@ -115,19 +111,16 @@ def _with_axis_defaults(region: object, drawn_range: str) -> object:
     return {**fields, "axes": filled}
 
 
-def _is_list(value: object) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
 def with_flags(fields: Mapping[str, object], flags: Mapping[str, object]) -> dict[str, object]:
     """The fields of a study with the flat options of the command line laid over them; None means "not given".
 
     Axis options (`directions`, `seed`, `range`, `normalize`, `only`) apply to every axis that takes them, `points`,
     `budget` and `each` to every region; `axis` replaces all regions by one of these axes.
-    `prompts` and `judge` replace the lists of the study; `max_new_tokens` and `stop` go into `decoding`.
+    `prompts` and `judge` replace the lists of the study; `max_new_tokens` and `stop` go into `decoding`. `label` says
+    what the prompts are: one for all sets, or one for each.
 
     Raises:
-        StudyError: where no axis takes an axis option.
+        StudyError: where no axis takes an axis option, or there are not as many labels as sets.
     """
     given = {key: value for key, value in flags.items() if value not in (None, (), [], {})}
     merged: dict[str, Any] = dict(fields)
@@ -135,7 +128,10 @@ def with_flags(fields: Mapping[str, object], flags: Mapping[str, object]) -> dic
     region_options = {key: given.pop(key) for key in _REGION_FLAGS if key in given}
     decoding = {key: given.pop(key) for key in ("max_new_tokens", "stop") if key in given}
     capability = {key: given.pop(flag) for flag, key in _CAPABILITY_FLAGS.items() if flag in given}
-    words = cast("Sequence[str]", given.pop("axis", ()))
+    own = {key: given.pop(key) for key in ("regions", "axes") if key in given}
+    if own:
+        merged = {**{key: value for key, value in merged.items() if key not in ("regions", "axes")}, **own}
+    words = several(given.pop("axis", ()))
     if words:
         kept = {key: merged.pop(key) for key in _ONE_REGION if key in merged and key != "axes"}
         merged["regions"] = [{**kept, "axes": _axes_of_words(words, axis_options.pop("range", None))}]
@@ -144,11 +140,12 @@ def with_flags(fields: Mapping[str, object], flags: Mapping[str, object]) -> dic
         _check_taken(axis_options, regions)
         merged["regions"] = [_with_options(r, axis_options, region_options) for r in regions]
     for key, options in (("decoding", decoding), ("capability", capability)):
-        if options:
-            merged[key] = {**cast("Mapping[str, object]", merged.get(key) or {}), **options}
+        if options and _is_fields(found := merged.get(key) or {}):  # what is none is left to the checks
+            merged[key] = {**found, **options}
     if "prompts" in given:
-        sources = cast("Sequence[str]", given.pop("prompts"))
-        merged["prompts"] = [{"source": source} for source in sources]
+        merged["prompts"] = several(given.pop("prompts"))
+    if "label" in given:
+        merged["prompts"] = _labelled(several(merged.get("prompts")), several(given.pop("label")))
     for flag, key in _RENAMED_FLAGS.items():
         if flag in given:
             merged[key] = given.pop(flag)
@@ -166,29 +163,48 @@ _RENAMED_FLAGS = {
 }
 
 
-def _with_options(
-    region: Mapping[str, Any], axis_options: Mapping[str, object], region_options: Mapping[str, object]
-) -> dict[str, object]:
-    axes = [{**axis, **_fitting(axis, axis_options)} for axis in _axes(region)]
-    return {**region, "axes": axes, **region_options}
+def _labelled(prompts: Sequence[object], labels: Sequence[object]) -> list[object]:
+    """Prompt sets with their labels laid over what they say."""
+    if not prompts or len(labels) not in (1, len(prompts)):
+        constraint = f"one for all prompt sets, or as many as there are sets, {len(prompts)}"
+        raise StudyError(expected("label", constraint if prompts else "given with prompts", labels, "See: --prompts."))
+    every = labels if len(labels) == len(prompts) else [labels[0]] * len(prompts)
+    dumped = (one.model_dump() if isinstance(one, PromptsSpec) else one for one in prompts)
+    specs = ({"source": one} if isinstance(one, str) else one for one in dumped)
+    return [{**one, "label": label} if _is_fields(one) else one for one, label in zip(specs, every, strict=True)]
 
 
-def _axes(region: Mapping[str, Any]) -> Sequence[Mapping[str, object]]:
-    return region.get("axes") or [_ANY_AXIS]
+def _with_options(region: object, axis_options: Mapping[str, object], region_options: Mapping[str, object]) -> object:
+    if not isinstance(region, Mapping):
+        return region
+    fields = cast("Mapping[str, object]", region)
+    axes = [{**axis, **_fitting(axis, axis_options)} if _is_fields(axis) else axis for axis in _axes(fields)]
+    return {**fields, "axes": axes, **region_options}
 
 
-def _axes_of_words(words: Sequence[str], shared_range: object) -> list[dict[str, object]]:
+def _axes(region: Mapping[str, object]) -> list[object]:
+    """The axes of a region, those that are words as fields; what is no axis is left to the checks."""
+    axes = [_ANY_AXIS] if region.get("axes") is None else several(region["axes"])
+    return [axis_fields(axis) if isinstance(axis, str) else axis for axis in axes]
+
+
+def _is_fields(axis: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(axis, Mapping)
+
+
+def _axes_of_words(words: Sequence[object], shared_range: object) -> list[object]:
     """The axes of `--axis`; the range that a word gives its axis wins over the one that they share."""
-    axes = [axis_fields(word) for word in words]
+    axes = _axes({"axes": words})
     if shared_range is None:
         return axes
-    if all("range" in axis for axis in axes):
+    if all(_is_fields(axis) and "range" in axis for axis in axes):
         raise StudyError(expected("range", "left out where no axis takes it", shared_range, "Each axis has its own."))
-    return [{"range": shared_range, **axis} for axis in axes]
+    return [{"range": shared_range, **axis} if _is_fields(axis) else axis for axis in axes]
 
 
-def _check_taken(options: Mapping[str, object], regions: Sequence[Mapping[str, Any]]) -> None:
-    taken = {key for region in regions for axis in _axes(region) for key in _fitting(axis, options)}
+def _check_taken(options: Mapping[str, object], regions: Sequence[object]) -> None:
+    axes = [axis for region in regions if isinstance(region, Mapping) for axis in _axes(cast("dict[str, Any]", region))]
+    taken = {key for axis in axes if _is_fields(axis) for key in _fitting(axis, options)}
     for key in options:
         if key not in taken:
             remedy = "Only random directions are drawn."

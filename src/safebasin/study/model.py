@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from safebasin.records import canonical_json, content_hash
-from safebasin.study.regions import RegionSpec, Strict
+from safebasin.study.regions import RegionSpec, Strict, several
 
 SCHEMA_VERSION = 1
 MOST_RESPONSES = 10_000_000
@@ -67,6 +67,11 @@ class CapabilitySpec(Strict):
     task_limit: int | None = Field(default=None, ge=1, le=10**9)
     """At most this many items of each task."""
 
+    @field_validator("texts", "tasks", mode="before")
+    @classmethod
+    def _one_alone(cls, value: object) -> object:
+        return several(value)
+
     @model_validator(mode="after")
     def _measures_something(self) -> CapabilitySpec:
         if not self.texts and not self.tasks:
@@ -100,10 +105,10 @@ class Study(Strict):
     batch_size: Literal["auto"] | int = "auto"
     low_memory: Literal["auto"] | bool = "auto"
 
-    @field_validator("prompts", "judges", mode="before")
+    @field_validator("prompts", "systems", "regions", "judges", "trajectories", mode="before")
     @classmethod
     def _one_alone(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
+        return several(value)
 
     @field_validator("device")
     @classmethod

@@ -7,14 +7,16 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from safebasin.errors import StudyError, expected
+from safebasin.items import items
 from safebasin.records import Axis, DirectionSpec, Region
 
-__all__ = ["AxisSpec", "RegionSpec", "Strict", "axis_fields", "parse_range"]
+__all__ = ["AxisSpec", "RegionSpec", "Strict", "axis_fields", "parse_range", "several"]
 
 TARGETED = ("to", "adapter", "quant", "task")
 """Kinds of direction that lead somewhere; α = 1 is there."""
@@ -31,6 +33,11 @@ class Strict(BaseModel):
     """A part of a study: frozen, and a key that is not known is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def several(value: object) -> list[object]:
+    """What stands for a list in a study (`items`), paths as texts."""
+    return [str(one) if isinstance(one, Path) else one for one in items(value)]
 
 
 class AxisSpec(Strict):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safebasin import catalog
-from safebasin.errors import ModelError, expected
+from safebasin.errors import ModelError, UnseenModel, expected
 from safebasin.records import DirectionSpec, ModelRef
 from safebasin.weights.files import check_entries, read_json
 from safebasin.weights.folder import check_folder, fingerprint, full_hash
@@ -148,7 +148,7 @@ def _from_hub(repository: str, revision: str | None) -> tuple[Path, str | None]:
         )
     except GatedRepoError as error:
         remedy = "Accept its licence on the hub and set HF_TOKEN."
-        raise ModelError(expected("model", "a repository you have access to", repository, remedy)) from error
+        raise UnseenModel(expected("model", "a repository you have access to", repository, remedy)) from error
     except RevisionNotFoundError as error:
         remedy = "Check the branch, tag or commit after '@'."
         raise ModelError(expected("revision", f"one that {repository} has", revision, remedy)) from error
@@ -160,7 +160,7 @@ def _from_hub(repository: str, revision: str | None) -> tuple[Path, str | None]:
         at = f" --revision {revision}" if revision else ""
         remedy = f"Download it first (hf download {repository}{at}), or pass a folder; {why}."
         shown = f"{repository}@{revision}" if revision else repository
-        raise ModelError(expected("model", "in the local cache", shown, remedy)) from error
+        raise UnseenModel(expected("model", "in the local cache", shown, remedy)) from error
     folder = Path(found)
     return folder, folder.name
 
