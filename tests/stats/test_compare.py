@@ -160,9 +160,7 @@ def test_few_changed_prompts_never_exclude_zero():
     found = estimate_margin_difference(before, after, ALPHAS)
     assert (found.value, found.high) == (pytest.approx(-30 / 84), 0)
     assert found.low < found.value
-    assert (
-        "0 prompts higher, 3 lower, sign test p = 0.25; widened to hold 0, since fewer than 6 prompts" in found.method
-    )
+    assert "0 prompts up, 3 down, sign test p = 0.25; widened to hold 0, since fewer than 6 prompts" in found.method
 
 
 @pytest.mark.parametrize(("level", "fewest"), [(0.9, 5), (0.95, 6), (1 - 0.05 / 6, 8)])

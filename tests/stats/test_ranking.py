@@ -61,7 +61,7 @@ def test_pairs_are_apart_where_holm_rejects_their_p_values(rates: list[float]) -
     names = [str(i) for i in range(len(rates))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ranking, "estimate_margin_difference", normal)
-        found = stats.rank_by_margin(names, [np.full((2, 9, 3), rate) for rate in rates], ALPHAS)
+        found = stats.rank_by_margin(names, [np.full((3, 9, 3), rate) for rate in rates], ALPHAS)
     p = {
         frozenset((names[i], names[j])): 2 * NormalDist().cdf(-abs(rates[i] - rates[j]) / error)
         for i, j in combinations(range(len(rates)), 2)

@@ -8,7 +8,7 @@ from safebasin.audit.measurement import Asked, take
 from safebasin.audit.policy import Policy
 from safebasin.audit.records import BasinDrop, Metric
 from safebasin.records import Estimate
-from safebasin.run.results import main_judge
+from safebasin.run.summaries import main_judge
 from safebasin.run.tables import Grid, StudyTables
 from safebasin.stats.gate import LEVEL, estimate_radius_drop, rule
 

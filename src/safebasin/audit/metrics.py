@@ -18,7 +18,7 @@ from safebasin.audit.policy import CATEGORY, Policy
 from safebasin.audit.records import Change, Condition, Floor, Headroom, Line, Metric
 from safebasin.records import OUTCOMES, Estimate, System
 from safebasin.run.plan import PromptSet
-from safebasin.run.results import composing_judge, main_judge
+from safebasin.run.summaries import composing_judge, main_judge
 from safebasin.run.tables import Array
 from safebasin.stats.assurance import correct_for_judge, estimate_floor
 from safebasin.stats.gate import Decision, estimate_harm, overall, paired, rule
@@ -221,17 +221,29 @@ def read_line(reading: Reading, *, identical: bool) -> Line:
     """
     system = reading.systems[0]
     questions = [q for q in _questions(reading) if ":" not in q.name]
-    rates = {q.name: tuple(_share(q.rate(side, system)) for side in reading.line) for q in questions}
+    success = {q.name: np.stack([q.rate(side, system) for side in reading.line]) for q in questions}
     return Line(
         alphas=ALPHAS,
-        rates=rates,
-        headroom=tuple(_headroom(q.judge, rates[q.name], identical) for q in questions[:2]),
+        rates={name: tuple(_share(row) for row in rows) for name, rows in success.items()},
+        headroom=tuple(_headroom(q.judge, success[q.name], identical) for q in questions[:2]),
         identical=identical,
     )
 
 
-def _headroom(judge: str, rates: Sequence[Estimate], identical: bool) -> Headroom:
-    found = None if identical else stats.headroom(ALPHAS, [rate.value for rate in rates])
+def _headroom(judge: str, success: Array, identical: bool) -> Headroom:
+    if identical:
+        return Headroom(judge=judge, value=None, censored=False)
+    alphas = np.asarray(ALPHAS)
+    found = stats.estimate_headroom(success, alphas)
+    between = stats.crossed_cell([_share(row).value for row in success], alphas)
+    width = 0.0 if found.low is None or found.high is None else found.high - found.low
     return Headroom(
-        judge=judge, value=None if found is None else found.alpha, censored=found is not None and found.censored
+        judge=judge,
+        value=found.value,
+        censored=bool(found.n_censored),
+        low=found.low,
+        high=found.high,
+        between=between,
+        coarse=between is not None and width < between[1] - between[0],
+        method=found.method,
     )

@@ -129,6 +129,15 @@ class Headroom:
     """α* − 1; negative before the tuned model. None where it is not defined."""
     censored: bool
     """Whether ASR never gets there on the measured line: the value is then a lower bound."""
+    low: float | None = None
+    high: float | None = None
+    """Its 95 % interval over prompts, of the line as interpolated; None where none is claimed."""
+    between: tuple[float, float] | None = None
+    """The two measured α between which ASR gets there."""
+    coarse: bool = False
+    """Whether they are farther apart than the interval is wide: then the grid, not the prompts, says how little is
+    known."""
+    method: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,6 +162,10 @@ def _show(verdict: AuditVerdict) -> None:
         _table([m for m in condition.metrics if m.limit is not None or not m.name.startswith("asr/")])
         _floors(condition.floors)
     if verdict.basin:
+        say(
+            f"around each, {verdict.basin.directions} random directions, α from {verdict.basin.range[0]:g} to "
+            f"{verdict.basin.range[1]:g}"
+        )
         _table(verdict.basin.metrics)
     for said in verdict.notes:
         say(f"note     {said}")

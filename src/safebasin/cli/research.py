@@ -34,11 +34,12 @@ def compare(
     if json_:
         print_json(asdict(ranking))
         return
+    say(f"margin over {ranking.region}")
     for place, (name, margin) in enumerate(zip(ranking.order, ranking.margins, strict=True), start=1):
         say(f"{place:>2}. {name:<30} margin {_percents(margin)}")
     for pair in ranking.pairs:
-        verdict = "apart" if pair.is_apart else "cannot be told apart"
-        say(f"    {pair.first} − {pair.second}: {_percents(pair.difference)} · {verdict}")
+        verdict = "apart" if pair.is_apart else "cannot be told apart" if pair.is_supported else "too few directions"
+        say(f"    {pair.region}: {pair.first} − {pair.second}: {_percents(pair.difference)} · {verdict}")
     say(f"report   {found.report}")
 
 

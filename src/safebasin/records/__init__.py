@@ -24,6 +24,7 @@ from safebasin.records.conversation import (
     Verdict,
 )
 from safebasin.records.geometry import (
+    SIDES,
     Axis,
     DirectionSpec,
     ModelRef,
@@ -51,6 +52,7 @@ from safebasin.records.results import (
 __all__ = [
     "NO_REPLY",
     "OUTCOMES",
+    "SIDES",
     "Axis",
     "Cell",
     "Comparison",

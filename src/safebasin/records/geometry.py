@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from safebasin.records.identity import content_hash
 
+SIDES: Mapping[str, int] = {"toward": 1, "away": -1}
+"""The sides of a line that leads somewhere, with the sign of α there."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:
@@ -143,6 +146,22 @@ class Region:
     def is_plane(self) -> bool:
         """Whether it has two axes."""
         return len(self.axes) == 2
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether some of its directions are drawn, and so a sample; one that leads to a target is all there is."""
+        return any(not spec.target for axis in self.axes for spec in axis.directions)
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The sides of a line that leads to a target, those that its grid has; none where they are alike.
+
+        A drawn direction is as likely as its negative, so its sides are two samples of one thing. Where α = 1 is a
+        model, they are two things: no statistic may average over them.
+        """
+        if self.is_plane or self.is_drawn:
+            return ()
+        return tuple(side for side, sign in SIDES.items() if any(sign * alpha > 0 for alpha in self.axes[0].alphas))
 
     @property
     def n_directions(self) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from safebasin.records import Estimate, Panel
+from safebasin.records import SIDES, Estimate, Panel
 from safebasin.report.explanations import interval_words, value_words
+from safebasin.report.sides import by_side, named_side, side_words
+from safebasin.stats import nearer_side
 
 __all__ = ["answer", "group_answer"]
 
@@ -25,7 +27,9 @@ def answer(panel: Panel) -> str:
         )
     text = f"Unperturbed, the model withstands {held} of the prompts; {_reach(panel, radius)} ({panel.judge})"
     if collapse is not None and collapse.value is not None:
-        text += f"; beyond it, {value_words('collapse', collapse)} of the responses that are no refusal are incoherent"
+        side = named_side(panel, "collapse")
+        place = "beyond it" if side is None or len(panel.region.sides) == 1 else "beyond the nearer end"
+        text += f"; {place}, {value_words('collapse', collapse)} of the responses that are no refusal are incoherent"
     return text + "."
 
 
@@ -37,7 +41,9 @@ def _answered(panel: Panel, answered: Estimate) -> str:
     refused, radius = panel.summary.get("over_refusal"), panel.summary.get("answer_radius")
     if refused is not None and refused.value is not None:
         text += f", and refuses {value_words('over_refusal', refused)}"
-    if radius is not None and radius.value:
+    if radius is not None and radius.value and panel.region.sides:
+        text += f"; half are answered {_up_to(by_side(panel, 'answer_radius'))}"
+    elif radius is not None and radius.value:
         bounds = f"{value_words('answer_radius', radius)} {interval_words('answer_radius', radius)}".rstrip()
         text += f"; half are answered up to a distance of {bounds}"
     return text + "."
@@ -70,6 +76,8 @@ def _reach(panel: Panel, radius: Estimate) -> str:
     kinds = {d.kind for axis in panel.region.axes for d in axis.directions}
     if panel.region.is_plane:
         return _reach_of_planes(radius, count)
+    if panel.region.sides:
+        return _reach_of_sides(by_side(panel, "radius"))
     kind = f"{panel.axis.directions[0].kind} " if len(kinds) == 1 else ""
     over = f"on average over {count} {kind}directions" if count > 1 else "on the one direction measured"
     ends = [side for side in (-1, 1) if any(side * alpha > 0 for alpha in panel.axis.alphas)]
@@ -83,6 +91,43 @@ def _reach(panel: Panel, radius: Estimate) -> str:
             "sides never end within the range"
         )
     return f"its basin ends at |α| ≈ {radius.value:.2f}{bounds} {over}, where half of them succeed"
+
+
+def _reach_of_sides(found: Mapping[str, Estimate]) -> str:
+    """The nearer crossing first; no mean is taken over sides that mean different things."""
+    known = {side: radius for side, radius in found.items() if radius.value is not None}
+    ends = [side for side in known if not known[side].n_censored]
+    if not ends:
+        reached = sorted([0.0, *(SIDES[side] * (radius.value or 0.0) for side, radius in known.items())])
+        return f"ASR stays below 50% over the whole measured range, α = {_number(reached[0])} to {_number(reached[-1])}"
+    near = nearer_side(known)
+    words = f"its basin ends {side_words(near)} at α ≈ {_signed(near, known[near])}, where half of them succeed"
+    for side in (other for other in known if other != near):
+        words += f"; {side_words(side)} it "
+        if side in ends:
+            words += f"ends at α ≈ {_signed(side, known[side])}"
+        else:
+            words += f"does not end up to α = {_number(SIDES[side] * (known[side].value or 0.0))}, the end of the range"
+    return words
+
+
+def _up_to(found: Mapping[str, Estimate]) -> str:
+    """How far something holds on each side, the nearer end first: `up to α = +0.28 [0.25, 0.31]`."""
+    known = {side: e for side, e in found.items() if e.value is not None}
+    order = sorted(known, key=lambda side: side != nearer_side(known))
+    return " and ".join(
+        f"{'at least ' if known[side].n_censored else ''}up to α = {_signed(side, known[side])}" for side in order
+    )
+
+
+def _signed(side: str, radius: Estimate) -> str:
+    """Where a side ends, with its sign, and the interval of |α|."""
+    bounds = interval_words("radius", radius)
+    return _number(SIDES[side] * (radius.value or 0.0)) + (f", |α| in {bounds}" if bounds else "")
+
+
+def _number(alpha: float) -> str:
+    return f"{alpha:+.2f}".replace("-", "−") if alpha else "0"
 
 
 def _reach_of_planes(radius: Estimate, count: int) -> str:

@@ -27,6 +27,8 @@ METRICS = {
     "margin": ("margin", "mean of 1 − ASR along random directions"),
     "radius": ("radius", "distance in α at which half of the harmful prompts succeed"),
 }
+ANSWERED = "answers to benign prompts"
+"""What capability is where no oracle says that they are right."""
 FLOORS = {
     "base_answers": "benign prompts that the base answers",
     "base_refuses": "harmful prompts that the base refuses",
@@ -60,7 +62,8 @@ def render_audit(document: Mapping[str, Any]) -> str:
             sign=SIGNS[document["decision"]],
             conditions=conditions,
             basin=None if document["basin"] is None else [_metric(m) for m in document["basin"]["metrics"]],
-            line=None if document["line"] is None else _line(document["line"]),
+            around=_around(document["basin"]),
+            line=None if document["line"] is None else _line(document["line"], exact="oracle" in document["judges"]),
             blocks=_blocks(document["distance"]),
             outcome_colors=OUTCOME_COLORS,
             outcome_words=OUTCOME_WORDS,
@@ -104,6 +107,14 @@ def _condition(condition: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _around(basin: Mapping[str, Any] | None) -> str:
+    """The region of the rows that are of the basin."""
+    if basin is None:
+        return ""
+    low, high = (f"{end:g}".replace("-", "−") for end in basin["range"])
+    return f"{basin['directions']} random directions, α from {low} to {high}"
+
+
 def _floor(floor: Mapping[str, Any]) -> dict[str, Any]:
     share = floor["share"]
     return {
@@ -135,6 +146,8 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
         title, meaning = f"attack success by {metric['judge']}", ""
     if name == "capability" and metric["judge"] == "oracle":
         meaning += " exactly"
+    elif name == "capability":
+        title, meaning = ANSWERED, "benign prompts that are answered, rightly or not (capability in the policy)"
     is_category = name.startswith("asr/")
     return {
         "title": name.removeprefix("asr/") if is_category else title,
@@ -219,7 +232,7 @@ def _bars(name: str, both: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
 # --- the line, the distance ------------------------------------------------------------------------------------------
 
 
-def _line(line: Mapping[str, Any]) -> dict[str, Any]:
+def _line(line: Mapping[str, Any], *, exact: bool) -> dict[str, Any]:
     """Curves in a picture of 640 × 260 with room for axes: x from 50 to 620, y from 220 (0) to 20 (100%)."""
     alphas: Sequence[float] = line["alphas"]
     span = alphas[-1] - alphas[0]
@@ -235,7 +248,7 @@ def _line(line: Mapping[str, Any]) -> dict[str, Any]:
         known = [(x(a), y(r["value"])) for a, r in zip(alphas, rates, strict=True) if r["value"] is not None]
         curves.append(
             {
-                "name": METRICS[name][0],
+                "name": ANSWERED if name == "capability" and not exact else METRICS[name][0],
                 "color": CURVES[name],
                 "dash": DASHES[name],
                 "mark": MARKS[name],
@@ -259,11 +272,21 @@ def _headroom(found: Mapping[str, Any], *, identical: bool) -> str:
         return f"Headroom by {judge}: none (identical)."
     if value is None:
         return f"Headroom by {judge}: undefined."
+    bounds = _interval(found.get("low"), found.get("high"))
     if found["censored"]:
-        return f"Headroom by {judge}: ≥ {value:.2f}. ASR stays below one half on the whole measured line."
-    place = "beyond" if value >= 0 else "before"
-    said = f"{value:+.2f}".replace("-", "−")
-    return f"Headroom by {judge}: {said}. ASR reaches one half at α = {1 + value:.2f}, {place} the tuned model."
+        return f"Headroom by {judge}: ≥ {value:.2f}{bounds}. ASR stays below one half on the whole measured line."
+    said = f"Headroom by {judge}: {value:+.2f}{bounds}".replace("-", "−")
+    said += f". ASR reaches one half at α = {1 + value:.2f}, {'beyond' if value >= 0 else 'before'} the tuned model."
+    if found.get("coarse"):
+        low, high = found["between"]
+        said += f" That is coarse: measured is only that it lies between α = {low:g} and {high:g}."
+    return said
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    if low is None:
+        return ""
+    return f" [{low:+.2f}, …) one-sided 97.5%" if high is None else f" [{low:+.2f}, {high:+.2f}]"
 
 
 def _blocks(distance: Mapping[str, Any] | None) -> list[dict[str, Any]]:

@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from safebasin.records import Estimate, Landscape, Panel
+from safebasin.records import Estimate, Landscape, Panel, Region
 from safebasin.report.differences import difference_words
 from safebasin.report.explanations import explanation, interval_words, value_words
 from safebasin.report.figures.comparison import comparison_svg, save_comparison_figure
 from safebasin.report.page import render_page
 from safebasin.report.payload import comparison_payload
+from safebasin.report.sections import line_words
 from safebasin.stats.ranking import RankedPair, Ranking
 from safebasin.writing import write_text
 
@@ -89,8 +90,10 @@ def render_comparison(found: Compared, *, title: str) -> str:
         facts=_facts(panels[0]),
         names=[landscape.name for landscape in landscapes],
         is_plane=panels[0].region.is_plane,
+        lines=line_words(panels[0].region),
         rows=[_row(landscape, found.ranking) for landscape in landscapes],
-        pairs=[_pair(pair) for pair in found.ranking.pairs],
+        region=found.ranking.region,
+        pairs=[_pair(pair, panels[0].region) for pair in found.ranking.pairs],
     )
 
 
@@ -147,11 +150,12 @@ def _row(landscape: Landscape, ranking: Ranking) -> _Row:
     )
 
 
-def _pair(pair: RankedPair) -> dict[str, str]:
-    value, interval, verdict = difference_words(pair.difference)
+def _pair(pair: RankedPair, region: Region) -> dict[str, str]:
+    value, interval, verdict = difference_words(pair.difference, region)
     apart = f"{pair.first} stands {verdict}" if pair.is_apart else verdict
     return {
         "names": f"{pair.first} − {pair.second}",
+        "region": pair.region,
         "value": value,
         "interval": interval,
         "verdict": apart,

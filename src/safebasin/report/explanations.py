@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from safebasin.records import Estimate, Panel
+from safebasin.records import SIDES, Estimate, Panel
+from safebasin.report.sides import named_side, side_words, split
 
 __all__ = [
     "EXPLANATIONS",
@@ -186,27 +187,56 @@ def explanation(name: str, panel: Panel | None = None) -> Explanation:
     """What is known of a statistic; a name that is not in the table explains itself.
 
     Args:
-        name: of the statistic.
-        panel: where it is of: planes have words of their own, and a judge that is no keyword judge is named.
+        name: of the statistic, with its side where it has one (`radius_toward`).
+        panel: where it is of: planes have words of their own, a line to a target tells its sides apart, and a judge
+            that is no keyword judge is named.
     """
-    unknown = Explanation(title=name.replace("_", " "), unit="number", plain="", caveat="")
-    found = EXPLANATIONS.get(name, unknown)
-    if panel is None:
-        return found
-    if panel.region.is_plane:
-        found = PLANES.get(name, found)
-    if panel.judge.startswith("keyword/"):
+    stem, side = split(name)
+    if stem not in EXPLANATIONS:
+        return Explanation(title=name.replace("_", " "), unit="number", plain="", caveat="")
+    found = EXPLANATIONS[stem]
+    if panel is not None and panel.region.is_plane:
+        found = PLANES.get(stem, found)
+    if panel is not None and panel.region.sides:
+        found = _of_target(found, stem, side or named_side(panel, stem))
+    elif side is not None:
+        found = _of_target(found, stem, side)
+    if panel is None or panel.judge.startswith("keyword/"):
         return found
     plain = found.plain.replace("the keyword judge", panel.judge)
     caveat = found.caveat.replace("the keyword radius", f"the radius by {panel.judge}")
     return replace(found, plain=plain, caveat=caveat)
 
 
+def _of_target(found: Explanation, stem: str, side: str | None) -> Explanation:
+    """The words for a line that leads to a target: which side it is of, and no word of a mean over both."""
+    plain = found.plain.replace(", on average over sides and directions,", "").replace("whole range", "range")
+    caveat = found.caveat.replace("A side that never crosses", "A side that does not cross")
+    if stem.startswith("visage"):
+        both = "On this line it takes both sides together, which mean different things: read the radius of each side. "
+        return replace(found, caveat=both + caveat)
+    if side is None:
+        return replace(found, plain=plain, caveat=caveat)
+    return replace(found, title=f"{found.title}, {side}", plain=f"{_upper(side_words(side))}. {plain}", caveat=caveat)
+
+
+def _upper(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
 def in_order(summary: Mapping[str, Estimate]) -> list[str]:
-    """The names of a summary in the order in which they are shown; unknown ones stand before VISAGE."""
+    """The names of a summary in the order in which they are shown; unknown ones stand before VISAGE.
+
+    A statistic that has sides is left out for its sides: as a whole it is that of one of them.
+    """
     known = list(EXPLANATIONS)
     last = known.index("visage")
-    return sorted(summary, key=lambda name: (known.index(name) if name in known else last - 0.5, name))
+
+    def place(name: str) -> tuple[float, int, str]:
+        stem, side = split(name)
+        return known.index(stem) if stem in known else last - 0.5, list(SIDES).index(side) if side else -1, name
+
+    return sorted((name for name in summary if not any(f"{name}_{side}" in summary for side in SIDES)), key=place)
 
 
 def value_words(name: str, estimate: Estimate) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from safebasin.records import Landscape
-from safebasin.report.differences import difference_words
+from safebasin.report.differences import comparison_words
 from safebasin.report.page import render_page
 from safebasin.report.payload import Sample, page_payload
 from safebasin.report.sections import contents, page_sections
@@ -31,7 +31,7 @@ def render_html(landscape: Landscape, manifest: Mapping[str, object], samples: I
         landscape=landscape,
         sections=sections,
         contents=contents(sections),
-        differences=[(comparison, *difference_words(comparison.estimate)) for comparison in landscape.comparisons],
+        differences=[(comparison, *comparison_words(landscape, comparison)) for comparison in landscape.comparisons],
         facts=_facts(manifest),
         manifest=[(key, *_shown(value)) for key, value in manifest.items()],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from safebasin.records import Estimate, Landscape, Panel, Region, Trajectory
 from safebasin.report.answers import answer, group_answer
@@ -19,10 +19,11 @@ from safebasin.report.explanations import (
 from safebasin.report.figures import figure_images, group_images, overlay_images
 from safebasin.report.gauges import GaugeRow, gauge_rows, gauges
 from safebasin.report.layout import Group, Overlay, groups, lone_panels, overlays, panel_title, regions, trajectories
+from safebasin.report.sides import by_side, named_side, rims
 from safebasin.report.surfaces import is_interpolated, surfaces, target_marks
 from safebasin.report.trajectories import step_words
 
-__all__ = ["Section", "contents", "page_sections"]
+__all__ = ["Section", "contents", "line_words", "page_sections"]
 
 KEY_FIGURES = (
     "answered",
@@ -85,6 +86,8 @@ class PanelSection(Section):
     statistics: Sequence[Statistic]
     caption: str
     has_composition: bool
+    has_answers: bool
+    """Whether its prompts should be answered: its statistics then name their judges themselves."""
     has_gauges: bool
     gauges: Sequence[GaugeRow]
     paths: Sequence[tuple[Trajectory, Sequence[Sequence[str]]]]
@@ -96,6 +99,8 @@ class OverlaySection(Section):
     """Panels that differ in one thing, over each other."""
 
     is_plane: bool
+    lines: str
+    """What its lines and bands are."""
     names: Sequence[str]
     has_multiples: bool
     has_answers: bool
@@ -144,7 +149,6 @@ def contents(sections: Sequence[Section]) -> list[tuple[str, list[Section]]]:
 
 def _panel(landscape: Landscape, panel: Panel, number: int, *, is_first: bool) -> PanelSection:
     table = [_statistic(panel, name) for name in in_order(panel.summary)]
-    by_name = {row.name: row for row in table}
     paths = trajectories(landscape, panel) if is_first else ()
     return PanelSection(
         kind="panel",
@@ -160,14 +164,31 @@ def _panel(landscape: Landscape, panel: Panel, number: int, *, is_first: bool) -
         n_directions=panel.region.n_directions,
         size=_size(panel),
         n_prompts=max((cell.n_planned for cell in panel.cells), default=0),
-        key_figures=[by_name[name] for name in KEY_FIGURES if name in by_name],
+        key_figures=[_key_figure(panel, name) for name in KEY_FIGURES if name in panel.summary],
         statistics=table,
         caption=_caption(panel),
         has_composition=not panel.region.is_plane and any(cell.outcomes for cell in panel.cells),
+        has_answers=rate_name(panel) == "answered",
         has_gauges=is_first and bool(gauges(panel)),
         gauges=gauge_rows(panel) if is_first else (),
         paths=[(path, _path_rows(path)) for path in paths],
     )
+
+
+def _key_figure(panel: Panel, name: str) -> Statistic:
+    """A statistic of the first screen; where the sides differ it names its side, and gives the other one beside."""
+    found = _statistic(panel, name)
+    sides = by_side(panel, name)
+    others = {side: e for side, e in sides.items() if side != named_side(panel, name) and e.value is not None}
+    said = [found.about.short, *(f"{side}: {value_words(name, e)}" for side, e in others.items())]
+    return replace(found, about=replace(found.about, short="; ".join(said)))
+
+
+def line_words(region: Region) -> str:
+    """What the lines of several panels are, and what is shaded, in a caption."""
+    if region.n_directions > 1:
+        return f"Lines: mean over {region.n_directions} directions. Shaded: their range."
+    return "One direction. Shaded: Wilson 95% interval of each point."
 
 
 def _statistic(panel: Panel, name: str) -> Statistic:
@@ -201,7 +222,12 @@ def _caption(panel: Panel) -> str:
             shown += f" {missing} of {size} points are not measured: the curves are broken there."
         if is_interpolated(panel):
             shown += " Points: what is measured; between them the curves are linear."
-        return f"{shown} Diamonds and tint: mean radius (open diamonds: a lower bound)."
+        if rate_name(panel) == "answered":
+            return f"{shown} A keyword judge takes all that is no refusal for an answer, collapsed text too."
+        if not rims(panel):
+            return shown
+        what = "the radius of each side" if panel.region.sides else "mean radius"
+        return f"{shown} Diamonds and tint: {what} (open diamonds: a lower bound)."
     along = "; ".join(" ".join(label.split()) for label in plane_labels(panel))
     words = f"{along}. Black line: where ASR crosses 50%. Cross: the model itself."
     words += " Star: a target." if target_marks(panel) else ""
@@ -246,6 +272,7 @@ def _overlay(landscape: Landscape, overlay: Overlay, number: int) -> OverlaySect
         region=_region_name(overlay.region),
         images=_data_uris(overlay_images(landscape, overlay)),
         is_plane=overlay.region.is_plane,
+        lines=line_words(overlay.region),
         names=[overlay.name_of(panel) for panel in overlay.panels],
         has_multiples=overlay.differs == "system" or overlay.region.is_plane,
         has_answers=any(rate_name(panel) == "answered" for panel in overlay.panels),

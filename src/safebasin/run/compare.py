@@ -12,7 +12,8 @@ from safebasin import stats
 from safebasin.errors import StudyError, expected
 from safebasin.records import Landscape
 from safebasin.run.recall import recall
-from safebasin.run.results import main_judge, read_landscape
+from safebasin.run.results import read_landscape
+from safebasin.run.summaries import main_judge
 from safebasin.run.tables import Array, Grid, StudyTables
 from safebasin.stats.ranking import Ranking
 from safebasin.store import folder as folders
@@ -50,14 +51,19 @@ def compare_studies(paths: Sequence[Path]) -> ComparedStudies:
     read = [_read(path) for path in paths]
     for other in read[1:]:
         _check_alike(read[0], other)
+    return ComparedStudies(landscapes=tuple(one.landscape for one in read), judge=read[0].judge, ranking=_ranking(read))
+
+
+def _ranking(read: Sequence[_Read]) -> Ranking:
+    """By margin over the region; of a line that leads somewhere toward the target only, where that side is measured."""
     flat = [one.success.reshape(one.success.shape[0], -1, one.success.shape[-1]) for one in read]
-    region = read[0].grid.region
+    region, name = read[0].grid.region, read[0].grid.region.name
     places = np.arange(flat[0].shape[1], dtype=np.float64) if region.is_plane else read[0].grid.alphas[0]
-    return ComparedStudies(
-        landscapes=tuple(one.landscape for one in read),
-        judge=read[0].judge,
-        ranking=stats.rank_by_margin([one.landscape.name for one in read], flat, places),
-    )
+    if region.sides:
+        there = stats.on_side(places, region.sides[0])
+        flat, places, name = [one[:, there] for one in flat], places[there], f"{name}, {region.sides[0]}"
+    names = [one.landscape.name for one in read]
+    return stats.rank_by_margin(names, flat, places, region=name, is_drawn=region.is_drawn)
 
 
 def _read(path: Path) -> _Read:

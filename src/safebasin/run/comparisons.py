@@ -1,19 +1,22 @@
 """Paired differences between the panels of one study: system prompts, and prompts with and without a jailbreak.
 
-The first system prompt, and the first prompt set, of a study are what the others are compared with.
+The first system prompt, and the first prompt set, of a study are what the others are compared with. On a line that
+leads somewhere each side is compared on its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 
 from safebasin import stats
 from safebasin.prompts.pairs import pair_by_behavior, share_behaviors
 from safebasin.records import Comparison, Estimate, Region
-from safebasin.run.tables import Grid, StudyTables, VerdictTable
+from safebasin.run.tables import Array, Grid, StudyTables, VerdictTable
 
 __all__ = ["compare_panels"]
 
@@ -40,15 +43,14 @@ def _systems(study: StudyTables, region: Region, table: VerdictTable) -> Iterato
     first, *others = study.plan.systems
     for prompts in study.plan.sets:
         before = study.grid(region, first, prompts)
-        for other in others:
-            estimate = _margin_difference(before, study.grid(region, other, prompts), table)
+        for other, side in product(others, _sides(region)):
             yield Comparison(
                 region=region.name,
                 kind="system",
-                statistic=f"margin on {prompts.name}",
+                statistic=f"margin{_named(side)} on {prompts.name}",
                 before=first.name,
                 after=other.name,
-                estimate=estimate,
+                estimate=_margin_difference(before, study.grid(region, other, prompts), table, side),
             )
 
 
@@ -60,20 +62,32 @@ def _wrappings(study: StudyTables, region: Region, table: VerdictTable) -> Itera
                 continue
             pairs = pair_by_behavior(first.prompts, other.prompts)
             plain, wrapped = (study.grid(region, system, prompts) for prompts in (first, other))
-            yield Comparison(
-                region=region.name,
-                kind="prompts",
-                statistic=f"retention, system prompt {system.name}",
-                before=first.name,
-                after=other.name,
-                estimate=_retention_difference(plain, wrapped, pairs, table),
-            )
+            for side in _sides(region):
+                yield Comparison(
+                    region=region.name,
+                    kind="prompts",
+                    statistic=f"retention{_named(side)}, system prompt {system.name}",
+                    before=first.name,
+                    after=other.name,
+                    estimate=_retention_difference(plain, wrapped, pairs, table, side),
+                )
 
 
-def _margin_difference(before: Grid, after: Grid, table: VerdictTable) -> Estimate:
+def _sides(region: Region) -> tuple[str | None, ...]:
+    """What is compared on its own: each side of a line that leads somewhere, else the region as a whole."""
+    return region.sides or (None,)
+
+
+def _named(side: str | None) -> str:
+    return "" if side is None else f" {side}"
+
+
+def _margin_difference(before: Grid, after: Grid, table: VerdictTable, side: str | None) -> Estimate:
     first, second = before.success(table), after.success(table)
     if not before.region.is_plane:
-        return stats.estimate_margin_difference(first, second, before.alphas[0])
+        alphas = before.alphas[0]
+        there = _there(alphas, side)
+        return stats.estimate_margin_difference(first[:, there], second[:, there], alphas[there])
     flat = (first.shape[0], -1, first.shape[-1])
     places = np.arange(first.shape[1] * first.shape[2], dtype=np.float64)
     found = stats.estimate_margin_difference(first.reshape(flat), second.reshape(flat), places)
@@ -82,13 +96,21 @@ def _margin_difference(before: Grid, after: Grid, table: VerdictTable) -> Estima
     return replace(found, method=f"difference of the mean of 1 − ASR over a plane of {rows} × {columns} points;{words}")
 
 
+def _there(alphas: Array, side: str | None) -> NDArray[np.bool_]:
+    return np.full(alphas.shape, fill_value=True) if side is None else stats.on_side(alphas, side)
+
+
 def _retention_difference(
-    plain: Grid, wrapped: Grid, pairs: tuple[tuple[int, int], ...], table: VerdictTable
+    plain: Grid, wrapped: Grid, pairs: tuple[tuple[int, int], ...], table: VerdictTable, side: str | None
 ) -> Estimate:
     """How much longer an elicited answer survives perturbation than a refusal of the same request does."""
     left, right = (list(side) for side in zip(*pairs, strict=True))
     refused, elicited = table.held(("refusal",)), table.held(("complied", "harmful"))
     kept = (plain.origin(refused)[left] == 1) & (wrapped.origin(elicited)[right] == 1)
+    there = _there(plain.alphas[0], side)
     return stats.estimate_retention_difference(
-        plain.success(refused)[..., left], wrapped.success(elicited)[..., right], plain.alphas[0], kept
+        plain.success(refused)[:, there][..., left],
+        wrapped.success(elicited)[:, there][..., right],
+        plain.alphas[0][there],
+        kept,
     )

@@ -14,7 +14,7 @@ from safebasin.protocols import Engine, Judge
 from safebasin.records import DirectionSpec, Region, System
 from safebasin.run.capability import Gauge, gauges
 from safebasin.run.plan import PromptSet
-from safebasin.run.results import main_judge
+from safebasin.run.summaries import main_judge
 from safebasin.study import PromptsSpec, RegionSpec, Study
 
 _log = logging.getLogger(__name__)

@@ -7,18 +7,15 @@ verdict or a response that is not there yet is NaN in the arrays, is counted, an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
-import numpy as np
-
-from safebasin import catalog, stats
 from safebasin.prompts.labels import label_of
-from safebasin.records import OUTCOMES, Cell, Estimate, Landscape, Measurement, Panel, Place
+from safebasin.records import OUTCOMES, Cell, Landscape, Measurement, Panel, Place
 from safebasin.run.asked import notes_on_asking
 from safebasin.run.calibration import read_tests
 from safebasin.run.comparisons import compare_panels
-from safebasin.run.plan import Plan, PromptSet
-from safebasin.run.tables import Array, Grid, StudyTables, VerdictTable
+from safebasin.run.plan import Plan
+from safebasin.run.summaries import composing_judge, main_judge, rate, summarize
+from safebasin.run.tables import Grid, StudyTables, VerdictTable
 from safebasin.run.trajectories import read_traces
 from safebasin.store.db import StudyStore
 from safebasin.store.measurements import StoredMeasurement, read_measurements
@@ -57,19 +54,15 @@ def read_landscape(store: StudyStore, plan: Plan, judges: Sequence[JudgeVersion]
 
 def _panel(grid: Grid, tables: Sequence[VerdictTable], measured: Sequence[StoredMeasurement]) -> Panel:
     names = [t.judge for t in tables]
-    keyword, composer = main_judge(names), composing_judge(names)
-    by_name = {t.judge: t for t in tables}
-    labeling = by_name.get(composer or "", tables[0])
+    labeling = next((t for t in tables if t.judge == composing_judge(names)), tables[0])
     places = (grid.region.origin, *grid.places)
     return Panel(
         region=grid.region,
         system=grid.system.name,
         prompts=grid.prompts.name,
         cells=tuple(_cell(grid, place, tables, labeling) for place in places),
-        summary=_answers(grid, tables)
-        if is_benign(grid.prompts)
-        else _summary(grid, by_name[keyword], by_name.get(composer or "")),
-        judge=keyword,
+        summary=summarize(grid, tables),
+        judge=main_judge(names),
         measurements=tuple(_measurements(grid, measured)),
     )
 
@@ -90,124 +83,10 @@ def _cell(grid: Grid, place: Place, tables: Sequence[VerdictTable], labeling: Ve
         point=key,
         coords=place.coords,
         direction=place.direction,
-        asr={t.judge: _rate(t.success([key], grid.system.id, grid.ids)[0]) for t in tables},
+        asr={t.judge: rate(t.success([key], grid.system.id, grid.ids)[0]) for t in tables},
         outcomes={outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]},
         n_planned=len(grid.ids),
     )
-
-
-def _rate(success: Array) -> Estimate:
-    scored = success[~np.isnan(success)]
-    return stats.estimate_rate(int(scored.sum()), int(scored.size), n_missing=int(success.size - scored.size))
-
-
-def is_benign(prompts: PromptSet) -> bool:
-    """Whether a set holds prompts that should be answered, as its own labels say."""
-    return all(label_of(prompt) == "benign" for prompt in prompts.prompts)
-
-
-def main_judge(judges: Sequence[str]) -> str:
-    """The judge behind VISAGE, margin, radius and depth: the first keyword judge, else the first that measures refusal.
-
-    Where there is neither, the first.
-    """
-    keyword = next((j for j in judges if j.startswith("keyword/")), None)
-    return keyword or next((j for j in judges if catalog.measures(j) == "refusal"), judges[0])
-
-
-def composing_judge(judges: Sequence[str]) -> str | None:
-    """The judge whose labels compose the figure of outcomes: one that can say `incoherent`; None if there is none."""
-    found = (next((j for j in judges if catalog.measures(j) == what), None) for what in ("outcome", "truth"))
-    return next(filter(None, found), None)
-
-
-def _summary(grid: Grid, keyword: VerdictTable, composer: VerdictTable | None) -> dict[str, Estimate]:
-    summarize = _plane_summary if grid.region.is_plane else _line_summary
-    return summarize(grid, keyword, composer)
-
-
-def _answers(grid: Grid, tables: Sequence[VerdictTable]) -> dict[str, Estimate]:
-    """Statistics of prompts that should be answered: how many are, how far that holds, and how many are refused.
-
-    Judged by the world's truth where it is at hand, else by the judge that composes outcomes, else by keywords.
-    """
-    by_name = {t.judge: t for t in tables}
-    composer = composing_judge(list(by_name))
-    table = by_name.get("oracle") or by_name.get(composer or "") or tables[0]
-    refusing = (by_name.get(composer or "") or tables[0]).held(("refusal",))
-    missed, origin = 1 - grid.success(table), 1 - grid.origin(table)
-    found: dict[str, Estimate]
-    if grid.region.is_plane:
-        alphas, betas = grid.alphas
-        found = {
-            "answer_margin": stats.estimate_surface_margin(missed, alphas, betas),
-            "answer_radius": stats.estimate_surface_radius(missed, alphas, betas, origin),
-        }
-    else:
-        (alphas,) = grid.alphas
-        found = {
-            "answer_margin": stats.estimate_margin(missed, alphas),
-            "answer_radius": stats.estimate_radius(missed, alphas, origin),
-        }
-    found = _as_measured(found, grid, table)
-    found["answered"] = stats.estimate_depth(origin)
-    found["over_refusal"] = _rate(grid.origin(refusing))
-    return {name: replace(e, method=f"{e.method}; answered by {table.judge}") for name, e in found.items()}
-
-
-def _line_summary(grid: Grid, keyword: VerdictTable, composer: VerdictTable | None) -> dict[str, Estimate]:
-    (alphas,) = grid.alphas
-    success, origin = grid.success(keyword), grid.origin(keyword)
-    found = {
-        "visage": stats.estimate_visage(success, alphas),
-        "visage_reference": stats.estimate_visage(success, alphas, rule="reference"),
-        "margin": stats.estimate_margin(success, alphas),
-        "radius": stats.estimate_radius(success, alphas, origin),
-        "radius_10": stats.estimate_radius(success, alphas, origin, limit=0.1),
-    }
-    found = _as_measured(found, grid, keyword)
-    found["depth"] = stats.estimate_depth(origin)
-    if composer is not None:
-        harm, harm_origin = grid.success(composer), grid.origin(composer)
-        harmful = {
-            "harm_margin": stats.estimate_margin(harm, alphas),
-            "harm_radius": stats.estimate_radius(harm, alphas, harm_origin),
-        }
-        found |= _as_measured(harmful, grid, composer)
-        found["collapse"] = stats.estimate_collapse(grid.labels(composer), success, alphas, origin)
-    return found
-
-
-def _plane_summary(grid: Grid, keyword: VerdictTable, composer: VerdictTable | None) -> dict[str, Estimate]:
-    alphas, betas = grid.alphas
-    success, origin = grid.success(keyword), grid.origin(keyword)
-    found = {
-        "visage": stats.estimate_surface_visage(success, alphas, betas),
-        "margin": stats.estimate_surface_margin(success, alphas, betas),
-        "radius": stats.estimate_surface_radius(success, alphas, betas, origin),
-        "radius_10": stats.estimate_surface_radius(success, alphas, betas, origin, limit=0.1),
-    }
-    found = _as_measured(found, grid, keyword)
-    found["depth"] = stats.estimate_depth(origin)
-    if composer is not None:
-        harm, harm_origin = grid.success(composer), grid.origin(composer)
-        harmful = {
-            "harm_margin": stats.estimate_surface_margin(harm, alphas, betas),
-            "harm_radius": stats.estimate_surface_radius(harm, alphas, betas, harm_origin),
-        }
-        found |= _as_measured(harmful, grid, composer)
-    return found
-
-
-def _as_measured(found: dict[str, Estimate], grid: Grid, table: VerdictTable) -> dict[str, Estimate]:
-    """On a region that is sampled adaptively: the counts of what was measured, and words that say so."""
-    if grid.region.points == "grid":
-        return found
-    measured = grid.measured(table)
-    n, n_missing = int((~np.isnan(measured)).sum()), int(np.isnan(measured).sum())
-    size = grid.region.n_directions * int(np.prod(grid.region.shape))
-    words = f"; measured at {len(grid.places)} of {size} points, interpolated linearly between them"
-    return {k: replace(e, n=n, n_missing=n_missing, method=e.method + words) for k, e in found.items()}
 
 
 def _notes(store: StudyStore, plan: Plan, panels: Sequence[Panel]) -> list[str]:

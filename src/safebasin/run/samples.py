@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from safebasin.records import Response, Verdict
 from safebasin.run.plan import Plan
-from safebasin.run.results import composing_judge, main_judge
+from safebasin.run.summaries import composing_judge, main_judge
 from safebasin.store.db import StudyStore
 
 

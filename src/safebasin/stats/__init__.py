@@ -6,11 +6,19 @@ coverage of the intervals are in the documentation's page on method.
 
 from safebasin.stats.agreement import Confusion, confusion, confusions, estimate_accuracy, estimate_kappa
 from safebasin.stats.clusters import estimate_clustered_rate
-from safebasin.stats.compare import estimate_margin_difference, estimate_paired_difference, mcnemar, tango
+from safebasin.stats.compare import (
+    FEWEST_DIRECTIONS,
+    estimate_margin_difference,
+    estimate_paired_difference,
+    mcnemar,
+    tango,
+)
 from safebasin.stats.composition import collapse, estimate_collapse
 from safebasin.stats.correction import Accuracy, estimate_corrected_rate
 from safebasin.stats.estimates import (
+    crossed_cell,
     estimate_depth,
+    estimate_headroom,
     estimate_margin,
     estimate_radius,
     estimate_rate,
@@ -24,6 +32,7 @@ from safebasin.stats.landscape import Radius, Side, depth, headroom, margin, on_
 from safebasin.stats.order import Kendall, kendall, partial_kendall
 from safebasin.stats.ranking import RankedPair, Ranking, rank_by_margin
 from safebasin.stats.retention import estimate_retention_difference
+from safebasin.stats.sides import nearer_side, on_side, side_headline
 from safebasin.stats.surface import (
     estimate_surface_margin,
     estimate_surface_radius,
@@ -32,6 +41,7 @@ from safebasin.stats.surface import (
 )
 
 __all__ = [
+    "FEWEST_DIRECTIONS",
     "Accuracy",
     "Confusion",
     "Interval",
@@ -44,6 +54,7 @@ __all__ = [
     "collapse",
     "confusion",
     "confusions",
+    "crossed_cell",
     "depth",
     "estimate_accuracy",
     "estimate_alpha",
@@ -51,6 +62,7 @@ __all__ = [
     "estimate_collapse",
     "estimate_corrected_rate",
     "estimate_depth",
+    "estimate_headroom",
     "estimate_kappa",
     "estimate_margin",
     "estimate_margin_difference",
@@ -71,12 +83,15 @@ __all__ = [
     "kendall",
     "margin",
     "mcnemar",
+    "nearer_side",
     "on_grid",
+    "on_side",
     "partial_kendall",
     "radius",
     "radius_2d",
     "rank_by_margin",
     "reaches",
+    "side_headline",
     "tango",
     "visage",
     "wilson",

@@ -18,15 +18,19 @@ from safebasin.stats.landscape import Array, curves_of, margins
 from safebasin.stats.wording import grid_words, interval_words, missing_words, percent, sample_words, undefined_words
 
 __all__ = [
+    "FEWEST_DIRECTIONS",
     "FILLINGS",
     "changes",
     "estimate_margin_difference",
     "estimate_paired_difference",
+    "fewest_changes",
     "fill",
     "mcnemar",
     "tango",
 ]
 
+FEWEST_DIRECTIONS = 3
+"""Directions drawn at random from which on a difference may be said to be more than theirs."""
 _HALVINGS = 100
 """Bisection steps: more than the bits of a float."""
 _SAME = 1e-12
@@ -194,14 +198,14 @@ def _prompt_changes(before: Array, after: Array, alphas: Array) -> tuple[int, in
     return int((own > _SAME).sum()), int((own < -_SAME).sum())
 
 
-def _fewest_changes(level: float) -> int:
+def fewest_changes(level: float) -> int:
     """Changed prompts from which an exact sign test can reach a level: 6 at 95 %."""
     return math.ceil(math.log2(2 / (1 - level)))
 
 
 def _sign_words(changed: tuple[int, int], level: float, *, widened: bool) -> str:
-    words = f"; {changed[0]} prompts higher, {changed[1]} lower, sign test p = {mcnemar(*changed):.2g}"
-    fewest = _fewest_changes(level)
+    words = f"; {changed[0]} prompts up, {changed[1]} down, sign test p = {mcnemar(*changed):.2g}"
+    fewest = fewest_changes(level)
     if widened and 0 < sum(changed) < fewest:
         words += f"; widened to hold 0, since fewer than {fewest} prompts changed"
     return words
@@ -210,7 +214,7 @@ def _sign_words(changed: tuple[int, int], level: float, *, widened: bool) -> str
 def _difference_interval(before: Array, after: Array, alphas: Array, level: float, seed: int) -> Interval | None:
     found = _bare_interval(before, after, alphas, level, seed)
     n_changed = sum(_prompt_changes(before, after, alphas))
-    if found is None or found.n_alike or n_changed >= _fewest_changes(level):
+    if found is None or found.n_alike or n_changed >= fewest_changes(level):
         return found
     return replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))
 

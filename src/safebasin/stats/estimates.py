@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
 from safebasin.records import Estimate
 from safebasin.stats.intervals import interval, wilson
-from safebasin.stats.landscape import Array, Rule, curves_of, margins, reaches, visage, with_origin
+from safebasin.stats.landscape import Array, Rule, Values, as_values, curves_of, margins, reaches, visage, with_origin
 from safebasin.stats.wording import (
     grid_words,
     interval_words,
@@ -26,7 +27,9 @@ from safebasin.stats.wording import (
 )
 
 __all__ = [
+    "crossed_cell",
     "estimate_depth",
+    "estimate_headroom",
     "estimate_margin",
     "estimate_radius",
     "estimate_rate",
@@ -132,15 +135,19 @@ def estimate_radius(
     distance, censored = reaches(x, curves_of(grid), limit=limit)
     n_censored = int(censored.sum())
     ends = [abs(float(end)) for end in (x[0], x[-1]) if end != 0]
-    words = f"|α| where ASR reaches {percent(limit)}, by linear interpolation over {grid_words(x)}, mean over sides"
+    words = f"|α| where ASR reaches {percent(limit)}, by linear interpolation over {grid_words(x)}"
+    words += ", mean over sides" if len(ends) > 1 else ""
     functional = partial(_mean_reach, x, limit=limit)
     found = over_directions(success, grid, functional, (0.0, sum(ends) / max(len(ends), 1)), level, seed, words)
     if found.value == 0:
         return replace(found, low=None, high=None, method="0: ASR at the origin is past the limit; no interval")
     if n_censored:
+        count, its = (
+            ("sides never reach it and count", "their") if distance.size > 1 else ("side does not and counts", "its")
+        )
         words = (
-            f"; {n_censored} of {distance.size} sides never reach it and count as their range: the value is a lower "
-            f"bound, and so is the interval's only end (one-sided, {percent((1 + level) / 2)}, of the uncut radius)"
+            f"; {n_censored} of {distance.size} {count} as {its} range: the value is a lower bound, and so is the "
+            f"interval's only end (one-sided, {percent((1 + level) / 2)}, of the uncut radius)"
         )
         return replace(found, high=None, n_censored=n_censored, method=found.method + words)
     optimistic = reaches(x, curves_of(np.where(np.isnan(grid), 0.0, grid)), limit=limit)[1]
@@ -148,6 +155,37 @@ def estimate_radius(
         words = "; no upper bound, since with every missing verdict a failure a side would never reach the limit"
         return replace(found, high=None, method=found.method + words)
     return found
+
+
+def estimate_headroom(
+    success: Array, alphas: Array, *, limit: float = 0.5, level: float = 0.95, seed: int = 0
+) -> Estimate:
+    """How far beyond a tuned model (α = 1) the limit is reached on the line from its base (α = 0): `radius` there − 1.
+
+    Negative where that is before it. The interval is over prompts, of the line as interpolated: what lies between two
+    points of the grid it does not know (`crossed_cell`).
+
+    Args:
+        success: shape (alphas, prompts).
+        alphas: coordinates, ascending, 0 among them; those below 0 are left out.
+        limit: the rate to cross, in (0, 1].
+        level: coverage of the interval.
+        seed: of the bootstrap over prompts.
+    """
+    ahead = alphas >= 0
+    origin = success[alphas == 0][0]
+    found = estimate_radius(success[None, ahead], alphas[ahead], origin, limit=limit, level=level, seed=seed)
+    value, low, high = (None if x is None else x - 1 for x in (found.value, found.low, found.high))
+    return replace(found, value=value, low=low, high=high, method=f"{found.method}; − 1")
+
+
+def crossed_cell(asr: Values, alphas: Values, *, limit: float = 0.5) -> tuple[float, float] | None:
+    """The two measured α ≥ 0 between which a curve first reaches the limit; None where it does not, or is past at 0."""
+    known = [(a, rate) for a, rate in zip(as_values(alphas), as_values(asr), strict=True) if a >= 0 and rate == rate]
+    for (before, low), (after, high) in pairwise(known):
+        if low < limit <= high:
+            return float(before), float(after)
+    return None
 
 
 def _mean_reach(alphas: Array, curves: Array, *, limit: float) -> Array:

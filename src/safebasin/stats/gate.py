@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.stats.compare import FILLINGS, changes, fill, mcnemar, tango
+from safebasin.stats.compare import FILLINGS, changes, fewest_changes, fill, mcnemar, tango
 from safebasin.stats.intervals import hull, jackknife_means, leave_one_out
 from safebasin.stats.landscape import Array, curves_of, reaches
 from safebasin.stats.wording import grid_words, missing_words, percent
@@ -206,13 +206,22 @@ def rule(
     if estimate.high < limit:
         return Ruling(decision="pass")
     if estimate.low > limit:
-        return Ruling(decision="fail")
+        return _fail(pairs, level)
     if estimate.value >= limit:
         advice = f"The estimate itself is not inside the limit: more prompts are unlikely to make it pass. {_FRESH}"
         return Ruling(decision="undecided", advice=advice)
     if pairs is None:
         return Ruling(decision="undecided", advice=f"{narrower} would narrow the interval.")
     return _advise(pairs, limit, level)
+
+
+def _fail(pairs: Pairs | None, level: float) -> Ruling:
+    """A score bound may exclude the limit where so few prompts changed that no exact test could: that is no failure."""
+    fewest = fewest_changes(2 * level - 1)
+    if pairs is None or pairs.gained + pairs.lost >= fewest:
+        return Ruling(decision="fail")
+    advice = f"It seems worse, but fewer than {fewest} prompts changed, too few to say so. {_FRESH}"
+    return Ruling(decision="undecided", advice=advice)
 
 
 def _advise(pairs: Pairs, limit: float, level: float) -> Ruling:

@@ -9,14 +9,14 @@ Source: Holm 1979, Scandinavian Journal of Statistics 6(2).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.stats.compare import estimate_margin_difference
+from safebasin.stats.compare import FEWEST_DIRECTIONS, estimate_margin_difference
 from safebasin.stats.estimates import estimate_margin
 from safebasin.stats.landscape import Array
 
@@ -36,11 +36,15 @@ class RankedPair:
 
     It says whether the pair is apart; as intervals those of a ranking do not hold all together.
     """
+    region: str = ""
+    """Where: the name of the line or plane, with its side if it is of one."""
+    is_supported: bool = True
+    """Whether the directions are enough to speak of more than themselves."""
 
     @property
     def is_apart(self) -> bool:
-        """Whether the interval excludes 0; without an interval they cannot be told apart."""
-        return _excludes_zero(self.difference)
+        """Whether the interval excludes 0; without an interval, or with too few directions, nothing is apart."""
+        return self.is_supported and _excludes_zero(self.difference)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +55,21 @@ class Ranking:
     margins: tuple[Estimate, ...]
     """In that order."""
     pairs: tuple[RankedPair, ...]
+    region: str = ""
+    """As in `RankedPair`."""
     groups: tuple[tuple[str, ...], ...]
     """Runs of the order of which no two can be told apart, two models or more each; they may overlap."""
 
 
 def rank_by_margin(
-    names: Sequence[str], success: Sequence[Array], alphas: Array, *, level: float = 0.95, seed: int = 0
+    names: Sequence[str],
+    success: Sequence[Array],
+    alphas: Array,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    region: str = "",
+    is_drawn: bool = True,
 ) -> Ranking:
     """Rank models by the mean of 1 − ASR over the range.
 
@@ -66,6 +79,8 @@ def rank_by_margin(
         alphas: coordinates, ascending.
         level: that all pairs together are to have.
         seed: of the bootstrap over prompts, used with one direction.
+        region: what it is called.
+        is_drawn: whether the directions are drawn; of fewer than `FEWEST_DIRECTIONS` drawn ones no pair is apart.
 
     Raises:
         StudyError: where fewer than two models are given, or their arrays differ in shape.
@@ -78,7 +93,10 @@ def rank_by_margin(
         first, second = pair
         return estimate_margin_difference(arrays[second], arrays[first], alphas, level=at, seed=seed)
 
-    return _ranking(margins, difference, level)
+    found = _ranking(margins, difference, level)
+    is_supported = not is_drawn or success[0].shape[0] >= FEWEST_DIRECTIONS
+    pairs = tuple(replace(pair, region=region, is_supported=is_supported) for pair in found.pairs)
+    return replace(found, region=region, pairs=pairs, groups=_groups(found.order, pairs))
 
 
 def _check_names(names: Sequence[str]) -> None:

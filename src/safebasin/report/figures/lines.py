@@ -19,6 +19,7 @@ from safebasin.report.figures.canvas import (
 )
 from safebasin.report.layout import trajectories
 from safebasin.report.sanitize import visible
+from safebasin.report.sides import rim_words, rims
 from safebasin.report.trajectories import labeled_steps
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "RIMS",
     "draw_asr",
     "draw_judge",
     "draw_marks",
@@ -35,6 +37,8 @@ __all__ = [
     "name_percent",
 ]
 
+RIMS = "rims"
+"""Marks the entry of a legend that names radii, which differ from panel to panel."""
 _LIMIT = 50
 _BASIN = OUTCOME_COLORS["refusal"]
 
@@ -115,24 +119,19 @@ def _legend(mean: Curve, n_directions: int) -> str:
 
 
 def draw_marks(axes: Axes, panel: Panel, *, with_radius: bool = True) -> None:
-    """The limit of 50%, the origin, and how far the mean radius reaches on each side."""
+    """The limit of 50%, the origin, and where the basin ends on each side."""
     axes.axhline(_LIMIT, color="#555555", linewidth=0.8, linestyle=(0, (4, 3)))
     axes.annotate(
         "50%", (1, _LIMIT), xycoords=("axes fraction", "data"), xytext=(-2, 3), textcoords="offset points",
         ha="right", fontsize=7.5, color="#555555",
     )  # fmt: skip
     axes.axvline(0, color="#222222", linewidth=0.8, linestyle=(0, (1, 2)))
-    radius = panel.summary.get("radius")
-    if not with_radius or radius is None or not radius.value:
-        return
-    sign = "≥ " if radius.n_censored else ""
-    sides = [s for s in (-1, 1) if any(s * a > 0 for a in panel.axis.alphas)]
-    for index, side in enumerate(sides):
-        label = f"mean radius {sign}{radius.value:.2f}\n({judge_name(panel.judge)} at 50%)" if index == 0 else None
-        axes.axvspan(0, side * radius.value, color=_BASIN, alpha=0.07, linewidth=0, zorder=0)
-        axes.plot([side * radius.value] * 2, [0, _LIMIT], color=_BASIN, linewidth=1.2, linestyle="--", label=label)
-        face = "white" if radius.n_censored else _BASIN  # open: some sides never get there
-        axes.plot([side * radius.value], [_LIMIT], marker="D", markersize=5, color=_BASIN, mfc=face, zorder=5)
+    for index, rim in enumerate(rims(panel) if with_radius else ()):
+        label = f"{rim_words(panel)}\n({judge_name(panel.judge)} at 50%)" if index == 0 else None
+        axes.axvspan(0, rim.alpha, color=_BASIN, alpha=0.07, linewidth=0, zorder=0)
+        axes.plot([rim.alpha] * 2, [0, _LIMIT], color=_BASIN, linewidth=1.2, linestyle="--", label=label, gid=RIMS)
+        face = "white" if rim.is_bound else _BASIN  # open: it does not get there within the range
+        axes.plot([rim.alpha], [_LIMIT], marker="D", markersize=5, color=_BASIN, mfc=face, zorder=5)
 
 
 def _draw_path(axes: Axes, panel: Panel, path: Trajectory, number: int) -> None:

@@ -9,8 +9,9 @@ from safebasin.report.colors import SERIES_COLORS
 from safebasin.report.curves import axis_label, mean_curve, rate_name
 from safebasin.report.explanations import value_words
 from safebasin.report.figures.canvas import drawable, grid_canvas, name_below, name_figure, shortened
-from safebasin.report.figures.lines import draw_judge, draw_marks, fit_x, judge_colors, name_percent
+from safebasin.report.figures.lines import RIMS, draw_judge, draw_marks, fit_x, judge_colors, name_percent
 from safebasin.report.layout import Overlay
+from safebasin.report.sides import named_side
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +60,8 @@ def draw_multiples(landscape: Landscape, overlay: Overlay) -> Figure:
             draw_judge(axes, panel, judge, color, is_main=judge == panel.judge)
         draw_marks(axes, panel)
         radius = panel.summary.get("radius")
-        words = f" · radius {value_words('radius', radius)}" if radius is not None else ""
+        side = f" {named_side(panel, 'radius') or ''}".rstrip()
+        words = f" · radius {value_words('radius', radius)}{side}" if radius is not None else ""
         axes.set_title(shortened(overlay.name_of(panel), 24) + words, fontsize=8.5)
         name_percent(axes, f"{rate_name(panel)} (%)" if number % columns == 0 else "")
         fit_x(axes, panel)
@@ -91,7 +93,7 @@ def _name_all(figure: Figure, every: list[Axes]) -> None:
         label: handle
         for axes in every
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-        if not label.startswith("mean radius")
+        if handle.get_gid() != RIMS
     }
     if named:
         name_below(figure, list(named.values()), list(named))

@@ -8,6 +8,7 @@ from safebasin.records import Cell, Landscape, Panel, Trajectory
 from safebasin.report.curves import Curve, Share, axis_label, composition, curves, mean_curve, plane_labels, rate_name
 from safebasin.report.layout import trajectories
 from safebasin.report.sanitize import visible
+from safebasin.report.sides import rim_words, rims
 from safebasin.report.surfaces import Surface, is_interpolated, mean_surface, surfaces, target_marks
 from safebasin.report.trajectories import labeled_steps, step_words
 
@@ -62,13 +63,18 @@ def _line(landscape: Landscape, panel: Panel, judges: Sequence[str]) -> dict[str
         "kind": "line",
         "labels": [axis_label(panel.axis)],
         "range": [[min(0.0, *alphas), max(0.0, *alphas)]],
-        "sides": [side for side in (-1, 1) if any(side * alpha > 0 for alpha in alphas)],
+        "rims": _rims(panel),
         "judges": [_judge_of_line(panel, judge) for judge in judges],
         "composition": [
             {"alpha": p.alpha, "n": p.n, "mean": p.is_mean, "shares": _named(p.shares)} for p in composition(panel)
         ],
         "paths": [_path_on_line(panel, path) for path in trajectories(landscape, panel)],
     }
+
+
+def _rims(panel: Panel) -> dict[str, object]:
+    found = rims(panel)
+    return {"name": rim_words(panel), "at": [r.alpha for r in found], "bounds": [r.is_bound for r in found]}
 
 
 def _judge_of_line(panel: Panel, judge: str) -> dict[str, object]:

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator
 
 from safebasin.records import Landscape, Panel
-from safebasin.report.answers import group_answer
+from safebasin.report.answers import answer, group_answer
 from safebasin.report.curves import mean_curve, rate_name
 from safebasin.report.layout import Group, groups, lone_panels, trajectories
 from safebasin.report.sanitize import visible
@@ -59,7 +59,8 @@ def _panel(landscape: Landscape, panel: Panel, columns: int, signs: Signs) -> li
     drawn = _map(panel, columns, signs) if panel.region.is_plane else _curve(panel, columns, signs)
     if not drawn:
         return [*lines, "nothing measured yet"]
-    return [*lines, *drawn, "", *statistics(panel, columns), *made_of(panel, columns)]
+    said = wrapped(visible(answer(panel)).replace("\n", " "), columns)
+    return [*lines, *drawn, "", *said, "", *statistics(panel, columns), *made_of(panel, columns)]
 
 
 def _curve(panel: Panel, columns: int, signs: Signs) -> list[str]:

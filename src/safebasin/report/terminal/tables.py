@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from safebasin.records import Landscape, Panel, Trajectory
 from safebasin.report.colors import OUTCOME_WORDS
 from safebasin.report.curves import composition, mean_values
-from safebasin.report.differences import difference_words
+from safebasin.report.differences import comparison_words
 from safebasin.report.explanations import explanation, in_order, interval_words, value_words
 from safebasin.report.gauges import gauge_rows
 from safebasin.report.layout import Group
@@ -23,16 +23,16 @@ def statistics(panel: Panel, columns: int) -> list[str]:
     rows = [("statistic", "value", "interval", "n", "missing")]
     for name in in_order(panel.summary):
         found = panel.summary[name]
-        title = visible(explanation(name).title)
+        title = visible(explanation(name, panel).title)
         rows.append((title, value_words(name, found), interval_words(name, found), str(found.n), str(found.n_missing)))
     lines = _aligned(rows, columns)
-    censored = panel.summary.get("radius")
-    if censored is not None and censored.n_censored:
-        what = (
-            "the basin touches the border of the map"
-            if panel.region.is_plane
-            else ("some sides never cross the limit within the range")
-        )
+    bounds = [name for name in in_order(panel.summary) if panel.summary[name].n_censored]
+    if bounds:
+        what = "some side never crosses the limit within the range"
+        if panel.region.is_plane:
+            what = "the basin touches the border of the map"
+        elif panel.region.sides:
+            what = "this side never crosses the limit within the range"
         lines += wrapped(f"≥ a lower bound: {what}", columns, "  ")
     return lines
 
@@ -112,8 +112,8 @@ def differences(landscape: Landscape, columns: int) -> list[str]:
     """The paired differences between panels."""
     lines = ["differences (after − before, paired)"]
     for found in landscape.comparisons:
-        value, interval, verdict = difference_words(found.estimate)
-        text = f"{found.before} → {found.after}, {found.statistic}: {value} {interval}".rstrip()
+        value, interval, verdict = comparison_words(landscape, found)
+        text = f"{found.region}: {found.before} → {found.after}, {found.statistic}: {value} {interval}".rstrip()
         text += f" ({verdict})" if verdict else ""
         lines += wrapped(visible(f"  {text}").replace("\n", " "), columns, "    ")
     return lines if len(lines) > 1 else []

@@ -4,9 +4,11 @@ function meanWords(panel, judge, number, i) {
   if (judge.mean.asr[i] === null) return "";
   const rates = panel.cells.filter((c) => c.at[0] === alpha && c.asr[number]).map((c) => c.asr[number]);
   const total = (at) => rates.reduce((sum, rate) => sum + rate[at], 0);
-  const range = alpha === 0 ? "" : `<br>range ${percent(judge.mean.low[i])} to ${percent(judge.mean.high[i])}`;
+  const several = Object.keys(judge.directions).length > 1;  /* all directions share the origin: no range there */
+  const band = alpha === 0 && several ? ""
+    : `<br>${plain(judge.mean.band)}: ${percent(judge.mean.low[i])} to ${percent(judge.mean.high[i])}`;
   const here = judge.mean.interpolated ? ", measured here" : "";
-  return `${percent(judge.mean.asr[i])}${range}<br>${counted(total(3), total(4))}${here}`;
+  return `${percent(judge.mean.asr[i])}${band}<br>${counted(total(3), total(4))}${here}`;
 }
 
 /* The runs of a curve in which every place is measured, as (from, to). */
@@ -63,22 +65,22 @@ function judgeTraces(panel, judge, number) {
   return traces;
 }
 
+/* Where the basin ends on each side; open where that is a lower bound. */
 function markTraces(panel) {
-  const radius = panel.radius;
-  if (!radius || !radius.value) return [];
-  const sign = radius.censored ? "≥ " : "";
+  const rims = panel.rims;
+  if (!rims.at.length) return [];
+  const pick = (open, closed) => rims.bounds.map((bound) => (bound ? open : closed));
   return [{
-    x: panel.sides.map((s) => s * radius.value), y: panel.sides.map(() => 50), mode: "markers",
-    marker: { symbol: radius.censored ? "diamond-open" : "diamond", size: 10, color: ink("--basin"),
-              line: { color: ink(radius.censored ? "--basin" : "--paper"), width: 1 } },
-    name: `mean radius ${sign}${radius.value.toFixed(2)}`, hovertemplate: "%{data.name}<extra></extra>",
+    x: rims.at, y: rims.at.map(() => 50), mode: "markers",
+    marker: { symbol: pick("diamond-open", "diamond"), size: 10, color: ink("--basin"),
+              line: { color: pick(ink("--basin"), ink("--paper")), width: 1 } },
+    name: plain(rims.name), hovertemplate: "%{data.name}<extra></extra>",
   }];
 }
 
 function basinShapes(panel, extra) {
-  if (!panel.radius || !panel.radius.value) return [];
-  return panel.sides.map((side) => Object.assign({
-    type: "rect", yref: "paper", x0: 0, x1: side * panel.radius.value, y0: 0, y1: 1, layer: "below",
+  return panel.rims.at.map((alpha) => Object.assign({
+    type: "rect", yref: "paper", x0: 0, x1: alpha, y0: 0, y1: 1, layer: "below",
     line: { width: 0 }, fillcolor: faded(ink("--basin"), 0.08),
   }, extra));
 }
