@@ -1,5 +1,6 @@
 """Share of responses that are language along the real model's directions, by the test of language, by the constant that
-it replaced, and by the kitchen's own rule, which uses no likelihood. It reads verdicts; it asks no model."""
+it replaced, and by the kitchen's own rule, which uses no likelihood. It reads verdicts; it asks no model.
+"""
 
 from __future__ import annotations
 

@@ -12,32 +12,39 @@ import pytest
 
 from safebasin.judges import language
 from safebasin.judges.language import (
+    Surprise,
     find_repetition,
     fit_language_test,
     is_likely,
     is_looping,
-    mean_nll,
     shuffle_words,
+    surprise,
 )
 from safebasin.records import Score
 
 LABELED = Path(__file__).parent / "data" / "coherence_smollm2.jsonl"
 """186 texts labeled `language` or `broken`, with their NLL under SmolLM2-135M-Instruct."""
-CALIBRATED = 5.58
-"""What calibration gives for that model; the slow test of the real model measures it anew."""
+CALIBRATED = (5.58, 1.69)
+"""What calibration gives for that model, per token and per byte, from its reference answers alone."""
+FAR = Path(__file__).parent / "data" / "far_smollm2.jsonl"
+"""Texts of the model of `world:kitchen` at 0.27 and 0.3 along three random directions, read by a person: none is
+language. They showed that likelihood per token alone lets fragments pass; no limit was fitted to them."""
+CALIBRATED_FAR = (6.22, 1.85)
+"""What calibration gives for the model of `world:kitchen`."""
 
 
 def score(*nll: float) -> Score:
     return Score(response="r", nll=nll, ends=tuple(range(1, len(nll) + 1)))
 
 
-def is_language(row: dict[str, object], threshold: float = CALIBRATED) -> bool:
-    measured = mean_nll(score(*row["nll"]))  # type: ignore[misc]
-    return measured is not None and not find_repetition(str(row["text"])) and is_likely(*measured, threshold)
+def is_language(row: dict[str, object], thresholds: tuple[float, float] = CALIBRATED) -> bool:
+    text = str(row["text"])
+    found = surprise(score(*row["nll"]), text)  # type: ignore[misc]
+    return found is not None and not find_repetition(text) and is_likely(found, *thresholds)
 
 
-def rows() -> list[dict[str, object]]:
-    return [json.loads(line) for line in LABELED.read_text(encoding="utf-8").splitlines()]
+def rows(file: Path = LABELED) -> list[dict[str, object]]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
 def test_labeled_text_of_a_real_model_is_told_apart() -> None:
@@ -51,6 +58,14 @@ def test_labeled_text_of_a_real_model_is_told_apart() -> None:
     assert shares["broken"] >= 0.96
     assert shares["c3 poetry"] >= 0.6
     assert shares["c5 other language"] >= 0.6
+
+
+def test_fragments_far_out_are_no_language_though_each_token_is_likely() -> None:
+    far = rows(FAR)
+    per_token, _ = CALIBRATED_FAR
+    by_token_alone = sum(is_language(row, (per_token, math.inf)) for row in far) / len(far)
+    assert by_token_alone >= 0.2, "else these texts test nothing"
+    assert sum(is_language(row, CALIBRATED_FAR) for row in far) / len(far) <= 0.05
 
 
 def test_limits_of_repetition_hold_out_of_sample(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,28 +135,49 @@ def test_looping_by_hand(text: str, looping: bool) -> None:
     assert is_looping(text) is looping
 
 
+def found(*nll: float, text: str = "word" * 9, until: int | None = None) -> tuple[float, int] | None:
+    """Nats per token, and over how many."""
+    made = surprise(score(*nll), text, until=until)
+    return None if made is None else (made.per_token, made.n_tokens)
+
+
 def test_first_tokens_are_left_out_but_never_more_than_a_third() -> None:
-    assert mean_nll(score(9, 9, 9, *[1.0] * 7)) == (1.0, 7)
-    assert mean_nll(score(9, 1, 1)) == (1.0, 2)
-    assert mean_nll(score(4, 2)) == (3.0, 2)
-    assert mean_nll(score()) is None
-    assert mean_nll(score(math.nan, math.nan)) is None
-    assert mean_nll(score(9, 1, 1, 8, 8, 8), until=3) == (1.0, 2)
+    assert found(9, 9, 9, *[1.0] * 7) == (1.0, 7)
+    assert found(9, 1, 1) == (1.0, 2)
+    assert found(4, 2) == (3.0, 2)
+    assert found() is None
+    assert found(math.nan, math.nan) is None
+    assert found(9, 1, 1, 8, 8, 8, until=3) == (1.0, 2)
+
+
+def test_surprise_per_byte_is_what_the_text_costs_by_its_length() -> None:
+    assert surprise(score(2.0, 4.0), "abcdef") == Surprise(3.0, 1.0, 2, 6.0)
+    assert surprise(score(2.0, 4.0), "\n ab\n\n \u00a0cdé ") == Surprise(3.0, 6 / 7, 2, 7.0), "folded, in UTF-8"
+    assert surprise(score(9.0, 3.0, 3.0), "abcdef") == Surprise(3.0, 1.5, 2, 4.0), "the first third is not counted"
+    assert surprise(score(2.0), "\n\n") == Surprise(2.0, 2.0, 1, 1.0)
+    assert surprise(score(1.0), "\ud800") is not None, "half a character"
 
 
 def test_one_odd_word_decides_in_no_short_answer() -> None:
-    assert is_likely(6.0, 2, 5.0)
-    assert not is_likely(6.1, 2, 5.0)
-    assert not is_likely(5.2, 40, 5.0)
+    assert is_likely(Surprise(6.0, 1.0, 2, 10), 5.0)
+    assert not is_likely(Surprise(6.1, 1.0, 2, 10), 5.0)
+    assert not is_likely(Surprise(5.2, 1.0, 40, 200), 5.0)
+    assert is_likely(Surprise(4.0, 1.2, 2, 10), 5.0, 1.0)
+    assert not is_likely(Surprise(4.0, 1.21, 2, 10), 5.0, 1.0)
 
 
-def test_the_threshold_is_the_middle_in_ratio() -> None:
-    answers = [score(*[2.0] * 9)] * 20
-    made = fit_language_test(answers, [score(*[8.0] * 9)] * 20, [score(0.5, 0.5)] * 4, n_asked=4, source="v1")
+def one(per_token: float, per_byte: float = 1.0) -> Surprise:
+    return Surprise(per_token, per_byte, 9, 9 * per_token / per_byte if per_byte else 1)
+
+
+def test_the_thresholds_are_the_middle_in_ratio() -> None:
+    made = fit_language_test([one(2.0, 0.5)] * 20, [one(8.0, 2.0)] * 20, [one(0.5)] * 4, n_asked=4, source="v1")
     assert made.threshold == pytest.approx(4.0)
+    assert made.byte_threshold == pytest.approx(1.0)
     assert (made.language, made.shuffled, made.own, made.separated, made.n) == (2.0, 8.0, 0.5, 1.0, 20)
-    sure = fit_language_test([score(0.001)] * 20, [score(9.0)] * 20, [score(0.001)] * 4, n_asked=4, source="w")
-    assert sure.threshold == language.FLOOR
+    assert made.id == "2:4.00/1.00"
+    sure = fit_language_test([one(0.001, 0.001)] * 20, [one(9.0, 2.0)] * 20, [one(0.001)] * 4, n_asked=4, source="w")
+    assert (sure.threshold, sure.byte_threshold) == (language.FLOOR, language.BYTE_FLOOR)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +189,8 @@ def test_the_threshold_is_the_middle_in_ratio() -> None:
     ],
 )
 def test_a_model_that_cannot_be_calibrated_says_why(shuffled: float, own: int, reason: str) -> None:
-    made = fit_language_test([score(2.0)] * 20, [score(shuffled)] * 20, [score(1.0)] * own, n_asked=4, source="v1")
-    assert (made.threshold, made.reason) == (None, reason)
+    made = fit_language_test([one(2.0)] * 20, [one(shuffled)] * 20, [one(1.0)] * own, n_asked=4, source="v1")
+    assert (made.threshold, made.byte_threshold, made.reason) == (None, None, reason)
 
 
 def test_shuffling_keeps_the_words_and_is_seeded() -> None:

@@ -92,7 +92,7 @@ def test_a_model_whose_answers_are_none_is_not_calibrated_and_nothing_of_it_is_i
     test = calibrated(folder)
     assert (test.threshold, test.own) == (None, None)
     assert test.reason == "13 of its 13 own answers are empty or repeat themselves"
-    assert outcomes(folder) == {("2@none", "unscored", f"language test not calibrated: {test.reason}")}
+    assert outcomes(folder) == {("2@2:none", "unscored", f"language test not calibrated: {test.reason}")}
     assert test.reason in notes(folder)
 
 
@@ -121,10 +121,11 @@ def test_a_calibration_of_another_version_is_made_anew_and_old_verdicts_stay(
     folder = mapped(tmp_path, "org/model", prompts, engine)
     old, n_calls = calibrated(folder), len(engine.calls)
     (first,) = outcomes(folder)
-    monkeypatch.setattr(language, "VERSION", "2")
+    monkeypatch.setattr(language, "VERSION", "3")
     with StudyStore.open(folder) as store:
         assert read_tests(store) == {}, "what another rule made is not taken for this one's"
     mapped(tmp_path, "org/model", prompts, engine)
-    assert calibrated(folder) == replace(old, version="2")
-    assert outcomes(folder) == {first, ("2@2:2.00", "complied", first[2])}
+    new = replace(old, version="3")
+    assert calibrated(folder) == new
+    assert outcomes(folder) == {first, (f"2@{new.id}", "complied", first[2])}
     assert [call for call in engine.calls[n_calls:] if call[0] == "generate"] == [("generate", 13)]

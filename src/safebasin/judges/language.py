@@ -1,8 +1,10 @@
 """Whether a text is language: by its likelihood under a calibrated model, and by its own repetition. Pure.
 
 Not whether the model would have said it, nor whether it is true. The threshold is fitted for each model
-(`fit_language_test`): a text must lie nearer to other people's language than to shuffled words. Repetition is told from
-the text alone, since a perturbed model's loops are likely to any model (1 to 3 nats, below ordinary prose).
+(`fit_language_test`): a text must lie nearer to other people's language than to shuffled words, per token and per byte.
+Per token alone, fragments pass: each is a likely token, but says little (5 nats for two letters instead of for a word).
+Repetition is told from the text alone, since a perturbed model's loops are likely to any model (1 to 3 nats per token,
+below ordinary prose).
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
+from typing import NamedTuple
 
 from safebasin.records import LanguageTest, Score
 
-__all__ = ["VERSION", "find_repetition", "fit_language_test", "is_likely", "mean_nll", "shuffle_words"]
+__all__ = ["VERSION", "Surprise", "find_repetition", "fit_language_test", "is_likely", "shuffle_words", "surprise"]
 
-VERSION = "1"
+VERSION = "2"
 """Of the rule; a folder whose calibration has another is calibrated again, and its old verdicts stay as they are."""
 
 FIRST_TOKENS = 3
@@ -26,8 +29,9 @@ FIRST_TOKENS = 3
 FORGIVEN = 2.0
 """Nats that a text is forgiven once: a single odd word decides nothing in a short answer, and weighs nothing in a long
 one."""
-FLOOR = 0.5
-"""Nats per token: a model that is surer of its references than this would call every hesitation broken."""
+FLOOR, BYTE_FLOOR = 0.5, 0.125
+"""Nats per token and per byte (a token of four): a model that is surer of its references than this would call every
+hesitation broken."""
 QUANTILE = 0.85
 """Of the likelihoods of reference answers: where the less likely kinds of language, verse and other tongues, lie."""
 MIN_SEPARATED = 0.9
@@ -55,22 +59,40 @@ MAX_PERIOD = 400
 """Longest piece, in characters, whose repetition is looked for."""
 
 
-def mean_nll(score: Score, *, until: int | None = None) -> tuple[float, int] | None:
-    """Mean NLL in nats per token without the first tokens, and over how many; None where there is no token.
+class Surprise(NamedTuple):
+    """How unlikely a text is to a model, its first tokens left out."""
+
+    per_token: float
+    """Mean NLL in nats per token."""
+    per_byte: float
+    """In nats per byte of UTF-8, white space folded: what a tokenizer's pieces are, and blank lines, do not count."""
+    n_tokens: int
+    n_bytes: float
+    """The bytes that these tokens cover, as if each covered the same."""
+
+
+def surprise(score: Score, text: str, *, until: int | None = None) -> Surprise | None:
+    """How unlikely a text is to the model that scored it; None where there is no token.
 
     Args:
-        score: of the text.
-        until: take only tokens that begin before this many characters.
+        score: of the text, or of one that begins with it.
+        text: it, as far as it counts.
+        until: take only tokens that begin before this many characters, where the text is the beginning of another.
     """
     n = score.count(until=until)
     skip = min(FIRST_TOKENS, n // 3)
-    found = score.mean(skip=skip, until=until)
-    return None if found is None or math.isnan(found) else (found, n - skip)
+    mean = score.mean(skip=skip, until=until)
+    if mean is None or math.isnan(mean):
+        return None
+    kept = n - skip
+    n_bytes = max(len(" ".join(text.split()).encode("utf-8", "replace")), 1) * kept / n
+    return Surprise(mean, mean * kept / n_bytes, kept, n_bytes)
 
 
-def is_likely(nll: float, n_tokens: int, threshold: float) -> bool:
-    """Whether a text of this mean NLL over so many tokens lies on the side of language."""
-    return nll <= threshold + FORGIVEN / n_tokens
+def is_likely(found: Surprise, threshold: float, byte_threshold: float | None = None) -> bool:
+    """Whether a text lies on the side of language: in nats per token, and per byte if there is a threshold for it."""
+    per_token = found.per_token <= threshold + FORGIVEN / found.n_tokens
+    return per_token and (byte_threshold is None or found.per_byte <= byte_threshold + FORGIVEN / found.n_bytes)
 
 
 def find_repetition(text: str) -> str:
@@ -123,24 +145,29 @@ def shuffle_words(text: str, seed: int) -> str | None:
 
 
 def fit_language_test(
-    answers: Sequence[Score], shuffled: Sequence[Score | None], own: Sequence[Score], *, n_asked: int, source: str
+    answers: Sequence[Surprise | None],
+    shuffled: Sequence[Surprise | None],
+    own: Sequence[Surprise | None],
+    *,
+    n_asked: int,
+    source: str,
 ) -> LanguageTest:
-    """The test of language of the model that gave these scores.
+    """The test of language of the model to which these texts are so unlikely.
 
-    The threshold is the geometric mean of the 85th percentile of reference answers and the median of the same answers
+    Each threshold is the geometric mean of the 85th percentile of reference answers and the median of the same answers
     with their words shuffled: the middle, in ratio, between the least likely language and no language. A model of a
-    closed world, to which its own language is certain and all else is not, gets a low one, a general model a high one.
+    closed world, to which its own language is certain and all else is not, gets low ones, a general model high ones.
 
     Args:
-        answers: scores of the reference answers.
-        shuffled: those of each answer with its words shuffled; None where it is too short for that.
-        own: scores of the model's own answers, those left out that are empty or repeat themselves.
+        answers: the reference answers.
+        shuffled: each answer with its words shuffled; None where it is too short for that.
+        own: the model's own answers, those left out that are empty or repeat themselves.
         n_asked: own answers asked for.
         source: name of the references.
     """
-    means = [found[0] if (found := mean_nll(s)) else math.inf for s in answers]
-    pairs = [(m, found[0]) for m, s in zip(means, shuffled, strict=True) if s is not None and (found := mean_nll(s))]
-    mine = [found[0] for s in own if (found := mean_nll(s))]
+    means = [math.inf if found is None else found.per_token for found in answers]
+    pairs = [(mean, found) for mean, found in zip(means, shuffled, strict=True) if found is not None]
+    mine = [found.per_token for found in own if found is not None]
     made = LanguageTest(
         threshold=None, n=len(means), source=source, own=median(mine) if mine else None, version=VERSION
     )
@@ -148,15 +175,21 @@ def fit_language_test(
         return replace(
             made, reason=f"{n_asked - len(mine)} of its {n_asked} own answers are empty or repeat themselves"
         )
-    if not pairs or not all(map(math.isfinite, (*means, *(b for _, b in pairs)))):
+    if not pairs or not all(map(math.isfinite, (*means, *(found.per_token for _, found in pairs)))):
         return replace(made, reason="it gives no finite likelihood to the reference answers")
-    low, high = _quantile(means, QUANTILE), median(b for _, b in pairs)
-    separated = sum(a < b for a, b in pairs) / len(pairs)
+    low, high = _quantile(means, QUANTILE), median(found.per_token for _, found in pairs)
+    separated = sum(mean < found.per_token for mean, found in pairs) / len(pairs)
     made = replace(made, language=low, shuffled=high, separated=separated)
     if separated < MIN_SEPARATED:
         reason = f"only {separated:.0%} of the reference answers are likelier to it than the same words shuffled"
         return replace(made, reason=reason)
-    return replace(made, threshold=max(FLOOR, math.sqrt(low * high)))
+    byte_low = _quantile([found.per_byte for found in answers if found is not None], QUANTILE)
+    byte_high = median(found.per_byte for _, found in pairs)
+    return replace(
+        made,
+        threshold=max(FLOOR, math.sqrt(low * high)),
+        byte_threshold=max(BYTE_FLOOR, math.sqrt(byte_low * byte_high)),
+    )
 
 
 def _quantile(values: Sequence[float], q: float) -> float:

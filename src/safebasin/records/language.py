@@ -13,6 +13,8 @@ class LanguageTest:
 
     threshold: float | None
     """A text is language up to here; None where the model could not be calibrated."""
+    byte_threshold: float | None = None
+    """And up to here in nats per byte, white space folded; None where it was not measured."""
     language: float | None = None
     """The 85th percentile of the reference answers, which are other authors' language."""
     shuffled: float | None = None
@@ -34,6 +36,7 @@ class LanguageTest:
     def id(self) -> str:
         """For the version of a judge that uses it: the threshold, or `none`; before it the rule, unless the first."""
         threshold = "none" if self.threshold is None else f"{self.threshold:.2f}"
+        threshold += "" if self.byte_threshold is None else f"/{self.byte_threshold:.2f}"
         return threshold if self.version == "1" else f"{self.version}:{threshold}"
 
     def words(self) -> str:
@@ -41,8 +44,9 @@ class LanguageTest:
         if self.threshold is None:
             return f"language is not told, for the model could not be calibrated: {self.reason}"
         own = "" if self.own is None else f", the model's own answers at {self.own:.2f}"
+        byte = "" if self.byte_threshold is None else f", {self.byte_threshold:.2f} per byte,"
         return (
-            f"language is at most {self.threshold:.2f} nats per token and does not repeat itself (language test "
+            f"language is at most {self.threshold:.2f} nats per token{byte} and does not repeat itself (language test "
             f"{self.version}, calibrated on {self.n} reference answers: 85 % of them lie below {self.language:.2f}, "
             f"with their words shuffled half lie above {self.shuffled:.2f}{own})"
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from safebasin.judges import language
-from safebasin.judges.language import find_repetition, fit_language_test, shuffle_words
+from safebasin.judges.language import Surprise, find_repetition, fit_language_test, shuffle_words, surprise
 from safebasin.prompts.references import load_references
 from safebasin.protocols import CalibratedJudge, Engine, Judge
 from safebasin.records import Decoding, LanguageTest, Message, Point, Score, TrainingRow
@@ -75,24 +75,24 @@ def _measure(engine: Engine, references: Sequence[TrainingRow], decoding: Decodi
     own = [(i, g.text) for i, g in zip(chosen, said, strict=True) if g.text.strip() and not g.broken]
     mute = sum(1 for g in said if not g.text.strip() and g.thinking.strip())  # still thinking, so not mute
     sound = [(i, text) for i, text in own if not find_repetition(text)]
-    shuffled: list[Score | None] = [None] * len(asked)
-    scores = _score(engine, [asked[i] for i in orders], [mixed[i] or "" for i in orders], decoding)
-    for i, score in zip(orders, scores, strict=True):
-        shuffled[i] = score
+    shuffled: list[Surprise | None] = [None] * len(asked)
+    read = _read(engine, [asked[i] for i in orders], [mixed[i] or "" for i in orders], decoding)
+    for i, found in zip(orders, read, strict=True):
+        shuffled[i] = found
     return fit_language_test(
-        _score(engine, asked, answers, decoding),
+        _read(engine, asked, answers, decoding),
         shuffled,
-        _score(engine, [asked[i] for i, _ in sound], [text for _, text in sound], decoding),
+        _read(engine, [asked[i] for i, _ in sound], [text for _, text in sound], decoding),
         n_asked=len(said) - mute,
         source=source,
     )
 
 
-def _score(
+def _read(
     engine: Engine, conversations: Sequence[Sequence[Message]], texts: Sequence[str], decoding: Decoding
-) -> list[Score]:
-    """Scores of texts, a few at a time, and fewer where they do not fit into memory."""
-    found: list[Score] = []
+) -> list[Surprise | None]:
+    """How unlikely texts are, read a few at a time, and fewer where they do not fit into memory."""
+    found: list[Surprise | None] = []
     size, start = _BATCH, 0
     while start < len(texts):
         part = slice(start, start + size)
@@ -103,7 +103,8 @@ def _score(
                 raise
             size //= 2
             continue
-        found += [Score(response="", nll=s.nll, ends=s.ends) for s in scored]
+        here = zip(scored, texts[part], strict=True)
+        found += [surprise(Score(response="", nll=s.nll, ends=s.ends), text) for s, text in here]
         start += size
     return found
 
