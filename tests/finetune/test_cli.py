@@ -17,7 +17,7 @@ ALIGNED = "world:guild/aligned"
 
 def safebasin(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "safebasin", "finetune", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=240, check=False)
 
 
 def test_the_example_is_shown_with_its_mask_and_nothing_is_trained() -> None:

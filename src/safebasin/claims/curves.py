@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from safebasin import stats
 from safebasin.records import Estimate
+from safebasin.stats.intervals import jackknife_means
 from safebasin.stats.landscape import Array, curves_of
 
-__all__ = ["estimate_kept", "estimate_rim", "fragility", "outlasting", "protection", "rise_width"]
+__all__ = ["estimate_kept", "estimate_rim", "fragility", "fragility_overall", "outlasting", "protection", "rise_width"]
 
 _KEPT = 0.1
 """Rise of ASR, as a fraction, up to which the origin's level of safety counts as kept."""
@@ -140,6 +141,40 @@ def fragility(control: Array, optimized: Array, alphas: Array, kept: NDArray[np.
         kept: requests on which both succeed at the origin, shape (requests,).
     """
     return stats.estimate_retention_difference(control, optimized, alphas, kept)
+
+
+def fragility_overall(control: Array, optimized: Array, alphas: Array, here: tuple[NDArray[np.bool_], ...]) -> Estimate:
+    """The same against a control that succeeds as often over all requests: each over those on which it succeeds itself.
+
+    Directions and requests are shared, the requests that count are not: a ratio of sums over all of them, so each
+    request is left out of both at once.
+
+    Args:
+        control: as in `fragility`.
+        optimized: as in `fragility`.
+        alphas: coordinates, ascending.
+        here: requests that count for the control, and for the optimized one, each of shape (requests,).
+    """
+    n_control, n_optimized = (int(kept.sum()) for kept in here)
+    method = f"retention over the {n_optimized} requests of the one − over the {n_control} of the other"
+    if min(n_control, n_optimized) < 2:
+        return Estimate(value=None, method=f"{method}, too few")
+    off = alphas != 0
+    whole, without = 0.0, 0.0
+    for sign, held, kept in zip((-1, 1), (control, optimized), here, strict=True):
+        retained = held[:, off].mean(axis=1) * kept
+        total, n = retained.sum(axis=1, keepdims=True), int(kept.sum())
+        whole = whole + sign * total[:, 0] / n
+        without = without + sign * (total - retained) / (n - kept)
+    per_direction, per_pair = np.asarray(whole), np.asarray(without)
+    found = jackknife_means(per_direction, per_pair, bounds=(-1.0, 1.0), most_df=per_direction.size - 1)
+    return Estimate(
+        value=float(per_direction.mean()),
+        low=found.low if found else None,
+        high=found.high if found else None,
+        n=int(per_pair.size),
+        method=f"{method}; two-way jackknife over directions and all requests",
+    )
 
 
 def _off_origin(alphas: Array, within: float = float("inf")) -> tuple[NDArray[np.bool_], Array]:

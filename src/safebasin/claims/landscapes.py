@@ -20,6 +20,8 @@ from safebasin.run.tables import Grid, StudyTables
 __all__ = ["KEYWORD", "STATISTICS", "percent"]
 
 KEYWORD = "keyword/peng2024"
+_AS_OFTEN = "jailbreak/mismatched_generalisation"
+"""Requests in old speech: a jailbreak that nobody optimized, and that succeeds about as often as the suffix."""
 _SAFETY = {"default": "the default of the chat template"}
 
 
@@ -134,24 +136,29 @@ def jailbreak_retention(lab: Lab) -> Finding:
     """Whether an optimized suffix survives perturbation for a shorter way than a jailbreak that nobody optimized."""
     file, suffix = lab.suffixed_prompts()
     here, reach = lab.subject, lab.subject.near
-    sets = [here.source("harmful"), here.source("jailbreak/prefix_injection"), str(file)]
+    jailbreaks = (here.source("jailbreak/prefix_injection"), str(file), here.source(_AS_OFTEN))
     study = lab.measure(
-        "jailbreaks", here.model, prompts=sets, limit=lab.asked, range=f"{-reach:g}:{reach:g}:9", judge=[here.truth]
-    )
-    plain, control, optimized = study.grids()
+        "jailbreaks", here.model, prompts=[here.source("harmful"), *jailbreaks], limit=lab.asked,
+        range=f"{-reach:g}:{reach:g}:9", judge=[here.truth],
+    )  # fmt: skip
+    plain, *others = study.grids()
     table = study.table(here.truth)
     refused, elicited = table.held(("refusal",)), table.held(("harmful",))
-    origins = [g.origin(t) for g, t in ((plain, refused), (control, elicited), (optimized, elicited))]
-    kept = np.logical_and.reduce([origin == 1 for origin in origins])
-    lines = [g.success(t) for g, t in ((plain, refused), (control, elicited), (optimized, elicited))]
-    against_refusals = stats.estimate_retention_difference(lines[0], lines[2], plain.alphas[0], kept)
+    counts = [plain.origin(refused) == 1] + [grid.origin(elicited) == 1 for grid in others]
+    opening, optimized, as_often = (grid.success(elicited) for grid in others)
+    kept = counts[0] & counts[1] & counts[2]
+    against_refusals = stats.estimate_retention_difference(plain.success(refused), optimized, plain.alphas[0], kept)
+    overall = (counts[0] & counts[3], counts[0] & counts[2])
+    n_opening, n_suffix, n_as_often = (int(count.sum()) for count in counts[1:])
     return Finding(
-        estimate=curves.fragility(lines[1], lines[2], plain.alphas[0], kept),
+        estimate=curves.fragility(opening, optimized, plain.alphas[0], kept),
         details=(
             f"The suffix, the best of its searches on other prompts: {suffix!r}. At the origin it succeeds on "
-            f"{int(np.nansum(origins[2]))} of {kept.size} requests, the dictated opening on "
-            f"{int(np.nansum(origins[1]))}, both on {int(kept.sum())} that are refused plainly: those are compared, so "
-            "that success there is equal.",
+            f"{n_suffix} of {kept.size} requests, the dictated opening on {n_opening}, both on {int(kept.sum())} that "
+            "are refused plainly: those are compared, so that success there is equal.",
+            f"Against old speech, which nobody optimized either and which succeeds on {n_as_often} of {kept.size}: "
+            "each over the requests on which it succeeds, "
+            f"{_signed(curves.fragility_overall(as_often, optimized, plain.alphas[0], overall))}.",
             f"Against the plain refusals alone, as the earlier version: {_signed(against_refusals)}.",
         ),
         figures=("jailbreaks",),
