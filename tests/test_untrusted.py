@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,12 +14,20 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from safebasin import study
+from safebasin.audit.evidence import cluster
+from safebasin.audit.labelled import labels_of_agreement
 from safebasin.audit.policy import load_policy
+from safebasin.audit.sets import Sets
+from safebasin.engines.reading import read_text as read_plain
 from safebasin.errors import MissingFile, PromptError, StudyError, UsageError
+from safebasin.finetune.data import read_rows
+from safebasin.judges.rubric import qi2023
+from safebasin.prompts.chat import read_template
 from safebasin.prompts.files import read_file
+from safebasin.prompts.systems import system_prompt
 from safebasin.run import foreign
 from safebasin.run.labels import read_labels
-from safebasin.untrusted import read_bytes, read_json, scalar, yaml_value
+from safebasin.untrusted import read_bytes, read_json, scalar, user_path, yaml_value
 
 BOMB = "a0: &a0 [1, 2]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}, *a{i - 1}, *a{i - 1}]\n" for i in range(1, 30))
 HOSTILE_YAML = {
@@ -89,9 +99,81 @@ def test_only_regular_files_of_some_size_are_read(tmp_path: Path) -> None:
             read_bytes(tmp_path / name, "it", error=StudyError)
 
 
-def test_deep_json_is_help() -> None:
+@pytest.mark.parametrize("deep", [201, 900, 100_000])
+@pytest.mark.parametrize("level", [("[", "]"), ('{"a": ', "}")])
+def test_deep_json_is_help(deep: int, level: tuple[str, str]) -> None:
     with pytest.raises(UsageError, match="too many levels"):
-        read_json("[" * 100_000, "it")
+        read_json(level[0] * deep + "1" + level[1] * deep, "it")
+
+
+def test_wide_json_is_plain() -> None:
+    assert len(read_json("[" + "[[[]]], " * 1_000 + "{}]", "it")) == 1_001
+    assert read_json("[" * 200 + "]" * 200, "it")
+
+
+HOSTILE_FILES = {
+    "pipe": "a regular file",
+    "zero": "a regular file",
+    "folder": "a regular file",
+    "none": "an existing file",
+    "latin": "UTF-8",
+    "deep": "",
+}
+READERS = {
+    "study.yaml": study.load,
+    "policy.yaml": load_policy,
+    "prompts.jsonl": read_file,
+    "prompts.csv": read_file,
+    "prompts.json": read_file,
+    "prompts.parquet": read_file,
+    "training.jsonl": read_rows,
+    "training.csv": read_rows,
+    "training.json": read_rows,
+    "training.parquet": read_rows,
+    "labels.jsonl": lambda path: read_labels(path, {}),
+    "labels.csv": lambda path: read_labels(path, {}),
+    "clusters.json": lambda path: cluster(str(path), Sets(prompts={}, notes=())),
+    "clusters.jsonl": lambda path: cluster(str(path), Sets(prompts={}, notes=())),
+    "clusters.csv": lambda path: cluster(str(path), Sets(prompts={}, notes=())),
+    "agreement.json": lambda path: labels_of_agreement(path, set()) or read_labels(path, {}),
+    "responses.jsonl": lambda path: foreign.judge_file(path, []),
+    "template.jinja": lambda path: read_template(f"@{path}"),
+    "system.txt": lambda path: system_prompt(f"@{path}"),
+    "policy.txt": lambda path: qi2023(model="elder", base_url="http://127.0.0.1:9/v1", policy=str(path)),
+    "text.txt": read_plain,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_FILES)
+@pytest.mark.parametrize("name", READERS)
+def test_what_is_no_file_of_its_kind_is_help_that_names_it(tmp_path: Path, name: str, kind: str) -> None:
+    path = tmp_path / name
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "zero":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "latin":
+        path.write_bytes(b"prompt,id,cluster,label\ncaf\xe9,a,b,yes\n")
+    elif kind == "deep":
+        path.write_bytes(b'{"messages": ' + b"[" * 100_000)
+        if path.suffix in (".jinja", ".txt", ".csv"):
+            return  # any text is one
+    with pytest.raises(UsageError) as caught:
+        READERS[name](path)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert name in said or name.partition(".")[0] in said
+    if not (path.suffix == ".parquet" and kind == "latin"):
+        assert HOSTILE_FILES[kind] in said
+
+
+@pytest.mark.parametrize("read", [read_template, system_prompt], ids=["template", "system"])
+def test_the_home_of_nobody_is_not_there(read: Callable[[str], object]) -> None:
+    with pytest.raises(UsageError, match="existing file"):
+        read("@~nobody-of-this-name/file")
+    assert str(user_path("~nobody-of-this-name/file")) == "~nobody-of-this-name/file"
 
 
 # --- borders, fuzzed -------------------------------------------------------------------------------------------------
@@ -106,28 +188,43 @@ PIECES = st.sampled_from(
 CONTENT = st.one_of(
     st.binary(max_size=200), st.lists(PIECES, max_size=30).map(lambda parts: "".join(parts).encode("utf-8", "replace"))
 )
-BORDERS = {
-    "study.yaml": study.load,
-    "policy.yaml": load_policy,
-    "prompts.csv": read_file,
-    "prompts.tsv": read_file,
-    "prompts.txt": read_file,
-    "prompts.jsonl": read_file,
-    "prompts.json": read_file,
-    "prompts.parquet": read_file,
-    "labels.csv": lambda path: read_labels(path, {}),
-    "labels.jsonl": lambda path: read_labels(path, {}),
-    "responses.jsonl": lambda path: foreign.judge_file(path, []),
-}
+CELLS = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.just(10**4000), st.floats(), st.text(max_size=5)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=2)),
+    max_leaves=4,
+)
+TURNS = st.lists(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(["role", "content", "from", "value", "weight", "train"], CELLS))
+    | st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant"]), "content": CELLS}),
+    max_size=3,
+)
+COLUMNS = [
+    *("messages", "conversations", "prompt", "completion", "response", "instruction", "input", "output", "system"),
+    *("history", "weight", "label", "id", "cluster", "category", "text", "behavior", "on_labels", "labels"),
+]
+ROWS = st.lists(
+    st.dictionaries(st.sampled_from(COLUMNS), st.one_of(CELLS, TURNS, st.just("Ring it.")), max_size=4), max_size=3
+)
+SHAPED = st.one_of(
+    ROWS.map(lambda rows: "\n".join(json.dumps(row) for row in rows).encode()),
+    st.one_of(ROWS, CELLS).map(lambda value: json.dumps(value).encode()),
+    st.tuples(ROWS, st.integers(0, 60)).map(lambda it: json.dumps(it[0]).encode()[: it[1]]),
+)
+"""JSON that comes near to a row; a test of its own, so that both are tried often."""
+BORDERS = {**READERS, "prompts.tsv": read_file, "prompts.txt": read_file}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BORDERS)
-def test_whatever_is_in_a_file_is_a_value_or_help(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(name, content) for name in BORDERS for content in (CONTENT, SHAPED) if content is CONTENT or ".json" in name],
+    ids=lambda it: it if isinstance(it, str) else "rows" if it is SHAPED else "anything",
+)
+def test_whatever_is_in_a_file_is_a_value_or_help(tmp_path: Path, name: str, content: st.SearchStrategy[bytes]) -> None:
     path = tmp_path / name
 
     @settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(CONTENT)
+    @given(content)
     @example(b"PAR1" + b"\xff" * 40 + b"PAR1")
     @example(b'{"prompt": ' + b"[" * 100_000)
     def holds(content: bytes) -> None:

@@ -1,6 +1,6 @@
 """Files that others wrote: the one place where they are opened, bounded and parsed. Values out, or one line of help.
 
-Regular files only, up to a size; YAML without keys that stand twice, without bombs; JSON as deep as Python can take.
+Regular files only, up to a size; YAML without keys that stand twice, without bombs; JSON of some hundred levels.
 Whatever a parser raises becomes an error with the name of the file. Folders of models have a border of their own
 (`weights.files`).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Generator, Hashable
+from collections.abc import Generator, Hashable, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -21,11 +21,24 @@ from yaml.constructor import ConstructorError
 
 from safebasin.errors import MissingFile, SafebasinError, UsageError, expected
 
-__all__ = ["MIB", "border", "is_memory", "read_bytes", "read_json", "read_text", "read_yaml", "scalar", "yaml_value"]
+__all__ = [
+    "MIB",
+    "border",
+    "is_memory",
+    "read_bytes",
+    "read_json",
+    "read_text",
+    "read_yaml",
+    "scalar",
+    "user_path",
+    "yaml_value",
+]
 
 MIB = 2**20
 _DEEPEST = 50
 _MOST_NODES = 50_000
+_DEEPEST_JSON = 200
+"""Levels; what is deeper would end whatever walks over it, at a place that nobody can foretell."""
 _LARGEST = 10**100
 _YAML_CAP = MIB // 2
 
@@ -69,6 +82,11 @@ def is_memory(error: BaseException) -> bool:
     """Whether this is torch saying that memory is short: its own error is one, the CPU allocator raises a plain one."""
     text = str(error)
     return isinstance(error, RuntimeError) and ("out of memory" in text.lower() or "DefaultCPUAllocator" in text)
+
+
+def user_path(text: str | Path) -> Path:
+    """A path as a user wrote it, `~` written out; that of somebody unknown stays, and is then not there."""
+    return Path(os.path.expanduser(text))
 
 
 def read_bytes(path: Path, what: str, *, error: type[UsageError] = UsageError, most: int = 64 * MIB) -> bytes:
@@ -136,11 +154,24 @@ def read_json(text: str, what: str, *, error: type[UsageError] = UsageError, rem
         UsageError: of the given kind, where it does not parse or is nested too deeply.
     """
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if text.count("[") + text.count("{") > _DEEPEST_JSON:
+            _check_levels(value)
+        return value
     except RecursionError as caught:
         raise error(expected(what, "valid JSON", "too many levels in one another", remedy)) from caught
     except ValueError as caught:
         raise error(expected(what, "valid JSON", str(caught), remedy)) from caught
+
+
+def _check_levels(value: object) -> None:
+    level = [value]
+    for _ in range(_DEEPEST_JSON + 1):
+        inner = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, (dict, list)))
+        level = [one for values in cast("Iterable[Iterable[object]]", inner) for one in values]
+        if not level:
+            return
+    raise RecursionError
 
 
 def read_yaml(path: Path, what: str, *, error: type[UsageError] = UsageError) -> Any:

@@ -71,7 +71,7 @@ def test_a_template_from_a_file(tmp_path):
     before = template_hash(bare, args)
     path.write_text("Question: {{ messages[0]['content'] }}")
     assert template_hash(bare, args) != before
-    with pytest.raises(ModelError, match="chat template must be a UTF-8 file"):
+    with pytest.raises(ModelError, match="chat template must be an existing file"):
         render(bare, ASK, template_args={"chat_template": "@nowhere.jinja"})
 
 

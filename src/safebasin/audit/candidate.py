@@ -13,6 +13,7 @@ from safebasin.audit.dequantized import dequantize
 from safebasin.audit.serving import Serving, differences, read_serving, stand_in
 from safebasin.errors import ModelError, expected
 from safebasin.finetune.folders import is_unsafe
+from safebasin.untrusted import user_path
 from safebasin.weights.checkpoint import ResolvedModel, locate_adapter, resolve
 from safebasin.weights.files import read_bytes, read_json
 from safebasin.weights.whole import quantization
@@ -153,7 +154,7 @@ def _adapter(tuned: str) -> str | None:
     """The adapter that a word names, if it does."""
     if tuned.startswith("adapter:"):
         return tuned.removeprefix("adapter:")
-    folder = Path(tuned).expanduser()
+    folder = user_path(tuned)
     is_adapter = (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file()
     return tuned if is_adapter else None
 

@@ -5,19 +5,16 @@ By default prompts are independent, the sample is looked at once and judges do n
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 
 from safebasin.audit.sets import Sets
-from safebasin.errors import StudyError, expected
+from safebasin.errors import PromptError, StudyError, expected
+from safebasin.prompts.rows import csv_rows, json_value, jsonl_rows, listed
 from safebasin.records import Prompt
 from safebasin.run.plan import PromptSet
 from safebasin.stats import Accuracy
@@ -133,20 +130,17 @@ def _of_file(file: str, named: Mapping[str, str], prompts: Sequence[Prompt]) -> 
 
 def _read(path: Path) -> dict[str, str]:
     """Id or text of a prompt → name of its cluster: JSON (a mapping, or rows), JSONL or CSV with `id` or `prompt`."""
+    what = "file of clusters"
     try:
-        if not path.is_file():
-            raise OSError("no such file")
-        text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
-            held = json.loads(text)
-            rows = held if isinstance(held, list) else [{"id": k, "cluster": v} for k, v in held.items()]
-        elif path.suffix.lower() in (".jsonl", ".ndjson"):
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+            held = json_value(path, what)
+            rows = [{"id": k, "cluster": v} for k, v in held.items()] if isinstance(held, dict) else held
+            rows = listed(rows, path, what)
         else:
-            rows = list(csv.DictReader(io.StringIO(text, newline="")))
-        return {str(row.get("id") or row["prompt"]): str(row["cluster"]) for row in cast("list[dict[str, Any]]", rows)}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error) as error:
-        remedy = (
-            f"({' '.join(str(error).split())[:120]}) Write rows with id (or prompt) and cluster, or auto or category."
-        )
+            is_jsonl = path.suffix.lower() in (".jsonl", ".ndjson")
+            rows = list(jsonl_rows(path, what) if is_jsonl else csv_rows(path, what))
+        return {str(row.get("id") or row["prompt"]): str(row["cluster"]) for row in rows}
+    except (PromptError, KeyError) as error:
+        why = f"no column {error}" if isinstance(error, KeyError) else str(error)
+        remedy = f"({why[:160]}) Write rows with id (or prompt) and cluster, or auto or category."
         raise StudyError(expected("--cluster", "auto, category or a file of clusters", str(path), remedy)) from error

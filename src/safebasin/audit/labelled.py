@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from safebasin.errors import PromptError, StudyError, expected
+from safebasin.errors import PromptError, StudyError, UsageError, expected
 from safebasin.run.labels import read_labels
 from safebasin.run.recall import recall
 from safebasin.stats import Accuracy
 from safebasin.store.db import StudyStore
+from safebasin.untrusted import read_json, read_text
 
-__all__ = ["read_accuracies"]
+__all__ = ["labels_of_agreement", "read_accuracies"]
 
 
 def read_accuracies(path: Path, study: Path) -> dict[str, Accuracy]:
@@ -30,7 +30,7 @@ def read_accuracies(path: Path, study: Path) -> dict[str, Accuracy]:
         plan, judges = recall(store)
         responses = {response.key: response for response in store.responses(plan.decoding.key)}
         verdicts = store.verdicts_of(responses)
-    success = _of_json(path, set(responses))
+    success = labels_of_agreement(path, set(responses))
     if success is None:
         success = read_labels(path, responses).success
     found: dict[str, Accuracy] = {}
@@ -57,15 +57,16 @@ def read_accuracies(path: Path, study: Path) -> dict[str, Accuracy]:
     return found
 
 
-def _of_json(path: Path, known: set[str]) -> Mapping[str, bool] | None:
+def labels_of_agreement(path: Path, known: set[str]) -> Mapping[str, bool] | None:
     """The labels in the output of `agreement --json`; None where the file is no such output.
 
     Raises:
         StudyError: where they are of another study.
     """
+    text = read_text(path, "labels", error=PromptError)
     try:
-        held = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
+        held = read_json(text, "labels")
+    except UsageError:
         return None
     if not isinstance(held, dict) or "on_labels" not in held:
         return None

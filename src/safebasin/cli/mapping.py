@@ -13,6 +13,7 @@ from safebasin.cli.app import Json, app, state
 from safebasin.cli.options import StudyOptions, with_study_options
 from safebasin.cli.output import Progress, duration, note, print_json, say
 from safebasin.errors import StudyError, UsageError, expected
+from safebasin.untrusted import read_text
 
 if TYPE_CHECKING:
     from safebasin.study import Study
@@ -124,7 +125,7 @@ def _study(options: StudyOptions) -> tuple[Study, str | None]:
     is_file = target is not None and target.endswith((".yaml", ".yml"))
     study = api.make_study(None if is_file else target, file=target if is_file else None, **flags)
     overridden = any(value not in (None, [], {}) for value in flags.values())
-    text = Path(str(target)).read_text(encoding="utf-8") if is_file and not overridden else None
+    text = read_text(Path(str(target)), "study file").replace("\r\n", "\n") if is_file and not overridden else None
     return study, text
 
 

@@ -58,7 +58,7 @@ def read_text(path: str | Path) -> str:
     Raises:
         StudyError: where it is missing, a folder, not UTF-8, or holds nothing but white space.
     """
-    file = Path(path).expanduser()
+    file = untrusted.user_path(path)
     what, shown = "text", str(path)
     text = untrusted.read_text(file, what, error=StudyError)
     if not text.strip():

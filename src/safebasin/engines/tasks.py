@@ -27,6 +27,7 @@ import torch
 from safebasin.engines.hf import HFEngine
 from safebasin.errors import MissingExtra, ModelError, StudyError, expected
 from safebasin.protocols import Engine
+from safebasin.untrusted import user_path
 
 __all__ = ["TaskResult", "TaskRunner", "run_tasks"]
 
@@ -166,7 +167,7 @@ def _manager(names: Sequence[str], folder: str | Path | None) -> Any:
     manager = _lm_eval("tasks").TaskManager
     if folder is None:
         return manager()
-    path = Path(folder).expanduser()
+    path = user_path(folder)
     if not path.is_dir():
         raise StudyError(expected("folder of tasks", "an existing folder", str(folder), "Check the path."))
     own = manager(include_path=str(path), include_defaults=False)

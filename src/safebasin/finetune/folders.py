@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from safebasin.errors import UsageError, expected
+from safebasin.untrusted import read_json, read_text
 from safebasin.writing import sync_folder, write_text
 
 __all__ = ["RECORD", "check_new", "describe", "is_unsafe", "new_folder", "read_record", "versions"]
@@ -95,12 +96,9 @@ def read_record(folder: Path) -> dict[str, object]:
     """
     path = folder / RECORD
     remedy = "Name a folder that safebasin has made."
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(expected("the folder", f"one with {RECORD}", str(folder), remedy)) from None
-    except (OSError, ValueError) as error:
-        raise UsageError(expected(RECORD, "readable JSON", str(folder), f"({error}) {remedy}")) from error
+    if not path.exists():
+        raise UsageError(expected("the folder", f"one with {RECORD}", str(folder), remedy))
+    found = read_json(read_text(path, RECORD), f"{RECORD} of {folder.name}", remedy=remedy)
     if not isinstance(found, dict):
         raise UsageError(expected(RECORD, "a JSON object", str(folder), remedy))
     return found

@@ -86,7 +86,7 @@ def _read(memory: Path, judge: Judge) -> Memory:
         try:
             entry = json.loads(line)
             verdict = Verdict(**entry["verdict"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
         if (verdict.judge, verdict.version) == (judge.name, judge.version) and not verdict.is_unanswered:
             found[str(entry["row"])] = verdict

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from safebasin.errors import UsageError, expected
 from safebasin.judges.asking import Asker
 from safebasin.judges.endpoint import Endpoint, Patience
 from safebasin.judges.local import LocalChat
 from safebasin.judges.transport import Transport
+from safebasin.untrusted import user_path
 
 __all__ = ["is_here", "is_number", "reach"]
 
@@ -22,7 +21,7 @@ def is_number(value: object) -> bool:
 
 def is_here(model: str) -> bool:
     """Whether a model is one that runs in this process: a folder that exists, or a world's checkpoint."""
-    return model.startswith("world:") or Path(model).expanduser().is_dir()
+    return model.startswith("world:") or user_path(model).is_dir()
 
 
 def reach(

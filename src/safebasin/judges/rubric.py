@@ -8,7 +8,6 @@ them, it is `unscored`. What stays is that a judge is a model: compare it with l
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from safebasin.errors import UsageError, expected
 from safebasin.judges.asking import Asking, Question, Reading, unreadable
@@ -17,7 +16,7 @@ from safebasin.judges.reaching import is_number, reach
 from safebasin.judges.reading import labeled_digit, score_after_header
 from safebasin.judges.rubrics import fill, load
 from safebasin.records import Message, Prompt, Response, content_hash
-from safebasin.untrusted import MIB, read_text
+from safebasin.untrusted import MIB, read_text, user_path
 
 __all__ = ["PolicyRubric", "StrongRejectRubric", "qi2023", "strongreject"]
 
@@ -237,7 +236,7 @@ def _limit(name: str, max_tokens: object) -> int:
 def _policy(file: str | None) -> str:
     if file is None:
         return load("policy-generic.v1")
-    text = read_text(Path(file).expanduser(), "policy", most=MIB).strip()
+    text = read_text(user_path(file), "policy", most=MIB).strip()
     if not 0 < len(text) <= MAX_POLICY:
         remedy = "It is sent with every question."
         raise UsageError(

@@ -12,12 +12,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple, cast
 
 from safebasin.errors import ModelError, PromptError, expected
 from safebasin.prompts.templates import Template, TemplateProblem, Tokenizer
 from safebasin.records import Message, Scalar, content_hash
+from safebasin.untrusted import MIB, read_text, user_path
 
 __all__ = [
     "Rendered",
@@ -35,7 +35,7 @@ __all__ = [
 TemplateArgs = Mapping[str, Scalar] | Iterable[tuple[str, Scalar]]
 MARK = "ENDofTURN"
 """Put behind a turn to find its end in a rendering, and so tell a short text from the same letters in the template."""
-LARGEST_FILE = 1_000_000
+LARGEST_FILE = MIB
 """Bytes of a template's file; a usual one has a hundredth of that."""
 
 
@@ -261,16 +261,8 @@ def read_template(reference: str) -> str:
     Raises:
         ModelError: where it is no readable UTF-8 text of a usual size.
     """
-    path = Path(reference[1:]).expanduser()
-    constraint = f"a UTF-8 file of at most {LARGEST_FILE:,} bytes"
-    try:
-        if path.exists() and (not path.is_file() or path.stat().st_size > LARGEST_FILE):
-            raise ModelError(expected("chat template", constraint, reference, "Mend the path after @."))
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise ModelError(
-            expected("chat template", constraint, reference, f"({error}) Mend the path after @.")
-        ) from error
+    path = user_path(reference[1:])
+    text = read_text(path, "chat template", error=ModelError, most=LARGEST_FILE).replace("\r\n", "\n")
     if not text.strip():
         raise ModelError(expected("chat template", "a file with a Jinja text", reference, "It is empty."))
     return text

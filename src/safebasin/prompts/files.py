@@ -7,26 +7,20 @@ left out and counted in a warning.
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from safebasin.errors import MissingFile, PromptError, expected
 from safebasin.prompts.attacks import rows_of_log
 from safebasin.prompts.columns import gave_up, to_prompt
+from safebasin.prompts.rows import Row, csv_rows, json_value, jsonl_rows, listed, parquet_rows, text_lines
 from safebasin.records import Prompt
-from safebasin.untrusted import MIB, border, read_bytes, read_json, read_text
+from safebasin.untrusted import border
 
-Row = Mapping[str, object]
 _log = logging.getLogger(__name__)
-_CAP = 256 * MIB
-"""The most bytes of a prompts file: some hundred times the largest public set."""
-_MOST_ROWS = 1_000_000
 
 
 def read_file(path: Path, *, column: str | None = None) -> tuple[Prompt, ...]:
@@ -48,7 +42,7 @@ def read_file(path: Path, *, column: str | None = None) -> tuple[Prompt, ...]:
         known = ", ".join(_READERS)
         raise PromptError(expected("prompts file", f"one of {known}", str(path), "Convert it, or mend the extension."))
     with border(f"prompts file {name}", "readable", PromptError):
-        rows = reader(path)
+        rows = reader(path, "prompts file")
         rows = rows if isinstance(rows, Attacks) else list(rows)
     return from_rows(rows, name, repeats=column is not None or isinstance(rows, Attacks), column=column)
 
@@ -93,85 +87,27 @@ class Attacks(list[Row]):
     """Rows of an attack log, which may repeat a prompt."""
 
 
-def _text(path: Path) -> str:
-    return read_text(path, "prompts file", error=PromptError, most=_CAP)
+def _tsv(path: Path, what: str) -> Iterable[Row]:
+    return csv_rows(path, what, delimiter="\t")
 
 
-def _lines(path: Path) -> list[str]:
-    # Not `splitlines`, which also cuts at characters (U+2028, form feed) that a prompt and a JSON string may hold.
-    return [line.removesuffix("\r") for line in _text(path).split("\n")]
+def _txt(path: Path, what: str) -> Iterable[Row]:
+    return [{"prompt": line} for line in text_lines(path, what) if line.strip()]
 
 
-def _csv(path: Path, delimiter: str = ",") -> Iterable[Row]:
-    what = f"prompts file {path.name}"
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""), delimiter=delimiter)
-    number = 0
-    try:
-        header = reader.fieldnames or ()
-        if len(set(header)) < len(header):
-            raise PromptError(expected(what, "a table whose columns have different names", header, "Rename one."))
-        for number, row in enumerate(reader, 1):
-            if None in row or None in row.values():
-                found = f"row {number} with another number of cells than the header"
-                raise PromptError(expected(what, "a regular table", found, "Mend that row."))
-            yield row
-    except csv.Error as error:
-        raise PromptError(expected(what, "a regular table", f"row {number + 1}: {error}", "Mend that row.")) from error
-
-
-def _tsv(path: Path) -> Iterable[Row]:
-    return _csv(path, delimiter="\t")
-
-
-def _txt(path: Path) -> Iterable[Row]:
-    return [{"prompt": line} for line in _lines(path) if line.strip()]
-
-
-def _jsonl(path: Path) -> Iterable[Row]:
-    for number, line in enumerate(_lines(path), 1):
-        if line.strip():
-            yield _object(line, path, f"line {number}")
-
-
-def _json(path: Path) -> Iterable[Row]:
-    value = read_json(_text(path), f"prompts file {path.name}", error=PromptError)
+def _json(path: Path, what: str) -> Iterable[Row]:
+    value = json_value(path, what)
     log = rows_of_log(value)
     if log is not None:
         return Attacks(log)
-    if not isinstance(value, list) or not all(isinstance(row, dict) for row in cast("list[object]", value)):
-        constraint = "a list of objects, or an attack log of a known layout (docs: Jailbreaks)"
-        raise PromptError(expected(f"prompts file {path.name}", constraint, type(value).__name__, "Mend it."))
-    return cast("list[Row]", value)
+    return listed(value, path, what, "a list of objects, or an attack log of a known layout (docs: Jailbreaks)")
 
 
-def _object(text: str, path: Path, where: str) -> Row:
-    value = read_json(text, f"{where} of {path.name}", error=PromptError, remedy="Mend that line.")
-    if not isinstance(value, dict):
-        raise PromptError(expected(f"{where} of {path.name}", "a JSON object", value, "One object a line."))
-    return cast("Row", value)
-
-
-def _parquet(path: Path) -> Iterable[Row]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    data = read_bytes(path, "prompts file", error=PromptError, most=_CAP)
-    with border(f"prompts file {path.name}", "a Parquet file", PromptError, "Write it anew."):
-        file = pq.ParquetFile(pa.BufferReader(data))
-        groups = range(file.metadata.num_row_groups)
-        if (
-            file.metadata.num_rows > _MOST_ROWS
-            or sum(file.metadata.row_group(i).total_byte_size for i in groups) > _CAP
-        ):
-            raise ValueError(f"more than {_MOST_ROWS:,} rows, or than {_CAP // MIB} MB unpacked")
-        return cast("list[Row]", file.read().to_pylist())
-
-
-_READERS: dict[str, Callable[[Path], Iterable[Row]]] = {
-    ".csv": _csv,
+_READERS: dict[str, Callable[[Path, str], Iterable[Row]]] = {
+    ".csv": csv_rows,
     ".tsv": _tsv,
     ".txt": _txt,
-    ".jsonl": _jsonl,
+    ".jsonl": jsonl_rows,
     ".json": _json,
-    ".parquet": _parquet,
+    ".parquet": parquet_rows,
 }

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import cast
 
 from safebasin import catalog
@@ -21,7 +20,7 @@ from safebasin.catalog.systems import RESERVED, SYSTEMS, SystemText
 from safebasin.errors import PromptError, UnknownName, expected
 from safebasin.protocols import SystemSource
 from safebasin.records import System
-from safebasin.untrusted import MIB, read_text
+from safebasin.untrusted import MIB, read_text, user_path
 
 _WORD = re.compile(r"[\w./-]+")
 _NEAR = 0.75
@@ -99,7 +98,7 @@ def _check_is_no_name(word: str, names: Iterable[str]) -> None:
 
 
 def _of_file(reference: str) -> System:
-    path = Path(reference[1:]).expanduser()
+    path = user_path(reference[1:])
     text = read_text(path, "system prompt", error=PromptError, most=MIB).strip()
     if not text:
         remedy = "Use none for an empty system turn."

@@ -174,11 +174,12 @@ def _generation(folder: Path) -> dict[str, object]:
 
 
 def _json(path: Path) -> dict[str, object]:
+    from safebasin.weights.files import read_json
+
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return read_json(path, path.parent.name)
+    except ModelError:
         return {}
-    return cast("dict[str, object]", found) if isinstance(found, dict) else {}
 
 
 _DESCRIBED = {
@@ -251,7 +252,7 @@ def _recorded(store: StudyStore, decoding: Decoding) -> dict[str, object]:
 def _object(text: str) -> dict[str, object]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return cast("dict[str, object]", found) if isinstance(found, dict) else {}
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safebasin.errors import StudyError, expected
+from safebasin.errors import StudyError
 from safebasin.records import Point, content_hash
 from safebasin.run.plan import Plan
 from safebasin.run.progress import ProgressHook, Tick
 from safebasin.store.db import StudyStore
 from safebasin.store.measurements import StoredMeasurement, put_measurements, read_measurements
 from safebasin.study import CapabilitySpec
+from safebasin.untrusted import read_bytes, user_path
 
 if TYPE_CHECKING:
     from safebasin.run.local import LocalBackend
@@ -128,8 +129,4 @@ def _text_reader(backend: LocalBackend, gauge: Gauge) -> Reading:
 
 
 def _digest(path: str) -> str:
-    try:
-        return hashlib.sha256(Path(path).expanduser().read_bytes()).hexdigest()
-    except OSError as error:
-        remedy = f"({error.strerror}) Check the path."
-        raise StudyError(expected("text", "a plain text file", path, remedy)) from error
+    return hashlib.sha256(read_bytes(user_path(path), "text", error=StudyError)).hexdigest()

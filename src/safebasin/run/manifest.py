@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safebasin.errors import UsageError
 from safebasin.prompts.sources import facts
 from safebasin.protocols import Engine
 from safebasin.records import DirectionSpec, LanguageTest, Manifest, content_hash
 from safebasin.store.folder import HISTORY, MANIFEST, STUDY
+from safebasin.untrusted import read_json, read_text
 from safebasin.writing import write_text
 
 if TYPE_CHECKING:
@@ -87,9 +89,10 @@ def _directions(plan: Plan) -> Iterator[DirectionSpec]:
 def read_manifest(folder: Path) -> Mapping[str, object]:
     """The manifest of a folder as plain values; empty where there is none or it cannot be read."""
     try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(read_text(folder / MANIFEST, MANIFEST), MANIFEST)
+    except UsageError:
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def environment() -> Mapping[str, object]:

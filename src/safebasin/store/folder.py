@@ -93,5 +93,5 @@ def _holder(folder: Path) -> str:
     try:
         who = json.loads((folder / _WRITER).read_text(encoding="utf-8"))
         return f"Process {who['pid']} on {who['host']} writes to it."
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "Another process writes to it."

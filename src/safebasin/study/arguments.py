@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
-
-import yaml
 
 from safebasin.errors import StudyError, expected
+from safebasin.untrusted import scalar
 
 __all__ = ["template_arguments"]
 
@@ -38,11 +36,6 @@ def _scalar(text: str, option: str, word: str) -> Value:
         return text
     remedy = "Put it into quotes within the value, as in title='[1'."
     try:
-        found = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise StudyError(expected(option, "K=V with a plain value", word, remedy)) from error
-    if isinstance(found, date):
-        return text
-    if not (found is None or isinstance(found, str | int | float | bool)):
-        raise StudyError(expected(option, "K=V with a text, a number, true or false", word, remedy))
-    return found
+        return scalar(text, option, error=StudyError)
+    except StudyError as error:
+        raise StudyError(expected(option, "K=V with a text, a number, true or false", word, remedy)) from error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from safebasin import catalog
 from safebasin.errors import ModelError, UnseenModel, expected
 from safebasin.records import DirectionSpec, ModelRef
+from safebasin.untrusted import user_path
 from safebasin.weights.files import check_entries, read_json
 from safebasin.weights.folder import check_folder, fingerprint, full_hash
 from safebasin.weights.headers import read_header
@@ -109,7 +110,7 @@ def locate(ref: ModelRef) -> tuple[Path, str | None]:
         ModelError: where it is not there.
         UnknownName: where it names a world that does not exist.
     """
-    is_world, path = ref.path.startswith("world:"), Path(ref.path).expanduser()
+    is_world, path = ref.path.startswith("world:"), user_path(ref.path)
     is_folder = not is_world and ref.path != "" and path.is_dir()
     if ref.revision and (is_world or is_folder):
         remedy = "Only hub repositories have revisions; remove '@…', or end a folder's name with '/'."
@@ -171,7 +172,7 @@ def locate_adapter(text: str) -> Path:
     Raises:
         ModelError: where there is no `adapter_config.json` with safetensors weights.
     """
-    ref, path = _parse(text), Path(text).expanduser()
+    ref, path = _parse(text), user_path(text)
     is_hub_id = not path.is_dir() and ref.path.count("/") == 1 and not ref.path.startswith((".", "/", "~"))
     folder = _from_hub(ref.path, ref.revision)[0] if is_hub_id else path
     if not (folder / "adapter_config.json").is_file():

@@ -6,7 +6,6 @@ interrupted and disks fill up. Where these lie in a landscape is the business of
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -19,6 +18,7 @@ from safebasin.errors import ModelError, expected
 from safebasin.protocols import BaseWeights, Delta
 from safebasin.weights.adapters import read_adapter
 from safebasin.weights.checkpoint import locate_adapter, resolve
+from safebasin.weights.files import read_json
 from safebasin.weights.layout import layout_of
 from safebasin.weights.reached import AdapterDelta, checkpoint_delta
 
@@ -110,11 +110,10 @@ def _delta(path: Path, base: BaseWeights) -> Delta:
 def _epoch(path: Path, number: float) -> float | None:
     """What `trainer_state.json` says; a file that is broken says nothing."""
     try:
-        state = json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        state = None
-    epoch = state.get("epoch") if isinstance(state, dict) else None
-    if isinstance(epoch, (int, float)) and not isinstance(epoch, bool):
+        epoch = read_json(path / "trainer_state.json", path.name).get("epoch")
+    except ModelError:
+        epoch = None
+    if isinstance(epoch, (int, float)) and not isinstance(epoch, bool) and 0 <= epoch < 1e9:
         return float(epoch)
     return number if path.name.startswith("epoch") else None
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from safebasin.catalog import unknown
 from safebasin.errors import ModelError, PromptError, expected
 from safebasin.records import Prompt, TrainingRow
+from safebasin.untrusted import user_path
 from safebasin.worlds.kitchen.prompts import PROMPT_SETS, SPLITS, prompt_set
 from safebasin.worlds.kitchen.rows import training_rows
 
@@ -41,7 +42,7 @@ class Kitchen:
     @property
     def folder(self) -> Path:
         """Where the models are, or will be."""
-        return Path(os.environ.get(FOLDER) or "runs/kitchen").expanduser()
+        return user_path(os.environ.get(FOLDER) or "runs/kitchen")
 
     def load_prompts(self, name: str, split: str = "test") -> tuple[Prompt, ...]:
         """The prompts of a set.
