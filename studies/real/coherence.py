@@ -56,7 +56,6 @@ def draw(found: Shares, out: Path) -> None:
             axes.plot(list(found[judge]), percent, marker="o", markersize=3, color=color, label=name)
         axes.set(xlabel="α", ylabel="responses that are language (%)", ylim=(-3, 103))
         axes.legend(loc="lower center")
-        figure.tight_layout()
         figure.savefig(out, dpi=200)
 
 

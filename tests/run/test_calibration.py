@@ -18,6 +18,7 @@ from safebasin.run.calibration import read_tests
 from safebasin.run.execute import measure
 from safebasin.run.recall import recall
 from safebasin.run.results import read_landscape
+from safebasin.run.samples import read_samples
 from safebasin.store.db import StudyStore
 
 
@@ -129,3 +130,6 @@ def test_a_calibration_of_another_version_is_made_anew_and_old_verdicts_stay(
     assert calibrated(folder) == new
     assert outcomes(folder) == {first, (f"2@{new.id}", "complied", first[2])}
     assert [call for call in engine.calls[n_calls:] if call[0] == "generate"] == [("generate", 13)]
+    with StudyStore.open(folder) as store:
+        shown = {v.version for s in read_samples(store, *recall(store)) for v in s.verdicts if v.judge == "outcome"}
+    assert shown == {f"2@{new.id}"}, "what the page shows and an export holds is what the landscape counts"

@@ -128,8 +128,8 @@ def export_study(
     kind = format_of(Path(output), format)
     target = target_file(Path(output), OUT, reads=[path])
     with StudyStore.open(path) as store:
-        plan, _ = recall(store)
-        return export(store, plan, target, format=kind, with_text=with_text)
+        plan, judges = recall(store)
+        return export(store, plan, judges, target, format=kind, with_text=with_text)
 
 
 def verify_study(
@@ -202,7 +202,7 @@ def _publish(folder: Path, store: StudyStore, *, with_text: bool) -> Mapped:
     landscape = read_landscape(store, plan, judges, name=_name(folder))
     write_text(folder / folders.LANDSCAPE, to_json(landscape))
     save_figures(landscape, folder / folders.FIGURES)
-    samples = read_samples(store, plan, with_text=with_text)
+    samples = read_samples(store, plan, judges, with_text=with_text)
     page = render_html(landscape, read_manifest(folder), samples, title=f"Safety basin of {landscape.model}")
     write_text(folder / folders.REPORT, page)
     return Mapped(landscape=landscape, folder=folder, report=folder / folders.REPORT)

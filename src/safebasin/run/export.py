@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, cast
 
@@ -41,13 +42,17 @@ def format_of(output: Path, given: str | None = None) -> Format:
     return cast("Format", given)
 
 
-def export(store: StudyStore, plan: Plan, output: Path, *, format: Format, with_text: bool) -> int:
+def export(
+    store: StudyStore, plan: Plan, judges: Sequence[tuple[str, str]], output: Path, *, format: Format, with_text: bool
+) -> int:
     """Write every stored response of the plan; returns the number of rows. The file is there whole or not at all.
+
+    Of the study's judges, (name, version), the verdicts of that version are written, of others all.
 
     Raises:
         StoreError: where the file cannot be written.
     """
-    rows = [_row(plan, sample) for sample in read_samples(store, plan, with_text=with_text)]
+    rows = [_row(plan, sample) for sample in read_samples(store, plan, judges, with_text=with_text)]
     with whole(output) as file:
         _WRITERS[format](rows, file)
     return len(rows)
@@ -72,7 +77,7 @@ def _write_parquet(rows: list[dict[str, object]], file: Path) -> None:
 
     schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in _PLAIN.items()])
     schema = schema.append(pa.field("coords", pa.list_(pa.float64())))
-    verdict = pa.struct([("judge", pa.string()), ("label", pa.string()), ("success", pa.bool_())])
+    verdict = pa.struct([*((name, pa.string()) for name in ("judge", "version", "label")), ("success", pa.bool_())])
     schema = schema.append(pa.field("verdicts", pa.list_(verdict)))
     pq.write_table(pa.Table.from_pylist([_encodable(row) for row in rows], schema=schema), file)
 
@@ -114,7 +119,9 @@ def _row(plan: Plan, sample: Sample) -> dict[str, object]:
         "n_tokens": sample.response.n_tokens,
         "finish_reason": sample.response.finish_reason,
         "coords": list(sample.coords),
-        "verdicts": [{"judge": v.judge, "label": v.label, "success": v.success} for v in sample.verdicts],
+        "verdicts": [
+            {"judge": v.judge, "version": v.version, "label": v.label, "success": v.success} for v in sample.verdicts
+        ],
     }
 
 

@@ -6,7 +6,7 @@ refusal or the model belongs to an embedded world, and otherwise only where the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from safebasin.records import Response, Verdict
@@ -47,16 +47,19 @@ def shows_text(label: str, *, is_world: bool, with_text: bool) -> bool:
     return is_world or with_text or label == "refusal"
 
 
-def read_samples(store: StudyStore, plan: Plan, *, with_text: bool = False) -> Iterator[Sample]:
+def read_samples(
+    store: StudyStore, plan: Plan, judges: Sequence[tuple[str, str]], *, with_text: bool = False
+) -> Iterator[Sample]:
     """Every stored response of the plan: the origin first, then region by region, direction by direction, ascending.
 
     Args:
         store: database of the study.
         plan: what is read.
+        judges: (name, version) of the study's judges: what earlier versions of them said is left out.
         with_text: also give texts that redaction withholds.
     """
     stored = {(r.point, r.system, r.prompt): r for r in store.responses(plan.decoding.key)}
-    verdicts = store.verdicts_of(r.key for r in stored.values())
+    verdicts, current = store.verdicts_of(r.key for r in stored.values()), dict(judges)
     judge = composing_judge(plan.study.judges) or main_judge(plan.study.judges)
     is_world = plan.study.is_world
     for number, place, point in plan.numbered_places():
@@ -66,7 +69,7 @@ def read_samples(store: StudyStore, plan: Plan, *, with_text: bool = False) -> I
                     response = stored.get((point.key, system.id, prompt.id))
                     if response is None:
                         continue
-                    found = tuple(verdicts[response.key])
+                    found = tuple(v for v in verdicts[response.key] if current.get(v.judge, v.version) == v.version)
                     label = next((v.label for v in found if v.judge == judge), "unscored")
                     shown = shows_text(label, is_world=is_world, with_text=with_text)
                     yield Sample(
