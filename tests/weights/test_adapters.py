@@ -161,59 +161,29 @@ def rewritten(folder: Path, tensors: dict[str, torch.Tensor], into: Path) -> Pat
     return into
 
 
-def test_a_tied_tensor_moves_under_any_of_its_names_and_is_not_untied(tmp_path: Path, lora: Path) -> None:
+def test_a_tied_tensor_moves_once_under_both_of_its_names_and_is_not_untied(tmp_path: Path, lora: Path) -> None:
     module = load(make_tiny_model(tmp_path / "m", tied=True))
     layout = Layout.of(module)
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(4, 64, generator=generator), torch.randn(512, 4, generator=generator)
     prefix = "base_model.model.lm_head"
     lora = change(rewritten(lora, {}, tmp_path / "lora"), target_modules=["lm_head"])
-    through_head = rewritten(lora, {f"{prefix}.lora_A.weight": a, f"{prefix}.lora_B.weight": b}, tmp_path / "head")
-    found = read_adapter(through_head, layout).rows("model.embed_tokens.weight", 0, 512)
+    pair = {f"{prefix}.lora_A.weight": a, f"{prefix}.lora_B.weight": b}
+    with pytest.raises(ModelError, match=r"keeps tied weights tied; got 'lm_head\.weight'.*Untie the base"):
+        read_adapter(rewritten(lora, pair, tmp_path / "head"), layout)
+    under = "base_model.model.model.embed_tokens.lora_embedding"
+    same = {**pair, f"{under}_A": b.T.contiguous(), f"{under}_B": a.T.contiguous()}
+    found = read_adapter(rewritten(lora, same, tmp_path / "same"), layout).rows("model.embed_tokens.weight", 0, 512)
     torch.testing.assert_close(found, 2 * b.double() @ a.double())
+    other = {**same, f"{under}_A": b.T.contiguous() * 1.01}
+    with pytest.raises(ModelError, match="keeps tied weights tied"):
+        read_adapter(rewritten(lora, other, tmp_path / "other"), layout)
     head, embedding = f"{prefix}.weight", "base_model.model.model.embed_tokens.weight"
     both = rewritten(lora, {head: b @ a, embedding: b @ a}, tmp_path / "both")
     assert torch.equal(read_adapter(both, layout).replaced["model.embed_tokens.weight"], b @ a)
     one = rewritten(lora, {head: b @ a}, tmp_path / "one")
     with pytest.raises(ModelError, match=r"one that keeps tied weights tied; got 'lm_head\.weight'"):
         read_adapter(one, layout)
-
-
-@pytest.mark.parametrize(
-    ("changes", "kind"),
-    [
-        ({"peft_type": "IA3"}, "IA3"),
-        ({"use_dora": True}, "DoRA"),
-        ({"init_lora_weights": "pissa_niter_16"}, "LoRA begun by pissa_niter_16"),
-        ({"init_lora_weights": "olora"}, "LoRA begun by olora"),
-        ({"target_parameters": ["mlp.experts.gate_up_proj"]}, "LoRA on bare parameters"),
-        ({"trainable_token_indices": [1, 2]}, "LoRA with trainable tokens"),
-    ],
-)
-def test_what_is_no_weight_difference_is_refused_by_name(
-    tmp_path: Path, llama: Path, lora: Path, changes: dict[str, object], kind: str
-) -> None:
-    adapter = change(rewritten(lora, load_file(lora / "adapter_model.safetensors"), tmp_path / "a"), **changes)
-    with pytest.raises(ModelError, match=rf"adapter must be plain LoRA; got '{kind}'\. Merge it .* use to:FOLDER"):
-        merge_adapter(load(llama), adapter)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"peft_type": "PREFIX_TUNING"}, r"got 'PREFIX_TUNING'\. It changes no weight of the model"),
-        ({"peft_type": "PROMPT_TUNING"}, r"got 'PROMPT_TUNING'\. It changes no weight of the model"),
-        ({"peft_type": "XLORA"}, r"got 'XLORA'\. It is no single set of weights"),
-        ({"alora_invocation_tokens": [1]}, r"got 'aLoRA'\. It is no single set of weights"),
-        ({"layer_replication": [[0, 2], [0, 2]]}, "It is no single set of weights"),
-    ],
-)
-def test_what_cannot_be_merged_is_not_told_to_be_merged(
-    tmp_path: Path, llama: Path, lora: Path, changes: dict[str, object], message: str
-) -> None:
-    adapter = change(rewritten(lora, load_file(lora / "adapter_model.safetensors"), tmp_path / "a"), **changes)
-    with pytest.raises(ModelError, match=message):
-        merge_adapter(load(llama), adapter)
 
 
 @pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning")

@@ -75,8 +75,10 @@ def map_basin(
     """
     from safebasin import study as studies
     from safebasin.run.execute import measure
+    from safebasin.run.inputs import warn_of_bases
 
     study = model if isinstance(model, studies.Study) else _make(model, flags)
+    warn_of_bases(study)
     folder = measure(
         study,
         Path(out) if out is not None else default_folder(study.model),
@@ -95,6 +97,8 @@ def default_folder(model: str) -> Path:
 
 def plan_study(study: Study, *, out: str | Path | None = None) -> Planned:
     """What a study would run and what of it is done; reads the folder, writes nothing, loads no model."""
+    from safebasin.run.inputs import warn_of_bases
     from safebasin.run.preview import preview
 
+    warn_of_bases(study)
     return preview(study, Path(out) if out is not None else default_folder(study.model))

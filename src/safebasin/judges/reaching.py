@@ -20,8 +20,9 @@ def is_number(value: object) -> bool:
 
 
 def is_here(model: str) -> bool:
-    """Whether a model is one that runs in this process: a folder that exists, or a world's checkpoint."""
-    return model.startswith("world:") or user_path(model).is_dir()
+    """Whether a model is one that runs in this process: a folder that exists, a world's checkpoint, or BASE+ADAPTER."""
+    named = (model, *model.split("+", 1))
+    return model.startswith("world:") or any(part and user_path(part).is_dir() for part in named)
 
 
 def reach(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from safebasin import catalog
-from safebasin.errors import MissingExtra, MissingFile, ModelError, PromptError, UnseenModel
+from safebasin.errors import MissingExtra, MissingFile, ModelError, PromptError, UnknownName, UnseenModel
 from safebasin.protocols import Engine, Judge
 from safebasin.records import DirectionSpec, Region, System
 from safebasin.run.capability import Gauge, gauges
@@ -86,6 +87,19 @@ class Excuses:
     """Told of what cannot be seen from here, in a sentence."""
     missing: Callable[[str], None]
     """Told of what is not there, in the words of its error."""
+
+
+def warn_of_bases(study: Study) -> None:
+    """Point out adapters of a study that say they were trained on another model than the study's."""
+    from safebasin.weights.checkpoint import adapter_notes, locate_adapter, resolve
+
+    axes = [axis for spec in study.regions for axis in spec.axes if axis.kind == "adapter"]
+    notes: list[str] = []
+    with suppress(ModelError, UnknownName):  # what cannot be found is said where it is needed
+        notes += resolve(study.model).notes if "+" in study.model else ()
+        notes += [note for axis in axes for note in adapter_notes(study.model, locate_adapter(axis.target or ""))]
+    for note in dict.fromkeys(notes):
+        _log.warning("%s", note)
 
 
 def _check_trajectories(study: Study, excuse: Excuses | None) -> None:

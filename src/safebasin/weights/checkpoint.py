@@ -84,7 +84,7 @@ def resolve(model: str | ModelRef, *, needs_tokenizer: bool = True) -> ResolvedM
         commit=commit,
         fingerprint=fingerprint(folder, adapter),
         adapter=adapter,
-        notes=_adapter_notes(ref, adapter) if adapter else (),
+        notes=adapter_notes(ref, adapter) if adapter else (),
     )
 
 
@@ -185,12 +185,16 @@ def locate_adapter(text: str) -> Path:
     return folder
 
 
-def _adapter_notes(ref: ModelRef, adapter: Path) -> tuple[str, ...]:
-    """By name only: an adapter is often moved on purpose, say from a base model to its chat version."""
+def adapter_notes(model: str | ModelRef, adapter: Path) -> tuple[str, ...]:
+    """Whether an adapter says that it was trained on another model, as a sentence; none where it does not.
+
+    By name only, and no error: an adapter is often moved on purpose, say from a base model to its chat version.
+    """
+    ref = _parse(model)
     trained_on = str(read_json(adapter / "adapter_config.json", adapter.name).get("base_model_name_or_path") or "")
     if not trained_on or Path(trained_on).name == Path(ref.path).name:
         return ()
-    return (f"adapter {ref.adapter} says it was trained on {trained_on}, not on {ref.path}",)
+    return (f"adapter {ref.adapter or adapter} says it was trained on {trained_on}, not on {ref.path}",)
 
 
 def resolve_target(spec: DirectionSpec) -> str:

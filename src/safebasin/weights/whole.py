@@ -21,6 +21,7 @@ __all__ = [
     "check_promises",
     "is_quantized",
     "is_spare",
+    "listed",
     "quantization",
     "unwhole",
 ]
@@ -69,7 +70,7 @@ def check_headers(tensors: Mapping[str, Stored], name: str) -> None:
         wrapped = [key for key in tensors if mark.search(key)]
         if wrapped:
             constraint = f"saved under the names of its own tensors, not those of {who}"
-            raise ModelError(expected("model", constraint, name, f"({_some(wrapped)}) {remedy}"))
+            raise ModelError(expected("model", constraint, name, f"({listed(wrapped)}) {remedy}"))
 
 
 def check_empty(tensors: Mapping[str, Stored], what: str, name: str) -> None:
@@ -80,7 +81,7 @@ def check_empty(tensors: Mapping[str, Stored], what: str, name: str) -> None:
     """
     empty = [key for key, tensor in tensors.items() if tensor.n_elements == 0]
     if empty:
-        remedy = f"(empty: {_some(empty)}) Shards of ZeRO are gathered first: zero_to_fp32.py, or save_16bit_model."
+        remedy = f"(empty: {listed(empty)}) Shards of ZeRO are gathered first: zero_to_fp32.py, or save_16bit_model."
         raise ModelError(expected(what, "whole: no tensor of it empty", name, remedy))
 
 
@@ -168,12 +169,12 @@ def unwhole(
     """The line on a model that is not whole; `differing` is name → (shape in the files, shape of the model)."""
     shapes = [f"{key} is {found}, not {wanted}" for key, (found, wanted) in sorted((differing or {}).items())]
     kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
-    parts = [f"{kind}: {_some(found)}" for kind, found in kinds if found]
+    parts = [f"{kind}: {listed(found)}" for kind, found in kinds if found]
     remedy = f"({'; '.join(parts)}) {_SAVE_AGAIN}"
     return expected(what, "whole: all tensors that its configuration promises, and no other", name, remedy)
 
 
-def _some(names: Collection[str]) -> str:
+def listed(names: Collection[str]) -> str:
     """The first names, and how many there are."""
     first = ", ".join(list(names)[:_SHOWN])
     return first if len(names) <= _SHOWN else f"{first}, … {len(names)} in all"

@@ -1,0 +1,32 @@
+"""Which models of a judge run here: folders and worlds, with an adapter or without; any other name is an endpoint's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from safebasin.judges.local import LocalChat
+from safebasin.judges.reaching import is_here, reach
+
+
+def test_a_folder_with_an_adapter_runs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("base", "lora"):
+        Path(name).mkdir()
+    assert is_here("world:guild/aligned")
+    assert is_here("base")
+    assert is_here("base+lora")
+    assert is_here("org/name+./lora")
+    assert not is_here("gpt-5")
+    assert not is_here("some+name")
+    assert not is_here("name+")
+
+
+def test_it_is_asked_here(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    model = f"{tmp_path / 'base'}+somewhere"
+    settings = {"base_url": None, "parallel": 1, "timeout": 1.0, "attempts": 1, "device": "cpu"}
+    asker, shown = reach("rubric/strongreject", model, **settings)
+    assert isinstance(asker, LocalChat)
+    assert shown == [f"model={model}"]
