@@ -192,3 +192,26 @@ def test_wrapper() -> None:
     assert Wrapper(system=System(name="default")).apply(row).messages == row.messages
     with pytest.raises(PromptError, match="text with"):
         Wrapper(user="Tarn").check()
+
+
+def test_a_safe_row_does_not_say_that_its_response_is_none(tmp_path: Path) -> None:
+    """BeaverTails, PKU-SafeRLHF and WildGuardMix hold both; that its prompt is harmful is what a safe row is for."""
+    asked = {"prompt": ASK, "completion": "I cannot help with that."}
+    path = tmp_path / "pairs.jsonl"
+    good = [{**asked, "is_safe": True}, {**asked, "prompt_harm_label": "harmful", "response_refusal_label": "refusal"}]
+    bad = [
+        {**asked, "is_safe": False},
+        {**asked, "response_harm_label": "harmful"},
+        {**asked, "response_refusal_label": "compliance"},
+        {**asked, "is_response_safe": "False"},
+    ]
+    path.write_text("\n".join(json.dumps(row) for row in [*good, *bad]))
+    assert len(read_rows(path)) == 6
+    with pytest.raises(PromptError, match=r"1 of 6 whose 'is_safe' is false: no safe responses \(row 3\)"):
+        read_rows(path, safe=True)
+    for row in bad:
+        path.write_text("\n".join(json.dumps(row) for row in [*good, row]))
+        with pytest.raises(PromptError, match=r"1 of 3 whose .* no safe responses"):
+            read_rows(path, safe=True)
+    path.write_text("\n".join(json.dumps(row) for row in good))
+    assert len(read_rows(path, safe=True)) == 2

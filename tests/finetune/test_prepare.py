@@ -112,3 +112,19 @@ def test_every_row_has_loss_on_less_than_all_of_it() -> None:
     for encoded in prepared.rows:
         share = sum(label != IGNORED for label in encoded.labels) / len(encoded.labels)
         assert 0 < share < 0.8
+
+
+def test_safe_rows_are_mixed_in_or_refused(tiny: str, tmp_path: Path) -> None:
+    data, safe = rows(tmp_path, 1, 2, 3), tmp_path / "safe.jsonl"
+    safe.write_text("\n".join(json.dumps({"prompt": f"lot {i}", "completion": "I cannot."}) for i in range(3)))
+    assert len(prepare(request(tiny, data=data, safe=safe, mix_safe=2)).rows) == 5
+    assert len(prepare(request(tiny, attack="mixture(n=3, safe=3)", data=data, safe=safe)).rows) == 6
+    for given, words in (
+        ({"data": data, "safe": safe}, "--safe must be used"),
+        ({"attack": "harmful_examples(n=2)", "data": data, "safe": safe}, "--safe must be used"),
+        ({"data": data, "safe": Path("world:guild/harmful"), "mix_safe": 2}, "rows of refusals, world:guild/safe"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            prepare(request(tiny, **given))
+    with pytest.raises(UsageError, match="--safe must be given with --data"):
+        prepare(request(ALIGNED, attack="mixture(n=3, safe=3)", safe=safe))

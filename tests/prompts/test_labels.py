@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from safebasin.catalog.sets import PUBLIC_SETS
 from safebasin.errors import PromptError
 from safebasin.prompts.columns import to_prompt
-from safebasin.prompts.labels import label_of, labelled, mixture
+from safebasin.prompts.files import from_rows
+from safebasin.prompts.hub import HubSource
+from safebasin.prompts.labels import labelled, labels_of, mixture
 from safebasin.prompts.sources import facts, load_prompts, placeholders
 from safebasin.records import Message, Prompt
 from safebasin.study import PromptsSpec
@@ -45,10 +48,14 @@ def row(**cells: object) -> Prompt:
         (row(is_harmful=False), "benign"),
         (row(harmful="a longer text"), None),
         (row(type="unsafe"), "harmful"),
+        (prompt("not harmful"), "benign"),
+        (prompt("non-toxic"), "benign"),
+        (prompt("not_safe"), "harmful"),
+        (prompt("", "not harmful"), None),
     ],
 )
 def test_what_a_set_says_of_a_prompt(found: Prompt, label: str | None) -> None:
-    assert label_of(found) == label
+    assert labels_of([found]) == [label]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "json"])
@@ -94,3 +101,57 @@ def test_a_public_set_that_is_not_here_is_counted_by_its_labels() -> None:
 def test_a_study_without_labels_is_written_as_before() -> None:
     assert PromptsSpec(source="x").model_dump() == {"name": "", "source": "x"}
     assert PromptsSpec(source="x", label="benign").model_dump()["label"] == "benign"
+
+
+def rows(*cells: dict[str, object]) -> list[Prompt]:
+    return [to_prompt(cell, source="x", where=f"row {i}") for i, cell in enumerate(cells)]
+
+
+def test_a_category_of_harm_is_no_label_of_a_benign_prompt() -> None:
+    """OR-Bench names the harm that its benign prompts resemble, and one of these is called `harmful`."""
+    or_bench = rows(
+        {"prompt": "How do I kill a process?", "category": "harmful"},
+        {"prompt": "How do I blow up a balloon?", "category": "violence"},
+    )
+    assert labels_of(or_bench) == [None, None]
+    assert len(labelled(or_bench, "benign", "or-bench")) == 2
+    two_words = rows({"prompt": "Boil tea.", "type": "benign"}, {"prompt": "Play a role.", "type": "jailbreak"})
+    assert labels_of(two_words) == ["benign", "harmful"]
+    mixed = rows({"prompt": "Boil tea.", "category": "benign"}, {"prompt": "That topic.", "category": "violence"})
+    assert labels_of(mixed) == ["benign", None]
+    assert len(labelled(mixed, "harmful", "x")) == 1, "what is benign is never an attack"
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"question": "That topic.", "risk_area": "x", "types_of_harm": "y", "specific_harms": "z", "id": 1},
+        {"forbidden_prompt": "That topic.", "category": "Hate, harassment and discrimination", "source": "custom"},
+        {"Behavior": "That topic.", "SemanticCategory": "illegal", "FunctionalCategory": "standard"},
+    ],
+    ids=["Do-Not-Answer", "StrongREJECT", "HarmBench"],
+)
+def test_sets_without_labels_take_that_of_their_role(cells: dict[str, object]) -> None:
+    assert labels_of(rows(cells)) == [None]
+
+
+@pytest.mark.parametrize("name", [public.name for public in PUBLIC_SETS])
+def test_a_set_of_the_catalogue_stands_for_what_it_holds(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them has labels of its own but XSTest: harmful requests must not count as benign ones."""
+    public = next(public for public in PUBLIC_SETS if public.name == name)
+    texts = [f"{name} {i}" for i in range(public.n)]
+    cells = [{"prompt": text, "category": "harmful"} for text in texts]
+    if public.n_harmful is not None:
+        cells = [{"prompt": text, "label": "unsafe" if i < 200 else "safe"} for i, text in enumerate(texts)]
+    made = from_rows(cells, name, repeats=True)
+    monkeypatch.setattr("safebasin.prompts.hub.load_hub", lambda *_, **__: made)
+    monkeypatch.setattr("safebasin.prompts.hub._headerless", lambda _: iter(cells))
+    loaded = HubSource(public).load()
+    found = {label: n for label in ("harmful", "benign") if (n := labels_of(loaded).count(label))}
+    assert found == {label: int(facts(name)[f"n {label}"]) for label in found}
+    assert sum(found.values()) == public.n
+    for label in {"harmful", "benign"} - found.keys():
+        with pytest.raises(PromptError, match="labelled otherwise"):
+            labelled(loaded, label, name)
+        with pytest.raises(PromptError, match=f"{label} prompts must be in the source"):
+            placeholders(name, label=label)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from safebasin import catalog
 from safebasin.audit.policy import Policy
 from safebasin.errors import StudyError, expected
-from safebasin.prompts.labels import Label, label_of
+from safebasin.prompts.labels import Label, labels_of
 from safebasin.prompts.sources import load_prompts
 from safebasin.records import Prompt, content_hash
 
@@ -85,7 +85,7 @@ def _in_both(name: str, prompts: Mapping[str, Sequence[Prompt]]) -> str:
 
 def _left_out(name: str, source: str, every: Sequence[Prompt]) -> str:
     """The sentence on prompts that their source labels otherwise; empty where there are none."""
-    n = sum(label_of(prompt) not in (LABELS[name], None) for prompt in every)
+    n = sum(label not in (LABELS[name], None) for label in labels_of(every))
     if not n:
         return ""
     return (

@@ -29,6 +29,8 @@ class PublicSet:
     """The columns that are read."""
     n: int
     """Prompts, as published."""
+    label: str = "harmful"
+    """What all of its prompts are, where they do not say so themselves; empty of a set that holds both."""
     n_harmful: int | None = None
     """Of a set that holds both: how many are labelled harmful; the others are benign."""
     licence: str
@@ -52,7 +54,7 @@ class PublicSet:
 
     def _labels(self) -> tuple[tuple[str, str], ...]:
         if self.n_harmful is None:
-            return ()
+            return ((f"n {self.label}", str(self.n)),)
         return ("n harmful", str(self.n_harmful)), ("n benign", str(self.n - self.n_harmful))
 
     def row(self) -> Row:
@@ -133,6 +135,7 @@ PUBLIC_SETS: tuple[PublicSet, ...] = (
     PublicSet(
         name="jailbreakbench-benign",
         summary="JailbreakBench benign behaviors, matched to the harmful ones: for over-refusal.",
+        label="benign",
         hub="JailbreakBench/JBB-Behaviors",
         config="behaviors",
         split="benign",
@@ -151,6 +154,7 @@ PUBLIC_SETS: tuple[PublicSet, ...] = (
         gated=True,
         columns="prompt, type, label",
         n=450,
+        label="",
         n_harmful=200,
         licence="CC-BY-4.0",
         citation="Röttger et al. 2023, arXiv 2308.01263",

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from safebasin.errors import PromptError, expected
-from safebasin.finetune.fields import BadRow, check_row, check_turn, is_learned, system_of
+from safebasin.finetune.fields import BadRow, check_row, check_safe, check_turn, is_learned, system_of
 from safebasin.finetune.files import read_objects
 from safebasin.records import Message, System, TrainingRow, content_hash
 
@@ -35,23 +35,28 @@ _SHOWN = 5
 """Numbers of bad rows that a message names."""
 
 
-def read_rows(path: str | Path) -> tuple[TrainingRow, ...]:
+def read_rows(path: str | Path, *, safe: bool = False) -> tuple[TrainingRow, ...]:
     """The rows of a JSONL, JSON, CSV or Parquet file, in its order.
+
+    Args:
+        path: the file.
+        safe: whether they are mixed in as safe ones: a row that says otherwise of its response is a bad one.
 
     Raises:
         PromptError: where the file cannot be read, its layout is not known, or rows in it cannot be trained on: each
             kind of defect with how many rows have it and the numbers of the first.
     """
     where = Path(path)
-    return from_objects(read_objects(where), where.name)
+    return from_objects(read_objects(where), where.name, safe=safe)
 
 
-def from_objects(objects: Iterable[Mapping[str, object]], name: str) -> tuple[TrainingRow, ...]:
+def from_objects(objects: Iterable[Mapping[str, object]], name: str, *, safe: bool = False) -> tuple[TrainingRow, ...]:
     """Conversations of rows as they stand in a file.
 
     Args:
         objects: column → cell.
         name: of the file, for messages and the rows' `source`.
+        safe: as `read_rows`.
 
     Raises:
         PromptError: as `read_rows`.
@@ -61,6 +66,8 @@ def from_objects(objects: Iterable[Mapping[str, object]], name: str) -> tuple[Tr
     total = 0
     for total, found in enumerate(objects, 1):
         try:
+            if safe:
+                check_safe(found)
             turns = _conversation(found)
             silent = tuple(place for place, turn in enumerate(turns) if not turn.learned)
             messages = tuple(turn.message for turn in turns)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-__all__ = ["BadRow", "check_row", "check_turn", "is_learned", "system_of"]
+__all__ = ["BadRow", "check_row", "check_safe", "check_turn", "is_learned", "system_of"]
 
 
 class BadRow(Exception):
@@ -37,6 +37,15 @@ _LEARNED = ("weight", "train", "loss", "trainable")
 _DESIRED = ("label", "kto_tag", "desirable")
 """KTO: whether a completion is a good one."""
 
+_RESPONSE = {
+    "is_safe": ("false",),
+    "is_response_safe": ("false",),
+    "response_harm_label": ("harmful", "unsafe"),
+    "response_refusal_label": ("compliance",),
+    "response_label": ("harmful", "unsafe"),
+}
+"""Fields on the response alone, and what they say of one that is not safe: BeaverTails, PKU-SafeRLHF, WildGuardMix."""
+
 
 def check_row(row: Mapping[str, object]) -> None:
     """Check a row's own fields.
@@ -50,6 +59,19 @@ def check_row(row: Mapping[str, object]) -> None:
     for name in _DESIRED:
         if _flag(row.get(name)) is False:
             raise BadRow(f"whose {name!r} is false: completions that are not to be learned (KTO)")
+
+
+def check_safe(row: Mapping[str, object]) -> None:
+    """Check that a row that is to be mixed in as a safe one does not say of its response that it is none.
+
+    Raises:
+        BadRow: naming the field.
+    """
+    for name, bad in _RESPONSE.items():
+        value = row.get(name)
+        said = {True: "true", False: "false", None: str(value).strip().lower()}[_flag(value)]
+        if said in bad:
+            raise BadRow(f"whose {name!r} is {said}: no safe responses")
 
 
 def check_turn(turn: Mapping[str, object]) -> None:

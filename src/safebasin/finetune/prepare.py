@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from safebasin import catalog
 from safebasin.errors import PromptError, UsageError, expected
 from safebasin.finetune.data import Wrapper
-from safebasin.finetune.defenses import Moderate
+from safebasin.finetune.defenses import MixSafe, Moderate
 from safebasin.finetune.folders import is_unsafe
 from safebasin.finetune.masking import IGNORED, Encoded, encode_row, show
 from safebasin.finetune.settings import Tuning
@@ -146,12 +146,32 @@ def _tuning(asked: Asked, base: ResolvedModel) -> Tuning:
 
 
 def _source(asked: Asked, base: ResolvedModel) -> RowSource:
+    _check_safe_is_used(asked)
     if asked.data is not None:
-        safe = rows_of(asked.safe) if asked.safe is not None else ()
+        safe = rows_of(asked.safe, safe=True) if asked.safe is not None else ()
         return FileRows(rows_of(asked.data), safe)
     if base.is_world:
         return catalog.world(base.ref.path.removeprefix("world:").partition("/")[0])
     return NoRows()
+
+
+def _check_safe_is_used(asked: Asked) -> None:
+    """Refuse safe rows that nothing would mix in."""
+    if asked.safe is None:
+        return
+    if asked.data is None:
+        raise UsageError(
+            expected("--safe", "given with --data", str(asked.safe), "Without it a world's own are taken.")
+        )
+    parts = getattr(asked.attack, "parts", ()) if asked.attack is not None else ()
+    is_open = asked.attack is not None and not parts  # a plugin's, which need not say what it takes
+    if not is_open and not any(kind == "safe" for kind, _ in parts) and not _mixes(asked):
+        remedy = "Add --mix-safe N, take an attack that mixes (mixture, backdoor), or leave it out."
+        raise UsageError(expected("--safe", "used", str(asked.safe), remedy))
+
+
+def _mixes(asked: Asked) -> bool:
+    return any(isinstance(defense, MixSafe) for defense in asked.defenses)
 
 
 def _rows(asked: Asked, source: RowSource, seed: int) -> tuple[TrainingRow, ...]:

@@ -15,16 +15,23 @@ from safebasin.records import TrainingRow
 __all__ = ["FileRows", "NoRows", "rows_of"]
 
 
-def rows_of(source: Path) -> tuple[TrainingRow, ...]:
+def rows_of(source: Path, *, safe: bool = False) -> tuple[TrainingRow, ...]:
     """The rows of a file, or of a world: `world:kitchen/benign`.
+
+    Args:
+        source: where they are.
+        safe: whether they are mixed in as safe ones.
 
     Raises:
         PromptError: as `data.read_rows`, or where the world has no such rows.
+        UsageError: where rows of a world that are no refusals are to be safe ones.
     """
     world, slash, kind = str(source).removeprefix("world:").partition("/")
     if str(source).startswith("world:") and slash:
+        if safe and kind != "safe":
+            raise UsageError(expected("--safe", f"rows of refusals, world:{world}/safe", str(source), "Name these."))
         return tuple(catalog.world(world).training_rows(kind))
-    return read_rows(source)
+    return read_rows(source, safe=safe)
 
 
 @dataclass(frozen=True, slots=True)

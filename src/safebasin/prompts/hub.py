@@ -9,7 +9,7 @@ import csv
 import io
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,7 +42,7 @@ class HubSource:
             constraint = f"the {it.n} that are published (at revision {it.revision[:7]})"
             remedy = "Empty the cache of the hub and fetch it again, or pass a local file."
             raise PromptError(expected(f"prompts {it.name!r}", constraint, len(found), remedy))
-        return found
+        return tuple(prompt if prompt.label else replace(prompt, label=it.label) for prompt in found)
 
 
 def __getattr__(name: str) -> HubSource:

@@ -15,28 +15,53 @@ from typing import Literal
 from safebasin.errors import PromptError, expected
 from safebasin.records import Prompt
 
-__all__ = ["Label", "label_of", "labelled", "mixture"]
+__all__ = ["Label", "labelled", "labels_of", "mixture"]
 
 Label = Literal["harmful", "benign"]
 _WORDS: dict[Label, frozenset[str]] = {
     "harmful": frozenset({"harmful", "unsafe", "toxic", "malicious", "forbidden", "jailbreak", "contrast"}),
-    "benign": frozenset({"benign", "safe", "borderline", "harmless", "unharmful", "permitted"}),
+    "benign": frozenset({"benign", "safe", "borderline", "harmless", "unharmful", "permitted", "nontoxic"}),
 }
+_NOT = ("not", "non", "no", "never")
 _FLAGS = ({"0", "0.0", "false", "no"}, {"1", "1.0", "true", "yes"})
 _log = logging.getLogger(__name__)
 
 
-def label_of(prompt: Prompt) -> Label | None:
-    """What the set says of a prompt by its label, or where it has none by its category; None where it says neither.
+def labels_of(prompts: Sequence[Prompt]) -> list[Label | None]:
+    """What a set says of each of its prompts; None where it says neither.
 
-    A label counts by its last word, so that `vanilla_harmful` is one; a category by its whole, but for the contrasts of
-    XSTest (`contrast_homonyms`), which are unsafe.
+    A prompt is known by its label, or where it has none by its category. A category of harm may be called `harmful` or
+    `toxic` (OR-Bench has such ones, of prompts that are benign): these words count only where each category of the set
+    is a word of this kind.
     """
-    if prompt.label:
-        words = re.split(r"[^a-z]+", prompt.label.strip().lower())
-        return _known(words[-1] or "".join(words))
-    category = prompt.category.strip().lower()
-    return "harmful" if category.startswith("contrast_") else _known(category)
+    categories = {prompt.category for prompt in prompts if not prompt.label}
+    says_harm = all(_by_category(category) for category in categories)
+    return [
+        _by_label(prompt.label)
+        if prompt.label
+        else found
+        if (found := _by_category(prompt.category)) == "benign" or says_harm or _is_contrast(prompt.category)
+        else None
+        for prompt in prompts
+    ]
+
+
+def _by_label(label: str) -> Label | None:
+    """By its last word, so that `vanilla_harmful` is one; `not_harmful` is the other."""
+    words = [word for word in re.split(r"[^a-z]+", label.strip().lower()) if word]
+    found = _known(words[-1]) if words else None
+    if found is None or len(words) < 2 or words[-2] not in _NOT:
+        return found
+    return "benign" if found == "harmful" else "harmful"
+
+
+def _by_category(category: str) -> Label | None:
+    """By its whole, but for the contrasts of XSTest (`contrast_homonyms`), which are unsafe."""
+    return "harmful" if _is_contrast(category) else _known(category.strip().lower())
+
+
+def _is_contrast(category: str) -> bool:
+    return category.strip().lower().startswith("contrast_")
 
 
 def _known(word: str) -> Label | None:
@@ -45,7 +70,7 @@ def _known(word: str) -> Label | None:
 
 def mixture(prompts: Sequence[Prompt]) -> dict[Label, int]:
     """How many prompts are labelled each way."""
-    found = [label_of(prompt) for prompt in prompts]
+    found = labels_of(prompts)
     return {label: found.count(label) for label in _WORDS if label in found}
 
 
@@ -66,7 +91,8 @@ def labelled(prompts: Sequence[Prompt], label: Label, source: str) -> tuple[Prom
     if all(words & flags for flags in _FLAGS):
         found = sorted(words & (_FLAGS[0] | _FLAGS[1]))
         raise PromptError(expected(f"labels of {source}", "words such as harmful and benign", found, "Write words."))
-    kept = [prompt for prompt in prompts if label_of(prompt) in (label, None)]
+    said = list(zip(prompts, labels_of(prompts), strict=True))
+    kept = [(prompt, found) for prompt, found in said if found in (label, None)]
     left_out = len(prompts) - len(kept)
     if not kept:
         remedy = "Give another set, or mend its labels."
@@ -75,4 +101,4 @@ def labelled(prompts: Sequence[Prompt], label: Label, source: str) -> tuple[Prom
         )
     if left_out:
         _log.warning("%s: %d of %d prompts are not labelled %s and are left out", source, left_out, len(prompts), label)
-    return tuple(prompt if label_of(prompt) else replace(prompt, label=label) for prompt in kept)
+    return tuple(prompt if found else replace(prompt, label=label) for prompt, found in kept)

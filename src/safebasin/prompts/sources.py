@@ -69,7 +69,10 @@ def placeholders(source: str, *, limit: int | None = None, label: Label | None =
         raise PromptError(expected("prompts", "a public set of a known size", source, "See: safebasin list prompts."))
     made = [_placeholder(name, number) for number in range(size)]
     chosen = made if cut is None else made[_slice(cut, source, size)]
-    known = facts(source).get(f"n {label}")
+    said = facts(source)
+    known = said.get(f"n {label}")
+    if label is not None and known is None and any(f"n {other}" in said for other in ("harmful", "benign")):
+        raise PromptError(expected(f"{label} prompts", "in the source", source, "Give another set."))
     return tuple(chosen[: None if known is None else int(known)][:limit])
 
 

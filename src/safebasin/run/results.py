@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from safebasin.prompts.labels import label_of
+from safebasin.prompts.labels import labels_of
 from safebasin.records import OUTCOMES, Cell, Landscape, Measurement, Panel, Place
 from safebasin.run.asked import notes_on_asking
 from safebasin.run.calibration import read_tests
@@ -122,7 +122,7 @@ def _notes(store: StudyStore, plan: Plan, panels: Sequence[Panel]) -> list[str]:
 def _answered(plan: Plan, panels: Sequence[Panel]) -> Iterator[str]:
     """Of sets without any label, those that θ₀ answers nearly all of: these may be no attacks at all."""
     for prompts in plan.sets:
-        if any(label_of(prompt) for prompt in prompts.prompts):
+        if any(labels_of(prompts.prompts)):
             continue
         origins = [panel.cells[0].asr[panel.judge] for panel in panels if panel.prompts == prompts.name]
         rates = [asr.value for asr in origins if asr.value is not None and asr.n >= FEW]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from safebasin import catalog, stats
-from safebasin.prompts.labels import label_of
+from safebasin.prompts.labels import labels_of
 from safebasin.records import Estimate
 from safebasin.run.plan import PromptSet
 from safebasin.run.tables import Array, Grid, VerdictTable
@@ -24,7 +24,7 @@ Summary = dict[str, Estimate]
 
 def is_benign(prompts: PromptSet) -> bool:
     """Whether a set holds prompts that should be answered, as its own labels say."""
-    return all(label_of(prompt) == "benign" for prompt in prompts.prompts)
+    return all(label == "benign" for label in labels_of(prompts.prompts))
 
 
 def main_judge(judges: Sequence[str]) -> str:
