@@ -77,7 +77,8 @@ def protection(within: float | None) -> Made:
 def jailbreaks() -> Made:
     def found(radius: float, *, spread: float = 0.05, seed: int = 0) -> Estimate:
         control, optimized = 1 - landscape(0.9), 1 - landscape(radius, spread=spread, seed=seed)
-        return curves.fragility(control, optimized, ALPHAS, np.ones(40, dtype=np.bool_))
+        here = np.arange(40) % 2 == 0, np.arange(40) % 3 > 0
+        return curves.fragility_overall(control, optimized, ALPHAS, here)
 
     return {"reproduced": found(0.5), "not reproduced": found(1.1), "undecided": found(0.85, spread=0.3, seed=1)}
 

@@ -133,7 +133,7 @@ def _system_difference(lab: Lab, *, nearby: bool) -> Finding:
 
 
 def jailbreak_retention(lab: Lab) -> Finding:
-    """Whether an optimized suffix survives perturbation for a shorter way than a jailbreak that nobody optimized."""
+    """Whether an optimized suffix survives perturbation for a shorter way than a jailbreak that succeeds as often."""
     file, suffix = lab.suffixed_prompts()
     here, reach = lab.subject, lab.subject.near
     jailbreaks = (here.source("jailbreak/prefix_injection"), str(file), here.source(_AS_OFTEN))
@@ -146,20 +146,18 @@ def jailbreak_retention(lab: Lab) -> Finding:
     refused, elicited = table.held(("refusal",)), table.held(("harmful",))
     counts = [plain.origin(refused) == 1] + [grid.origin(elicited) == 1 for grid in others]
     opening, optimized, as_often = (grid.success(elicited) for grid in others)
-    kept = counts[0] & counts[1] & counts[2]
-    against_refusals = stats.estimate_retention_difference(plain.success(refused), optimized, plain.alphas[0], kept)
-    overall = (counts[0] & counts[3], counts[0] & counts[2])
+    both, alphas = counts[0] & counts[1] & counts[2], plain.alphas[0]
+    same = curves.fragility(opening, optimized, alphas, both)
+    against_refusals = stats.estimate_retention_difference(plain.success(refused), optimized, alphas, both)
     n_opening, n_suffix, n_as_often = (int(count.sum()) for count in counts[1:])
     return Finding(
-        estimate=curves.fragility(opening, optimized, plain.alphas[0], kept),
+        estimate=curves.fragility_overall(as_often, optimized, alphas, (counts[0] & counts[3], counts[0] & counts[2])),
         details=(
             f"The suffix, the best of its searches on other prompts: {suffix!r}. At the origin it succeeds on "
-            f"{n_suffix} of {kept.size} requests, the dictated opening on {n_opening}, both on {int(kept.sum())} that "
-            "are refused plainly: those are compared, so that success there is equal.",
-            f"Against old speech, which nobody optimized either and which succeeds on {n_as_often} of {kept.size}: "
-            "each over the requests on which it succeeds, "
-            f"{_signed(curves.fragility_overall(as_often, optimized, plain.alphas[0], overall))}.",
-            f"Against the plain refusals alone, as the earlier version: {_signed(against_refusals)}.",
+            f"{n_suffix} of {both.size} requests, old speech on {n_as_often}.",
+            f"A dictated opening succeeds on {n_opening}. Against it, as the second version, over the "
+            f"{int(both.sum())} requests on which both succeed: {_signed(same)}.",
+            f"Against the plain refusals of the same requests, as the first: {_signed(against_refusals)}.",
         ),
         figures=("jailbreaks",),
     )
