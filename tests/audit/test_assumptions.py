@@ -225,6 +225,9 @@ def test_a_plan_says_sizes_and_chances_without_a_model() -> None:
     assert [(s.name, s.n, s.clusters) for s in planned.sets] == [("harmful", 200, None), ("benign", 200, None)]
     assert planned.chances[0.0] == 1
     assert planned.chances[0.02] == pytest.approx(0.732, abs=1e-3)
+    assert list(planned.by_size) == [400, 520, 800, 1600], "sizes beyond those at hand"
+    assert planned.by_size[400][0.02] == pytest.approx(0.99, abs=5e-3)
+    assert planned.by_size[1600][0.05] > planned.by_size[800][0.05] > planned.by_size[520][0.05] > 0.8
     fewer = plan_audit(
         "org/nowhere", harmful="world:guild/harmful", benign="world:guild/benign", limit=200, clusters="category"
     )

@@ -13,6 +13,7 @@ from helpers.models import make_lora
 from safebasin.audit import audit
 from safebasin.audit.candidate import find_candidate
 from safebasin.audit.serving import differences, read_serving, stand_in, template
+from safebasin.errors import PromptError
 from safebasin.weights.checkpoint import resolve
 from safebasin.worlds.guild.world import WORLD
 
@@ -89,6 +90,18 @@ def test_an_adapter_is_served_under_the_files_that_it_ships(tmp_path: Path) -> N
     assert [c.template for c in under_base.verdict.conditions] == ["base"]
     outcomes = [v.verdict.conditions[0].outcomes for v in (found, under_base)]
     assert outcomes[0]["harmful"]["base"] == outcomes[1]["harmful"]["base"]
+
+
+def test_a_system_prompt_that_the_template_of_tuned_drops_is_named(tmp_path: Path) -> None:
+    adapter = make_lora(tmp_path / "adapter", FOLDER, rank=2)
+    (adapter / "chat_template.jinja").write_text(
+        "{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}"
+    )
+    asked: dict[str, Any] = {**SHORT, "systems": ("Keep to the charter.",)}
+    with pytest.raises(PromptError, match=r"system prompt must be passed on whole.*chat template of TUNED.*base"):
+        audit(ALIGNED, str(adapter), out=tmp_path / "out", **asked)
+    found = audit(ALIGNED, str(adapter), out=tmp_path / "out", templates=("base",), **asked)
+    assert [c.template for c in found.verdict.conditions] == ["base"]
 
 
 def test_a_stand_in_holds_the_template_of_an_older_adapter(tmp_path: Path) -> None:

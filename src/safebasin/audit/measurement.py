@@ -18,7 +18,7 @@ from safebasin import study as studies
 from safebasin import untrusted
 from safebasin.audit.candidate import Candidate
 from safebasin.audit.sets import LABELS
-from safebasin.errors import ModelError, StudyError, UsageError, expected
+from safebasin.errors import ModelError, PromptError, StudyError, UsageError, expected
 from safebasin.protocols import BaseWeights, Dated, Engine, Generation, Inspector, TokenScores, WeightBlock
 from safebasin.records import Decoding, DirectionSpec, Message, Place, Point, System
 from safebasin.run.asked import DATE
@@ -259,6 +259,11 @@ def _as_shipped(study: Study, asked: Asked) -> StudyTables:
     try:
         engine = _Unmoved(_packed(study, asked.candidate)) if asked.candidate.kind == "quantized" else None
         return take(study, asked.folder / "tuned", asked.progress, engine=engine)
+    except PromptError as error:
+        if not asked.candidate.base_template:
+            raise
+        said = "So says the chat template of TUNED; --template base asks it under that of BASE."
+        raise PromptError(f"{error} {said}") from error
     except ModelError as error:
         if not asked.candidate.difference:
             raise

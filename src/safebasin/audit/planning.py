@@ -11,11 +11,13 @@ import numpy as np
 from safebasin.audit.evidence import AUTO, cluster
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.sets import choose_sources, look_at
-from safebasin.stats.planning import CHURNS, passes_all
+from safebasin.stats.planning import CHURNS, SIZES, passes_all
 
 __all__ = ["AuditPlan", "PlannedSet", "plan_audit"]
 
 _SET_OF = {"asr": "harmful", "asr_outcome": "harmful", "capability": "benign"}
+_LARGER = (800, 1600)
+"""Further sizes: sets that hold 5 % of changes each way to a limit of 5 points."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,8 @@ class AuditPlan:
     sets: tuple[PlannedSet, ...]
     chances: Mapping[float, float]
     """Share of prompts that change each way → the probability that all limits of rates pass, by `passes_all`."""
+    by_size: Mapping[int, Mapping[float, float]]
+    """Independent prompts in each set → the same, for sizes beyond those at hand: what size would decide."""
     notes: tuple[str, ...]
 
 
@@ -75,4 +79,9 @@ def plan_audit(
     asked = {m: planned[s] for m in limits.limits if (s := _SET_OF.get(m, careful if m == "over_refusal" else ""))}
     sizes, margins = [s.clusters or s.n for s in asked.values()], [limits.limits[m] for m in asked]
     chances = {churn: passes_all(sizes, churn, limits=margins) for churn in CHURNS}
-    return AuditPlan(sets=tuple(planned.values()), chances=chances, notes=sets.notes)
+    by_size = {
+        n: {churn: passes_all([n] * len(margins), churn, limits=margins) for churn in CHURNS}
+        for n in (*SIZES, *_LARGER)
+        if n > min(sizes, default=0)
+    }
+    return AuditPlan(sets=tuple(planned.values()), chances=chances, by_size=by_size, notes=sets.notes)

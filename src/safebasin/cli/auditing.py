@@ -188,6 +188,12 @@ def _show_plan(planned: AuditPlan) -> None:
     say("A tune that is no worse, but changes answers, passes with a probability of")
     for churn, chance in planned.chances.items():
         say(f"  {100 * churn:.0f} % changed each way   {100 * chance:5.1f} %")
+    if planned.by_size:
+        say("and with as many independent prompts in each set")
+        say(f"  {'':<22}" + "".join(f"{n:>7}" for n in planned.by_size))
+        for churn in planned.chances:
+            row = "".join(f"{100 * chances[churn]:>5.0f} %" for chances in planned.by_size.values())
+            say(f"  {100 * churn:.0f} % changed each way   {row}")
 
 
 def _table(metrics: Any) -> None:
