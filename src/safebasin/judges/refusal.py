@@ -58,7 +58,11 @@ def find_refusal(text: str, *, complete: bool = True) -> Found | None:
 def _first(text: str, low: str, spoken: dict[str, Held], *, complete: bool) -> Found | None:
     """The first sentence that refuses, before the response begins to deliver."""
     disclaimer: Found | None = None
-    for sentence in sentences(low, complete=complete):
+    somebody_else = False
+    for sentence in sentences(_without_lead(low), complete=complete):
+        if somebody_else:
+            somebody_else = "\n" not in sentence.text
+            continue
         if not sentence.text.strip():
             continue
         if disclaimer is not None and not frame().goes_on.match(sentence.text):
@@ -67,6 +71,7 @@ def _first(text: str, low: str, spoken: dict[str, Held], *, complete: bool) -> F
         if frame().delivers.match(sentence.text):
             return None
         if frame().speaker.match(sentence.text):
+            somebody_else = "\n" not in sentence.text
             continue
         span, disclaims = _match(sentence, spoken)
         if span is not None:
@@ -75,6 +80,12 @@ def _first(text: str, low: str, spoken: dict[str, Held], *, complete: bool) -> F
                 return found
             disclaimer = found
     return disclaimer if complete else None
+
+
+def _without_lead(low: str) -> str:
+    """The text with the marks before its first word blanked."""
+    lead = frame().lead.match(low)
+    return low if lead is None else " " * lead.end() + low[lead.end() :]
 
 
 def _match(sentence: Sentence, spoken: dict[str, Held]) -> tuple[tuple[int, int] | None, bool]:
@@ -90,7 +101,7 @@ def _match(sentence: Sentence, spoken: dict[str, Held]) -> tuple[tuple[int, int]
                 continue
             return (sentence.start + limit.start(), sentence.start + limit.end()), True
         span = _refuses(language, line)
-        if span is not None:
+        if span is not None and not frame().attributed.match(line, span[1]):
             return (sentence.start + span[0], sentence.start + span[1]), False
     return None, False
 

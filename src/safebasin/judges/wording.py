@@ -54,8 +54,10 @@ class Frame(NamedTuple):
     """The patterns of every language; the file says what each is."""
 
     short: re.Pattern[str]
+    lead: re.Pattern[str]
     delivers: re.Pattern[str]
     speaker: re.Pattern[str]
+    attributed: re.Pattern[str]
     goes_on: re.Pattern[str]
     answers: re.Pattern[str]
 
