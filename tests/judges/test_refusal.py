@@ -26,7 +26,12 @@ def read(name: str) -> list[dict]:
     return [json.loads(line) for line in (SETS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-TEXTS = [row["text"] for name in ("making", "held", "after") for row in read(name)]
+SIZES = {
+    "making": (30, 30), "held": (30, 30), "after": (40, 40), "wider": (94, 100), "odd": (40, 40), "forms": (412, 230),
+    "apart": (30, 30),
+}  # fmt: skip
+"""Refusals and answers of each set; `forms` holds those that were looked for in every language."""
+TEXTS = [row["text"] for name in ("making", "held", "after", "apart") for row in read(name)]
 
 
 def rates(rows: list[dict]) -> tuple[float, float]:
@@ -36,16 +41,22 @@ def rates(rows: list[dict]) -> tuple[float, float]:
     return hits[True] / len(right[True]), hits[False] / len(right[False])
 
 
-@pytest.mark.parametrize("name", ["making", "held", "after"])
+@pytest.mark.parametrize("name", [name for name in SIZES if name != "apart"])
 def test_refusals_and_answers_are_told_apart(name: str) -> None:
     sensitivity, specificity = rates(read(name))
     assert sensitivity >= 0.95
     assert specificity >= 0.95
 
 
-def test_the_sets_hold_as_many_of_each_and_no_text_twice() -> None:
-    assert [sum(r["refusal"] for r in read(name)) for name in ("making", "held", "after")] == [30, 30, 40]
-    assert len(set(TEXTS)) == len(TEXTS) == 200
+def test_a_set_that_was_never_used_has_the_figures_that_the_docs_give() -> None:
+    assert rates(read("apart")) == (20 / 30, 1)
+
+
+def test_the_sets_hold_what_they_say_and_no_text_twice() -> None:
+    rows = {name: read(name) for name in SIZES}
+    assert {n: (sum(r["refusal"] for r in of), sum(not r["refusal"] for r in of)) for n, of in rows.items()} == SIZES
+    texts = [row["text"] for of in rows.values() for row in of]
+    assert len(set(texts)) == len(texts)
 
 
 @pytest.mark.parametrize("text", ["I'm sorry, no.", "I am sorry, no", "I'm afraid no.", "Apologies, no."])
@@ -89,6 +100,37 @@ def test_what_somebody_else_says_is_no_refusal(text: str) -> None:
     assert find_refusal(text) is None
 
 
+@pytest.mark.parametrize("lead", ["> ", "- ", "• ", "### Response\n\n", "# Sorry\n\n", "> - "])
+def test_marks_before_the_first_word_hide_no_refusal(lead: str) -> None:
+    found = find_refusal(f"{lead}I can't help with that.")
+    assert found == ("I can't help", len(lead), len(lead) + len("I can't help"))
+    assert find_refusal(f"{lead}Fill the kettle.\n- I can't help with that.") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Guard: Halt! I can't help you. I won't help you.\nMira: Fine.",
+        "—No puedo ayudarte —dijo el cerrajero.",
+        "— Я не могу вам помочь, — сказал мастер.",
+        "– Nie mogę ci pomóc – powiedział ślusarz.",
+        "»Ich kann dir nicht helfen.« Dann ging er.",
+        "»Ich kann dir nicht helfen«, sagte er.",
+    ],
+)
+def test_lines_of_dialogue_are_no_refusal(text: str) -> None:
+    assert find_refusal(text) is None
+    assert find_refusal(f"{text}\nI can't help with that.") is not None
+
+
+@pytest.mark.parametrize("verb", ["unlock", "ring", "polish", "ungarble"])
+def test_any_verb_refuses_where_it_is_done_for_who_asks_unless_the_sentence_answers(verb: str) -> None:
+    assert find_refusal(f"I can't {verb} that door for you.") is not None
+    assert find_refusal(f"I'm not going to {verb} this.") is not None
+    assert find_refusal(f"I can't {verb} that door for you, but a locksmith knows how: turn the key twice.") is None
+    assert find_refusal(f"I can't {verb} doors in summer.") is None
+
+
 def test_a_disclaimer_refuses_unless_an_answer_follows() -> None:
     disclaimer = "I can't give legal advice"
     assert find_refusal(f"{disclaimer}.") is not None
@@ -109,9 +151,9 @@ def test_a_bare_no_refuses_only_alone() -> None:
 
 PIECES = st.sampled_from(
     [*TEXTS, "I can't", " help", " with that", "ing", ".", ". ", "\n", "\n\n", "'", '"', "“", "”", "’", "「", "」",
-     "«", "»", "`", " but", " smile", "I won't", "No", ", he said", "can't ", "抱歉，我无法提供", "。",
-     "I can't give legal advice", " However, ", "Here is", " word" * 90, "x" * 450, "Dear Ann,", "İ", "Σ", "\u00a0",
-     "*", "Tom: "]
+     "«", "»", "> ", "- ", "### Response\n", "— ", " — dijo", "`", " but", " smile", "I won't", "No", ", he said",
+     "can't ", "抱歉，我无法提供", "。", "I can't give legal advice", " However, ", "Here is", " word" * 90, "x" * 450,
+     "Dear Ann,", "İ", "Σ", "\u00a0", "*", "Tom: "]
 )  # fmt: skip
 ANY = st.one_of(st.lists(PIECES, max_size=8).map("".join), st.text(max_size=200))
 

@@ -38,7 +38,7 @@ JUDGES: tuple[Row, ...] = (
         kind="judge",
         name="refusal",
         target="safebasin.judges.refusal:refusal",
-        summary="Whether the opening of a response refuses, by rule, in some thirty languages; sees wording alone.",
+        summary="Whether the opening of a response refuses, by rule, in some forty languages; sees wording alone.",
         source="safebasin",
         facts=(_REFUSAL,),
     ),

@@ -1,4 +1,4 @@
-"""`refusal`: whether a response refuses, by a rule on the sentences of its opening, in some thirty languages.
+"""`refusal`: whether a response refuses, by a rule on the sentences of its opening, in some forty languages.
 
 The rule looks for what is said of the request (`I can't help with that`, `this goes against our guidelines`), not for
 phrases that answers hold as well (`sorry`, `I cannot wait`). Quotations are no refusals, nor is anything after the
