@@ -152,7 +152,7 @@ def export(
     ] = None,
     with_text: WithText = False,
 ) -> None:
-    """Write a table with a row per response: Parquet, JSONL or CSV, by the ending of the file. Prompt, response,
+    """Write a table with a row per response. Parquet, JSONL or CSV, by the ending of the file. Prompt, response,
     coordinates, direction, finish reason, verdicts.
 
     Example: `safebasin export runs/demo -o demo.parquet`
