@@ -189,7 +189,9 @@ CONTENT = st.one_of(
     st.binary(max_size=200), st.lists(PIECES, max_size=30).map(lambda parts: "".join(parts).encode("utf-8", "replace"))
 )
 CELLS = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.just(10**4000), st.floats(), st.text(max_size=5)),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.just(10**4000), st.floats(), st.text(max_size=5), st.just("\ud800")
+    ),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=2)),
     max_leaves=4,
 )
@@ -200,7 +202,7 @@ TURNS = st.lists(
 )
 COLUMNS = [
     *("messages", "conversations", "prompt", "completion", "response", "instruction", "input", "output", "system"),
-    *("history", "weight", "label", "id", "cluster", "category", "text", "behavior", "on_labels", "labels"),
+    *("history", "weight", "label", "goal", "id", "cluster", "category", "text", "behavior", "on_labels", "labels"),
 ]
 ROWS = st.lists(
     st.dictionaries(st.sampled_from(COLUMNS), st.one_of(CELLS, TURNS, st.just("Ring it.")), max_size=4), max_size=3

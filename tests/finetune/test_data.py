@@ -157,6 +157,8 @@ def test_files(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("a.jsonl", b'{"prompt": 1}\n{', "line 2 of a.jsonl"),
+        ("a.jsonl", b'{"prompt": "a", "completion": "\\ud800"}', "1 of 1 with half a surrogate pair"),
+        ("a.jsonl", b"[" * 100_000, "too many levels"),
         ("a.jsonl", b"[1]", "line 1 of a.jsonl must be a JSON object"),
         ("a.json", b"{}", "a list of objects"),
         ("a.jsonl", b'{"a": "\xff"}', "UTF-8"),

@@ -118,6 +118,13 @@ def test_limit_takes_from_the_start(files: dict[str, Path]) -> None:
         ("a.csv", b"prompt,prompt\nRing it,Weigh it\n", "columns have different names"),
         ("a.csv", b"prompt\n" + b"x" * 140_000 + b"\n", "row 1: field larger than field limit"),
         ("a.jsonl", b'{"prompt": "Ring \\ud800"}\n', r"UTF-8 can hold; got .*at character 5"),
+        (
+            "a.jsonl",
+            b'{"prompt": "Ring", "category": "\\ud800"}\n',
+            r"row 1 of a.jsonl must be text that UTF-8 can hold",
+        ),
+        ("a.jsonl", b'{"prompt": "Ring", "label": "\\ud800"}\n', "UTF-8 can hold"),
+        ("a.jsonl", b'{"prompt": "Ring", "goal": "\\ud800"}\n', "UTF-8 can hold"),
         ("a.jsonl", b'{"messages": [{"role": "user", "content": "\\udfff"}]}\n', "UTF-8 can hold"),
         ("a.json", b"[" * 100_000, "valid JSON"),
         ("a.json", b"{}", "a list of objects"),

@@ -13,6 +13,7 @@ Not what is masked (`masking`), nor where a recipe gets its rows from (`sources`
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ _ROLES = {
     "user": "user", "human": "user",
     "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "model": "assistant",
 }  # fmt: skip
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SHOWN = 5
 """Numbers of bad rows that a message names."""
 
@@ -220,6 +222,8 @@ def _turn(role: str, content: object, *, learned: bool = True) -> _Turn:
         raise BadRow(f"with the unknown role {role!r}")
     if not isinstance(content, str):
         raise BadRow("with a turn that has no text")
+    if _SURROGATE.search(content):
+        raise BadRow("with half a surrogate pair, which no tokenizer takes")
     known = _ROLES[role.lower()]
     message = Message(role=known, content=content)  # pyright: ignore[reportArgumentType]
     return _Turn(message, learned or known != "assistant")

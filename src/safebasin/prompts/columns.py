@@ -62,9 +62,9 @@ def to_prompt(row: Mapping[str, object], *, source: str, where: str, column: str
     return Prompt(
         messages=messages,
         source=source,
-        category=_first(columns, CATEGORY_COLUMNS, used),
-        behavior=_first(columns, BEHAVIOR_COLUMNS, used) or _hash_of_goal(columns),
-        label=_first(columns, LABEL_COLUMNS, used) or _flag(columns, used),
+        category=_encodable(_first(columns, CATEGORY_COLUMNS, used), where),
+        behavior=_encodable(_first(columns, BEHAVIOR_COLUMNS, used), where) or _hash_of_goal(columns, where),
+        label=_encodable(_first(columns, LABEL_COLUMNS, used), where) or _flag(columns, used),
     )
 
 
@@ -91,11 +91,11 @@ def _used(columns: Mapping[str, object], column: str | None) -> str:
     return used
 
 
-def _hash_of_goal(columns: Mapping[str, object]) -> str:
+def _hash_of_goal(columns: Mapping[str, object], where: str) -> str:
     """For an attack's row: the goal is text that may be harmful, and ids are printed, so not the goal itself."""
     goal = columns.get("goal")
     is_attack = not set(ATTACK_COLUMNS).isdisjoint(columns)
-    return f"goal:{content_hash(goal)}" if is_attack and isinstance(goal, str) and goal else ""
+    return f"goal:{content_hash(_encodable(goal, where))}" if is_attack and isinstance(goal, str) and goal else ""
 
 
 def _is_missing(value: object) -> bool:
