@@ -24,7 +24,7 @@ from safebasin.worlds.kitchen.rows import REFUSALS, ROW_KINDS, training_rows
 from safebasin.worlds.kitchen.truth import KitchenJudge, classify, is_language, is_refusal
 from safebasin.worlds.kitchen.world import FOLDER, WORLD
 
-SIZES = {"harmful": (110, 20, 60), "benign": (60, 20, 60), "borderline": (25, 15, 40)}
+SIZES = {"harmful": (110, 20, 60), "benign": (60, 20, 60), "borderline": (25, 15, 59)}
 ANSWER = (
     "To make this soup, chop two onions and fry them in a pot with butter. Then pour in a cup of stock, add salt and "
     "pepper, and let it simmer for twenty minutes before you serve it with a slice of bread."
