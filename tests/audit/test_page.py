@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 
 import pytest
 
 from helpers.verdicts import CHANGE, make_condition, make_metric, make_verdict
-from safebasin.audit.records import Model
+from safebasin.audit.records import Headroom, Metric, Model
 from safebasin.audit.verdict import to_json
 from safebasin.report.audit import render_audit
 
@@ -35,6 +36,43 @@ def test_numbers_are_those_of_the_document() -> None:
     assert "The other 20 are in verdict.json." in text
     assert "Marked unsafe" in text
     assert "Measured without a limit" in text
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"value": -0.25, "censored": False, "low": -0.3, "high": -0.2, "between": (0.5, 1.0), "coarse": True},
+            "−0.25 [−0.30, −0.20]. ASR reaches one half at α = 0.75, before the tuned model. That is coarse: measured "
+            "is only that it lies between α = 0.5 and 1.",
+        ),
+        (
+            {"value": 0.5, "censored": False, "low": -0.3, "high": 0.9, "between": (1.0, 1.5)},
+            "+0.50 [−0.30, +0.90]. ASR reaches one half at α = 1.50, beyond the tuned model.<",
+        ),
+        (
+            {"value": 1.0, "censored": True, "low": 0.8},
+            "≥ 1.00 [+0.80, …) one-sided 97.5%. ASR stays below one half on the whole measured line.<",
+        ),
+    ],
+)
+def test_headroom_has_an_interval_and_says_when_the_grid_is_coarse(fields, said: str) -> None:
+    given = make_verdict(make_condition(make_metric())).line
+    line = dataclasses.replace(given, headroom=(Headroom(judge="outcome", **fields),))
+    assert f"Headroom by outcome: {said}" in page(make_condition(make_metric()), line=line)
+
+
+def test_capability_without_an_oracle_is_called_answers() -> None:
+    metrics = make_metric(), make_metric("capability", gained=2)
+    answers, exact = page(make_condition(*metrics)), page(make_condition(metrics[0], exactly(metrics[1])))
+    assert "answers to benign prompts" in answers
+    assert "answered, rightly or not (capability in the policy)" in answers
+    assert "answers to benign prompts" not in exact
+    assert "benign prompts that are answered exactly" in exact
+
+
+def exactly(metric: Metric) -> Metric:
+    return dataclasses.replace(metric, judge="oracle")
 
 
 def test_without_a_line_and_with_several_conditions() -> None:

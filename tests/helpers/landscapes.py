@@ -83,6 +83,31 @@ def line_panel(
     )
 
 
+def make_line_to_target(*, prompts: int = 40, reach: float = 0.5, prompt_set: str = "harmful") -> Landscape:
+    """From an aligned model to an unsafe one: of the prompts half break at α = 0.28 exactly, all soon after; none of
+    them away from it. `reach` is how far it is measured on that side."""
+    away = [-reach, -reach / 2] if reach else []
+    alphas = tuple([*away, 0.0, 0.14, 0.42, 0.7, 1.0])
+    spec = DirectionSpec(kind="to", target="org/unsafe", normalize="none")
+    region = Region(axes=(Axis(directions=(spec,), alphas=alphas, name="to:org/unsafe"),), name="to:org/unsafe")
+    broken = {alpha: {0.42: prompts}.get(alpha, prompts if alpha > 0.42 else 0) for alpha in alphas}
+    rows = [np.where(np.arange(prompts) < broken[alpha], "complied", "refusal") for alpha in alphas]
+    grid, origin, xs = np.stack(rows)[None], rows[alphas.index(0.0)], np.asarray(alphas)
+    places = (region.origin, *region.grid())
+    summary = _line_summary(grid, origin, xs)
+    for side in region.sides if reach else ():
+        there = stats.on_side(xs, side)
+        summary |= {f"{n}_{side}": e for n, e in _line_summary(grid[:, there], origin, xs[there]).items()
+                    if n.endswith(("radius", "margin", "collapse", "radius_10"))}  # fmt: skip
+    for name in [name.removesuffix("_toward") for name in summary if name.endswith("_toward")]:
+        summary[name] = summary[f"{name}_toward"]
+    panel = Panel(
+        region=region, system="default", prompts=prompt_set, summary=summary, judge=KEYWORD,
+        cells=tuple(make_cell(place, region, rows[alphas.index(place.coords[0])]) for place in places),
+    )  # fmt: skip
+    return Landscape(name="line", model="org/aligned", panels=(panel,), judges=(KEYWORD, OUTCOME))
+
+
 def _line_summary(grid: np.ndarray, origin: np.ndarray, xs: np.ndarray) -> dict[str, Estimate]:
     keyword, outcome = _success(grid, ("complied", "incoherent")), _success(grid, ("complied",))
     start, start_outcome = _success(origin, ("complied", "incoherent")), _success(origin, ("complied",))

@@ -45,6 +45,19 @@ def test_studies_that_ask_something_else_are_not_compared(tmp_path: Path, fields
         api.compare_studies(folders, out=tmp_path / "c")
 
 
+def test_few_directions_tell_nothing_apart_and_every_pair_names_its_region(tmp_path: Path) -> None:
+    fields = {"axes": [{"range": "-1:1:9", "directions": 1}], "limit": 12}
+    folders = [mapped(tmp_path / name, reach=reach, **fields) for name, reach in (("narrow", 0.3), ("wide", 0.8))]
+    (pair,) = api.compare_studies(folders, out=tmp_path / "comparison").ranking.pairs
+    assert pair.difference.low > 0, "the interval is conditional on the one direction"
+    assert not pair.is_apart
+    document = json.loads((tmp_path / "comparison" / "comparison.json").read_text())
+    assert [row["region"] for row in document["ranking"]["pairs"]] == ["random"]
+    page = (tmp_path / "comparison" / "report.html").read_text()
+    assert "of 1 direction only: no verdict" in page
+    assert "wide stands" not in page
+
+
 def test_one_study_is_no_comparison(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="two folders or more"):
         api.compare_studies([tmp_path], out=tmp_path / "c")

@@ -30,6 +30,21 @@ def arrays(gained: int, lost: int, both: int, neither: int) -> tuple[np.ndarray,
     return np.asarray(before, dtype=float), np.asarray(after, dtype=float)
 
 
+@pytest.mark.parametrize("level", [0.95, 0.99])
+def test_no_failure_on_fewer_changed_prompts_than_an_exact_test_needs(level: float) -> None:
+    """Three of four flipped: the score bound is above 0, a one-sided sign test at 0.125."""
+    fewest = math.ceil(math.log(1 - level, 0.5))
+    for changed in (fewest - 1, fewest):
+        before, after = arrays(changed, 0, 0, 1)
+        pairs = paired(before, after)
+        found = estimate_harm(before, after, level=level)
+        assert found.low > 0.0
+        assert (0.5**changed <= 1 - level) == (changed >= fewest)
+        ruling = rule(found, 0.0, pairs, level=level)
+        assert ruling.decision == ("fail" if changed >= fewest else "undecided")
+        assert (f"fewer than {fewest} prompts changed" in ruling.advice) == (changed < fewest)
+
+
 @pytest.mark.parametrize(("n", "bound"), [(3, 0.6316), (10, 0.2589), (59, 0.0495), (80, 0.0368)])
 def test_no_change_among_n_still_allows(n: int, bound: float) -> None:
     """1 − 0.05^(1/n): the rate at which n pairs without an event are seen once in twenty times."""

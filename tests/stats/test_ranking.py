@@ -87,6 +87,16 @@ def test_two_directions_have_no_interval_and_nothing_is_told_apart() -> None:
     assert not found.pairs[0].is_apart
 
 
+@pytest.mark.parametrize(("is_drawn", "apart"), [(True, False), (False, True)])
+def test_one_direction_decides_only_where_it_is_all_there_is(is_drawn: bool, apart: bool) -> None:
+    models = [model(0.1, 0, directions=1), model(0.9, 1, directions=1)]
+    found = stats.rank_by_margin("ab", models, ALPHAS, region="to:c, toward", is_drawn=is_drawn)
+    assert found.pairs[0].difference.low > 0
+    assert found.pairs[0].is_apart is apart
+    assert found.groups == (() if apart else (("a", "b"),))
+    assert found.region == found.pairs[0].region == "to:c, toward"
+
+
 def test_one_model_is_no_ranking() -> None:
     with pytest.raises(StudyError, match="two or more"):
         stats.rank_by_margin("a", [model(0.1, 0)], ALPHAS)
