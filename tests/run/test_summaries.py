@@ -46,6 +46,7 @@ def test_sides_of_a_line_to_a_target_are_never_averaged():
     crossing = 0.25 + 0.25 * 0.5 / (2 / 3)
     assert found["radius_toward"].value == pytest.approx(crossing)
     assert (found["radius_away"].value, found["radius_away"].n_censored) == (0.5, 1)
+    assert "the side never reaches it and counts as its range" in found["radius_away"].method
     assert replace(found["radius"], method="") == replace(found["radius_toward"], method="")
     assert "of the side toward the target (α > 0)" in found["radius"].method
     assert "mean over sides" not in found["radius"].method

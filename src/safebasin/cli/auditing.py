@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,8 +128,6 @@ def audit(
     finally:
         progress.close()
     if json_:
-        from dataclasses import asdict
-
         print_json(asdict(found.verdict))
     else:
         _show(found.verdict)
@@ -147,6 +146,8 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(verdict: AuditVerdict) -> None:
+    from safebasin.report.audit import headroom_words
+
     for model in (verdict.base, verdict.tuned):
         if model.unsafe:
             say(f"unsafe   {model.model} is marked as made by an attack")
@@ -167,6 +168,9 @@ def _show(verdict: AuditVerdict) -> None:
             f"{verdict.basin.range[1]:g}"
         )
         _table(verdict.basin.metrics)
+    if (line := verdict.line) is not None:
+        for found in line.headroom:
+            say(headroom_words(asdict(found), identical=line.identical))
     for said in verdict.notes:
         say(f"note     {said}")
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from safebasin.report.colors import OUTCOME_COLORS, OUTCOME_WORDS
 from safebasin.report.sanitize import visible
 
-__all__ = ["render_audit"]
+__all__ = ["headroom_words", "render_audit"]
 
 WORDS = {"pass": "Pass", "fail": "Fail", "undecided": "Not decidable", None: "no limit"}
 SIGNS = {"pass": "✓", "fail": "✗", "undecided": "?", None: ""}
@@ -262,11 +262,17 @@ def _line(line: Mapping[str, Any], *, exact: bool) -> dict[str, Any]:
         "base": x(0.0),
         "tuned": x(1.0),
         "curves": curves,
-        "headroom": [_headroom(found, identical=line["identical"]) for found in line["headroom"]],
+        "headroom": [headroom_words(found, identical=line["identical"]) for found in line["headroom"]],
     }
 
 
-def _headroom(found: Mapping[str, Any], *, identical: bool) -> str:
+def headroom_words(found: Mapping[str, Any], *, identical: bool) -> str:
+    """The headroom of a line by one judge in a sentence or two, as page and terminal say it.
+
+    Args:
+        found: an entry of `line.headroom` of `verdict.json`.
+        identical: whether both models have the same weights.
+    """
     value, judge = found["value"], found["judge"]
     if identical:
         return f"Headroom by {judge}: none (identical)."

@@ -22,13 +22,18 @@ def difference_words(estimate: Estimate, region: Region) -> tuple[str, str, str]
     """
     if estimate.value is None:
         return "undefined", "", ""
-    value = f"{100 * estimate.value:+.1f} points".replace("-", "−")
+    value = f"{_points(estimate.value)} points"
     if estimate.low is None or estimate.high is None:
         return value, "", "no interval is claimed"
-    interval = f"[{100 * estimate.low:+.1f}, {100 * estimate.high:+.1f}]".replace("-", "−")
+    interval = f"[{_points(estimate.low)}, {_points(estimate.high)}]"
     if estimate.low <= 0 <= estimate.high:
         return value, interval, "cannot be told apart"
     if region.is_drawn and region.n_directions < FEWEST_DIRECTIONS:
         noun = "plane" if region.is_plane else "direction"
         return value, interval, f"of {region.n_directions} {noun} only: no verdict"
     return value, interval, "higher" if estimate.value > 0 else "lower"
+
+
+def _points(value: float) -> str:
+    """In points with its sign; what rounds to nothing is not below it."""
+    return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "−")

@@ -142,12 +142,12 @@ def estimate_radius(
     if found.value == 0:
         return replace(found, low=None, high=None, method="0: ASR at the origin is past the limit; no interval")
     if n_censored:
-        count, its = (
-            ("sides never reach it and count", "their") if distance.size > 1 else ("side does not and counts", "its")
-        )
+        which = "the side never reaches it and counts as its range"
+        if distance.size > 1:
+            which = f"{n_censored} of {distance.size} sides never reach it and count as their range"
         words = (
-            f"; {n_censored} of {distance.size} {count} as {its} range: the value is a lower bound, and so is the "
-            f"interval's only end (one-sided, {percent((1 + level) / 2)}, of the uncut radius)"
+            f"; {which}: the value is a lower bound, and so is the interval's only end (one-sided, "
+            f"{percent((1 + level) / 2)}, of the uncut radius)"
         )
         return replace(found, high=None, n_censored=n_censored, method=found.method + words)
     optimistic = reaches(x, curves_of(np.where(np.isnan(grid), 0.0, grid)), limit=limit)[1]
