@@ -35,19 +35,21 @@ def agreement(folder: str | Path, *, judges: Sequence[str] = (), labels: str | P
     return agree(Path(folder), judges=items(judges), labels=None if labels is None else Path(labels))
 
 
-def estimate_judging(source: str | Path, judges: Sequence[str], *, out: str | Path | None = None) -> dict[str, Cost]:
+def estimate_judging(
+    source: str | Path, judges: Sequence[str] = (), *, out: str | Path | None = None
+) -> dict[str, Cost]:
     """What `judge_study` or `judge_file` would cost at most, by name of those judges that ask; asks nobody.
 
     Args:
         source: folder of a study, or a JSONL file.
-        judges: as in the catalogue.
+        judges: as in the catalogue; the default of the two functions if empty.
         out: of `judge_file`: what stands there is not asked again.
 
     Raises:
         UsageError: where the source is no study and no such file, or a judge is not known.
     """
     from safebasin.judges import load_judge
-    from safebasin.run.foreign import estimate_file
+    from safebasin.run.foreign import DEFAULT_JUDGES, estimate_file
     from safebasin.run.judging import estimate_stored
     from safebasin.run.recall import recall
     from safebasin.store import folder as folders
@@ -55,10 +57,11 @@ def estimate_judging(source: str | Path, judges: Sequence[str], *, out: str | Pa
 
     loaded, path = [load_judge(text) for text in items(judges)], Path(source)
     if path.is_file():
+        loaded = loaded or [load_judge(text) for text in DEFAULT_JUDGES]
         return estimate_file(path, loaded, out=None if out is None else Path(out))
     with StudyStore.open(folders.require(path)) as store:
         plan, _ = recall(store)
-        return estimate_stored(store, plan, loaded)
+        return estimate_stored(store, plan, loaded or [load_judge(text) for text in plan.study.judges])
 
 
 def judging_cost(folder: str | Path, judges: Sequence[str]) -> dict[str, Cost]:

@@ -49,9 +49,18 @@ class Compared:
     report: Path
 
 
-def read_study(folder: str | Path) -> Landscape:
-    """The landscape of a stored study, computed anew from its rows."""
-    from safebasin.run.recall import recall
+def read_study(folder: str | Path, *, judge: str | None = None) -> Landscape:
+    """The landscape of a stored study, computed anew from its rows.
+
+    Args:
+        folder: the study.
+        judge: the one behind the statistics, by name, as stored; if None the first keyword judge, else the first that
+            measures refusal, and of prompts that should be answered the one that knows outcomes.
+
+    Raises:
+        UsageError: where the folder is no study, or the judge has no verdicts in it.
+    """
+    from safebasin.run.recall import choose_judges, recall
     from safebasin.run.results import read_landscape
     from safebasin.store import folder as folders
     from safebasin.store.db import StudyStore
@@ -59,13 +68,20 @@ def read_study(folder: str | Path) -> Landscape:
     path = folders.require(Path(folder))
     with StudyStore.open(path) as store:
         plan, judges = recall(store)
-        return read_landscape(store, plan, judges, name=_name(path))
+        asked = () if judge is None else choose_judges(store, [judge], judges)
+        every = tuple(dict.fromkeys((*judges, *asked)))
+        return read_landscape(store, plan, every, name=_name(path), judge=asked[0][0] if asked else None)
 
 
 def judge_study(
-    folder: str | Path, judges: Sequence[str], *, progress: ProgressHook = silent
+    folder: str | Path, judges: Sequence[str] = (), *, progress: ProgressHook = silent
 ) -> tuple[Mapped, dict[str, int]]:
     """Judge the stored responses of a study with further judges, without the model; returns the new verdicts by judge.
+
+    Args:
+        folder: the study. Its page and statistics stay those of its own first judge; see `read_study` for another.
+        judges: names, as in the catalogue; the study's own, in the versions that are installed, if empty.
+        progress: called while they judge.
 
     Raises:
         UsageError: where the folder is no study or a judge is not known.
@@ -82,6 +98,7 @@ def judge_study(
     loaded = [load_judge(text) for text in judges]
     with folders.writer(path), StudyStore.open(path) as store:
         plan, _ = recall(store)
+        loaded = loaded or [load_judge(text) for text in plan.study.judges]
         names = tuple(dict.fromkeys((*plan.study.judges, *judges)))
         plan = replace(plan, study=plan.study.model_copy(update={"judges": names}))
         new = judge_stored(store, plan, loaded, progress=progress)
@@ -147,12 +164,14 @@ def verify_study(
     return verify(Path(folder), full=full, note=note)
 
 
-def judge_file(path: str | Path, judges: Sequence[str], *, out: str | Path | None = None) -> dict[str, dict[str, int]]:
+def judge_file(
+    path: str | Path, judges: Sequence[str] = (), *, out: str | Path | None = None
+) -> dict[str, dict[str, int]]:
     """Judge responses that were made elsewhere (JSONL with `prompt` and `response`); counts of labels by judge.
 
     Args:
         path: the file.
-        judges: names, as in a study.
+        judges: names, as in a study; `refusal` and `outcome` if empty.
         out: where to write the lines with their verdicts: not the file itself, nor one that safebasin keeps; None
             writes nothing.
 
@@ -163,7 +182,7 @@ def judge_file(path: str | Path, judges: Sequence[str], *, out: str | Path | Non
     from safebasin.run import foreign
     from safebasin.writing import target_file
 
-    loaded = [load_judge(text) for text in items(judges)]
+    loaded = [load_judge(text) for text in items(judges) or foreign.DEFAULT_JUDGES]
     target = None if out is None else target_file(Path(out), OUT, reads=[Path(path)])
     return foreign.judge_file(Path(path), loaded, out=target)
 

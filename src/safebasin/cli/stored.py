@@ -28,22 +28,27 @@ def judge(
     ],
     judges: Annotated[
         list[str] | None,
-        typer.Option("--judge", help="Judge, by name (`list judge`). Repeatable. [default: keyword/peng2024, outcome]"),
+        typer.Option(
+            "--judge",
+            help="Judge, by name (`list judge`). Repeatable. [default: the study's own; of a file refusal, outcome]",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="For a JSONL file: write the rows with verdicts here.")
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Judge stored responses again, or responses made elsewhere.
+    """Judge stored responses again, or responses made elsewhere. Statistics are shown by the judges that are asked for.
 
     Examples: `safebasin judge runs/demo --judge keyword/zou2023` · `safebasin judge responses.jsonl --judge outcome`
     """
-    names = judges or ["keyword/peng2024", "outcome"]
-    is_folder = source.is_dir() or not source.exists()
-    if out is not None and is_folder:
+    names = judges or []
+    if not source.exists():
+        raise UsageError(expected("what is judged", "a study folder or a JSONL file", str(source), "Check the path."))
+    if out is not None and source.is_dir():
         raise UsageError(expected("-o", "left out for the folder of a study", str(out), "Verdicts stay in the folder."))
-    if is_folder:
+    if source.is_dir():
         _judge_folder(source, names, json_=json_)
     else:
         _judge_file(source, names, out, json_=json_)
@@ -60,13 +65,16 @@ def _judge_folder(folder: Path, names: Sequence[str], *, json_: bool) -> None:
     mapped, new = api.judge_study(folder, names, progress=Progress(quiet=json_))
     for name, cost in api.judging_cost(folder, names).items():
         note(f"counted  {name}: {_cost(cost)} in this folder so far")
+    by = list(new) if names else []
+    shown = [api.read_study(folder, judge=name) for name in by] or [mapped.landscape]
     if json_:
-        print_json(json.loads(to_json(mapped.landscape)))
+        print_json(json.loads(to_json(shown[0])))
         return
     for name, count in new.items():
         say(f"{name}: {count} new verdicts")
         _show_grades(folder, name)
-    say(terminal_curve(mapped.landscape))
+    for landscape in shown:
+        say(terminal_curve(landscape))
     say(f"report   {mapped.report}")
 
 
@@ -113,16 +121,25 @@ def _cost(cost: Cost) -> str:
 
 
 @app.command()
-def stats(folder: Folder, json_: Json = False) -> None:
+def stats(
+    folder: Folder,
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            "--judge", help="Judge behind the statistics, of those with verdicts here. [default: the study's]"
+        ),
+    ] = None,
+    json_: Json = False,
+) -> None:
     """Show the statistics of a study, computed anew from its rows.
 
-    Example: `safebasin stats runs/demo`
+    Examples: `safebasin stats runs/demo` · `safebasin stats runs/demo --judge keyword/zou2023`
     """
     from safebasin import api
     from safebasin.report.terminal import terminal_curve
     from safebasin.run.landscape_json import to_json
 
-    landscape = api.read_study(folder)
+    landscape = api.read_study(folder, judge=judge)
     if json_:
         print_json(json.loads(to_json(landscape)))
     else:

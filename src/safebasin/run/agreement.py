@@ -18,7 +18,7 @@ from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate, Point, Response, Verdict
 from safebasin.run.labels import Labels, read_labels
 from safebasin.run.plan import Plan
-from safebasin.run.recall import recall
+from safebasin.run.recall import choose_judges, recall
 from safebasin.stats import Accuracy, Confusion
 from safebasin.stats.clusters import cluster_numbers, effective_size
 from safebasin.stats.landscape import Array
@@ -57,6 +57,8 @@ class Pair:
     """Outcomes likewise, as each names them."""
     n_missing: int
     """Responses that only one of them, or neither, has judged."""
+    n_cut: int
+    """Of these, those that one of them could not decide, since decoding had ended at a refusal of the other."""
     accuracy: Estimate
     kappa: Estimate
     alpha: Estimate
@@ -106,6 +108,8 @@ class _Said:
     name: str
     success: Mapping[str, bool]
     outcome: Mapping[str, str]
+    cut: frozenset[str] = frozenset()
+    """Responses that it could not decide, since a stop rule had cut them."""
 
 
 def agree(folder: Path, *, judges: Sequence[str] = (), labels: Path | None = None) -> Agreement:
@@ -126,7 +130,7 @@ def agree(folder: Path, *, judges: Sequence[str] = (), labels: Path | None = Non
         wanted = set(plan.keys())
         responses = {r.key: r for r in store.responses(plan.decoding.key) if (r.point, r.system, r.prompt) in wanted}
         verdicts = store.verdicts_of(responses)
-        versions = _versions(store, judges, remembered)
+        versions = choose_judges(store, judges, remembered) if judges else remembered
     said = [_said(name, version, verdicts) for name, version in versions]
     human = None if labels is None else read_labels(labels, responses)
     if human is not None:
@@ -147,22 +151,6 @@ def agree(folder: Path, *, judges: Sequence[str] = (), labels: Path | None = Non
     )
 
 
-def _versions(
-    store: StudyStore, judges: Sequence[str], remembered: Sequence[tuple[str, str]]
-) -> tuple[tuple[str, str], ...]:
-    """Name and version of the judges to compare; of one that the study does not name, the version used most."""
-    if not judges:
-        return tuple(remembered)
-    stored = sorted(store.judge_versions(), key=lambda row: row[2])
-    known = {**{name: version for name, version, _ in stored}, **dict(remembered)}
-    for name in judges:
-        if name not in known:
-            remedy = f"Run: safebasin judge DIR --judge {name!r}."
-            constraint = f"one whose verdicts are stored here ({', '.join(sorted(known))})"
-            raise StudyError(expected("judge", constraint, name, remedy))
-    return tuple((name, known[name]) for name in dict.fromkeys(judges))
-
-
 def _said(name: str, version: str, verdicts: Mapping[str, Sequence[Verdict]]) -> _Said:
     own = {
         key: verdict
@@ -174,6 +162,12 @@ def _said(name: str, version: str, verdicts: Mapping[str, Sequence[Verdict]]) ->
         name=name,
         success={key: bool(verdict.success) for key, verdict in own.items()},
         outcome={key: verdict.label for key, verdict in own.items()},
+        cut=frozenset(
+            key
+            for key, found in verdicts.items()
+            for v in found
+            if (v.judge, v.version, v.label, v.reason) == (name, version, "unscored", "cut")
+        ),
     )
 
 
@@ -190,6 +184,7 @@ def _pair(a: _Said, b: _Said, responses: Mapping[str, Response]) -> Pair:
         success=success,
         outcomes=stats.confusion([a.outcome[key] for key in both], [b.outcome[key] for key in both]),
         n_missing=len(responses) - len(both),
+        n_cut=len((a.cut | b.cut) - set(both)),
         accuracy=stats.estimate_clustered_rate(
             np.asarray([x == y for x, y in zip(first, second, strict=True)], dtype=np.float64), prompts
         ),

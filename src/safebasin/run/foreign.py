@@ -26,6 +26,8 @@ _RESPONSE_COLUMNS = ("response", "completion", "generation", "output", "answer")
 """`answer`: the inference scripts of Qi et al. 2023 and Peng et al. 2024."""
 _PROMPT_COLUMNS = ("prompt", "instruction", "goal", "question")
 VERDICTS = "verdicts"
+DEFAULT_JUDGES = ("refusal", "outcome")
+"""Those of an audit, for responses of today's models; the published lists are for published numbers."""
 
 
 Verdicts = dict[str, Mapping[str, object]]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from safebasin.errors import StoreError
+from safebasin.errors import StoreError, StudyError, expected
 from safebasin.protocols import Judge
 from safebasin.records import Place, Prompt, Region, System, canonical_json
 from safebasin.run.calibration import calibrated
@@ -57,6 +57,24 @@ def recall(store: StudyStore) -> tuple[Plan, tuple[tuple[str, str], ...]]:
         raise StoreError(f"study folder must hold a plan; got none in {store.path.parent}. Run: safebasin map -o DIR.")
     with parsed(store.path):
         return _plan(store, json.loads(text))
+
+
+def choose_judges(
+    store: StudyStore, names: Sequence[str], remembered: Sequence[tuple[str, str]]
+) -> tuple[tuple[str, str], ...]:
+    """Name and version of judges with verdicts in a folder; of one that its plan does not name, the version used most.
+
+    Raises:
+        StudyError: where a judge has no verdicts here.
+    """
+    stored = sorted(store.judge_versions(), key=lambda row: row[2])
+    known = {**{name: version for name, version, _ in stored}, **dict(remembered)}
+    for name in names:
+        if name not in known:
+            remedy = f"Run: safebasin judge DIR --judge {name!r}."
+            constraint = f"one whose verdicts are stored here ({', '.join(sorted(known))})"
+            raise StudyError(expected("judge", constraint, name, remedy))
+    return tuple((name, known[name]) for name in dict.fromkeys(names))
 
 
 def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[tuple[str, str], ...]]:

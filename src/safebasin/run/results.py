@@ -6,7 +6,7 @@ verdict or a response that is not there yet is NaN in the arrays, is counted, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from safebasin.prompts.labels import labels_of
 from safebasin.records import OUTCOMES, Cell, Landscape, Measurement, Panel, Place
@@ -28,7 +28,9 @@ NEARLY_ALL, FEW = 0.9, 5
 JudgeVersion = tuple[str, str]
 
 
-def read_landscape(store: StudyStore, plan: Plan, judges: Sequence[JudgeVersion], *, name: str) -> Landscape:
+def read_landscape(
+    store: StudyStore, plan: Plan, judges: Sequence[JudgeVersion], *, name: str, judge: str | None = None
+) -> Landscape:
     """The landscape of a plan, from what is stored.
 
     Args:
@@ -36,23 +38,26 @@ def read_landscape(store: StudyStore, plan: Plan, judges: Sequence[JudgeVersion]
         plan: what the statistics cover.
         judges: (name, version) of each judge, the study's order.
         name: name of the study, for titles.
+        judge: the one behind the statistics, one of `judges`; that of `summaries` if None.
     """
     study = StudyTables.read(store, plan, judges)
     names = tuple(judge for judge, _ in judges)
     measured = [m for setting in plan.gauges for m in read_measurements(store, setting)]
-    panels = tuple(_panel(grid, study.tables, measured) for grid in study.grids())
+    panels = tuple(_panel(grid, study.tables, measured, judge) for grid in study.grids())
     return Landscape(
         name=name,
         model=plan.study.model,
         panels=panels,
         judges=names,
-        notes=tuple(_notes(store, plan, panels)),
+        notes=tuple(_notes(store, plan, panels, dict(judges))),
         trajectories=read_traces(store, plan),
-        comparisons=compare_panels(study, main_judge(names), composing_judge(names)),
+        comparisons=compare_panels(study, judge or main_judge(names), composing_judge(names)),
     )
 
 
-def _panel(grid: Grid, tables: Sequence[VerdictTable], measured: Sequence[StoredMeasurement]) -> Panel:
+def _panel(
+    grid: Grid, tables: Sequence[VerdictTable], measured: Sequence[StoredMeasurement], judge: str | None
+) -> Panel:
     names = [t.judge for t in tables]
     labeling = next((t for t in tables if t.judge == composing_judge(names)), tables[0])
     places = (grid.region.origin, *grid.places)
@@ -61,8 +66,8 @@ def _panel(grid: Grid, tables: Sequence[VerdictTable], measured: Sequence[Stored
         system=grid.system.name,
         prompts=grid.prompts.name,
         cells=tuple(_cell(grid, place, tables, labeling) for place in places),
-        summary=summarize(grid, tables),
-        judge=main_judge(names),
+        summary=summarize(grid, tables, judge),
+        judge=judge or main_judge(names),
         measurements=tuple(_measurements(grid, measured)),
     )
 
@@ -89,7 +94,7 @@ def _cell(grid: Grid, place: Place, tables: Sequence[VerdictTable], labeling: Ve
     )
 
 
-def _notes(store: StudyStore, plan: Plan, panels: Sequence[Panel]) -> list[str]:
+def _notes(store: StudyStore, plan: Plan, panels: Sequence[Panel], versions: Mapping[str, str]) -> list[str]:
     notes: list[str] = []
     have = len(store.done(plan.decoding.key) & set(plan.keys()))
     if have < plan.size:
@@ -98,7 +103,10 @@ def _notes(store: StudyStore, plan: Plan, panels: Sequence[Panel]) -> list[str]:
     for judge in panels[0].cells[0].asr:
         missing = sum(cell.asr[judge].n_missing for cell in cells)
         if missing and have == plan.size:
-            notes.append(f"{missing} verdicts of {judge} are missing (unscored); they widen its intervals.")
+            cut = len(store.cut(judge, versions[judge], plan.decoding.key) & set(plan.keys()))
+            why = f", {cut} of them because decoding ended at a refusal of the judges before it" if cut else ""
+            mend = " `map --regenerate` decodes those to the end." if cut else ""
+            notes.append(f"{missing} verdicts of {judge} are missing (unscored){why}; they widen its intervals.{mend}")
     notes += _answered(plan, panels)
     if composing_judge(list(panels[0].cells[0].asr)) is not None:
         notes += _language(store)

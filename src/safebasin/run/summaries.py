@@ -56,8 +56,10 @@ def rate(success: Array) -> Estimate:
     return stats.estimate_rate(int(scored.sum()), int(scored.size), n_missing=int(success.size - scored.size))
 
 
-def summarize(grid: Grid, tables: Sequence[VerdictTable]) -> Summary:
+def summarize(grid: Grid, tables: Sequence[VerdictTable], judge: str | None = None) -> Summary:
     """The statistics of a panel: of attack success, or of a set of prompts that should be answered of their answers.
+
+    They are by `judge` if one is given; of a set that should be answered, refusals too.
 
     On a line that leads somewhere and has both sides, `radius_toward` and `radius_away` stand beside `radius`, which
     then is that of the nearer crossing; so for every statistic along the line but VISAGE, which stays as published.
@@ -66,8 +68,9 @@ def summarize(grid: Grid, tables: Sequence[VerdictTable]) -> Summary:
     names = list(by_name)
     composer = by_name.get(composing_judge(names) or "")
     if is_benign(grid.prompts):
-        return _of_answers(grid, by_name[answering_judge(names)], composer or tables[0])
-    main = by_name[main_judge(names)]
+        refusing = (composer or tables[0]) if judge is None else by_name[judge]
+        return _of_answers(grid, by_name[judge or answering_judge(names)], refusing)
+    main = by_name[judge or main_judge(names)]
     return _of_plane(grid, main, composer) if grid.region.is_plane else _of_line(grid, main, composer)
 
 

@@ -277,6 +277,14 @@ class StudyStore:
                 for p, q, s, label, hit in rows
             ]
 
+    def cut(self, judge: str, version: str, decoding: str) -> set[tuple[str, str, str]]:
+        """(point, system, prompt) of the responses of a decoding that a judge cannot decide, since a rule cut them."""
+        query = """SELECT r.point, r.system, r.prompt FROM verdicts v JOIN responses r ON r.key = v.response
+                   WHERE v.judge = ? AND v.version = ? AND r.decoding = ?
+                   AND v.label = 'unscored' AND v.reason = 'cut'"""
+        with self.reading() as db:
+            return set(db.execute(query, (judge, version, decoding)).fetchall())
+
     def verdicts_of(self, keys: Iterable[str]) -> dict[str, list[Verdict]]:
         """Every verdict on some responses, by response key, judges sorted."""
         wanted = set(keys)
