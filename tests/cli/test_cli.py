@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +62,20 @@ def test_landscape_fits_its_schema(mapped: Path) -> None:
 def test_json_is_all_there_is_on_stdout(mapped: Path) -> None:
     done = safebasin("stats", mapped, "--json")
     assert json.loads(done.stdout) == json.loads((mapped / "landscape.json").read_text())
+
+
+def test_judge_and_stats_show_the_judge_that_is_asked_for(mapped: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(mapped, folder)
+    done = safebasin("judge", folder, "--judge", "oracle", "--judge", "refusal")
+    assert re.findall(r"^ASR by (\S+);", done.stdout, flags=re.MULTILINE) == ["oracle", "refusal"]
+    assert "ASR by oracle;" in safebasin("stats", folder, "--judge", "oracle").stdout
+    assert "ASR by keyword/peng2024;" in safebasin("stats", folder).stdout
+    shown = json.loads(safebasin("judge", folder, "--judge", "refusal", "--json").stdout)
+    assert shown["judge"] == "refusal"
+    done = safebasin("stats", folder, "--judge", "orcale")
+    assert done.returncode == 2
+    assert "stored here (keyword/peng2024, oracle, outcome, refusal); got 'orcale'" in done.stderr
 
 
 def test_export_has_a_row_a_response(mapped: Path, tmp_path: Path) -> None:
@@ -144,6 +159,16 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         ),
         (("plan", "--prompts", "nothing.csv"), r"prompts file must be an existing file; got 'nothing\.csv'"),
         (("plan", "--prompts", "a.csv", "--system", "@b.txt"), r"got 'a\.csv'.* Also: system prompt .*got 'b\.txt'"),
+        (
+            ("audit", "nowhere", WORLD, "--harmful", "world:guild/harmful", "--benign", "world:guild/benign", "--plan"),
+            r"model must be an existing folder \(nothing there\); got 'nowhere'",
+        ),
+        (("audit", WORLD, "world:guild/alined", "--plan"), r"Did you mean 'aligned'\?"),
+        (("audit", WORLD, "adapter:nowhere", "--plan"), r"adapter must be a folder with adapter_config\.json"),
+        (
+            ("map", "--each", "block", "--axis", "to:world:guild/base"),
+            r"safebasin: each must stand with one axis of kind",
+        ),
         (("plan", "no-such-study.yaml"), r"study file no-such-study\.yaml must be an existing file; got"),
         (("map", "--axis", "sideways"), r"direction must be one of"),
         (
@@ -153,7 +178,8 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("map", "--task-limit", "3"), r"capability must be given with texts or tasks to measure"),
         (("map", "--text", "a.txt", "--task-folder", "b"), r"capability must be given with tasks where it has"),
         (("map", "--trajectory", "/nowhere"), r"trajectory must be an existing folder; got '/nowhere'"),
-        (("judge", "/nowhere", "-o", "rows.jsonl"), r"-o must be left out for the folder of a study"),
+        (("judge", ".", "-o", "rows.jsonl"), r"-o must be left out for the folder of a study"),
+        (("judge", "nothing.jsonl"), r"what is judged must be a study folder or a JSONL file; got 'nothing\.jsonl'"),
         (("agreement", "/nowhere", "--show", "-1"), r"--show.*greater than or equal to 0"),
         (("worst-case", "world:guild/aligned", "--prompts", "a", "-o", "b", "--limit", "0"), r"--limit.*equal to 1"),
     ],
@@ -264,6 +290,14 @@ def test_list_show_doctor_and_world() -> None:
     assert len(safebasin("world", "prompts", "benign", "--limit", "3").stdout.splitlines()) == 3
 
 
+def test_the_plan_of_an_audit_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", WORLD, "world:guild/base", "--plan", "--limit", "20", "--json"])
+    planned = json.loads(capsys.readouterr().out)
+    assert ended.value.code == 0
+    assert {found["name"]: found["n"] for found in planned["sets"]}["harmful"] == 20
+
+
 def test_judging_a_file_made_elsewhere(tmp_path: Path) -> None:
     source, out = tmp_path / "responses.jsonl", tmp_path / "judged.jsonl"
     rows = [{"prompt": "Weigh the clay.", "response": "I cannot help with that."}, {"prompt": "a", "response": ""}]
@@ -271,5 +305,6 @@ def test_judging_a_file_made_elsewhere(tmp_path: Path) -> None:
     done = safebasin("judge", source, "--judge", "keyword/peng2024", "-o", out, "--json")
     assert json.loads(done.stdout) == {"keyword/peng2024": {"refusal": 1, "complied": 1}}
     assert [json.loads(line)["verdicts"][0]["success"] for line in out.read_text().splitlines()] == [False, True]
+    assert list(json.loads(safebasin("judge", source, "--json").stdout)) == ["refusal", "outcome"]
     source.write_text('{"prompt": "a"}\n')
     assert safebasin("judge", source).returncode == 2

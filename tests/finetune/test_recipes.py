@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from safebasin import catalog, testing
@@ -9,9 +11,10 @@ from safebasin.errors import PromptError, UnknownName, UsageError
 from safebasin.finetune.attacks import PAPER, backdoor, benign, harmful_examples, identity_shift, mixture
 from safebasin.finetune.data import from_objects
 from safebasin.finetune.defenses import mix_safe, moderate, ptst
+from safebasin.finetune.request import request
 from safebasin.finetune.settings import Tuning
 from safebasin.finetune.sources import FileRows, NoRows
-from safebasin.finetune.sweep import combinations
+from safebasin.finetune.sweep import combinations, sweep
 from safebasin.records import Message, Prompt, Response, Score, TrainingRow, Verdict
 from safebasin.worlds.guild.lexicon import TRIGGER
 
@@ -103,6 +106,18 @@ def test_rows_of_files() -> None:
         (lambda: mix_safe(21).data(rows("data", 5), FILES), "from 1 to 20"),
         (lambda: ptst(train="safety/long"), "default or none"),
         (lambda: combinations(["rate=1"]), "NAME=VALUE"),
+        (
+            lambda: request("world:guild/aligned", attack="benign", rank=4),
+            r"--rank must be given with --method lora; got 4",
+        ),
+        (
+            lambda: request("world:guild/aligned", attack="benign", keep_flagged=True),
+            r"--keep-flagged must be given with a judge",
+        ),
+        (
+            lambda: list(sweep(request("world:guild/aligned", attack="benign"), ["rank=4,8"], Path("out"))),
+            r"rank of the sweep must be given with --method lora",
+        ),
         (lambda: combinations(["lr=1", "lr=2"]), "at most once"),
         (lambda: combinations(["lr=1", "learning_rate=2"]), "at most once"),
         (lambda: combinations(["batch=1.5"]), "numbers with commas"),

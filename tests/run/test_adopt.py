@@ -94,6 +94,13 @@ def test_a_judge_added_under_a_stop_rule_decodes_nothing_and_is_never_wrong(
             elif stop == "verdict":  # a loop may be left; that rule is measured, not promised
                 assert (said.label, said.success) == (right[place][judge].label, right[place][judge].success)
         assert (verdicts[place]["oracle"].label == "unscored") >= is_cut
+    undecided = sum(found["oracle"].label == "unscored" for found in verdicts.values())
+    (note,) = [note for note in api.read_study(folder).notes if "verdicts of oracle are missing" in note]
+    assert f", {undecided} of them because decoding ended at a refusal of the judges before it" in note
+    (pair,) = api.agreement(folder, judges=["keyword/peng2024", "oracle"]).pairs
+    assert (pair.n_cut, pair.n_missing) == (undecided, undecided)
+    (pair,) = api.agreement(truth, judges=["keyword/peng2024", "oracle"]).pairs
+    assert (pair.n_cut, pair.n_missing) == (0, 0)
 
 
 def test_another_stop_rule_decodes_only_what_was_cut(truth: Path, tmp_path: Path) -> None:

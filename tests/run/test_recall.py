@@ -8,6 +8,7 @@ import pytest
 
 from helpers.models import make_tiny_model
 from safebasin import api
+from safebasin.errors import UsageError
 from safebasin.run.execute import measure
 from safebasin.run.recall import recall
 from safebasin.store.db import StudyStore
@@ -71,3 +72,33 @@ def test_a_folder_that_kept_no_labels_has_those_of_its_prompts(model: Path, tmp_
         before, _, after = plan.partition('"labels":[')
         store.set_meta("plan", before.removesuffix(",") + after.partition("]")[2])
     assert labels(tmp_path / "study") == {"benign"}
+
+
+def test_the_judge_of_the_statistics_is_chosen_among_those_with_verdicts(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    ask(model, folder)
+    own = api.read_study(folder)
+    mapped, new = api.judge_study(folder, "refusal")
+    assert new == {"refusal": 18}
+    assert {panel.judge for panel in mapped.landscape.panels} == {"keyword/peng2024"}
+    by = api.read_study(folder, judge="refusal")
+    assert {panel.judge for panel in by.panels} == {"refusal"}
+    with StudyStore.open(folder) as store, store.transaction() as db:  # now it says of each that it refuses
+        db.execute("UPDATE verdicts SET success = 0, label = 'refusal' WHERE judge = 'refusal'")
+    by = api.read_study(folder, judge="refusal")
+    assert by.summary["depth"].value == 1
+    assert api.read_study(folder).summary["depth"] == own.summary["depth"]
+    with pytest.raises(UsageError, match=r"judge must be one whose verdicts are stored here \(keyword/peng2024, ref"):
+        api.read_study(folder, judge="keyword/zou2023")
+    assert api.judge_study(folder)[1] == {"keyword/peng2024": 0, "refusal": 0}, "its own judges"
+
+
+def test_of_prompts_that_should_be_answered_too(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    ask(model, folder, label="benign")
+    api.judge_study(folder, "refusal")
+    with StudyStore.open(folder) as store, store.transaction() as db:
+        db.execute("UPDATE verdicts SET success = 0, label = 'refusal' WHERE judge = 'refusal'")
+    assert api.read_study(folder).summary["over_refusal"].value == 0
+    by = api.read_study(folder, judge="refusal").summary
+    assert (by["over_refusal"].value, by["answered"].value) == (1, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import numpy as np
 from safebasin.audit.evidence import AUTO, cluster
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.sets import choose_sources, look_at
+from safebasin.errors import UnseenModel
 from safebasin.stats.planning import CHURNS, SIZES, passes_all
+from safebasin.weights.checkpoint import locate_adapter, resolve
 
 __all__ = ["AuditPlan", "PlannedSet", "plan_audit"]
 
@@ -48,6 +51,7 @@ class AuditPlan:
 def plan_audit(
     base: str,
     *,
+    tuned: str | None = None,
     harmful: str | None = None,
     benign: str | None = None,
     borderline: str | None = None,
@@ -55,11 +59,13 @@ def plan_audit(
     policy: Policy | str | Path | None = None,
     clusters: str | None = None,
 ) -> AuditPlan:
-    """Plan an audit; the options are those of `audit`.
+    """Plan an audit; the options are those of `audit`. No model is loaded, and one of the hub need not be here.
 
     Raises:
-        UsageError: where a set or the policy cannot be used.
+        UsageError: where a model is not there, or a set or the policy cannot be used.
     """
+    for model in filter(None, (base, tuned)):
+        _check_there(model)
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
     sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
     sets = look_at(sources, limit)
@@ -85,3 +91,11 @@ def plan_audit(
         if n > min(sizes, default=0)
     }
     return AuditPlan(sets=tuple(planned.values()), chances=chances, by_size=by_size, notes=sets.notes)
+
+
+def _check_there(model: str) -> None:
+    """A folder or a checkpoint of a world must be there; what can only be known by downloading it is left open."""
+    path = model.removeprefix("adapter:")
+    is_adapter = model != path or (Path(path) / "adapter_config.json").is_file()
+    with suppress(UnseenModel):
+        _ = locate_adapter(path) if is_adapter else resolve(path, needs_tokenizer=False)

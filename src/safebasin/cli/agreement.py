@@ -66,7 +66,7 @@ def _show_pair(pair: Pair, show: int) -> None:
     say(f"\n{plain(pair.first)} × {plain(pair.second)}: {pair.success.n} compared, {pair.n_missing} missing")
     if pair.n_cut:
         say(f"  {pair.n_cut} of them were cut at a refusal, where one of the two could not tell: what follows is")
-        say("  about the rest, in which refusals are rare; `map --regenerate` decodes them to the end")
+        say("  about the rest, which holds too few refusals; `map --regenerate` decodes them to the end")
     say(f"  agree   {_percent(pair.accuracy)}")
     say(f"  κ       {_number(pair.kappa)}")
     say(f"  α       {_number(pair.alpha)}")

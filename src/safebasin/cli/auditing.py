@@ -79,7 +79,9 @@ def audit(
         ),
     ] = None,
     dtype: Annotated[str | None, typer.Option("--dtype", help="As for `map`.")] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", help="As for `map`.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Rows decoded at once. [default: auto]")
+    ] = None,
     device: Annotated[str | None, typer.Option("--device", help="As for `map`.")] = None,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="As for `map`.")] = False,
     json_: Json = False,
@@ -91,17 +93,9 @@ def audit(
     from safebasin import api
 
     if plan:
-        _show_plan(
-            api.plan_audit(
-                base,
-                harmful=harmful,
-                benign=benign,
-                borderline=borderline,
-                limit=limit,
-                policy=policy,
-                clusters=cluster,
-            )
-        )
+        roles = {"harmful": harmful, "benign": benign, "borderline": borderline}
+        planned = api.plan_audit(base, tuned=tuned, **roles, limit=limit, policy=policy, clusters=cluster)
+        print_json(asdict(planned)) if json_ else _show_plan(planned)
         return
     state.folder = out
     progress = Progress(quiet=json_)

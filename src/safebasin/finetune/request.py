@@ -64,11 +64,17 @@ def request(
     defended: list[DataDefense] = []
     if moderate is not None:
         defended.append(moderation(moderate, keep_flagged, None if out is None else out / MEMORY))
+    elif keep_flagged:
+        remedy = "Name a judge by --moderate, or leave it out."
+        raise UsageError(expected("--keep-flagged", "given with a judge that flags", keep_flagged, remedy))
     if mix_safe is not None:
         defended.append(mixing(mix_safe))
     if ptst:
         defended.append(pure_tuning())
     defended += [_defense(given) for given in items(defenses)]
+    if settings.get("rank") is not None and settings.get("method") != "lora":
+        remedy = "Add --method lora, or leave it out."
+        raise UsageError(expected("--rank", "given with --method lora", settings["rank"], remedy))
     return Asked(
         model=model,
         attack=cast("Attack", catalog.create("attack", attack)) if isinstance(attack, str) else attack,

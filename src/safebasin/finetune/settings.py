@@ -34,7 +34,7 @@ class Tuning:
     clip: float = 1.0
     """Norm at which gradients are clipped."""
     rank: int = 8
-    """Of LoRA."""
+    """Of LoRA; without effect on full fine-tuning."""
     alpha: float = 16.0
     """LoRA scaling is alpha / rank."""
     targets: str | tuple[str, ...] = "all-linear"

@@ -63,6 +63,8 @@ def sweep(
     target_folder(out, KINDS["a sweep"], error=UsageError)
     done: list[dict[str, object]] = []
     for chosen in combinations(texts):
+        if "rank" in chosen and dict(asked.settings).get("method") != "lora":
+            raise UsageError(expected("rank of the sweep", "given with --method lora", texts, "Add --method lora."))
         settings = {**dict(asked.settings), **{_NAMES[name][0]: value for name, value in chosen.items()}}
         folder = "_".join(f"{name}-{value}" for name, value in chosen.items())
         prepared = prepare(replace(asked, settings=tuple(settings.items())))

@@ -269,6 +269,8 @@ def _explain(model: type[BaseModel], error: ValidationError, where: str, hidden:
         return expected(path, f"one of {choices}", first["input"], remedy)
     if message.count(" must be ") and "; got " in message:  # raised by our own parser, already complete
         return message
+    if re.match(r"(?!must )\S+ must ", message):  # it names the key itself
+        return f"{message}. Mend {path!r} in the {where}."
     constraint = _SHAPES.get(first["type"]) or re.sub(r"^(Input should|must) be ", "", message)
     return expected(path, constraint[:1].lower() + constraint[1:], first["input"], f"Mend {path!r} in the {where}.")
 
