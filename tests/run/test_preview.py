@@ -79,11 +79,11 @@ def test_the_pace_is_recorded_now_and_then(model: Path, tmp_path: Path, monkeypa
 def test_what_is_missing_is_named_all_at_once(model: Path, tmp_path: Path) -> None:
     asked = study(
         model, tmp_path / "tea.txt", system="@none.txt", directions=None, axis=["to:./nowhere", "adapter:./neither"],
-        trajectory=str(tmp_path / "unmade"),
+        trajectory=str(tmp_path / "unmade"), template_arg={"chat_template": "@none.jinja"},
     )  # fmt: skip
     (tmp_path / "tea.txt").unlink()
     planned = api.plan_study(asked, out=tmp_path / "out")
-    for named in ("tea.txt", "none.txt", "./nowhere", "./neither", "unmade"):
+    for named in ("tea.txt", "none.txt", "none.jinja", "./nowhere", "./neither", "unmade"):
         assert sum(repr(named)[1:-1] in error for error in planned.missing) == 1, named
     assert all(" must be " in error for error in planned.missing)
     assert planned.prompts == 0

@@ -66,6 +66,7 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
     judges = tuple(load_judge(text) for text in study.judges)
     regions = tuple(region for spec in study.regions for region in _regions(spec, study, engine, excuse))
     _check_trajectories(study, excuse)
+    _check_template(study, excuse)
     return Inputs(
         study=study,
         sets=tuple(_prompt_set(spec, study.limit, excuse) for spec in study.prompts),
@@ -115,6 +116,21 @@ def _check_trajectories(study: Study, excuse: Excuses | None) -> None:
             if excuse is None:
                 raise
             excuse.missing(str(error))
+
+
+def _check_template(study: Study, excuse: Excuses | None) -> None:
+    """The file of a chat template is read when the model is loaded; a plan says before that it is not there."""
+    from safebasin.prompts.chat import read_template
+
+    named = study.template_args.get("chat_template")
+    if not isinstance(named, str) or not named.startswith("@"):
+        return
+    try:
+        read_template(named)
+    except ModelError as error:
+        if excuse is None:
+            raise
+        excuse.missing(str(error))
 
 
 def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuses | None) -> PromptSet:
