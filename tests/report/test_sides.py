@@ -131,11 +131,12 @@ def test_the_page_tints_each_side_to_its_own_end(browser, tmp_path):
         "() => document.querySelector('#panel-1 .asr').layout.shapes.filter((s) => s.type === 'rect').map((s) => s.x1)"
     )
     marks = visit.page.evaluate(
-        """() => document.querySelector('#panel-1 .asr').data.filter((t) => t.name.startsWith('radius'))
+        """() => document.querySelector('#panel-1 .asr').data.filter((t) => (t.name || '').startsWith('radius'))
             .map((t) => [t.name, t.x, t.marker.symbol])"""
     )
     assert shapes == pytest.approx([0.28, -0.5])
     assert marks == [["radius 0.28 toward, ≥ 0.50 away", pytest.approx([0.28, -0.5]), ["diamond", "diamond-open"]]]
+    visit.page.wait_for_selector(".overlay .scatterlayer .trace", state="attached")
     overlay = visit.page.evaluate(
         "() => document.querySelector('.overlay').data.filter((t) => t.text).flatMap((t) => t.text).join(' ')"
     )
