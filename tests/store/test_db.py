@@ -15,6 +15,7 @@ from safebasin.errors import StoreError
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, Response, Score, System, Verdict
 from safebasin.store.db import StudyStore
 from safebasin.store.integrity import damage, unchecked
+from safebasin.store.measurements import StoredMeasurement, put_measurements
 from safebasin.store.migrations import MIGRATIONS, pending
 
 DECODING = Decoding(
@@ -159,6 +160,11 @@ CONTENT = {
     "scores": ["nll = zeroblob(8)"],
     "verdicts": ["label = 'refusal'", "success = 0", "grade = 4", "reason = 'so'"],
     "prompts": ["category = 'd'"],
+    "meta": ["value = 'other'", "key = 'other'"],
+    "points": ["recipe = '[[{}, 0.25]]'"],
+    "systems": ["name = 'other'", "text = 'other'"],
+    "decodings": ["settings = replace(settings, '512', '513')"],
+    "measurements": ["value = 0.5", "error = 0.5", "n = 3", "setting = 't'", "name = 'kl'"],
 }
 
 
@@ -167,7 +173,36 @@ def test_content_that_was_replaced_is_seen(store: StudyStore, table: str, change
     fill(store)
     assert damage(store) == []
     store._db.execute(f"UPDATE {table} SET {change}")
-    assert [f"a row of {table} (" in found for found in damage(store)] == [True]
+    assert sum(f"a row of {table} (" in found for found in damage(store)) == len(
+        store._db.execute(f"SELECT * FROM {table}").fetchall()
+    )
+
+
+@pytest.mark.parametrize("table", ["points", "systems", "decodings"])
+def test_what_has_a_key_of_its_content_is_checked_without_a_digest_too(store: StudyStore, table: str) -> None:
+    fill(store)
+    store._db.execute(f"UPDATE {table} SET {CONTENT[table][-1]}, digest = NULL")
+    assert any("under another key" in found for found in damage(store))
+
+
+def test_a_folder_of_a_release_without_digests_opens_and_is_said_not_to_be_covered(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "study.sqlite")) as db, db:
+        db.execute("CREATE TABLE migrations (name TEXT PRIMARY KEY)")
+        for step in MIGRATIONS[:4]:
+            step(db)
+            db.execute("INSERT INTO migrations VALUES (?)", (step.__name__,))
+        db.execute("INSERT INTO meta VALUES ('model', 'org/model')")
+        db.execute("INSERT INTO points VALUES ('origin', '[]')")
+    with StudyStore.open(tmp_path) as store:
+        assert (store.meta("model"), damage(store), unchecked(store)) == ("org/model", [], 2)
+        store.set_meta("batch_size", "8")
+        assert (damage(store), unchecked(store)) == ([], 0)
+
+
+def test_a_fact_that_is_set_anew_is_no_damage(store: StudyStore) -> None:
+    for value in ("one", "two"):
+        store.set_meta("any", value)
+        assert (damage(store), unchecked(store)) == ([], 0)
 
 
 def test_a_flipped_bit_of_a_text_is_seen(store: StudyStore) -> None:
@@ -186,7 +221,8 @@ def test_rows_of_a_release_without_digests_are_no_damage_and_get_one_at_the_next
     fill(store)
     for table in CONTENT:
         store._db.execute(f"UPDATE {table} SET digest = NULL")
-    assert (damage(store), unchecked(store)) == ([], 4)
+    assert damage(store) == []
+    assert unchecked(store) == sum(store._db.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in CONTENT)
     store.set_meta("any", "thing")
     assert (damage(store), unchecked(store)) == ([], 0)
     store._db.execute("UPDATE responses SET text = 'Three pounds.'")
@@ -203,7 +239,9 @@ def test_what_does_not_parse_is_help(store: StudyStore) -> None:
 
 
 def fill(store: StudyStore) -> None:
-    """One row in every table that has digests."""
+    """A row in every table that has digests."""
     store.put_responses([response()])
     store.put_scores([Score(response=response().key, nll=(0.5, 2.25), ends=(3, 11))])
     store.put_verdicts([Verdict(response=response().key, judge="j", version="1", label="complied", success=True)])
+    store.set_meta("fact", "one")
+    put_measurements(store, [StoredMeasurement(point=POINT.key, name="perplexity", setting="s", value=2.0, n=7)])

@@ -42,12 +42,13 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 @contextmanager
-def transaction(db: sqlite3.Connection) -> Generator[sqlite3.Connection]:
-    """All of it or nothing. Rows that have no digest yet get one in the same transaction."""
+def transaction(db: sqlite3.Connection, *, digests: bool = True) -> Generator[sqlite3.Connection]:
+    """All of it or nothing. Rows that have no digest yet get one in the same transaction, unless `digests` is false."""
     db.execute("BEGIN IMMEDIATE")
     try:
         yield db
-        digest_new_rows(db)
+        if digests:
+            digest_new_rows(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:  # a full disk may have ended it already

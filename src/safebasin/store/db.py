@@ -96,7 +96,9 @@ class StudyStore:
         """Set a fact, replacing an earlier one."""
         with self.transaction() as db:
             db.execute(
-                "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", (key, value)
+                "INSERT INTO meta (key, value) VALUES (?, ?) "
+                "ON CONFLICT (key) DO UPDATE SET value = excluded.value, digest = NULL",
+                (key, value),
             )
 
     # --- what is asked -----------------------------------------------------------------------------------------------
@@ -105,12 +107,14 @@ class StudyStore:
         """Record points, system prompts and decoding."""
         with self.transaction() as db:
             db.executemany(
-                "INSERT OR IGNORE INTO points VALUES (?, ?)",
+                "INSERT OR IGNORE INTO points (key, recipe) VALUES (?, ?)",
                 [(p.key, canonical_json([[asdict(spec), alpha] for spec, alpha in p.terms])) for p in points],
             )
-            db.executemany("INSERT OR IGNORE INTO systems VALUES (?, ?, ?)", [(s.id, s.name, s.text) for s in systems])
+            rows = [(s.id, pack_text(s.name), None if s.text is None else pack_text(s.text)) for s in systems]
+            db.executemany("INSERT OR IGNORE INTO systems (id, name, text) VALUES (?, ?, ?)", rows)
             db.execute(
-                "INSERT OR IGNORE INTO decodings VALUES (?, ?)", (decoding.key, canonical_json(asdict(decoding)))
+                "INSERT OR IGNORE INTO decodings (key, settings) VALUES (?, ?)",
+                (decoding.key, canonical_json(asdict(decoding))),
             )
 
     def add_prompts(self, prompts: Iterable[tuple[Prompt, int]]) -> None:
@@ -119,10 +123,7 @@ class StudyStore:
             (
                 p.id,
                 pack_text(json.dumps([asdict(m) for m in p.messages])),
-                p.source,
-                p.category,
-                p.behavior,
-                p.label,
+                *map(pack_text, (p.source, p.category, p.behavior, p.label)),
                 batch,
             )
             for p, batch in prompts
@@ -143,10 +144,10 @@ class StudyStore:
             return {
                 key: Prompt(
                     messages=tuple(Message(**m) for m in json.loads(unpack_text(messages))),
-                    source=stored_text(source),
-                    category=stored_text(category),
-                    behavior=stored_text(behavior),
-                    label=stored_text(label),
+                    source=unpack_text(source),
+                    category=unpack_text(category),
+                    behavior=unpack_text(behavior),
+                    label=unpack_text(label),
                 )
                 for key, messages, source, category, behavior, label in rows
             }

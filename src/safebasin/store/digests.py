@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 
-__all__ = ["DIGESTED", "altered", "digest", "digest_new_rows", "undigested"]
+__all__ = ["DIGESTED", "EVERY", "SETTLED", "altered", "digest", "digest_new_rows", "undigested"]
 
 DIGESTED = {
     "prompts": ("id", "messages", "source", "category", "behavior", "label", "batch"),
@@ -21,6 +21,15 @@ DIGESTED = {
     "verdicts": ("response", "judge", "version", "label", "success", "reason", "grade"),
 }
 """Table → the columns that its digest covers, the key first."""
+SETTLED = {
+    "meta": ("key", "value"),
+    "points": ("key", "recipe"),
+    "systems": ("id", "name", "text"),
+    "decodings": ("key", "settings"),
+    "measurements": ("point", "name", "setting", "value", "error", "n"),
+}
+"""The same for what was asked and set, which got its digests later."""
+EVERY = {**DIGESTED, **SETTLED}
 
 
 def digest(*values: str | bytes | float | None) -> bytes:
@@ -39,16 +48,16 @@ def digest(*values: str | bytes | float | None) -> bytes:
 
 def digest_new_rows(db: sqlite3.Connection) -> None:
     """Give a digest to every row that has none: those just written, and once those of a folder older than digests."""
-    if not _has_digests(db):
-        return
-    for table, columns in DIGESTED.items():
+    for table, columns in EVERY.items():
+        if not _has_digest(db, table):
+            return
         db.execute(f"UPDATE {table} SET digest = content_digest({', '.join(columns)}) WHERE digest IS NULL")
 
 
 def altered(db: sqlite3.Connection) -> list[str]:
     """Every row, in words, whose content is no longer that of its digest."""
     found: list[str] = []
-    for table, columns in DIGESTED.items():
+    for table, columns in EVERY.items():
         query = f"SELECT {columns[0]} FROM {table} WHERE digest <> content_digest({', '.join(columns)})"
         found += [f"a row of {table} ({key})" for (key,) in db.execute(query)]
     return found
@@ -56,8 +65,8 @@ def altered(db: sqlite3.Connection) -> list[str]:
 
 def undigested(db: sqlite3.Connection) -> int:
     """Rows written by a safebasin older than digests, about whose content nothing can be said."""
-    return sum(db.execute(f"SELECT count(*) FROM {t} WHERE digest IS NULL").fetchone()[0] for t in DIGESTED)
+    return sum(db.execute(f"SELECT count(*) FROM {t} WHERE digest IS NULL").fetchone()[0] for t in EVERY)
 
 
-def _has_digests(db: sqlite3.Connection) -> bool:
-    return any(name == "digest" for _, name, *_ in db.execute("PRAGMA table_info(verdicts)"))
+def _has_digest(db: sqlite3.Connection, table: str) -> bool:
+    return any(name == "digest" for _, name, *_ in db.execute(f"PRAGMA table_info({table})"))

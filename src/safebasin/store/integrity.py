@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 
 from safebasin.errors import StoreError
+from safebasin.records import System, content_hash
+from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.store.digests import altered, undigested
+from safebasin.store.values import unpack_text
 
 __all__ = ["damage", "unchecked"]
 
@@ -25,6 +29,7 @@ def damage(store: StudyStore) -> list[str]:
         found += [f"{row} does not hold what was written" for row in altered(db)]
         try:
             found += _misplaced(store, db)
+            found += _renamed(store, db)
         except StoreError as error:  # what was found so far is not lost over it
             found.append(str(error))
     return found
@@ -44,3 +49,18 @@ def _misplaced(store: StudyStore, db: sqlite3.Connection) -> list[str]:
         f"prompt {key} is stored under another key" for key, prompt in store.prompts().items() if prompt.id != key
     ]
     return found
+
+
+def _renamed(store: StudyStore, db: sqlite3.Connection) -> list[str]:
+    """Points, system prompts and decodings whose key is not that of their content, digest or not."""
+    with parsed(store.path):
+        points = {key: json.loads(recipe) for key, recipe in db.execute("SELECT key, recipe FROM points")}
+        systems = db.execute("SELECT id, text FROM systems").fetchall()
+        found = [f"point {key}" for key, terms in points.items() if key != (content_hash(terms) if terms else "origin")]
+        found += [f"system prompt {key}" for key, text in systems if _system_id(text) != key]
+    found += [f"decoding {key}" for key, decoding in store.decodings().items() if decoding.key != key]
+    return [f"{what} is stored under another key" for what in found]
+
+
+def _system_id(text: str | bytes | None) -> str:
+    return System(name="", text=None if text is None else unpack_text(text)).id

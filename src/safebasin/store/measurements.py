@@ -34,7 +34,8 @@ def put_measurements(store: StudyStore, measurements: Iterable[StoredMeasurement
     made = now()
     rows = [(m.point, m.name, m.setting, m.value, m.error, m.n, made) for m in measurements]
     with store.transaction() as db:
-        db.executemany("INSERT OR IGNORE INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        columns = "(point, name, setting, value, error, n, created)"
+        db.executemany(f"INSERT OR IGNORE INTO measurements {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def read_measurements(store: StudyStore, setting: str) -> tuple[StoredMeasurement, ...]:

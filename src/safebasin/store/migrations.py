@@ -7,11 +7,11 @@ A step is never edited after a release; a change is a new step at the end. Keys 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from safebasin.errors import StoreError, expected
 from safebasin.store.connection import transaction
-from safebasin.store.digests import DIGESTED
+from safebasin.store.digests import DIGESTED, SETTLED
 
 MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = []
 
@@ -25,9 +25,10 @@ def migrate(db: sqlite3.Connection) -> None:
     """Bring a database, blank or old, to the newest schema in one transaction.
 
     Releases up to 0.1 committed each statement of the schema by itself, so that a process killed then left tables that
-    no row in `migrations` speaks of. Every step therefore makes only what is not there.
+    no row in `migrations` speaks of. Every step therefore makes only what is not there. Rows of a release without
+    digests get theirs at the next write, so that `verify` can say first that nothing is known of them.
     """
-    with transaction(db):
+    with transaction(db, digests=False):
         db.execute("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY)")
         lacking = set(pending(db))
         for step in MIGRATIONS:
@@ -117,6 +118,16 @@ def m004_scores_under(db: sqlite3.Connection) -> None:
 @_step
 def m005_digests(db: sqlite3.Connection) -> None:
     """A digest of each row's content; the index holds the rows that have none yet, and is empty but for a moment."""
-    for table, (key, *_) in DIGESTED.items():
+    _add_digests(db, DIGESTED)
+
+
+@_step
+def m006_digests_of_questions(db: sqlite3.Connection) -> None:
+    """The same for points, system prompts, decodings, facts and measurements."""
+    _add_digests(db, SETTLED)
+
+
+def _add_digests(db: sqlite3.Connection, tables: Mapping[str, Sequence[str]]) -> None:
+    for table, (key, *_) in tables.items():
         _add_column(db, table, "digest BLOB")
         db.execute(f"CREATE INDEX IF NOT EXISTS {table}_undigested ON {table} ({key}) WHERE digest IS NULL")
