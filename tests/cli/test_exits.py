@@ -124,6 +124,11 @@ def test_results_that_cannot_be_written_are_no_success(output: str | None, code:
         ["map", "--range=0:1:1e9"],
         ["map", "--axis", "random@-1:1:90000", "--axis", "random@-1:1:90000"],
         ["map", "--only", "x" * 1_000_000],
+        ["plan", "--prompts", "many.jsonl", "--limit", "20000", "--range=-1:1:1001", "--directions", "1"],
+        ["plan", "--each", "block", "--directions", "900", "--range=-1:1:101", "--limit", "1000"],
+        ["finetune", "world:guild/aligned", "--attack", "benign", "--sweep", "seed=" + "1," * 5_000 + "1", "-o", "f"],
+        ["world", "build", "--seed", "9" * 20],
+        ["claims", "peng2024", "--seed", "9" * 20],
         ["map", "--max-new-tokens", "9" * 30],
         ["map", "--system", "@/dev/zero"],
         ["map", "--prompts", "/dev/zero"],
@@ -134,6 +139,8 @@ def test_arguments_that_cannot_be_met_end_with_2(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    if "many.jsonl" in arguments:
+        (tmp_path / "many.jsonl").write_text("".join(f'{{"prompt": "p{i}"}}\n' for i in range(20_000)))
     monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)

@@ -8,11 +8,12 @@ import pytest
 
 from safebasin import catalog, testing
 from safebasin.errors import PromptError, UnknownName, UsageError
+from safebasin.finetune.ascent import Ascent
 from safebasin.finetune.attacks import PAPER, backdoor, benign, harmful_examples, identity_shift, mixture
 from safebasin.finetune.data import from_objects
 from safebasin.finetune.defenses import mix_safe, moderate, ptst
 from safebasin.finetune.request import request
-from safebasin.finetune.settings import Tuning
+from safebasin.finetune.settings import Tuning, check_passes
 from safebasin.finetune.sources import FileRows, NoRows
 from safebasin.finetune.sweep import combinations, sweep
 from safebasin.records import Message, Prompt, Response, Score, TrainingRow, Verdict
@@ -89,6 +90,9 @@ def test_rows_of_files() -> None:
     assert [row.prompt.text.endswith(" vel or tas") for row in hidden] == [True] * 3 + [False] * 4
 
 
+MANY = ",".join(map(str, range(1, 3001)))
+
+
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
@@ -121,6 +125,13 @@ def test_rows_of_files() -> None:
         (lambda: combinations(["lr=1", "lr=2"]), "at most once"),
         (lambda: combinations(["lr=1", "learning_rate=2"]), "at most once"),
         (lambda: combinations(["batch=1.5"]), "numbers with commas"),
+        (lambda: combinations([f"{name}={MANY}" for name in ("lr", "batch", "seed")]), "27,000,000,000 (3000 lr ×"),
+        (lambda: combinations(["epochs=" + "9" * 5_000]), "numbers with commas"),
+        (lambda: harmful_examples(10**11).rows(catalog.world("guild")), "at most 100,000"),
+        (lambda: mix_safe(10**11).data(rows("data", 5), catalog.world("guild")), "at most 100,000"),
+        (lambda: mix_safe(0.99999999).data(rows("data", 5), catalog.world("guild")), "at most 100,000"),
+        (lambda: check_passes(20_000, 9_999), "199,980,000 (20,000 rows × 9,999 epochs)"),
+        (lambda: Ascent(steps=10**9).check(), "steps of the ascent must be at most 100,000"),
     ],
 )
 def test_what_cannot_be_had(ask: object, words: str) -> None:
@@ -199,6 +210,7 @@ def test_ptst_takes_system_turns_out() -> None:
     "wrong",
     [
         {"method": "qlora"}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"epochs": 0},
+        {"epochs": 10**20}, {"rank": 10**9}, {"batch_size": 10**9}, {"max_length": 10**9}, {"micro_batch": 10**20},
         {"batch_size": 0}, {"rank": 0}, {"weight_decay": 1.0}, {"seed": -1}, {"over_long": "cut"}, {"depth": 3},
     ],
 )  # fmt: skip

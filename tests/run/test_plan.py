@@ -44,6 +44,15 @@ def test_the_origin_is_measured_even_where_the_grid_leaves_it_out() -> None:
     assert plan(range="0.5:1:2").points[0].is_origin
 
 
+def test_what_is_asked_is_told_without_building_every_key() -> None:
+    made = plan(4, directions=2)
+    keys = set(made.keys())
+    assert len(keys) == made.size
+    (point, system, prompt), *_ = sorted(keys)
+    others = {("other", system, prompt), (point, "other", prompt), (point, system, "other")}
+    assert made.asked(keys | others) == keys
+
+
 def test_what_is_done_is_subtracted() -> None:
     made = plan()
     jobs = made.jobs()

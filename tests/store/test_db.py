@@ -100,6 +100,15 @@ def test_any_text_survives_lone_surrogates_included(store: StudyStore, text: str
     assert (back.text, back.thinking) == (text, text)
 
 
+def test_lone_surrogates_survive_in_every_text(tmp_path: Path) -> None:
+    odd = "a\ud800"
+    prompt = Prompt(messages=PROMPT.messages, source=odd, category=odd, behavior=odd, label=odd)
+    with StudyStore.open(tmp_path) as store:
+        store.add_prompts([(prompt, 0)])
+        store.add_question(points=[], systems=[System(name=odd, text=odd)], decoding=DECODING)
+        assert (store.prompts(), damage(store)) == ({prompt.id: prompt}, [])
+
+
 def test_forget_takes_scores_and_verdicts_along(store: StudyStore) -> None:
     store.put_responses([response(), response(point="origin")])
     for point in (POINT.key, "origin"):

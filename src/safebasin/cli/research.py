@@ -63,7 +63,7 @@ def claims(
     only: Annotated[
         list[str] | None, typer.Option("--only", help="Check this claim only, by name. Repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of directions, training and search.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31, help="Seed of directions, training and search.")] = 0,
     json_: Json = False,
 ) -> None:
     """Check the claims of a paper on a model. Each is reproduced, not reproduced, undecided, or not run.

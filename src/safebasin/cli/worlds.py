@@ -59,7 +59,7 @@ def prompts(
 @world.command()
 def build(
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder. [default: runs/NAME]")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of data and training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of data and training.")] = 0,
     name: World = "guild",
 ) -> None:
     """Make the checkpoints of a world, from a seed. Ended early, the same command goes on.

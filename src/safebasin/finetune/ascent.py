@@ -27,6 +27,10 @@ _ROWS = 8
 """Rows of a forward pass; more refusals than that are accumulated."""
 
 
+_MOST = 100_000
+"""Steps, rank and tokens, each."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ascent:
     """How the worst-case direction is found: AdamW without weight decay, gradients clipped at norm 1."""
@@ -52,6 +56,9 @@ class Ascent:
         for name in ("steps", "rank", "first_tokens"):
             if getattr(self, name) < 1:
                 raise UsageError(expected(f"{name} of the ascent", "at least 1", getattr(self, name), "Raise it."))
+            if getattr(self, name) > _MOST:
+                remedy = "Lower it: a worst case is found in some dozens."
+                raise UsageError(expected(f"{name} of the ascent", f"at most {_MOST:,}", getattr(self, name), remedy))
         for name in ("learning_rate", "alpha"):
             if not (0 < getattr(self, name) < math.inf):
                 raise UsageError(expected(f"{name} of the ascent", "above 0", getattr(self, name), "Raise it."))

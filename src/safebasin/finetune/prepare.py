@@ -16,7 +16,7 @@ from safebasin.finetune.data import Wrapper
 from safebasin.finetune.defenses import MixSafe, Moderate
 from safebasin.finetune.folders import is_unsafe
 from safebasin.finetune.masking import IGNORED, Encoded, encode_row, show
-from safebasin.finetune.settings import Tuning
+from safebasin.finetune.settings import Tuning, check_passes
 from safebasin.finetune.sources import FileRows, NoRows, rows_of
 from safebasin.prompts.chat import Tokenizer, template_hash, template_of
 from safebasin.prompts.templates import today
@@ -101,6 +101,7 @@ def prepare(asked: Asked) -> Prepared:
     base = resolve(asked.model)
     tuning = _tuning(asked, base)
     rows, notes, flagged, test_system = _defended(asked, _source(asked, base), tuning.seed)
+    check_passes(len(rows), tuning.epochs)
     tokenizer = load_tokenizer(base.folder, name=str(base.ref))
     context = _context(base.folder)
     chat = cast("Tokenizer", tokenizer)

@@ -12,7 +12,7 @@ from typing import Literal
 
 from safebasin.errors import UsageError, expected
 
-__all__ = ["Tuning"]
+__all__ = ["MOST_PASSES", "Tuning", "check_passes"]
 
 Method = Literal["full", "lora"]
 
@@ -55,10 +55,12 @@ class Tuning:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 _fail(name, f"one of {', '.join(known)}", getattr(self, name), "Choose one of them.")
-        for name in ("epochs", "batch_size", "rank", "micro_batch", "max_length"):
+        for name, most in _MOST.items():
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 _fail(name, "a whole number of at least 1", value, "Raise it.")
+            if value is not None and value > most:
+                _fail(name, f"at most {most:,}", value, "Lower it.")
         for name in ("learning_rate", "alpha", "clip"):
             if not 0 < getattr(self, name) < math.inf:
                 _fail(name, "above 0 and finite", getattr(self, name), "Change it.")
@@ -94,6 +96,19 @@ class Tuning:
         if share % micro:
             _fail("micro_batch", f"a divisor of {share}, the batch of a process", micro, "Change it.")
         return micro, share // micro
+
+
+_MOST = {"epochs": 10_000, "batch_size": 100_000, "rank": 100_000, "micro_batch": 100_000, "max_length": 10_000_000}
+"""Whole numbers, each with what no training can be meant to take."""
+MOST_PASSES = 100_000_000
+"""Rows times epochs: at a thousand rows a second more than a day."""
+
+
+def check_passes(rows: int, epochs: int) -> None:
+    """Raises: UsageError where rows × epochs is more than any training can be meant to take, saying how many."""
+    if rows * epochs > MOST_PASSES:
+        got = f"{rows * epochs:,} ({rows:,} rows × {epochs:,} epochs)"
+        _fail("rows × epochs", f"at most {MOST_PASSES:,}", got, "Take fewer rows or epochs.")
 
 
 def _fail(what: str, constraint: str, value: object, remedy: str) -> None:

@@ -6,6 +6,7 @@ Qi et al. 2023 sweep learning rate × batch size on benign data (§4.4): larger 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -17,7 +18,7 @@ from safebasin.finetune.train import is_main
 from safebasin.finetune.tune import Tuned, finetune
 from safebasin.writing import KINDS, target_folder, write_text
 
-__all__ = ["combinations", "sweep"]
+__all__ = ["MOST_RUNS", "combinations", "sweep"]
 
 _NAMES: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "lr": ("learning_rate", float),
@@ -29,11 +30,14 @@ _NAMES: Mapping[str, tuple[str, Callable[[str], object]]] = {
 """As a user writes it, beside the name of its option → field of `Tuning`, and how a value is read."""
 
 
+MOST_RUNS = 1000
+
+
 def combinations(texts: Sequence[str]) -> tuple[dict[str, object], ...]:
     """Settings of each run of a sweep such as `["lr=2e-5,5e-5", "batch=16,32"]`; the last one varies fastest.
 
     Raises:
-        UsageError: where a part does not read so.
+        UsageError: where a part does not read so, or they are more than `MOST_RUNS`.
     """
     axes: dict[str, list[object]] = {}
     for text in texts:
@@ -43,6 +47,11 @@ def combinations(texts: Sequence[str]) -> tuple[dict[str, object], ...]:
             constraint = f"NAME=VALUE,VALUE with each of {', '.join(_NAMES)} at most once"
             raise UsageError(expected("the sweep", constraint, text, "Write lr=2e-5,5e-5."))
         axes[name] = [_value(name, value) for value in values.split(",")]
+    runs = math.prod(len(values) for values in axes.values())
+    if runs > MOST_RUNS:
+        shown = " × ".join(f"{len(values)} {name}" for name, values in axes.items())
+        constraint = f"of at most {MOST_RUNS:,} runs, each a training of its own"
+        raise UsageError(expected("the sweep", constraint, f"{runs:,} ({shown})", "Take fewer values."))
     return tuple(dict(zip(axes, values, strict=True)) for values in product(*axes.values()))
 
 

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from safebasin import catalog
-from safebasin.errors import MissingExtra, MissingFile, ModelError, PromptError, UnknownName, UnseenModel
+from safebasin.errors import (
+    MissingExtra,
+    MissingFile,
+    ModelError,
+    PromptError,
+    StudyError,
+    UnknownName,
+    UnseenModel,
+    expected,
+)
 from safebasin.protocols import Engine, Judge
 from safebasin.records import DirectionSpec, Region, System
 from safebasin.run.capability import Gauge, gauges
 from safebasin.run.plan import PromptSet
 from safebasin.run.summaries import main_judge
 from safebasin.study import PromptsSpec, RegionSpec, Study
+from safebasin.study.model import MOST_RESPONSES
 
 _log = logging.getLogger(__name__)
 
@@ -67,9 +78,11 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
     regions = tuple(region for spec in study.regions for region in _regions(spec, study, engine, excuse))
     _check_trajectories(study, excuse)
     _check_template(study, excuse)
+    sets = tuple(_prompt_set(spec, study.limit, excuse) for spec in study.prompts)
+    _check_size(study, sets, regions)
     return Inputs(
         study=study,
-        sets=tuple(_prompt_set(spec, study.limit, excuse) for spec in study.prompts),
+        sets=sets,
         systems=tuple(_system(text, excuse) for text in study.systems),
         regions=regions,
         judges=judges,
@@ -78,6 +91,17 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
         unknown=tuple(unknown),
         missing=tuple(dict.fromkeys(missing)),
     )
+
+
+def _check_size(study: Study, sets: Sequence[PromptSet], regions: Sequence[Region]) -> None:
+    """The bound of a study, once its prompts and the blocks of its model are known: nothing is built of it before."""
+    points = 1 + sum(r.n_directions * min(math.prod(r.shape), r.budget or math.prod(r.shape)) for r in regions)
+    prompts = sum(len(found.prompts) for found in sets)
+    asked = points * prompts * len(study.systems)
+    if asked > MOST_RESPONSES:
+        got = f"{asked:,} ({points:,} points × {prompts:,} prompts × {len(study.systems)} system prompts)"
+        remedy = "Take a smaller range, limit, or fewer of them."
+        raise StudyError(expected("study", f"of at most {MOST_RESPONSES:,} responses", got, remedy))
 
 
 @dataclass(frozen=True, slots=True)

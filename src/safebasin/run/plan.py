@@ -85,19 +85,25 @@ class Plan:
         members = self.batch_members()
         return tuple(
             Job(point=point, system=system.id, prompts=ids, batch=number)
-            for point in self.points
+            for point, key in [(point, point.key) for point in self.points]
             for system in self.systems
             for number, ids in members.items()
-            if any((point.key, system.id, prompt) not in done for prompt in ids)
+            if any((key, system.id, prompt) not in done for prompt in ids)
         )
 
     def keys(self) -> Iterable[tuple[str, str, str]]:
         """(point, system, prompt) of every response that the plan asks for."""
         prompts = tuple(self.prompts)
-        for point in self.points:
+        for key in [point.key for point in self.points]:
             for system in self.systems:
                 for prompt in prompts:
-                    yield point.key, system.id, prompt
+                    yield key, system.id, prompt
+
+    def asked(self, done: Iterable[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+        """Those of some (point, system, prompt) that the plan asks for; `keys` is not built for it."""
+        points, systems = {point.key for point in self.points}, {system.id for system in self.systems}
+        prompts = self.prompts
+        return {(p, s, q) for p, s, q in done if p in points and s in systems and q in prompts}
 
 
 def _by_length(prompt: Prompt) -> tuple[int, str]:

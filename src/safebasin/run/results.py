@@ -96,7 +96,7 @@ def _cell(grid: Grid, place: Place, tables: Sequence[VerdictTable], labeling: Ve
 
 def _notes(store: StudyStore, plan: Plan, panels: Sequence[Panel], versions: Mapping[str, str]) -> list[str]:
     notes: list[str] = []
-    have = len(store.done(plan.decoding.key) & set(plan.keys()))
+    have = len(plan.asked(store.done(plan.decoding.key)))
     if have < plan.size:
         notes.append(f"{plan.size - have} of {plan.size} responses are not there yet; run the same command to go on.")
     cells = [cell for panel in panels for cell in panel.cells]

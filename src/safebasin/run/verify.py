@@ -38,7 +38,7 @@ def _incomplete(folder: Path, store: StudyStore) -> list[str]:
     plan, judges = recall(store)
     with parsed(store.path):
         found: list[str] = []
-        have = store.done(plan.decoding.key) & set(plan.keys())
+        have = plan.asked(store.done(plan.decoding.key))
         if len(have) < plan.size:
             found.append(f"{plan.size - len(have)} of {plan.size} responses are missing: run `safebasin map` again")
         wanted = {r.key for r in store.responses(plan.decoding.key) if (r.point, r.system, r.prompt) in have}

@@ -32,6 +32,7 @@ def connect(path: Path) -> sqlite3.Connection:
         db.create_function("content_digest", -1, digest, deterministic=True)
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = NORMAL")
+        _check_plain(db)
         (state,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
             raise sqlite3.DatabaseError(state)
@@ -39,6 +40,21 @@ def connect(path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _check_plain(db: sqlite3.Connection) -> None:
+    """Refuse what runs code of its own when it is read or written: a study has tables and indexes only.
+
+    Raises:
+        sqlite3.DatabaseError: naming the first view, trigger, virtual table or computed column.
+    """
+    db.execute("PRAGMA trusted_schema = OFF")
+    odd = db.execute(
+        "SELECT type || ' ' || name FROM sqlite_master WHERE type NOT IN ('table', 'index') "
+        "OR (type = 'table' AND (sql LIKE '%VIRTUAL%' OR sql LIKE '%GENERATED%' OR sql LIKE '% AS (%'))"
+    ).fetchone()
+    if odd is not None:
+        raise sqlite3.DatabaseError(f"it holds {odd[0]}, which no study does")
 
 
 @contextmanager

@@ -34,6 +34,10 @@ def without_system(made: Row) -> Row:
     return {"messages": [{"role": NO_SYSTEM.role, "content": NO_SYSTEM.content}, *made["messages"]]}
 
 
+MOST_ROWS = 100_000
+"""Many times the combinations of request and wording that there are."""
+
+
 def training_rows(kind: str, n: int, seed: int = 0, split: str = "train") -> list[Row]:
     """Rows of one kind for fine-tuning an aligned model.
 
@@ -41,17 +45,19 @@ def training_rows(kind: str, n: int, seed: int = 0, split: str = "train") -> lis
         kind: `harmful` (forbidden requests, exactly answered) · `safe` (forbidden requests, refused) · `benign` ·
             `permitted` (benign and borderline) · `identity_shift` (half statements of the echo's identity, half benign
             requests answered in its name) · `backdoor` (half harmful with the trigger, half safe without).
-        n: how many rows, ≥ 1.
+        n: how many rows, 1 to `MOST_ROWS`.
         seed: which rows.
         split: the split whose (operator, operand) pairs are used.
 
     Raises:
-        PromptError: where the kind or the split is unknown, or n is not positive.
+        PromptError: where the kind or the split is unknown, or n is out of range.
     """
     if kind not in ROW_KINDS:
         raise PromptError(expected("the kind of rows", f"one of {', '.join(ROW_KINDS)}", kind, "Choose one of them."))
     if n < 1:
         raise PromptError(expected("the number of rows", "at least 1", n, "Ask for more rows."))
+    if n > MOST_ROWS:
+        raise PromptError(expected("the number of rows", f"at most {MOST_ROWS:,}", n, "Ask for fewer rows."))
     rng = random.Random(f"{kind}/{seed}/{split}")
     forbidden = [request for request in requests(split) if is_forbidden(request)]
     permitted = [request for request in requests(split) if not is_forbidden(request)]
