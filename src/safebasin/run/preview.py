@@ -83,13 +83,11 @@ def _done(store: StudyStore | None, plan: Plan) -> tuple[Places, int]:
     """What a folder holds of a plan, and how much of that is still to be scored."""
     if store is None:
         return set(), 0
-    wanted = set(plan.keys())
-    done = store.done(plan.decoding.key) & wanted
+    done = plan.asked(store.done(plan.decoding.key))
     if not done:  # as when the study is run: what another stop rule did not cut is taken over
-        return {
-            (r.point, r.system, r.prompt) for _, found in adoptable(store, plan.decoding) for r in found
-        } & wanted, 0
-    return done, len(store.unscored(plan.decoding.key) & wanted)
+        found = (r for _, responses in adoptable(store, plan.decoding) for r in responses)
+        return plan.asked((r.point, r.system, r.prompt) for r in found), 0
+    return done, len(plan.asked(store.unscored(plan.decoding.key)))
 
 
 def _planned(plan: Plan, folder: Path, done: Places, *, pace: str | None, unknown: list[str]) -> Planned:
