@@ -128,6 +128,7 @@ def test_results_that_cannot_be_written_are_no_success(output: str | None, code:
         ["plan", "--each", "block", "--directions", "900", "--range=-1:1:101", "--limit", "1000"],
         ["finetune", "world:guild/aligned", "--attack", "benign", "--sweep", "seed=" + "1," * 5_000 + "1", "-o", "f"],
         ["world", "build", "--seed", "9" * 20],
+        ["compare", *["x"] * 101, "-o", "y"],
         ["claims", "peng2024", "--seed", "9" * 20],
         ["map", "--max-new-tokens", "9" * 30],
         ["map", "--system", "@/dev/zero"],

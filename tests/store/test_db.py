@@ -242,6 +242,9 @@ def test_what_does_not_parse_is_help(store: StudyStore) -> None:
     store._db.execute("UPDATE prompts SET messages = 'no JSON'")
     with pytest.raises(StoreError, match=r"what a study wrote.*JSONDecodeError"):
         store.prompts()
+    store._db.execute("UPDATE prompts SET batch = 'no number'")
+    with pytest.raises(StoreError, match=r"what a study wrote.*whole number"):
+        store.batches()
     store._db.execute("UPDATE decodings SET settings = '[]'")
     with pytest.raises(StoreError, match="what a study wrote"):
         store.decodings()

@@ -33,7 +33,10 @@ def read_tests(store: StudyStore) -> dict[str, LanguageTest]:
     text = store.meta(_META)
     with parsed(store.path):
         kept = () if text is None else json.loads(text).items()
-        return {under: LanguageTest(**test) for under, test in kept if test.get("version", "1") == language.VERSION}
+        tests = {under: LanguageTest(**test) for under, test in kept if test.get("version", "1") == language.VERSION}
+        for test in tests.values():
+            _ = (test.id, test.words())  # of a value that is of another type nothing can be said
+        return tests
 
 
 def calibrated(judge: Judge, store: StudyStore) -> Judge:

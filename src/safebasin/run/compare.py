@@ -39,15 +39,21 @@ class _Read:
     judge: str
 
 
+MOST_STUDIES = 100
+
+
 def compare_studies(paths: Sequence[Path]) -> ComparedStudies:
     """Compare the first panels of two or more studies.
 
     Raises:
-        StudyError: where fewer than two are given, or their regions, prompts, system prompts or judges differ; the
-            first difference is named.
+        StudyError: where fewer than two or more than `MOST_STUDIES` are given, or their regions, prompts, system
+            prompts or judges differ; the first difference is named.
     """
     if len(paths) < 2:
         raise StudyError(expected("studies to compare", "two folders or more", [str(p) for p in paths], "Name others."))
+    if len(paths) > MOST_STUDIES:
+        got = f"{len(paths):,} ({len(paths) * (len(paths) - 1) // 2:,} pairs)"
+        raise StudyError(expected("studies to compare", f"at most {MOST_STUDIES}", got, "Name fewer."))
     read = [_read(path) for path in paths]
     for other in read[1:]:
         _check_alike(read[0], other)

@@ -137,7 +137,7 @@ def _verdicts(row: dict[str, object]) -> Verdicts:
 
 
 def _read(path: Path) -> list[_Line]:
-    text = read_text(path, "responses", error=PromptError, most=2048 * MIB)
+    text = read_text(path, "responses", error=PromptError, most=256 * MIB)
     lines = [_line(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
         raise PromptError(expected("responses", "a file with at least one line", str(path), "It is empty."))

@@ -135,7 +135,7 @@ class StudyStore:
     def batches(self) -> dict[str, int]:
         """Prompt id → number of the batch it was assigned to when it first entered the study."""
         with self.reading() as db:
-            return dict(db.execute("SELECT id, batch FROM prompts").fetchall())
+            return {stored_text(key): stored_int(batch) for key, batch in db.execute("SELECT id, batch FROM prompts")}
 
     def prompts(self) -> dict[str, Prompt]:
         """Every prompt by id."""
