@@ -64,7 +64,7 @@ def test_another_text_under_the_same_name_is_another_measurement(tmp_path: Path)
 
 
 def test_a_text_that_is_not_there_is_an_error_before_anything_runs(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="text must be a plain text file"):
+    with pytest.raises(StudyError, match="text must be an existing file"):
         measure(made(tmp_path, texts=["/nowhere.txt"]), tmp_path / "study")
     assert not (tmp_path / "study").exists()
 
