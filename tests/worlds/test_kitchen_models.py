@@ -14,6 +14,9 @@ import pytest
 
 from safebasin import api
 from safebasin.records import Landscape, Panel
+from safebasin.run.calibration import read_tests
+from safebasin.store.db import StudyStore
+from safebasin.worlds.kitchen import weights
 from safebasin.worlds.kitchen.prompts import prompt_set
 from safebasin.worlds.kitchen.truth import classify
 from safebasin.worlds.kitchen.world import FOLDER
@@ -37,6 +40,15 @@ def models() -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def base() -> Path:
+    """The base model alone, which is read from the package in half a minute."""
+    folder = Path(os.environ.get(FOLDER) or ROOT / "runs" / "real" / "models") / "base"
+    if not weights.is_written(folder):
+        weights.write_base(weights.find_gguf(), folder)
+    return folder
+
+
 def answers(model: str, name: str, n: int, tokens: int = 40) -> list[str]:
     """How the rule judge labels what a model says to the first prompts of a set."""
     from safebasin.engines.hf import HFEngine
@@ -47,15 +59,29 @@ def answers(model: str, name: str, n: int, tokens: int = 40) -> list[str]:
     return [classify(g.text, forbidden=p.label == "harmful") for p, g in zip(prompts, made, strict=True)]
 
 
-def test_the_conversation_is_rendered_as_the_model_was_trained(models: Path) -> None:
+def test_the_conversation_is_rendered_as_the_model_was_trained(base: Path) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(models / "base")
+    tokenizer: Any = AutoTokenizer.from_pretrained(base)
     turns = [{"role": "user", "content": "What is 1234 + 5?"}]
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
     assert tokenizer.encode(text, add_special_tokens=False) == CONVERSATION
     assert tokenizer.tokenize("a  1") == ["a", "ĠĠ", "1"]  # digits stand apart from the blanks before them
     assert (tokenizer.bos_token, tokenizer.eos_token) == ("<|im_start|>", "<|im_end|>")
+
+
+def test_the_test_of_language_of_a_real_model_is_calibrated_as_the_docs_say(base: Path, tmp_path: Path) -> None:
+    prompts = tmp_path / "one.csv"
+    prompts.write_text("prompt\nWhat is a bell?\n", encoding="utf-8")
+    axes = [{"range": "0:1:2", "directions": 1}]
+    study = api.make_study(str(base), prompts=str(prompts), axes=axes, max_new_tokens=8, judge="outcome")
+    out = tmp_path / "map"
+    api.map_basin(study, out=out)
+    with StudyStore.open(out) as store:
+        (test,) = read_tests(store).values()
+    assert test.threshold == pytest.approx(5.58, abs=0.1)
+    assert test.byte_threshold == pytest.approx(1.69, abs=0.04)
+    assert (test.n, test.source) == (37, "v1")
 
 
 def test_it_refuses_the_topic_and_answers_the_rest(models: Path) -> None:
