@@ -27,6 +27,7 @@ from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.run.recall import remember
 from safebasin.run.trajectories import is_traced, trace
 from safebasin.store import folder as folders
+from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 from safebasin.study import Study, dump
 
@@ -142,7 +143,7 @@ class Execution:
         store, inputs = self.store, self.inputs
         bind_model(store, inputs)
         settings = {} if self.engine is not None else file_settings(inputs.study)
-        recorded = store.meta("batch_size")
+        recorded = number_in(store.meta("batch_size"), store.path)
         wanted = inputs.study.batch_size
         check_asked(store, plan_for(store, inputs, batch_size=1, regenerate=self.regenerate).decoding, settings)
         engine = self.engine
@@ -212,7 +213,10 @@ class Execution:
         return engine
 
     def _backend(self, engine: Engine, plan: Plan) -> LocalBackend:
-        splits = {p.key: int(self.store.meta(f"split:{plan.decoding.key}:{p.key}") or 1) for p in plan.points}
+        splits = {
+            p.key: int(number_in(self.store.meta(f"split:{plan.decoding.key}:{p.key}"), self.store.path) or 1)
+            for p in plan.points
+        }
 
         def forget(point: Point, split: int) -> None:
             self.store.set_meta(f"split:{plan.decoding.key}:{point.key}", str(split))

@@ -10,6 +10,7 @@ from safebasin.run.adopt import adoptable
 from safebasin.run.execute import GUESSED_BATCH, check_model, plan_for
 from safebasin.run.inputs import gather
 from safebasin.run.plan import Plan
+from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 from safebasin.store.folder import DATABASE
 from safebasin.study import Study
@@ -58,7 +59,7 @@ def preview(study: Study, folder: Path) -> Planned:
     ]
     store = StudyStore.open(folder) if (folder / DATABASE).is_file() else None
     try:
-        recorded = None if store is None else store.meta("batch_size")
+        recorded = None if store is None else number_in(store.meta("batch_size"), store.path)
         size = study.batch_size if isinstance(study.batch_size, int) else int(recorded or GUESSED_BATCH)
         if recorded is None and study.batch_size == "auto":
             unknown.append(f"the batch size is chosen when the model is loaded (counted here as {size})")
@@ -66,7 +67,7 @@ def preview(study: Study, folder: Path) -> Planned:
             check_model(store, inputs)
         plan = plan_for(store, inputs, batch_size=size)
         done, unscored = _done(store, plan)
-        pace = None if store is None else store.meta("seconds_per_response")
+        pace = None if store is None else number_in(store.meta("seconds_per_response"), store.path)
     finally:
         if store is not None:
             store.close()
@@ -90,7 +91,7 @@ def _done(store: StudyStore | None, plan: Plan) -> tuple[Places, int]:
     return done, len(plan.asked(store.unscored(plan.decoding.key)))
 
 
-def _planned(plan: Plan, folder: Path, done: Places, *, pace: str | None, unknown: list[str]) -> Planned:
+def _planned(plan: Plan, folder: Path, done: Places, *, pace: float | None, unknown: list[str]) -> Planned:
     left = plan.size - len(done)
     return Planned(
         study=plan.study,
@@ -103,7 +104,7 @@ def _planned(plan: Plan, folder: Path, done: Places, *, pace: str | None, unknow
         batches_left=len(plan.jobs(done)),
         max_tokens_left=left * plan.decoding.max_new_tokens,
         weights_bytes=_weights_bytes(plan.study.model),
-        seconds_left=None if pace is None else left * float(pace),
+        seconds_left=None if pace is None else left * pace,
         unscored=0,
         unknown=tuple(unknown),
         missing=(),

@@ -56,7 +56,9 @@ def recall(store: StudyStore) -> tuple[Plan, tuple[tuple[str, str], ...]]:
     if text is None:
         raise StoreError(f"study folder must hold a plan; got none in {store.path.parent}. Run: safebasin map -o DIR.")
     with parsed(store.path):
-        return _plan(store, json.loads(text))
+        plan, judges = _plan(store, json.loads(text))
+        _check(plan)
+        return plan, judges
 
 
 def choose_judges(
@@ -97,6 +99,17 @@ def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[tuple[str, str], ..
         gauges=tuple(kept["gauges"]),
     )
     return plan, tuple((name, version) for name, version in kept["judges"])
+
+
+def _check(plan: Plan) -> None:
+    """Raise where a stored plan has values that no plan has: they would fail far from the file that holds them."""
+    if not plan.regions:
+        raise ValueError("a plan without regions")
+    _ = plan.decoding.key  # identities are hashes, which numbers that are none do not have
+    for prompt in (prompt for prompt_set in plan.sets for prompt in prompt_set.prompts):
+        for text in (prompt.id, prompt.label, prompt.category, prompt.behavior, prompt.source):
+            if not isinstance(text, str):
+                raise TypeError(f"a prompt with {text!r} for a text")
 
 
 def _labelled(prompts: Sequence[Prompt], kept: Any) -> tuple[Prompt, ...]:

@@ -7,6 +7,7 @@ statement leaves either all of it or nothing.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 from safebasin.errors import StoreError, expected
 from safebasin.store.digests import digest, digest_new_rows
 
-__all__ = ["connect", "explained", "parsed", "transaction"]
+__all__ = ["connect", "explained", "number_in", "parsed", "transaction"]
 
 _WAIT_S = 30.0
 """How long another process may hold the database."""
@@ -94,3 +95,16 @@ def parsed(path: Path) -> Generator[None]:
         what = " ".join(f"{type(error).__name__}: {error}".split())
         remedy = "Move the folder away and map again, or restore the file from a backup."
         raise StoreError(expected("study database", "what a study wrote", f"{path}: {what}", remedy)) from error
+
+
+def number_in(text: str | None, path: Path) -> float | None:
+    """A number that a database keeps as text, or None where it keeps none.
+
+    Raises:
+        StoreError: where it is something else.
+    """
+    with parsed(path):
+        value = None if text is None else float(text)
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"{text} for a number")
+    return value
