@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,7 +38,9 @@ def write(runs: Path, docs: Path) -> None:
     copy_figures(runs, docs / "figures")
     put(docs / "real.md", tables(runs))
     language = coherence.shares(runs / "map")
-    coherence.draw(language, docs / "figures" / "real-coherence.png")
+    curve = docs / "figures" / "real-coherence.png"
+    coherence.draw(language, curve)
+    shrink(curve, curve)
     put(docs / "method.md", "\n".join(coherence.table(language)))
 
 
@@ -81,7 +83,10 @@ def shrink(figure: Path, out: Path) -> None:
 def tables(runs: Path) -> str:
     """Both tables in Markdown, with machine and times."""
     times = json.loads((runs / "times.json").read_text(encoding="utf-8"))
-    lines = ["| study | prompts | ASR at 0 | radius | collapse | time |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = [
+        "| study | prompts | ASR (benign: answered) at 0 | radius | radius, by outcome | collapse | time |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for name in STUDIES:
         lines += study_rows(name, api.read_study(runs / name), times.get(name))
     lines += [
@@ -123,7 +128,8 @@ def study_rows(name: str, landscape: Landscape, seconds: float | None) -> Iterat
         found = panel.summary
         collapse = found.get("collapse")
         yield (
-            f"| {what} | {panel.prompts} | {_percent(_origin(panel))} | {_number(_radius(found))} "
+            f"| {what} | {panel.prompts} | {_percent(_origin(panel))} "
+            f"| {_number(found.get('radius', found.get('answer_radius')))} | {_number(found.get('harm_radius'))} "
             f"| {_percent(collapse)} | {_time(seconds) if place == 0 else ''} |"
         )
 
@@ -139,10 +145,6 @@ def _system(panel: Panel) -> str:
 
 def _origin(panel: Panel) -> Estimate | None:
     return next((cell.asr.get(panel.judge) for cell in panel.cells if cell.direction < 0), None)
-
-
-def _radius(found: Mapping[str, Estimate]) -> Estimate | None:
-    return next((found[key] for key in ("harm_radius", "radius", "answer_radius") if key in found), None)
 
 
 def audit_row(folder: Path, what: str, seconds: float | None) -> str:
