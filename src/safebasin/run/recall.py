@@ -106,6 +106,8 @@ def _check(plan: Plan) -> None:
     if not plan.regions:
         raise ValueError("a plan without regions")
     _ = plan.decoding.key  # identities are hashes, which numbers that are none do not have
+    for _, _, point in plan.numbered_places():
+        _ = point.key
     for prompt in (prompt for prompt_set in plan.sets for prompt in prompt_set.prompts):
         for text in (prompt.id, prompt.label, prompt.category, prompt.behavior, prompt.source):
             if not isinstance(text, str):
