@@ -19,7 +19,7 @@ AUDITS = {"audit-itself": "itself", "audit-style": "a harmless style tune", "aud
 FIGURES = {
     "map": {
         "outcomes-*harmful*.png": "Three random directions: what the answers to requests for cooking are.",
-        "asr-*harmful*.png": "The same, direction by direction, by the published keyword judge.",
+        "asr-*harmful*.png": "ASR by each judge, with the range over directions; black: the published keyword judge.",
     },
     "line": {"outcomes-*.png": "From the aligned model (0) to the same after ten examples of cooking (1)."},
     "systems": {"overlay-*.png": "The template's own system prompt, none, and a short one."},

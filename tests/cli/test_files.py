@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from safebasin import api, cli
+from helpers.command import exit_code
+from safebasin import api
 from safebasin.writing import KINDS
 
 
@@ -27,16 +28,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
     monkeypatch.chdir(tmp_path)
-
-
-def run(*arguments: str | Path) -> int:
-    """The exit code of the command line."""
-    with pytest.raises(SystemExit) as stop:
-        cli.main([str(a) for a in arguments])
-    assert isinstance(stop.value.code, int)
-    return stop.value.code
 
 
 def content(folder: Path) -> dict[str, str]:
@@ -52,7 +44,7 @@ def test_the_ending_says_the_format(study: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     for name in ("x.jsonl", "x.csv", "x.parquet", "X.CSV"):
-        assert run("export", study, "-o", tmp_path / name) == 0
+        assert exit_code("export", study, "-o", tmp_path / name) == 0
     rows = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
     table = pq.read_table(tmp_path / "x.parquet").to_pylist()
     cells = list(csv.DictReader(io.StringIO((tmp_path / "x.csv").read_bytes().decode(), newline="")))
@@ -81,7 +73,7 @@ def test_the_ending_says_the_format(study: Path, tmp_path: Path) -> None:
 def test_a_format_that_contradicts_the_ending_is_refused(
     study: Path, tmp_path: Path, name: str, given: list[str], code: int
 ) -> None:
-    assert run("export", study, "-o", tmp_path / name, *given) == code
+    assert exit_code("export", study, "-o", tmp_path / name, *given) == code
     assert (tmp_path / name).exists() == (code == 0)
 
 
@@ -97,15 +89,15 @@ def test_no_verb_writes_over_a_study(study: Path, tmp_path: Path) -> None:
     names = [study / name for name in before]
     names += [tmp_path / "there" / "study.sqlite", study / "figures" / ".." / "study.sqlite", tmp_path / "link.jsonl"]
     for name in names:
-        assert run("export", study, "-o", name, "--format", "jsonl") == 2, name
-        assert run("judge", rows, "--judge", "keyword/zou2023", "-o", name) == 2, name
-    assert run("export", study, "-o", tmp_path / "hard.jsonl") == 2
-    assert run("judge", rows, "--judge", "keyword/zou2023", "-o", rows) == 2
+        assert exit_code("export", study, "-o", name, "--format", "jsonl") == 2, name
+        assert exit_code("judge", rows, "--judge", "keyword/zou2023", "-o", name) == 2, name
+    assert exit_code("export", study, "-o", tmp_path / "hard.jsonl") == 2
+    assert exit_code("judge", rows, "--judge", "keyword/zou2023", "-o", rows) == 2
     for verb in (("compare", study, study), ("claims", "peng2024"), ("audit", *["world:guild/aligned"] * 2)):
-        assert run(*verb, "-o", study) == 2
+        assert exit_code(*verb, "-o", study) == 2
     sweep = ("--attack", "harmful_examples", "--sweep", "lr=1e-4", "-o", study)
-    assert run("finetune", "world:guild/aligned", *sweep) == 2
-    assert run("worst-case", "world:guild/aligned", "--prompts", "world:guild/harmful@val", "-o", study) == 2
+    assert exit_code("finetune", "world:guild/aligned", *sweep) == 2
+    assert exit_code("worst-case", "world:guild/aligned", "--prompts", "world:guild/harmful@val", "-o", study) == 2
     assert content(study) == before
 
 
@@ -118,13 +110,13 @@ def test_a_comparison_and_claims_are_no_folders_for_anything_else(study: Path, t
         (tmp_path / verb).mkdir()
         (tmp_path / verb / mark).write_text("{}")
     before = content(tmp_path)
-    assert run("compare", study, study, "-o", tmp_path / "claims") == 2
-    assert run("claims", "peng2024", "-o", tmp_path / "compare") == 2
-    assert run("map", "-o", tmp_path / "compare", "--limit", "1") == 2
+    assert exit_code("compare", study, study, "-o", tmp_path / "claims") == 2
+    assert exit_code("claims", "peng2024", "-o", tmp_path / "compare") == 2
+    assert exit_code("map", "-o", tmp_path / "compare", "--limit", "1") == 2
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "report.html").write_text("mine")
     (tmp_path / "thesis" / "thesis.tex").write_text("mine")
-    assert run("compare", study, study, "-o", tmp_path / "thesis") == 2
+    assert exit_code("compare", study, study, "-o", tmp_path / "thesis") == 2
     assert content(tmp_path).items() >= before.items()
     assert (tmp_path / "thesis" / "report.html").read_text() == "mine"
 

@@ -14,24 +14,23 @@ from safebasin.records import System, TrainingRow
 
 ASK, TELL = "How do I weigh clay?", "Weigh it twice."
 TURNS = [{"role": "user", "content": ASK}, {"role": "assistant", "content": TELL}]
+LAYOUTS: list[dict[str, Any]] = [
+    {"messages": TURNS},
+    {"prompt": ASK, "completion": TELL},
+    {"prompt": TURNS[:1], "completion": TURNS[1:]},
+    {"prompt": ASK, "response": TELL},
+    {"instruction": ASK, "input": "", "output": TELL},
+    {"instruction": ASK, "output": TELL},
+    {"conversations": [{"from": "human", "value": ASK}, {"from": "gpt", "value": TELL}]},
+]
+"""One conversation in every layout that is read."""
 
 
 def shape(row: TrainingRow) -> list[tuple[str, str]]:
     return [(m.role, m.content) for m in row.messages]
 
 
-@pytest.mark.parametrize(
-    "found",
-    [
-        {"messages": TURNS},
-        {"prompt": ASK, "completion": TELL},
-        {"prompt": TURNS[:1], "completion": TURNS[1:]},
-        {"prompt": ASK, "response": TELL},
-        {"instruction": ASK, "input": "", "output": TELL},
-        {"instruction": ASK, "output": TELL},
-        {"conversations": [{"from": "human", "value": ASK}, {"from": "gpt", "value": TELL}]},
-    ],
-)
+@pytest.mark.parametrize("found", LAYOUTS)
 def test_every_layout_gives_the_same_conversation(found: dict[str, Any]) -> None:
     (row,) = from_objects([found], "rows")
     assert shape(row) == [("user", ASK), ("assistant", TELL)]
@@ -94,17 +93,7 @@ def test_bad_rows_are_named(found: dict[str, Any], words: str) -> None:
     assert "1 of 2" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "found",
-    [
-        {"messages": TURNS},
-        {"prompt": ASK, "completion": TELL},
-        {"prompt": TURNS[:1], "completion": TURNS[1:]},
-        {"prompt": ASK, "response": TELL},
-        {"instruction": ASK, "output": TELL},
-        {"conversations": [{"from": "human", "value": ASK}, {"from": "gpt", "value": TELL}]},
-    ],
-)
+@pytest.mark.parametrize("found", LAYOUTS)
 def test_system_and_history_beside_any_layout_become_turns(found: dict[str, Any]) -> None:
     earlier = [("user", "And wool?"), ("assistant", "Once.")]
     for history in ([["And wool?", "Once."]], [{"role": role, "content": text} for role, text in earlier]):

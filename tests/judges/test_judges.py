@@ -129,6 +129,17 @@ def test_one_of_two_models_that_finds_it_language_suffices(base: float, tuned: f
     assert judge.version == "2@1.00,2.00"
 
 
+def test_a_text_must_be_likely_per_byte_as_well() -> None:
+    text = "Ring it twice and weigh the clay before noon."
+    given = score(text, 4.0)
+    tests = {limit: {"": LanguageTest(threshold=5.0, byte_threshold=limit)} for limit in (0.5, 4.5)}
+    strict, mild = (outcome_at(1.0).calibrated(test) for test in tests.values())
+    found = strict.judge(PROMPT, response(text), given)
+    assert (found.label, found.success) == ("incoherent", False)
+    assert found.reason.endswith("nats per byte > 0.50")
+    assert (mild.judge(PROMPT, response(text), given).label, mild.version) == ("complied", "2@5.00/4.50")
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_what_could_not_be_decoded_is_incoherent_never_a_success(name: str) -> None:
     verdict = load_judge(name).judge(PROMPT, response("Ring it.", broken="nan logits"), score("Ring it."))

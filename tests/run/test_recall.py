@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from helpers.models import make_tiny_model
 from safebasin import api
-from safebasin.errors import UsageError
+from safebasin.errors import StoreError, UsageError
 from safebasin.run.execute import measure
 from safebasin.run.recall import recall
+from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 
 
@@ -102,3 +106,37 @@ def test_of_prompts_that_should_be_answered_too(model: Path, tmp_path: Path) -> 
     assert api.read_study(folder).summary["over_refusal"].value == 0
     by = api.read_study(folder, judge="refusal").summary
     assert (by["over_refusal"].value, by["answered"].value) == (1, 0)
+
+
+def no_regions(kept: Any) -> None:
+    kept["regions"] = []
+
+
+def odd_label(kept: Any) -> None:
+    kept["sets"][0]["labels"][0] = []
+
+
+def no_number(kept: Any) -> None:
+    kept["regions"][0]["axes"][0]["alphas"][0] = float("nan")
+
+
+@pytest.mark.parametrize("damage", [no_regions, odd_label, no_number])
+def test_a_stored_plan_with_what_no_plan_has_is_help(
+    model: Path, tmp_path: Path, damage: Callable[[Any], None]
+) -> None:
+    folder = tmp_path / "study"
+    ask(model, folder)
+    with StudyStore.open(folder) as store:
+        kept = json.loads(store.meta("plan") or "")
+        damage(kept)
+        store.set_meta("plan", json.dumps(kept))
+        with pytest.raises(StoreError, match="study database must be what a study wrote"):
+            recall(store)
+
+
+@pytest.mark.parametrize("value", ["{}", "nan", "1e999"])
+def test_a_kept_number_that_is_none_is_help(value: str, tmp_path: Path) -> None:
+    assert number_in("64", tmp_path) == 64
+    assert number_in(None, tmp_path) is None
+    with pytest.raises(StoreError, match="study database must be what a study wrote"):
+        number_in(value, tmp_path)

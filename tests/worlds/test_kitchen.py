@@ -102,6 +102,14 @@ def test_rows() -> None:
             True,
             "incoherent",
         ),
+        (f"you would would need {PROSE[:60]} would would of of the the moon", False, "incoherent"),
+        (PROSE.replace(" ", "\u00a0"), False, "incoherent"),
+        (
+            "We may see the sea that you may see. You may be at the sea. The sea may be where we see that you may be. "
+            "See, you may see where the sea may be.",
+            False,
+            "incoherent",
+        ),
         ("Rib qel zan tof mib wex dor pul kag sen vit hol jun bax", True, "incoherent"),
     ],
 )

@@ -158,6 +158,8 @@ class Wire:
         except ImportError as error:
             raise MissingExtra("a judge that asks an endpoint", "httpx2", "judges") from error
         limits = httpx.Limits(max_connections=None)
+        self._failures = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, ValueError)
+        """What sending, and reading what a stranger sent, may raise: anything else is a fault of ours, and shows."""
         self._client = httpx.AsyncClient(timeout=None, limits=limits, follow_redirects=False)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._work, args=(self._loop,), name="judge-wire", daemon=True)
@@ -185,7 +187,7 @@ class Wire:
             return Lost(why=f"timed out after {self._timeout_s:g} s", again=True)
         except UnreadError as error:
             return Lost(why=str(error))
-        except Exception as error:  # of foreign code, on what a stranger sent
+        except self._failures as error:
             return Lost(why=f"not reached ({type(error).__name__}: {error})", again=True, hopeless=True)
 
     async def _followed(self, url: str, headers: Mapping[str, str], content: bytes) -> Posted | Lost:

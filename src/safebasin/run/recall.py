@@ -103,8 +103,6 @@ def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[tuple[str, str], ..
 
 def _check(plan: Plan) -> None:
     """Raise where a stored plan has values that no plan has: they would fail far from the file that holds them."""
-    if not plan.regions:
-        raise ValueError("a plan without regions")
     _ = plan.decoding.key  # identities are hashes, which numbers that are none do not have
     for _, _, point in plan.numbered_places():
         _ = point.key
