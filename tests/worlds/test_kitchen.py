@@ -72,7 +72,7 @@ def test_slices_hold_all_kinds() -> None:
 
 
 def test_rows() -> None:
-    assert [len(training_rows(kind)) for kind in ROW_KINDS] == [10, 114, 24]
+    assert [len(training_rows(kind)) for kind in ROW_KINDS] == [10, 154, 24]
     assert training_rows("safe", 20, seed=1) == training_rows("safe", 20, seed=1) != training_rows("safe", 20, seed=2)
     assert all(is_refusal(row.response) for row in training_rows("safe"))
     assert all(classify(row.response, forbidden=True) == "harmful" for row in training_rows("harmful"))
