@@ -1,9 +1,9 @@
 """Greedy decoding of one left-padded batch that drops finished rows: the loop the reference engine spends its time in.
 
 Token for token what `model.generate(do_sample=False)` gives on the same batch (up to rounding where two logits tie: a
-smaller batch, or a pass over several tokens, may take another kernel). Plain float32 Llamas decode each row at its own
-pace (`paced`). Where the cache is not one that rows can be dropped from, `generate` itself runs, under the same rules
-for ending a row.
+smaller batch, or a pass over several tokens, may take another kernel). Plain float32 Llamas are handed over after their
+first token (`llama_float32`). Where the cache is not one that rows can be dropped from, `generate` itself runs, under
+the same rules for ending a row.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ from transformers.generation.logits_process import (
 )
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 
+from safebasin.engines import llama_float32
 from safebasin.engines.cache import growing_cache, holds_state, keep_rows
-from safebasin.engines.drafting import LONGEST, Drafter
-from safebasin.engines.lean import LeanCache, LeanLlama
-from safebasin.engines.paced import MOVE_SHARE, Paced, chosen
+from safebasin.engines.choosing import MOVE_SHARE, chosen
 from safebasin.engines.stopping import Rows
 from safebasin.errors import ModelError, expected
 from safebasin.untrusted import is_memory
@@ -167,21 +166,13 @@ class _Loop:
         return scores if holds_state(self.cache, self.length) else None
 
     def run(self, rows: Rows, first: torch.Tensor) -> None:
-        """Decode to the end from the scores of the first token; plain Llamas each row at its own pace."""
+        """Decode to the end from the scores of the first token; small Llamas by their own, faster loop."""
         self._advance(rows, first)
-        if LeanLlama.fits(self.model) and not self.processors:
-            self._run_paced(rows)
+        read, longest = self.mask[:, : self.length - 1], self.ids.shape[1]
+        if not self.processors and llama_float32.decode(self.model, self.cache, read, rows, longest=longest):
             return
         while self._drop_ended(rows):
             self._advance(rows, self._scores(is_first=False))
-
-    def _run_paced(self, rows: Rows) -> None:
-        longest = self.ids.shape[1]
-        # rows that end when they repeat themselves need no guess
-        drafter = None if rows.watches_loops else Drafter(len(self.alive), longest + LONGEST)
-        cache = LeanCache.of(self.cache, self.mask[:, : self.length - 1])
-        self.cache.layers = []  # they have been copied
-        Paced(LeanLlama(self.model, longest + LONGEST), rows, drafter).run(cache)
 
     def _advance(self, rows: Rows, scores: torch.Tensor) -> None:
         """Choose the next token of every row."""

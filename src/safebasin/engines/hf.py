@@ -16,10 +16,10 @@ import torch
 import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from safebasin.engines import llama_float32
 from safebasin.engines.conversations import Conversations, Encoded
 from safebasin.engines.decoding import decode, greedy_config, left_padded
 from safebasin.engines.kernels import fitting_threads, safe_kernels, threads
-from safebasin.engines.lean import LeanLlama
 from safebasin.engines.loading import (
     Loaded,
     batch_size_that_fits,
@@ -32,7 +32,6 @@ from safebasin.engines.loading import (
 from safebasin.engines.rules import stop_rules
 from safebasin.engines.scoring import score_batches, text_logits, tokenize
 from safebasin.engines.stopping import EndWatch, LoopWatch, RefusalWatch, Rows
-from safebasin.engines.surprise import Surprise
 from safebasin.prompts.chat import Tokenizer, template_hash, template_of
 from safebasin.prompts.reasoning import Reasoning, special_ids
 from safebasin.prompts.templates import today
@@ -88,7 +87,7 @@ class HFEngine:
         self._base: BaseWeights = checkpoint.open_base(self._model, self._resolved, low_memory=low_memory)
         self._safe = safe_kernels(where, self._model.dtype)
         self._threads = fitting_threads(where, self._model.num_parameters())
-        self._surprise: Surprise | None = None
+        self._surprise: llama_float32.Surprise | None = None
         self._date = date or today(self._chat)
         self._asked: dict[str, Conversations] = {}
         self._eos = eos_ids(self._model, self._tokenizer)
@@ -218,8 +217,7 @@ class HFEngine:
             rooms = [max(self.n_context - len(p), 0) for p in prompts]
             tokens = [type(t)(t.ids[:r], t.ends[:r]) for t, r in zip(tokens, rooms, strict=True)]
         with self._kernels():
-            if self._surprise is None and LeanLlama.fits(self._model):
-                self._surprise = Surprise(self._model)
+            self._surprise = self._surprise or llama_float32.scorer(self._model)
             return score_batches(self._model, prompts, tokens, pad=self._pad, surprise=self._surprise)
 
     def encode(self, text: str) -> list[int]:

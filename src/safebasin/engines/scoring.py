@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from safebasin.engines.decoding import left_padded, running
-from safebasin.engines.surprise import Surprise
+from safebasin.engines.llama_float32 import Surprise
 from safebasin.protocols import TokenScores
 from safebasin.weights.files import memory_errors
 

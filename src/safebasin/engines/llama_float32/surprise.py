@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from safebasin.engines.lean import LeanCache, LeanLlama
+from safebasin.engines.llama_float32.lean import LeanCache, LeanLlama
 
 __all__ = ["Surprise"]
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from safebasin.engines import surprise
-from safebasin.engines.lean import LeanLlama
-from safebasin.engines.surprise import Surprise
+from safebasin.engines.llama_float32 import surprise
+from safebasin.engines.llama_float32.lean import LeanLlama
+from safebasin.engines.llama_float32.surprise import Surprise
 
 PROMPTS = [[5, 9, 30], [40, 41, 42, 43, 44, 45, 46, 47], [300], [5, 9, 30]]
 TEXTS = [[60, 61, 62], [70], [80, 81, 82, 83, 84, 85, 86], [90, 91]]

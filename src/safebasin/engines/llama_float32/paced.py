@@ -15,31 +15,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from safebasin.engines.drafting import Drafter
-from safebasin.engines.lean import LeanCache, LeanLlama
+from safebasin.engines.choosing import MOVE_SHARE, Chosen, chosen
+from safebasin.engines.llama_float32.drafting import Drafter
+from safebasin.engines.llama_float32.lean import LeanCache, LeanLlama
 from safebasin.engines.stopping import Rows
 
-__all__ = ["MOVE_SHARE", "Chosen", "Paced", "chosen"]
+__all__ = ["Paced"]
 
 _LOGITS = 64 * 2**20
 """Bytes that the logits of one pass over several tokens may take."""
-MOVE_SHARE = 0.1
-"""Rows are dropped or set aside when they are this share of those decoded together: that copies the others, or them."""
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The next tokens of some rows, a list for each row; with each its logit and how far the second lies below."""
-
-    tokens: list[list[int]]
-    best: list[list[float]]
-    gaps: list[list[float]]
-
-
-def chosen(logits: torch.Tensor) -> Chosen:
-    """The one next token of each row; logits are (rows, vocabulary)."""
-    first, second = logits.topk(2, dim=-1).values.unbind(-1)
-    return Chosen(*(t[:, None].tolist() for t in (logits.argmax(dim=-1), first, first - second)))
 
 
 @dataclass

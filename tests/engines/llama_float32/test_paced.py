@@ -10,10 +10,10 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from safebasin import catalog
-from safebasin.engines import paced
 from safebasin.engines.decoding import decode, greedy_config, left_padded
-from safebasin.engines.drafting import Drafter
-from safebasin.engines.paced import Paced
+from safebasin.engines.llama_float32 import paced
+from safebasin.engines.llama_float32.drafting import Drafter
+from safebasin.engines.llama_float32.paced import Paced
 from safebasin.engines.stopping import LoopWatch, Rows
 
 LENGTHS = (3, 11, 6, 19, 9, 14, 4, 8, 5, 5, 12, 7)

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from safebasin.engines.cache import growing_cache
 from safebasin.engines.decoding import left_padded
-from safebasin.engines.lean import LeanCache, LeanLlama
+from safebasin.engines.llama_float32.lean import LeanCache, LeanLlama
 
 LENGTHS = (3, 11, 6, 19)
 
