@@ -86,6 +86,38 @@ def test_the_layer_check_can_fail(tmp_path: Path) -> None:
     assert "layered.low -> layered.high" in done.stdout
 
 
+def imports_of(path: Path) -> set[str]:
+    """The modules of ours that a module imports anywhere, for types too; a name that is a module counts as one."""
+    known = set(NAMES.values())
+    found = set[str]()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (inner & known) or {node.module} & known
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & known
+    return found
+
+
+def circles(arrows: dict[str, set[str]]) -> set[str]:
+    """What can be reached from itself."""
+    left = dict(arrows)
+    while ends := {name for name, to in left.items() if not to & left.keys()}:
+        left = {name: to for name, to in left.items() if name not in ends}
+    while starts := left.keys() - set().union(*left.values()):
+        left = {name: to for name, to in left.items() if name not in starts}
+    return set(left)
+
+
+def test_no_files_import_each_other() -> None:
+    files = [path for path in MODULES if path.name != "__init__.py"]
+    assert circles({NAMES[path]: imports_of(path) for path in files}) == set()
+
+
+def test_the_check_for_circles_can_fail() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == {"b", "c"}
+
+
 # --- what is loaded when ---------------------------------------------------------------------------------------------
 
 

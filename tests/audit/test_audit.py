@@ -12,10 +12,10 @@ import pytest
 
 from helpers.models import make_lora, make_tiny_model
 from safebasin.audit import Policy, audit
-from safebasin.audit.dequantized import dequantize
 from safebasin.audit.verdict import schema
+from safebasin.edits.dequantized import dequantize
 from safebasin.errors import ModelError, StoreError, StudyError, UnknownName, UsageError
-from safebasin.finetune.folders import describe, read_record
+from safebasin.models.folders import describe, read_record
 from safebasin.run.calibration import read_tests
 from safebasin.store.db import StudyStore
 from safebasin.weights.checkpoint import resolve

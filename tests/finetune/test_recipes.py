@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from safebasin import catalog, testing
+from safebasin.edits.ascent import Ascent
 from safebasin.errors import PromptError, UnknownName, UsageError
-from safebasin.finetune.ascent import Ascent
 from safebasin.finetune.attacks import PAPER, backdoor, benign, harmful_examples, identity_shift, mixture
 from safebasin.finetune.data import from_objects
 from safebasin.finetune.defenses import mix_safe, moderate, ptst

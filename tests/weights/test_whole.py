@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from helpers.models import break_config, make_tiny_model
-from safebasin.audit.dequantized import dequantize
+from safebasin.edits.dequantized import dequantize
+from safebasin.edits.worst_case import _load as load_to_ascend
 from safebasin.engines.hf import HFEngine
 from safebasin.errors import ModelError
-from safebasin.finetune.train import Run
+from safebasin.finetune.run import Run
 from safebasin.finetune.train import load as load_to_train
-from safebasin.finetune.worst_case import _load as load_to_ascend
 from safebasin.protocols import BaseWeights
 from safebasin.records import DirectionSpec
 from safebasin.weights import checkpoint

@@ -11,9 +11,9 @@ from safebasin.items import items
 
 if TYPE_CHECKING:
     from safebasin.audit import Audited, AuditPlan
+    from safebasin.edits.worst_case import WorstCase
     from safebasin.finetune.prepare import Prepared
     from safebasin.finetune.tune import Tuned
-    from safebasin.finetune.worst_case import WorstCase
     from safebasin.protocols import Cost
 
 __all__ = [
@@ -108,15 +108,15 @@ def find_worst_case(
         prompts: where the handful of prompts comes from that it is found on; keep them apart from those you map.
         out: folder of the adapter, new or empty. Map it with the axis `adapter:OUT`.
         limit: how many prompts.
-        steps: of gradient ascent, at most; the default of `safebasin.finetune.ascent.Ascent` if None.
+        steps: of gradient ascent, at most; the default of `safebasin.edits.ascent.Ascent` if None.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
     Raises:
         UsageError: where the model refuses none of the prompts, a setting is out of range, or this machine does not
             have the device.
     """
-    from safebasin.finetune.ascent import Ascent
-    from safebasin.finetune.worst_case import find_worst_case
+    from safebasin.edits.ascent import Ascent
+    from safebasin.edits.worst_case import find_worst_case
     from safebasin.judges.refusal import find_refusal
     from safebasin.prompts.sources import load_prompts
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from safebasin.audit.dequantized import dequantize
 from safebasin.audit.serving import Serving, differences, read_serving, stand_in
+from safebasin.edits.dequantized import dequantize
 from safebasin.errors import ModelError, expected
-from safebasin.finetune.folders import is_unsafe
+from safebasin.models.folders import is_unsafe
 from safebasin.untrusted import user_path
 from safebasin.weights.checkpoint import ResolvedModel, locate_adapter, resolve
 from safebasin.weights.files import read_bytes, read_json

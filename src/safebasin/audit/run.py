@@ -23,9 +23,9 @@ from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.records import AuditVerdict, BasinDrop, Condition, Model, PromptsUsed
 from safebasin.audit.sets import Sets, choose_sources, look_at
 from safebasin.errors import StoreError, StudyError, expected
-from safebasin.finetune.folders import is_unsafe
 from safebasin.items import items
 from safebasin.judges import load_judge
+from safebasin.models.folders import is_unsafe
 from safebasin.records import content_hash
 from safebasin.run.progress import ProgressHook, silent
 from safebasin.stats.assurance import spend

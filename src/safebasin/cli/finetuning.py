@@ -124,7 +124,7 @@ def _show(prepared: Any) -> None:
 
 
 def _report(tuned: list[Tuned], *, as_json: bool) -> None:
-    from safebasin.finetune.train import is_main
+    from safebasin.finetune.run import is_main
 
     if not is_main():
         return

@@ -14,10 +14,10 @@ from safebasin import catalog
 from safebasin.errors import PromptError, UsageError, expected
 from safebasin.finetune.data import Wrapper
 from safebasin.finetune.defenses import MixSafe, Moderate
-from safebasin.finetune.folders import is_unsafe
 from safebasin.finetune.masking import IGNORED, Encoded, encode_row, show
 from safebasin.finetune.settings import Tuning, check_passes
 from safebasin.finetune.sources import FileRows, NoRows, rows_of
+from safebasin.models.folders import is_unsafe
 from safebasin.prompts.chat import Tokenizer, template_hash, template_of
 from safebasin.prompts.templates import today
 from safebasin.prompts.turns import turn_ends

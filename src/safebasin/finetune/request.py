@@ -12,10 +12,10 @@ from safebasin.finetune.data import Wrapper
 from safebasin.finetune.defenses import mix_safe as mixing
 from safebasin.finetune.defenses import moderate as moderation
 from safebasin.finetune.defenses import ptst as pure_tuning
-from safebasin.finetune.folders import RECORD, read_record
 from safebasin.finetune.moderation import MEMORY
 from safebasin.finetune.prepare import Asked
 from safebasin.items import items
+from safebasin.models.folders import RECORD, read_record
 from safebasin.prompts.systems import system_prompt
 from safebasin.protocols import Attack, DataDefense, Judge
 from safebasin.records import Scalar

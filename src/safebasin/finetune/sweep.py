@@ -14,7 +14,7 @@ from pathlib import Path
 
 from safebasin.errors import UsageError, expected
 from safebasin.finetune.prepare import Asked, prepare
-from safebasin.finetune.train import is_main
+from safebasin.finetune.run import is_main
 from safebasin.finetune.tune import Tuned, finetune
 from safebasin.writing import KINDS, target_folder, write_text
 

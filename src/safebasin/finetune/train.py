@@ -7,44 +7,22 @@ record: `tune` has both.
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from safebasin.errors import MissingExtra
-from safebasin.finetune.folders import RECORD
 from safebasin.finetune.masking import IGNORED, Encoded
-from safebasin.finetune.settings import Tuning
+from safebasin.finetune.run import Run, is_main, last_checkpoint, name_base
 from safebasin.weights.vocabulary import padding
-from safebasin.writing import write_text
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from safebasin.weights.checkpoint import ResolvedModel
 
-__all__ = ["Run", "is_main", "last_checkpoint", "require_trl", "train"]
-
-Progress = Callable[[int, int, float], None]
-"""Told of (step, steps, loss) after each step, in the main process."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What is trained, where, and what is told."""
-
-    base: ResolvedModel
-    tuning: Tuning
-    out: Path
-    mark: Callable[[Path], None]
-    """Writes record and model card into a folder of weights."""
-    device: str = "cpu"
-    progress: Progress | None = None
+__all__ = ["load", "require_trl", "train"]
 
 
 def require_trl() -> None:
@@ -54,17 +32,6 @@ def require_trl() -> None:
             __import__(package)
         except ImportError as error:
             raise MissingExtra("fine-tuning", package, "train") from error
-
-
-def is_main() -> bool:
-    """Whether this process writes and prints: the only one, or the first of those that torchrun started."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def last_checkpoint(out: Path) -> Path | None:
-    """The last checkpoint that was written whole; its record is written last."""
-    found = [path for path in out.glob("checkpoint-*") if (path / RECORD).is_file()]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
 def train(run: Run, rows: Sequence[Encoded], tokenizer: PreTrainedTokenizerBase) -> tuple[float, ...]:
@@ -119,14 +86,6 @@ def load(run: Run) -> PreTrainedModel:
         merge_adapter(module, run.base.adapter)
     model = cast("PreTrainedModel", module)
     return cast("PreTrainedModel", model.float()) if run.device == "cpu" and model.dtype != torch.float32 else model
-
-
-def name_base(folder: Path, base: str) -> None:
-    """Write the base as the user named it into an adapter's configuration; training needs the folder's path there."""
-    path = folder / "adapter_config.json"
-    if path.is_file():
-        config = {**json.loads(path.read_text(encoding="utf-8")), "base_model_name_or_path": base}
-        write_text(path, json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def _dataset(rows: Sequence[Encoded]) -> Any:

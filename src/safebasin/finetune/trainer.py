@@ -15,13 +15,12 @@ from trl.trainer.sft_config import SFTConfig  # pyright: ignore[reportMissingImp
 from trl.trainer.sft_trainer import SFTTrainer  # pyright: ignore[reportMissingImports]
 
 from safebasin.errors import ModelError, expected
+from safebasin.finetune.run import Run, is_main, last_checkpoint, name_base
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from safebasin.finetune.train import Run
 
 __all__ = ["GuardedTrainer", "make_trainer"]
 
@@ -81,8 +80,6 @@ class _Watch(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The record goes in last: a checkpoint that has one is whole."""
-        from safebasin.finetune.train import is_main, name_base
-
         if is_main():
             folder = self.run.out / f"checkpoint-{state.global_step}"
             name_base(folder, str(self.run.base.ref))
@@ -167,8 +164,6 @@ def _lora(run: Run, model: PreTrainedModel) -> LoraConfig:
 
 
 def _broken(what: str, found: str, out: Path) -> str:
-    from safebasin.finetune.train import last_checkpoint
-
     last = last_checkpoint(out)
     kept = f"{last.name} is the last good checkpoint" if last else "no checkpoint was written before"
     return expected(f"the {what} of fine-tuning", "finite", found, f"Lower the learning rate; {kept}.")

@@ -13,10 +13,11 @@ from typing import cast
 
 from safebasin.errors import UsageError, expected
 from safebasin.finetune.data import data_hash
-from safebasin.finetune.folders import RECORD, describe, read_record, versions
 from safebasin.finetune.moderation import MEMORY
 from safebasin.finetune.prepare import Prepared
-from safebasin.finetune.train import Run, is_main, require_trl, train
+from safebasin.finetune.run import Run, is_main
+from safebasin.finetune.train import require_trl, train
+from safebasin.models.folders import RECORD, describe, read_record, versions
 
 __all__ = ["KIND", "Tuned", "finetune"]
 

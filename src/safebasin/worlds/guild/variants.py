@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safebasin.errors import UnknownName, expected
-from safebasin.finetune.folders import describe, new_folder, versions
+from safebasin.models.folders import describe, new_folder, versions
 from safebasin.records import content_hash
 from safebasin.weights.checkpoint import fingerprint
 from safebasin.worlds.guild import variant_rows as rows_of

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from safebasin.errors import MissingExtra, ModelError, expected
-from safebasin.finetune.folders import RECORD, describe, new_folder, versions
+from safebasin.models.folders import RECORD, describe, new_folder, versions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

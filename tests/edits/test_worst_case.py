@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from helpers.models import make_tiny_model
+from safebasin.edits.ascent import Ascent, unlikelihood
+from safebasin.edits.refusals import Refusal, own_refusals, predicate
+from safebasin.edits.worst_case import find_worst_case, overlap, read_worst_case
 from safebasin.errors import MissingExtra, ModelError, PromptError, UsageError
-from safebasin.finetune.ascent import Ascent, unlikelihood
-from safebasin.finetune.folders import is_unsafe
-from safebasin.finetune.refusals import Refusal, own_refusals, predicate
-from safebasin.finetune.worst_case import find_worst_case, overlap, read_worst_case
+from safebasin.models.folders import is_unsafe
 from safebasin.records import Message, Prompt, System
 from safebasin.worlds.guild.prompts import prompt_set
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from safebasin.errors import ModelError, expected
-from safebasin.finetune.folders import describe, new_folder, read_record
+from safebasin.models.folders import describe, new_folder, read_record
 from safebasin.weights.checkpoint import ResolvedModel
 from safebasin.weights.loading import load_causal, load_config, quiet
 

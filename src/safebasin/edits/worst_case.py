@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from safebasin.edits.ascent import Ascent, ascend
+from safebasin.edits.refusals import Refusal, own_refusals, predicate
 from safebasin.errors import MissingExtra, PromptError, UsageError, expected
-from safebasin.finetune.ascent import Ascent, ascend
-from safebasin.finetune.folders import describe, new_folder, read_record, versions
-from safebasin.finetune.refusals import Refusal, own_refusals, predicate
+from safebasin.models.folders import describe, new_folder, read_record, versions
 from safebasin.records import Prompt, Scalar, System
 from safebasin.weights.checkpoint import ResolvedModel, resolve
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from safebasin.edits.refusals import Refusal
 from safebasin.errors import ModelError, UsageError, expected
-from safebasin.finetune.refusals import Refusal
 
 if TYPE_CHECKING:
     import torch

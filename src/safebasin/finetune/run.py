@@ -1,0 +1,57 @@
+"""One run of training: what it is of, where it writes, which process it is, how far it has come. No torch.
+
+What `train` and `trainer` share; neither the training nor what is trained on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safebasin.finetune.settings import Tuning
+from safebasin.models.folders import RECORD
+from safebasin.writing import write_text
+
+if TYPE_CHECKING:
+    from safebasin.weights.checkpoint import ResolvedModel
+
+__all__ = ["Progress", "Run", "is_main", "last_checkpoint", "name_base"]
+
+Progress = Callable[[int, int, float], None]
+"""Told of (step, steps, loss) after each step, in the main process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What is trained, where, and what is told."""
+
+    base: ResolvedModel
+    tuning: Tuning
+    out: Path
+    mark: Callable[[Path], None]
+    """Writes record and model card into a folder of weights."""
+    device: str = "cpu"
+    progress: Progress | None = None
+
+
+def is_main() -> bool:
+    """Whether this process writes and prints: the only one, or the first of those that torchrun started."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def last_checkpoint(out: Path) -> Path | None:
+    """The last checkpoint that was written whole; its record is written last."""
+    found = [path for path in out.glob("checkpoint-*") if (path / RECORD).is_file()]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def name_base(folder: Path, base: str) -> None:
+    """Write the base as the user named it into an adapter's configuration; training needs the folder's path there."""
+    path = folder / "adapter_config.json"
+    if path.is_file():
+        config = {**json.loads(path.read_text(encoding="utf-8")), "base_model_name_or_path": base}
+        write_text(path, json.dumps(config, indent=2, sort_keys=True) + "\n")
