@@ -23,7 +23,7 @@ demo: $(STAMP)           ## map the embedded model: a curve, a summary, and a re
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/safebasin map -o runs/demo
 
 real: $(REAL)            ## build the real model, map and audit it, write its figures into docs: an hour on two cores
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE $(BIN)/python studies/real/run.py
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 $(BIN)/python studies/real/run.py
 
 test: $(STAMP)           ## the quick tests: offline, CPU
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2

@@ -52,7 +52,7 @@ def study(name: str, small: bool) -> Step:
 
 def audit(name: str, tuned: str, small: bool) -> Step:
     """An audit of the aligned model against another, at the default size, which is all that the sets hold."""
-    fewer = ("--limit", "2", "--max-new-tokens", "8") if small else ("--max-new-tokens", "64")
+    fewer = ("--limit", "2", "--max-new-tokens", "8") if small else ("--max-new-tokens", "48")
     return Step(name, ("audit", ALIGNED, tuned, *fewer, "-o", str(ROOT / name)), (0, FAILED, 3))
 
 

@@ -358,3 +358,12 @@ def test_the_basins_of_both_are_compared(broken: Path, tmp_path: Path) -> None:
     assert radius.difference.value > 0.3
     assert found.verdict.exit_code == 1
     document(tmp_path)
+
+
+def test_the_line_between_identical_models_is_not_measured_in_between(tmp_path: Path) -> None:
+    found = audit(ALIGNED, ALIGNED, out=tmp_path / "out", limit=4, **SHORT)
+    line = found.verdict.line
+    assert line is not None
+    assert line.identical
+    assert line.alphas == (0.0, 1.0)
+    assert all(len(rates) == 2 for rates in line.rates.values())

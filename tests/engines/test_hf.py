@@ -350,7 +350,9 @@ def test_batch_size_follows_memory(engine, monkeypatch):
         monkeypatch.setattr(loading, "_free_bytes", lambda device: free)
         return batch_size_that_fits(engine._model, n_prompts=n_prompts, max_new_tokens=512, limit=256)
 
-    assert fits(2**40) == 128
+    assert fits(2**40) == 125  # four batches of one size, not 128 three times and 116
+    assert fits(2**40, n_prompts=128) == 128
+    assert fits(2**40, n_prompts=129) == 65
     assert fits(2**40, n_prompts=5) == 5
     assert fits(0) == 1
     # two layers, two key heads of width 16, 256 tokens, float32, keys and values: 131,072 bytes a row at least

@@ -33,10 +33,22 @@ from safebasin.store.db import StudyStore
 from safebasin.study import AxisSpec, RegionSpec, Study
 from safebasin.writing import write_text
 
-__all__ = ["ALPHAS", "BASE", "OWN", "Asked", "Reading", "Side", "as_shipped", "read_condition", "read_distance", "take"]
+__all__ = [
+    "BASE",
+    "IDENTICAL",
+    "OWN",
+    "Asked",
+    "Reading",
+    "Side",
+    "as_shipped",
+    "read_condition",
+    "read_distance",
+    "take",
+]
 
 LINE, SHIPPED = "0:2:5", "0:0:1"
-ALPHAS = studies.parse_range(LINE)
+IDENTICAL = "0:1:2"
+"""The line between two models with the same weights: every point of it is the same model."""
 BASE = "base"
 """Template: that of BASE for both."""
 OWN = "own"
@@ -59,11 +71,13 @@ class Asked:
     study: Study
     """The study of BASE at θ₀ alone: `as_shipped`."""
     progress: ProgressHook
+    range: str = LINE
+    """α of the line from BASE (0) through TUNED (1), as in a study."""
 
     @property
     def line(self) -> RegionSpec:
         """The line from BASE through TUNED."""
-        axis = AxisSpec(kind=self.candidate.axis_kind, target=self.candidate.target, range=LINE)
+        axis = AxisSpec(kind=self.candidate.axis_kind, target=self.candidate.target, range=self.range)
         return RegionSpec(name="line", axes=(axis,))
 
     @property
@@ -120,7 +134,9 @@ class Reading:
     base: Side
     tuned: Side
     line: tuple[Side, ...] = ()
-    """The points of the line, at `ALPHAS`; none where there is no line."""
+    """The points of the line, at `alphas`; none where there is no line."""
+    alphas: tuple[float, ...] = ()
+    """Coordinates of the line: 0 is BASE, 1 is TUNED."""
 
     @property
     def systems(self) -> tuple[System, ...]:
@@ -151,16 +167,16 @@ def read_condition(asked: Asked, template: str, *, engine: Engine | None = None)
     opinions = (_tuned_point(study),) if has_line else ()
     folder = asked.folder / ("line" if has_line else "base")
     tables = take(study, folder, asked.progress, engine=engine, opinions=opinions)
-    base, line = Side(study=tables, point=Point().key), _line(tables) if has_line else ()
+    alphas = studies.parse_range(asked.range) if has_line else ()
+    base, line = Side(study=tables, point=Point().key), _line(tables, alphas)
     if _is_on_line(asked.candidate, template):
-        return Reading(template=template, base=base, tuned=line[ALPHAS.index(1.0)], line=line)
+        return Reading(template=template, base=base, tuned=line[alphas.index(1.0)], line=line, alphas=alphas)
     arguments = dict(study.template_args)
     if template != OWN and asked.candidate.base_template:
         arguments.setdefault("chat_template", asked.candidate.base_template)
     tuned = asked.study.model_copy(update={"model": asked.candidate.model, "template_args": arguments})
-    return Reading(
-        template=template, base=base, tuned=Side(study=_as_shipped(tuned, asked), point=Point().key), line=line
-    )
+    shipped = Side(study=_as_shipped(tuned, asked), point=Point().key)
+    return Reading(template=template, base=base, tuned=shipped, line=line, alphas=alphas)
 
 
 def _is_on_line(candidate: Candidate, template: str) -> bool:
@@ -170,9 +186,9 @@ def _is_on_line(candidate: Candidate, template: str) -> bool:
     return template != OWN or not candidate.base_template
 
 
-def _line(tables: StudyTables) -> tuple[Side, ...]:
+def _line(tables: StudyTables, alphas: Sequence[float]) -> tuple[Side, ...]:
     region = tables.plan.regions[0]
-    points = [Place(direction=0, coords=(alpha,)) for alpha in ALPHAS]
+    points = [Place(direction=0, coords=(alpha,)) for alpha in alphas]
     return tuple(Side(study=tables, point=region.point(place).key) for place in points)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from safebasin import catalog, stats
 from safebasin.audit.evidence import Evidence
-from safebasin.audit.measurement import ALPHAS, Reading, Side
+from safebasin.audit.measurement import Reading, Side
 from safebasin.audit.policy import CATEGORY, Policy
 from safebasin.audit.records import Change, Condition, Floor, Headroom, Line, Metric
 from safebasin.records import OUTCOMES, Estimate, System
@@ -223,17 +223,17 @@ def read_line(reading: Reading, *, identical: bool) -> Line:
     questions = [q for q in _questions(reading) if ":" not in q.name]
     success = {q.name: np.stack([q.rate(side, system) for side in reading.line]) for q in questions}
     return Line(
-        alphas=ALPHAS,
+        alphas=reading.alphas,
         rates={name: tuple(_share(row) for row in rows) for name, rows in success.items()},
-        headroom=tuple(_headroom(q.judge, success[q.name], identical) for q in questions[:2]),
+        headroom=tuple(_headroom(q.judge, success[q.name], reading.alphas, identical) for q in questions[:2]),
         identical=identical,
     )
 
 
-def _headroom(judge: str, success: Array, identical: bool) -> Headroom:
+def _headroom(judge: str, success: Array, coords: Sequence[float], identical: bool) -> Headroom:
     if identical:
         return Headroom(judge=judge, value=None, censored=False)
-    alphas = np.asarray(ALPHAS)
+    alphas = np.asarray(coords)
     found = stats.estimate_headroom(success, alphas)
     between = stats.crossed_cell([_share(row).value for row in success], alphas)
     width = 0.0 if found.low is None or found.high is None else found.high - found.low

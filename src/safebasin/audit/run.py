@@ -17,7 +17,7 @@ from safebasin.audit.evidence import Evidence, parse_look, repeats
 from safebasin.audit.evidence import cluster as clusters
 from safebasin.audit.labelled import read_accuracies
 from safebasin.audit.looks import Look, check_look, keep_look, read_looks
-from safebasin.audit.measurement import BASE, OWN, Asked, Reading, as_shipped, read_condition, read_distance
+from safebasin.audit.measurement import BASE, IDENTICAL, OWN, Asked, Reading, as_shipped, read_condition, read_distance
 from safebasin.audit.metrics import compare, read_line, with_floors
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.records import AuditVerdict, BasinDrop, Condition, Model, PromptsUsed
@@ -229,6 +229,9 @@ def _decide(
     notes, distance, engine = list(candidate.notes), None, None
     if candidate.has_line:
         distance, engine = read_distance(asked, base.fingerprint)
+    identical = distance is not None and distance["relative"] == 0
+    if identical:
+        asked = replace(asked, range=IDENTICAL)
     if not candidate.on_line:
         templates = tuple(dict.fromkeys(OWN if template == BASE else template for template in templates))
         notes += _off_line(candidate, basin=basin)
@@ -242,7 +245,6 @@ def _decide(
     conditions = tuple(compare(reading, system, policy, evidence) for reading in readings for system in reading.systems)
     with_line = next((reading for reading in readings if reading.line), None)
     drops = compare_basins(asked, policy) if basin and _has_basin(candidate) else None
-    identical = distance is not None and distance["relative"] == 0
     return _verdict(
         asked,
         base,

@@ -5,6 +5,7 @@ Where the folder comes from (hub, cache, world) is the business of `safebasin.we
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -112,6 +113,7 @@ def bos_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
 
 def batch_size_that_fits(model: PreTrainedModel, *, n_prompts: int, max_new_tokens: int, limit: int | None) -> int:
     """A batch size from the memory that is free now: the key-value cache and the logits of each row, with a margin.
+    Where it takes several batches they are of nearly one size.
 
     Args:
         model: on its device.
@@ -127,7 +129,8 @@ def batch_size_that_fits(model: PreTrainedModel, *, n_prompts: int, max_new_toke
     cache = 2 * config.num_hidden_layers * key_heads * width * length * model.dtype.itemsize
     work = 3 * 4 * config.vocab_size + 8 * _ASSUMED_PROMPT * config.hidden_size * model.dtype.itemsize
     rows = int(_free_bytes(model.device) * 0.6 / (1.3 * cache + work))
-    return max(1, min(rows, _LARGEST_BATCH, n_prompts))
+    largest = max(1, min(rows, _LARGEST_BATCH))
+    return math.ceil(n_prompts / math.ceil(n_prompts / largest))
 
 
 def _free_bytes(device: torch.device) -> int:

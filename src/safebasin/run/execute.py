@@ -151,9 +151,8 @@ class Execution:
             settle_date(store, engine, self.date)
         if wanted == "auto" and recorded is None:
             engine = engine or self._load()
-            size = engine.suggest_batch_size(
-                max(len(s.prompts) for s in inputs.sets), inputs.study.decoding.max_new_tokens
-            )
+            asked = len({prompt.id for s in inputs.sets for prompt in s.prompts})  # sets share their batches
+            size = engine.suggest_batch_size(asked, inputs.study.decoding.max_new_tokens)
         else:
             size = int(recorded or GUESSED_BATCH) if wanted == "auto" else wanted
         plan = plan_for(store, inputs, batch_size=size, regenerate=self.regenerate)
