@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from safebasin.api.stored import Mapped, report_study
 from safebasin.run.progress import ProgressHook, silent
@@ -13,24 +13,21 @@ from safebasin.run.progress import ProgressHook, silent
 if TYPE_CHECKING:
     from safebasin.protocols import Engine
     from safebasin.run.preview import Planned
-    from safebasin.study import Study
+    from safebasin.study import Study, StudyFlags
 
 __all__ = ["default_folder", "make_study", "map_basin", "plan_study"]
 
 DEFAULT_MODEL = "world:guild/aligned"
 
 
-def make_study(model: str | None = None, *, file: str | Path | None = None, **flags: object) -> Study:
+def make_study(model: str | None = None, *, file: str | Path | None = None, **flags: Unpack[StudyFlags]) -> Study:
     """A study from a model, a study file, or both, with the options of `safebasin map` as keywords.
 
     Args:
         model: `path[@revision][+adapter]` or `world:NAME/CHECKPOINT`; the embedded aligned model if nothing is given.
         file: a study file; options given here win over what it says.
-        **flags: `prompts` (list of sources), `label` (list), `limit`, `system` (list), `axis` (list), `directions`,
-            `seed`, `range`, `normalize`, `only`, `points`, `budget`, `each`, `trajectory` (list), `text` (list),
-            `task` (list), `task_folder`, `task_limit`, `judge` (list), `max_new_tokens`, `stop`, `batch_size`,
-            `device`, `dtype`, `template_arg` (mapping), `trust_remote_code`, `low_memory`; the keys of a study file
-            (`judges`, `systems`, `axes`, `regions`, …) likewise. One item needs no list: `prompts="advbench"`.
+        **flags: the options of `safebasin map`, or the keys of a study file: see `safebasin.study.StudyFlags`. One item
+            needs no list: `prompts="advbench"`.
 
     Raises:
         StudyError: naming the first option that does not hold.
@@ -40,7 +37,7 @@ def make_study(model: str | None = None, *, file: str | Path | None = None, **fl
     return _make(model, flags, studies.load_fields(Path(file)) if file is not None else {})
 
 
-def _make(model: str | None, flags: Mapping[str, object], fields: Mapping[str, object] | None = None) -> Study:
+def _make(model: str | None, flags: StudyFlags, fields: Mapping[str, object] | None = None) -> Study:
     from safebasin import study as studies
 
     merged = {"model": DEFAULT_MODEL, **(fields or {}), **({} if model is None else {"model": model})}
@@ -56,7 +53,7 @@ def map_basin(
     regenerate: bool = False,
     with_text: bool = False,
     study_text: str | None = None,
-    **flags: object,
+    **flags: Unpack[StudyFlags],
 ) -> Mapped:
     """Map the safety basin of a model: measure what is missing, then write landscape, figures and report.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -118,10 +118,9 @@ def _study(options: StudyOptions) -> tuple[Study, str | None]:
     from safebasin import study as studies
 
     target = options.target
-    flags = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in ("target", "out")}
-    flags["template_arg"] = studies.template_arguments(options.template_arg or ())
-    flags["batch_size"] = _batch_size(options.batch_size)
-    flags["trust_remote_code"] = options.trust_remote_code or None
+    flags: Any = dict(options.flags)
+    flags["template_arg"] = studies.template_arguments(flags["template_arg"] or ())
+    flags["batch_size"] = _batch_size(flags["batch_size"])
     is_file = target is not None and target.endswith((".yaml", ".yml"))
     study = api.make_study(None if is_file else target, file=target if is_file else None, **flags)
     overridden = any(value not in (None, [], {}) for value in flags.values())

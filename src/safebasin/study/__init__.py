@@ -10,6 +10,7 @@ from __future__ import annotations
 from safebasin.study.arguments import template_arguments
 from safebasin.study.files import dump, load, load_fields, make, with_flags
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
+from safebasin.study.options import StudyFlags
 from safebasin.study.regions import AxisSpec, RegionSpec, parse_range
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "PromptsSpec",
     "RegionSpec",
     "Study",
+    "StudyFlags",
     "dump",
     "load",
     "load_fields",

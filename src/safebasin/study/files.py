@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from safebasin import catalog
 from safebasin.errors import StudyError, expected
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
+from safebasin.study.options import StudyFlags, under
 from safebasin.study.regions import TARGETED, AxisSpec, RegionSpec, axis_fields, several
 from safebasin.untrusted import read_yaml
 
@@ -111,7 +112,7 @@ def _with_axis_defaults(region: object, drawn_range: str) -> object:
     return {**fields, "axes": filled}
 
 
-def with_flags(fields: Mapping[str, object], flags: Mapping[str, object]) -> dict[str, object]:
+def with_flags(fields: Mapping[str, object], flags: StudyFlags | Mapping[str, object]) -> dict[str, object]:
     """The fields of a study with the flat options of the command line laid over them; None means "not given".
 
     Axis options (`directions`, `seed`, `range`, `normalize`, `only`) apply to every axis that takes them, `points`,
@@ -126,7 +127,7 @@ def with_flags(fields: Mapping[str, object], flags: Mapping[str, object]) -> dic
     merged: dict[str, Any] = dict(fields)
     axis_options = {key: given.pop(key) for key in _AXIS_FLAGS if key in given}
     region_options = {key: given.pop(key) for key in _REGION_FLAGS if key in given}
-    decoding = {key: given.pop(key) for key in ("max_new_tokens", "stop") if key in given}
+    decoding = {key: given.pop(key) for key in _DECODING_FLAGS if key in given}
     capability = {key: given.pop(flag) for flag, key in _CAPABILITY_FLAGS.items() if flag in given}
     own = {key: given.pop(key) for key in ("regions", "axes") if key in given}
     if own:
@@ -152,15 +153,10 @@ def with_flags(fields: Mapping[str, object], flags: Mapping[str, object]) -> dic
     return {**merged, **given}
 
 
-_AXIS_FLAGS = ("directions", "seed", "range", "normalize", "only")
-_REGION_FLAGS = ("points", "budget", "each")
-_CAPABILITY_FLAGS = {"text": "texts", "task": "tasks", "task_folder": "task_folder", "task_limit": "task_limit"}
-_RENAMED_FLAGS = {
-    "judge": "judges",
-    "system": "systems",
-    "template_arg": "template_args",
-    "trajectory": "trajectories",
-}
+_AXIS_FLAGS, _REGION_FLAGS, _DECODING_FLAGS, _CAPABILITY_FLAGS = map(
+    under, ("axes", "regions", "decoding", "capability")
+)
+_RENAMED_FLAGS = {flag: key for flag, key in under("").items() if flag != "axis"}
 
 
 def _labelled(prompts: Sequence[object], labels: Sequence[object]) -> list[object]:

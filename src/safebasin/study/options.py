@@ -1,0 +1,167 @@
+"""Every option of a study, declared once: keyword of the API, option of the command line, key of a study file, help.
+
+Nothing is checked here: what the keys take is said by the models of `model` and `regions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from typing import Annotated, Literal, NamedTuple, TypeAlias, TypedDict, get_type_hints
+
+__all__ = ["Arguments", "Item", "Items", "Option", "StudyFlags", "Switch", "under"]
+
+Item: TypeAlias = str | PathLike[str] | Mapping[str, object]
+"""One entry of a list of a study: its text, or its fields as a study file writes them."""
+Items: TypeAlias = Item | Iterable[Item]
+"""One entry or several."""
+Arguments: TypeAlias = Mapping[str, str | int | float | bool | None]
+"""Arguments by name."""
+Switch: TypeAlias = bool | Literal["auto"]
+
+
+class Option(NamedTuple):
+    """How an option is written outside the API."""
+
+    key: str
+    """Its key in a study file, with dots: `axes.range` is a key of every axis, `regions.points` of every region."""
+    help: str
+    """For the command line; one sentence or two."""
+    metavar: str | None = None
+    """What stands for its value in help."""
+
+
+class StudyFlags(TypedDict, total=False):
+    """Keywords of `make_study` and `map_basin`; those that have an `Option` are options of `map` and `plan` too.
+
+    None is "not given".
+    """
+
+    prompts: Annotated[
+        Items | None,
+        Option("prompts", "File, `world:guild/SET`, public set or hub id, with an optional slice `[:80]`. Repeatable."),
+    ]
+    label: Annotated[
+        Items | None,
+        Option(
+            "prompts.label",
+            "What the prompts are, where they do not say: once for all of --prompts, or once for each. "
+            "Benign ones should be answered; any others count as attacks.",
+            "harmful|benign",
+        ),
+    ]
+    limit: Annotated[int | None, Option("limit", "At most this many prompts of each set. [default: 80]")]
+    system: Annotated[
+        Items | None,
+        Option("systems", "`default`, `none`, a name (`list system`), a text, or `@FILE`. Repeatable."),
+    ]
+    axis: Annotated[
+        Items | None,
+        Option(
+            "axes",
+            "`random`, `to:MODEL`, `adapter:PATH`, `quant:int8|int4` or `task:TUNED,BASE`, with an optional "
+            "`@LO:HI:N`. One axis maps lines, two map a plane.",
+        ),
+    ]
+    directions: Annotated[int | None, Option("axes.directions", "Independent random directions. [default: 3]")]
+    seed: Annotated[int | None, Option("axes.seed", "Seed of the directions. [default: 0]")]
+    range: Annotated[
+        str | None,
+        Option("axes.range", "Grid along each direction. [default: -0.5:0.5:21; worlds: -1.5:1.5:21]", "LO:HI:N"),
+    ]
+    normalize: Annotated[str | None, Option("axes.normalize", "`layer`, `filter`, `model` or `none`. [default: layer]")]
+    only: Annotated[
+        str | None,
+        Option("axes.only", "Move only parameters whose name matches, e.g. `*.mlp.*`.", "PATTERN"),
+    ]
+    points: Annotated[
+        str | None,
+        Option(
+            "regions.points",
+            "Every point of the grid, or those where the landscape moves. [default: grid]",
+            "grid|auto",
+        ),
+    ]
+    budget: Annotated[int | None, Option("regions.budget", "At most this many points a line or plane.")]
+    each: Annotated[
+        str | None,
+        Option(
+            "regions.each",
+            "Move each block of the model alone, or its attention or MLP, and compare their radii.",
+            "block|attention|mlp",
+        ),
+    ]
+    trajectory: Annotated[
+        Items | None,
+        Option("trajectories", "Checkpoints of a training run, to be drawn on the landscape. Repeatable.", "FOLDER"),
+    ]
+    text: Annotated[
+        Items | None,
+        Option(
+            "capability.texts",
+            "Plain text: perplexity, and KL divergence against θ₀, at every point. Repeatable.",
+            "FILE",
+        ),
+    ]
+    task: Annotated[
+        Items | None,
+        Option("capability.tasks", "Task of lm-eval, at every point (extra `capability`). Repeatable."),
+    ]
+    task_folder: Annotated[str | None, Option("capability.task_folder", "Folder with lm-eval tasks of your own.")]
+    task_limit: Annotated[int | None, Option("capability.task_limit", "At most this many items of each task.")]
+    judge: Annotated[
+        Items | None,
+        Option("judges", "Judge, by name (`list judge`). Repeatable. [default: keyword/peng2024, outcome]"),
+    ]
+    max_new_tokens: Annotated[
+        int | None,
+        Option("decoding.max_new_tokens", "Most tokens of a response. [default: 512; worlds: 128]"),
+    ]
+    stop: Annotated[
+        str | None,
+        Option(
+            "decoding.stop",
+            "`auto`, `none`, `verdict` (end at a refusal) or `loop` (also end repetition). [default: auto]",
+        ),
+    ]
+    template_arg: Annotated[
+        Arguments | None, Option("template_args", "Argument of the chat template. Repeatable.", "K=V")
+    ]
+    dtype: Annotated[str | None, Option("dtype", "`auto`, `float32`, `bfloat16` or `float16`. [default: auto]")]
+    batch_size: Annotated[
+        int | Literal["auto"] | None, Option("batch_size", "Rows decoded at once. [default: auto]", "auto|N")
+    ]
+    device: Annotated[str | None, Option("device", "`auto`, `cpu`, `cuda`, `cuda:N` or `mps`. [default: auto]")]
+    low_memory: Annotated[
+        Switch | None,
+        Option(
+            "low_memory",
+            "Read θ₀ from the memory-mapped files instead of a copy in memory. [default: auto]",
+        ),
+    ]
+    trust_remote_code: Annotated[bool | None, Option("trust_remote_code", "Run code that a model's repository ships.")]
+
+    # Keys of a study file that hold more than an option can say.
+    axes: Items | None
+    regions: Items | None
+    systems: Items | None
+    judges: Items | None
+    trajectories: Items | None
+    decoding: Mapping[str, object] | None
+    capability: Mapping[str, object] | None
+    template_args: Arguments | None
+    schema_version: int | None
+
+
+def under(owner: str) -> dict[str, str]:
+    """The options whose key lies under another key, as option → last part: `under("axes")` has `range`, `seed`, …
+
+    Under "", the top, only those are found whose key has another name.
+    """
+    found: dict[str, str] = {}
+    for name, hint in get_type_hints(StudyFlags, include_extras=True).items():
+        for option in getattr(hint, "__metadata__", ()):
+            above, _, last = option.key.rpartition(".")
+            if above == owner and (owner or last != name):
+                found[name] = last
+    return found

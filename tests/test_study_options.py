@@ -1,0 +1,44 @@
+"""The one table of a study's options: each leads to a key that a study has, and every such key can be reached."""
+
+from __future__ import annotations
+
+from typing import get_type_hints
+
+import pytest
+from pydantic import BaseModel
+
+from safebasin.study import AxisSpec, CapabilitySpec, DecodingSpec, PromptsSpec, RegionSpec, Study, StudyFlags
+from safebasin.study.options import Option, under
+
+OWNERS: dict[str, type[BaseModel]] = {
+    "": Study,
+    "prompts": PromptsSpec,
+    "axes": AxisSpec,
+    "regions": RegionSpec,
+    "decoding": DecodingSpec,
+    "capability": CapabilitySpec,
+}
+HINTS = get_type_hints(StudyFlags, include_extras=True)
+OPTIONS = {name: extra for name, hint in HINTS.items() for extra in getattr(hint, "__metadata__", ())}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_leads_to_a_key_of_a_study(name: str) -> None:
+    option: Option = OPTIONS[name]
+    owner, _, key = option.key.rpartition(".")
+    assert key in OWNERS[owner].model_fields or option.key == "axes"
+    assert option.help.endswith((".", "]"))
+
+
+def test_every_key_of_a_study_can_be_given_in_the_api() -> None:
+    named = {option.key for option in OPTIONS.values()} | set(HINTS)
+    assert set(Study.model_fields) - {"model"} <= named
+    for owner in ("decoding", "capability"):
+        assert {f"{owner}.{key}" for key in OWNERS[owner].model_fields if key != "max_tokens"} <= named
+
+
+def test_what_lies_under_a_key() -> None:
+    assert under("decoding") == {"max_new_tokens": "max_new_tokens", "stop": "stop"}
+    assert under("capability")["text"] == "texts"
+    assert under("")["judge"] == "judges"
+    assert "limit" not in under("")
