@@ -56,7 +56,7 @@ def make_checkpoint(folder: Path, *, layers: int) -> None:
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from safebasin.weights.checkpoint import resolve
+    from safebasin.models.reference import resolve
 
     config = LlamaConfig(
         vocab_size=32_000,

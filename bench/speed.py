@@ -17,10 +17,10 @@ import torch
 from bench import published
 from safebasin.engines.hf import HFEngine
 from safebasin.judges import load_judge
+from safebasin.models.reference import resolve
 from safebasin.prompts.sources import load_prompts
 from safebasin.records import Decoding, DirectionSpec, Point, Prompt, Response
 from safebasin.study import parse_range
-from safebasin.weights.checkpoint import resolve
 from safebasin.weights.stream import prepare, weights_at
 
 MODEL = "world:guild/aligned"

@@ -2,7 +2,7 @@
 
 Regular files only, up to a size; YAML without keys that stand twice, without bombs; JSON of some hundred levels.
 Whatever a parser raises becomes an error with the name of the file. Folders of models have a border of their own
-(`weights.files`).
+(`models.files`).
 """
 
 from __future__ import annotations

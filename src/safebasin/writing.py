@@ -3,7 +3,7 @@
 A file is there whole or not at all: it is written under another name in its folder, brought to the disk, and renamed.
 What safebasin keeps (a study, an audit, a comparison, claims, a tuned model) and what a command reads are never its
 target, by whatever path. Not the database of a study, which has transactions, nor folders of weights, which are
-renamed whole (`models.folders`).
+renamed whole (`models.writing`).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from safebasin.audit import audit
 from safebasin.audit.candidate import find_candidate
 from safebasin.audit.serving import differences, read_serving, stand_in, template
 from safebasin.errors import PromptError
-from safebasin.weights.checkpoint import resolve
+from safebasin.models.reference import resolve
 from safebasin.worlds.guild.world import WORLD
 
 ALIGNED = "world:guild/aligned"

@@ -15,7 +15,7 @@ from safebasin.edits.ascent import Ascent, unlikelihood
 from safebasin.edits.refusals import Refusal, own_refusals, predicate
 from safebasin.edits.worst_case import find_worst_case, overlap, read_worst_case
 from safebasin.errors import MissingExtra, ModelError, PromptError, UsageError
-from safebasin.models.folders import is_unsafe
+from safebasin.models.writing import is_unsafe
 from safebasin.records import Message, Prompt, System
 from safebasin.worlds.guild.prompts import prompt_set
 
@@ -108,7 +108,7 @@ def test_unlikelihood_is_minus_log_of_one_less_p() -> None:
 
 
 def test_a_transposed_architecture_and_a_predicate(tmp_path: Path) -> None:
-    from safebasin.weights.checkpoint import locate_adapter
+    from safebasin.models.reference import locate_adapter
 
     model = make_tiny_model(tmp_path / "gpt2", "gpt2")
     found = find_worst_case(

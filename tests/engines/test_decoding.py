@@ -14,7 +14,7 @@ from safebasin.engines.cache import GrowingLayer, growing_cache
 from safebasin.engines.decoding import decode, greedy_config, left_padded
 from safebasin.engines.kernels import safe_kernels
 from safebasin.engines.stopping import Rows
-from safebasin.weights.files import memory_errors
+from safebasin.models.files import memory_errors
 
 PAD = 0
 N_NEW = 40

@@ -20,7 +20,7 @@ from safebasin.finetune.prepare import prepare
 from safebasin.finetune.request import request
 from safebasin.finetune.run import last_checkpoint
 from safebasin.finetune.tune import Tuned, finetune
-from safebasin.models.folders import is_unsafe, read_record
+from safebasin.models.writing import is_unsafe, read_record
 
 pytest.importorskip("trl")
 pytestmark = pytest.mark.slow  # TRL takes seconds to import

@@ -13,11 +13,10 @@ from transformers import AutoModelForCausalLM
 
 from helpers.models import make_lora, make_tiny_model, make_tokenizer
 from safebasin.errors import ModelError
+from safebasin.models.reference import resolve
 from safebasin.records import DirectionSpec, Point
 from safebasin.weights.adapters import merge_adapter, read_adapter
 from safebasin.weights.base import HostWeights, MappedWeights, open_base
-from safebasin.weights.checkpoint import open_base as open_reference
-from safebasin.weights.checkpoint import resolve
 from safebasin.weights.layout import Layout
 from safebasin.weights.stream import apply, digest, prepare, weights_at
 
@@ -102,7 +101,7 @@ def test_the_direction_at_1_is_the_reference_with_the_adapter_bit_for_bit(tmp_pa
     for low_memory in (True, False):
         base = open_base(load(folder), folder, low_memory=low_memory)
         assert isinstance(base, MappedWeights) is low_memory
-        merged = open_reference(load(folder), resolve(f"{folder}+{adapter}"), low_memory=low_memory)
+        merged = open_base(load(folder), folder, low_memory=low_memory, adapter=adapter)
         point = Point.at((spec, 1.0))
         there = digest(weights_at(merged, Point(), {}))
         assert digest(weights_at(base, point, prepare([spec], base))) == there

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForCausalLM
 
-from helpers.models import ARCHITECTURES, make_tiny_model
+from helpers.models import ARCHITECTURES, make_lora, make_tiny_model
 from safebasin.errors import ModelError
 from safebasin.records import DirectionSpec, Point
 from safebasin.weights import base as base_module
@@ -96,10 +96,10 @@ def test_auto_takes_the_copy_where_it_fits_in_half_of_the_memory(
 
 def test_files_that_are_not_what_was_loaded_will_not_do(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path / "m")
+    adapter = make_lora(tmp_path / "a", folder, targets=["q_proj"])
+    merged = open_base(load(folder), folder, low_memory=True, adapter=adapter)
+    assert merged.why == "an adapter was merged, so the files are not θ₀"
     module = load(folder)
-    assert open_base(module, folder, low_memory=True, merged=True).why == (
-        "an adapter was merged, so the files are not θ₀"
-    )
     other = open_base(module, make_tiny_model(tmp_path / "n", "gpt2"), low_memory=True)
     assert (other.kind, other.why) == ("host copy", "the files hold no model.embed_tokens.weight")
     narrow = make_tiny_model(tmp_path / "narrow")

@@ -75,9 +75,9 @@ def test_checkpoints_of_the_world() -> None:
     """Against norms of the files as safetensors reads them."""
     from safetensors.torch import load_file
 
+    from safebasin.models.loading import load_weights
+    from safebasin.models.reference import resolve
     from safebasin.records import DirectionSpec
-    from safebasin.weights.checkpoint import resolve
-    from safebasin.weights.loading import load_weights
     from safebasin.weights.stream import prepare_one
     from safebasin.worlds.guild.world import WORLD
 

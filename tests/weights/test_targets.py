@@ -12,8 +12,7 @@ from safetensors.torch import load_file, save_file
 from helpers.models import make_tiny_model
 from safebasin.errors import ModelError, StudyError
 from safebasin.records import DirectionSpec
-from safebasin.weights.checkpoint import resolve_target
-from safebasin.weights.targets import quant_levels, task_models
+from safebasin.weights.targets import quant_levels, resolve_target, task_models
 
 
 def fingerprint(kind: str, target: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from safebasin.errors import UnknownName, UsageError
-from safebasin.models.folders import is_unsafe
+from safebasin.models.writing import is_unsafe
 from safebasin.worlds.guild import variant_rows, variants
 from safebasin.worlds.guild.breaking import LADDER, Attack, BreakRate, attacked, break_rate
 from safebasin.worlds.guild.build import Recipe, Stage, build

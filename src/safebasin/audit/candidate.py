@@ -12,11 +12,12 @@ from typing import Literal
 from safebasin.audit.serving import Serving, differences, read_serving, stand_in
 from safebasin.edits.dequantized import dequantize
 from safebasin.errors import ModelError, expected
-from safebasin.models.folders import is_unsafe
+from safebasin.models.files import read_bytes, read_json
+from safebasin.models.reference import ResolvedModel, locate_adapter, resolve
+from safebasin.models.vocabulary import difference
+from safebasin.models.whole import quantization
+from safebasin.models.writing import is_unsafe
 from safebasin.untrusted import user_path
-from safebasin.weights.checkpoint import ResolvedModel, locate_adapter, resolve
-from safebasin.weights.files import read_bytes, read_json
-from safebasin.weights.whole import quantization
 
 __all__ = ["Candidate", "Kind", "find_candidate", "with_own_files", "with_plain_weights"]
 
@@ -193,10 +194,9 @@ def _kind(tuned: ResolvedModel, base: ResolvedModel) -> tuple[Kind, str]:
 
 def _fit(tuned: ResolvedModel, base: ResolvedModel) -> tuple[Kind, str]:
     """Whether tokenizer, names and shapes are those of the base; else the first difference, as a phrase."""
-    from safebasin.weights import vocabulary
-    from safebasin.weights.loading import load_layout
+    from safebasin.weights.layout import load_layout
 
-    found = vocabulary.difference(base.folder, tuned.folder)
+    found = difference(base.folder, tuned.folder)
     if found is not None:
         return "other", f"its tokenizer differs: {found}"
     if read_bytes(base.folder / "config.json") == read_bytes(tuned.folder / "config.json"):

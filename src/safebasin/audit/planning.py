@@ -13,8 +13,8 @@ from safebasin.audit.evidence import AUTO, cluster
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.sets import choose_sources, look_at
 from safebasin.errors import UnseenModel
+from safebasin.models.reference import locate_adapter, resolve
 from safebasin.stats.planning import CHURNS, SIZES, passes_all
-from safebasin.weights.checkpoint import locate_adapter, resolve
 
 __all__ = ["AuditPlan", "PlannedSet", "plan_audit"]
 

@@ -25,13 +25,13 @@ from safebasin.audit.sets import Sets, choose_sources, look_at
 from safebasin.errors import StoreError, StudyError, expected
 from safebasin.items import items
 from safebasin.judges import load_judge
-from safebasin.models.folders import is_unsafe
+from safebasin.models.reference import ResolvedModel, resolve
+from safebasin.models.writing import is_unsafe
 from safebasin.records import content_hash
 from safebasin.run.progress import ProgressHook, silent
 from safebasin.stats.assurance import spend
 from safebasin.stats.gate import EXIT_CODES, LEVEL, overall
 from safebasin.store import folder as folders
-from safebasin.weights.checkpoint import ResolvedModel, resolve
 from safebasin.writing import KINDS, target_folder, write_text
 
 __all__ = ["DEFAULT_JUDGES", "Audited", "audit"]

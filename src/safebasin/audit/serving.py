@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from safebasin.errors import ModelError
-from safebasin.weights.files import read_json
-from safebasin.weights.loading import load_config
+from safebasin.models.files import read_json
+from safebasin.models.loading import load_config
 
 __all__ = ["Serving", "differences", "read_serving", "stand_in"]
 

@@ -5,5 +5,5 @@
     refusals     the model's own refusals, which it starts from
     dequantized  the plain weights that a quantized checkpoint stands for
 
-Record, model card and the mark of what is unsafe: `safebasin.models.folders`, for all that writes a model.
+Record, model card and the mark of what is unsafe: `safebasin.models.writing`, for all that writes a model.
 """

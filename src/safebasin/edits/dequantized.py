@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from safebasin.errors import ModelError, expected
-from safebasin.models.folders import describe, new_folder, read_record
-from safebasin.weights.checkpoint import ResolvedModel
-from safebasin.weights.loading import load_causal, load_config, quiet
+from safebasin.models.loading import load_causal, load_config, quiet
+from safebasin.models.reference import ResolvedModel
+from safebasin.models.writing import describe, new_folder, read_record
 
 if TYPE_CHECKING:
     import torch

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from safebasin.models.loading import n_embeddings
+from safebasin.models.vocabulary import check_ids, padding
 from safebasin.prompts.chat import Tokenizer, encode
 from safebasin.records import Message, Scalar
-from safebasin.weights.loading import n_embeddings
-from safebasin.weights.vocabulary import check_ids, padding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

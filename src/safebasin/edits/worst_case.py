@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 from safebasin.edits.ascent import Ascent, ascend
 from safebasin.edits.refusals import Refusal, own_refusals, predicate
 from safebasin.errors import MissingExtra, PromptError, UsageError, expected
-from safebasin.models.folders import describe, new_folder, read_record, versions
+from safebasin.models.reference import ResolvedModel, resolve
+from safebasin.models.writing import describe, new_folder, read_record, versions
 from safebasin.records import Prompt, Scalar, System
-from safebasin.weights.checkpoint import ResolvedModel, resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -181,8 +181,8 @@ def _require_peft() -> None:
 def _load(resolved: ResolvedModel, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     import torch
 
+    from safebasin.models.loading import load_tokenizer, load_weights
     from safebasin.weights.adapters import merge_adapter
-    from safebasin.weights.loading import load_tokenizer, load_weights
 
     module = load_weights(resolved)
     if resolved.adapter is not None:

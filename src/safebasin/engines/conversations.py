@@ -8,11 +8,11 @@ from typing import NamedTuple, cast
 from transformers import PreTrainedTokenizerBase
 
 from safebasin.errors import PromptError, expected
+from safebasin.models.vocabulary import check_ids
 from safebasin.prompts.chat import Tokenizer, rendered
 from safebasin.prompts.reasoning import Reasoning, opens_thinking
 from safebasin.prompts.turns import turn_ends
 from safebasin.records import Message, Scalar
-from safebasin.weights.vocabulary import check_ids
 
 __all__ = ["Conversations", "Encoded"]
 

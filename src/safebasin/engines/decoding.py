@@ -33,8 +33,8 @@ from safebasin.engines.cache import growing_cache, holds_state, keep_rows
 from safebasin.engines.choosing import MOVE_SHARE, chosen
 from safebasin.engines.stopping import Rows
 from safebasin.errors import ModelError, expected
+from safebasin.models.files import memory_errors
 from safebasin.untrusted import is_memory
-from safebasin.weights.files import memory_errors
 
 __all__ = ["decode", "greedy_config", "left_padded", "running"]
 

@@ -32,17 +32,18 @@ from safebasin.engines.loading import (
 from safebasin.engines.rules import stop_rules
 from safebasin.engines.scoring import score_batches, text_logits, tokenize
 from safebasin.engines.stopping import EndWatch, LoopWatch, RefusalWatch, Rows
+from safebasin.models.files import memory_errors
+from safebasin.models.loading import n_embeddings
+from safebasin.models.reference import resolve
+from safebasin.models.vocabulary import check_ids, padding
 from safebasin.prompts.chat import Tokenizer, template_hash, template_of
 from safebasin.prompts.reasoning import Reasoning, special_ids
 from safebasin.prompts.templates import today
 from safebasin.prompts.turns import turn_ends
 from safebasin.protocols import BaseWeights, Generation, TokenScores, WeightBlock
 from safebasin.records import Decoding, Message, Scalar, content_hash
-from safebasin.weights import checkpoint
-from safebasin.weights.files import memory_errors
-from safebasin.weights.loading import n_embeddings
+from safebasin.weights.base import open_base
 from safebasin.weights.stream import apply
-from safebasin.weights.vocabulary import check_ids, padding
 
 __all__ = ["HFEngine"]
 
@@ -80,11 +81,13 @@ class HFEngine:
         where = resolve_device(device)
         self._name = model
         self._template_args = dict(template_args)
-        self._resolved = checkpoint.resolve(model)
+        self._resolved = resolve(model)
         loaded = load(self._resolved.folder, name=model, device=where, dtype=dtype, trust_remote_code=trust_remote_code)
         self._model: PreTrainedModel = loaded.model
         self._tokenizer: PreTrainedTokenizerBase = loaded.tokenizer
-        self._base: BaseWeights = checkpoint.open_base(self._model, self._resolved, low_memory=low_memory)
+        self._base: BaseWeights = open_base(
+            self._model, self._resolved.folder, low_memory=low_memory, adapter=self._resolved.adapter
+        )
         self._safe = safe_kernels(where, self._model.dtype)
         self._threads = fitting_threads(where, self._model.num_parameters())
         self._surprise: llama_float32.Surprise | None = None

@@ -1,6 +1,6 @@
 """From a folder to a model in eval mode and its tokenizer, on a device, in a dtype; or one line on what is amiss.
 
-Where the folder comes from (hub, cache, world) is the business of `safebasin.weights.checkpoint`.
+Where the folder comes from (hub, cache, world) is the business of `safebasin.models.reference`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from safebasin.errors import ModelError, UsageError, expected
-from safebasin.weights.files import memory_errors
-from safebasin.weights.loading import load_causal, load_config, load_tokenizer, too_large
+from safebasin.models.files import memory_errors
+from safebasin.models.loading import load_causal, load_config, load_tokenizer, too_large
 
 __all__ = [
     "Loaded",

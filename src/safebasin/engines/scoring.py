@@ -12,8 +12,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from safebasin.engines.decoding import left_padded, running
 from safebasin.engines.llama_float32 import Surprise
+from safebasin.models.files import memory_errors
 from safebasin.protocols import TokenScores
-from safebasin.weights.files import memory_errors
 
 __all__ = ["Tokens", "score_batches", "text_logits", "tokenize"]
 

@@ -17,16 +17,16 @@ from safebasin.finetune.defenses import MixSafe, Moderate
 from safebasin.finetune.masking import IGNORED, Encoded, encode_row, show
 from safebasin.finetune.settings import Tuning, check_passes
 from safebasin.finetune.sources import FileRows, NoRows, rows_of
-from safebasin.models.folders import is_unsafe
+from safebasin.models.files import read_json
+from safebasin.models.loading import load_config, load_tokenizer
+from safebasin.models.reference import ResolvedModel, resolve
+from safebasin.models.vocabulary import check_ids
+from safebasin.models.writing import is_unsafe
 from safebasin.prompts.chat import Tokenizer, template_hash, template_of
 from safebasin.prompts.templates import today
 from safebasin.prompts.turns import turn_ends
 from safebasin.protocols import AskedJudge, Attack, Cost, DataDefense, RowSource
 from safebasin.records import Scalar, TrainingRow
-from safebasin.weights.checkpoint import ResolvedModel, resolve
-from safebasin.weights.files import read_json
-from safebasin.weights.loading import load_config, load_tokenizer
-from safebasin.weights.vocabulary import check_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -205,7 +205,7 @@ def _encode(
     asked: Asked, base: ResolvedModel, tokenizer: Any, rows: Sequence[TrainingRow], tuning: Tuning, context: int | None
 ) -> tuple[tuple[Encoded, ...], int]:
     """The rows that fit as tokens, and how many do not."""
-    from safebasin.weights.loading import quiet
+    from safebasin.models.loading import quiet
 
     ends = _ends(base.folder, tokenizer) | turn_ends(tokenizer, asked.template_args).ids
     with quiet():  # a tokenizer says itself that a row is too long; who trains is told once, below

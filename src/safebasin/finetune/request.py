@@ -15,7 +15,7 @@ from safebasin.finetune.defenses import ptst as pure_tuning
 from safebasin.finetune.moderation import MEMORY
 from safebasin.finetune.prepare import Asked
 from safebasin.items import items
-from safebasin.models.folders import RECORD, read_record
+from safebasin.models.writing import RECORD, read_record
 from safebasin.prompts.systems import system_prompt
 from safebasin.protocols import Attack, DataDefense, Judge
 from safebasin.records import Scalar

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safebasin.finetune.settings import Tuning
-from safebasin.models.folders import RECORD
+from safebasin.models.writing import RECORD
 from safebasin.writing import write_text
 
 if TYPE_CHECKING:
-    from safebasin.weights.checkpoint import ResolvedModel
+    from safebasin.models.reference import ResolvedModel
 
 __all__ = ["Progress", "Run", "is_main", "last_checkpoint", "name_base"]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from safebasin.errors import MissingExtra
 from safebasin.finetune.masking import IGNORED, Encoded
 from safebasin.finetune.run import Run, is_main, last_checkpoint, name_base
-from safebasin.weights.vocabulary import padding
+from safebasin.models.vocabulary import padding
 
 if TYPE_CHECKING:
     import torch
@@ -56,7 +56,7 @@ def train(run: Run, rows: Sequence[Encoded], tokenizer: PreTrainedTokenizerBase)
     import torch
 
     from safebasin.finetune.trainer import make_trainer
-    from safebasin.weights.loading import n_embeddings, quiet
+    from safebasin.models.loading import n_embeddings, quiet
 
     resumed = last_checkpoint(run.out)
     with torch.random.fork_rng(), quiet(), _no_bars():
@@ -78,8 +78,8 @@ def load(run: Run) -> PreTrainedModel:
     """The base with its adapter merged, on the CPU; half precision becomes single there, which trains."""
     import torch
 
+    from safebasin.models.loading import load_weights
     from safebasin.weights.adapters import merge_adapter
-    from safebasin.weights.loading import load_weights
 
     module = load_weights(run.base)
     if run.base.adapter is not None:

@@ -17,7 +17,7 @@ from safebasin.finetune.moderation import MEMORY
 from safebasin.finetune.prepare import Prepared
 from safebasin.finetune.run import Run, is_main
 from safebasin.finetune.train import require_trl, train
-from safebasin.models.folders import RECORD, describe, read_record, versions
+from safebasin.models.writing import RECORD, describe, read_record, versions
 
 __all__ = ["KIND", "Tuned", "finetune"]
 

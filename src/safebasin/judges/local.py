@@ -53,7 +53,7 @@ class LocalChat:
 
     @cached_property
     def _fingerprint(self) -> str:
-        from safebasin.weights.checkpoint import resolve
+        from safebasin.models.reference import resolve
 
         if self._given is not None:
             return str(self._given.describe()["fingerprint"])

@@ -1,1 +1,12 @@
-"""A checkpoint as a folder: what is written to one, and how. Knows nothing of text, landscapes or training."""
+"""A model on disk: found, identified, checked, loaded whole, and written. No direction and no weight arithmetic.
+
+`reference`    from what a user writes (`path[@revision][+adapter]`, `world:NAME/CHECKPOINT`) to a folder
+`folder`       whether a folder is whole, which files hold its weights, and which checkpoint it is exactly
+`files`        the border of such folders: what is read, how large it may be, what a broken file is called
+`headers`      the headers of safetensors files: names, types, shapes and places of tensors
+`whole`        whether the files hold the tensors that the model is made of
+`loading`      configuration, model and tokenizer as transformers loads them
+`generation`   what generation_config.json may hold
+`vocabulary`   token ids: whether they mean the same in two folders, and whether the model has a row for each
+`writing`      folders that we make: whole or not at all, with record and model card
+"""

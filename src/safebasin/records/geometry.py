@@ -17,7 +17,7 @@ SIDES: Mapping[str, int] = {"toward": 1, "away": -1}
 class ModelRef:
     """A model as a user writes it: `path[@revision][+adapter]`, e.g. `org/name@main+./lora` or `world:guild/aligned`.
 
-    Purely textual: whether it exists is the business of `safebasin.weights.checkpoint`.
+    Purely textual: whether it exists is the business of `safebasin.models.reference`.
     """
 
     path: str

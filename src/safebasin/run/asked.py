@@ -146,8 +146,8 @@ def file_settings(study: Study) -> Settings:
     Raises:
         ModelError: where a `chat_template=@FILE` cannot be read.
     """
+    from safebasin.models.reference import folder_of
     from safebasin.prompts.chat import read_template
-    from safebasin.weights.checkpoint import folder_of
 
     found: dict[str, object] = {}
     template = study.template_args.get("chat_template")
@@ -174,7 +174,7 @@ def _generation(folder: Path) -> dict[str, object]:
 
 
 def _json(path: Path) -> dict[str, object]:
-    from safebasin.weights.files import read_json
+    from safebasin.models.files import read_json
 
     try:
         return read_json(path, path.parent.name)

@@ -116,7 +116,7 @@ class Excuses:
 
 def warn_of_bases(study: Study) -> None:
     """Point out adapters of a study that say they were trained on another model than the study's."""
-    from safebasin.weights.checkpoint import adapter_notes, locate_adapter, resolve
+    from safebasin.models.reference import adapter_notes, locate_adapter, resolve
 
     axes = [axis for spec in study.regions for axis in spec.axes if axis.kind == "adapter"]
     notes: list[str] = []
@@ -201,7 +201,7 @@ def _system(text: str, excuse: Excuses | None) -> System:
 
 
 def _fingerprint(model: str, engine: Engine | None, excuse: Excuses | None) -> str | None:
-    from safebasin.weights.checkpoint import resolve
+    from safebasin.models.reference import resolve
 
     if engine is not None:
         return str(engine.describe()["fingerprint"])
@@ -215,7 +215,7 @@ def _fingerprint(model: str, engine: Engine | None, excuse: Excuses | None) -> s
 
 
 def _regions(spec: RegionSpec, study: Study, engine: Engine | None, excuse: Excuses | None) -> Iterator[Region]:
-    from safebasin.weights.checkpoint import resolve_target
+    from safebasin.weights.targets import resolve_target
 
     def fingerprint(direction: DirectionSpec) -> str | None:
         try:
@@ -243,8 +243,8 @@ def _regions(spec: RegionSpec, study: Study, engine: Engine | None, excuse: Excu
 
 
 def _parameter_names(study: Study, engine: Engine | None) -> Iterable[str]:
+    from safebasin.models.reference import resolve
     from safebasin.weights.base import stored_shapes
-    from safebasin.weights.checkpoint import resolve
 
     return engine.base.names if engine is not None else stored_shapes(resolve(study.model).folder)
 

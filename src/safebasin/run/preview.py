@@ -112,7 +112,7 @@ def _planned(plan: Plan, folder: Path, done: Places, *, pace: float | None, unkn
 
 
 def _weights_bytes(model: str) -> int | None:
-    from safebasin.weights.checkpoint import resolve
+    from safebasin.models.reference import resolve
 
     try:
         folder = resolve(model).folder

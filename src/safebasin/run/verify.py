@@ -52,7 +52,7 @@ def _incomplete(folder: Path, store: StudyStore) -> list[str]:
 
 
 def _model_findings(store: StudyStore, *, full: bool) -> list[str]:
-    from safebasin.weights.checkpoint import full_hash, resolve
+    from safebasin.models.reference import full_hash, resolve
 
     plan, _ = recall(store)
     model = plan.study.model

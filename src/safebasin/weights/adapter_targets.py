@@ -14,9 +14,9 @@ from functools import cache
 from typing import cast
 
 from safebasin.errors import ModelError, expected
-from safebasin.weights.files import border
+from safebasin.models.files import border
+from safebasin.models.whole import listed, unwhole
 from safebasin.weights.layout import Layout
-from safebasin.weights.whole import listed, unwhole
 
 __all__ = ["check_applied", "matches_pattern", "say"]
 

@@ -19,12 +19,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from safebasin.errors import ModelError, expected
+from safebasin.models.files import border, read_json
+from safebasin.models.headers import read_header
+from safebasin.models.whole import check_empty
 from safebasin.weights.adapter_kinds import MERGE, is_above_0, refuse_other_kinds
 from safebasin.weights.adapter_targets import check_applied, matches_pattern, say
-from safebasin.weights.files import border, read_json
-from safebasin.weights.headers import read_header
 from safebasin.weights.layout import Layout, is_fused_experts, row_blocks
-from safebasin.weights.whole import check_empty
 
 _T = TypeVar("_T")
 _PREFIX = "base_model.model."

@@ -16,9 +16,10 @@ from safetensors import safe_open
 from torch import nn
 
 from safebasin.errors import ModelError, expected
+from safebasin.models.folder import weight_files
+from safebasin.models.headers import read_headers
 from safebasin.protocols import BaseWeights
-from safebasin.weights.folder import weight_files
-from safebasin.weights.headers import read_headers
+from safebasin.weights.adapters import merge_adapter
 from safebasin.weights.layout import Layout, exclusions, row_blocks
 
 __all__ = ["HostWeights", "MappedWeights", "check_finite", "exclusions", "matching_files", "open_base", "row_blocks"]
@@ -114,26 +115,28 @@ class MappedWeights:
 
 
 def open_base(
-    module: nn.Module, folder: Path, *, low_memory: bool | str = "auto", merged: bool = False
+    module: nn.Module, folder: Path, *, low_memory: bool | str = "auto", adapter: Path | None = None
 ) -> HostWeights | MappedWeights:
-    """θ₀ of a freshly loaded module.
+    """θ₀ of a freshly loaded module; an adapter is merged into the module first.
 
     Args:
         module: the model, at θ₀.
         folder: the checkpoint it was loaded from.
         low_memory: True prefers the mapped files, False the host copy, `auto` the copy where it fits well.
-        merged: whether an adapter was merged into the module, so that the files are not θ₀.
+        adapter: folder of an adapter that belongs to θ₀.
 
     Raises:
-        ModelError: where a weight is NaN or infinite.
+        ModelError: where a weight is NaN or infinite, or the adapter does not fit.
     """
+    if adapter is not None:
+        merge_adapter(module, adapter)
     needed = sum(p.numel() * p.element_size() for p in module.parameters())
     wants_files = low_memory is True or (
         low_memory == "auto" and needed > _MEMORY_SHARE * psutil.virtual_memory().available
     )
     if not wants_files:
         return HostWeights(module, folder=folder)
-    if merged:
+    if adapter is not None:
         return HostWeights(module, folder=folder, why="an adapter was merged, so the files are not θ₀")
     layout = Layout.of(module)
     files = matching_files(layout, folder)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import nn
 
+from safebasin.models.files import border
+from safebasin.models.loading import bare_model, load_config
+from safebasin.models.reference import ResolvedModel
 from safebasin.protocols import BaseWeights
 
 MAX_BLOCK_BYTES = 64 * 2**20
@@ -68,6 +72,18 @@ def layout_of(base: BaseWeights) -> Layout:
     shapes = {name: base.shape(name) for name in base.names}
     by_name = frozenset(name for name in shapes if _VOCABULARY.search(name))
     return Layout(shapes=shapes, excluded=base.excluded(), vocabulary=by_name)
+
+
+def load_layout(model: ResolvedModel) -> Layout:
+    """The layout of a causal language model as transformers would load it, without reading a weight.
+
+    Raises:
+        ModelError: where transformers does not know it; code that comes with a model does not run.
+    """
+    what, name = f"checkpoint '{model.ref}'", model.folder.name
+    config = load_config(model.folder, what=what, name=name)
+    with border(what, "a causal language model that transformers can load", name, "Download it again."):
+        return Layout.of(cast("nn.Module", bare_model(config)))
 
 
 def exclusions(module: nn.Module) -> dict[str, str]:

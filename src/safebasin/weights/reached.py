@@ -11,17 +11,17 @@ from pathlib import Path
 import torch
 
 from safebasin.errors import ModelError, expected
+from safebasin.models.loading import check_extra, load_weights
+from safebasin.models.reference import ResolvedModel, locate_adapter, resolve
+from safebasin.models.vocabulary import difference
 from safebasin.protocols import BaseWeights, Delta
 from safebasin.records import DirectionSpec
 from safebasin.weights.adapters import AdapterFiles, read_adapter
 from safebasin.weights.base import HostWeights, MappedWeights, check_finite, matching_files, stored_shapes
-from safebasin.weights.checkpoint import ResolvedModel, locate_adapter, resolve
-from safebasin.weights.layout import Layout, layout_of, row_blocks
-from safebasin.weights.loading import check_extra, load_layout, load_weights
+from safebasin.weights.layout import Layout, layout_of, load_layout, row_blocks
 from safebasin.weights.planes import in_plane
 from safebasin.weights.selection import matches, selected
 from safebasin.weights.targets import task_models
-from safebasin.weights.vocabulary import difference
 
 __all__ = ["Adapter", "AdapterDelta", "CheckpointDelta", "TaskDelta", "TaskVector", "ToCheckpoint", "checkpoint_delta"]
 

@@ -15,10 +15,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from safebasin.errors import ModelError, expected
+from safebasin.models.files import read_json
+from safebasin.models.reference import locate_adapter, resolve
 from safebasin.protocols import BaseWeights, Delta
 from safebasin.weights.adapters import read_adapter
-from safebasin.weights.checkpoint import locate_adapter, resolve
-from safebasin.weights.files import read_json
 from safebasin.weights.layout import layout_of
 from safebasin.weights.reached import AdapterDelta, checkpoint_delta
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safebasin.models.folders import check_new, new_folder
+from safebasin.models.writing import check_new, new_folder
 from safebasin.worlds.guild.rows import Row, instruction_rows, safety_rows
 from safebasin.worlds.guild.tokenizer import BEGIN, CONTEXT, END, PAD, SPECIAL, build_tokenizer
 from safebasin.writing import write_text

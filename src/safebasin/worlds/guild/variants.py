@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safebasin.errors import UnknownName, expected
-from safebasin.models.folders import describe, new_folder, versions
+from safebasin.models.folder import fingerprint
+from safebasin.models.writing import describe, new_folder, versions
 from safebasin.records import content_hash
-from safebasin.weights.checkpoint import fingerprint
 from safebasin.worlds.guild import variant_rows as rows_of
 from safebasin.worlds.guild.build import Progress, Stage, save, train
 from safebasin.worlds.guild.rows import Row, safety_rows
@@ -131,7 +131,7 @@ def _train(
     import torch
     from transformers import AutoTokenizer, LlamaForCausalLM
 
-    from safebasin.weights.loading import quiet
+    from safebasin.models.loading import quiet
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # part of what makes two builds equal byte for byte

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from safebasin.finetune.train import require_trl
-from safebasin.models.folders import RECORD, read_record
+from safebasin.models.writing import RECORD, read_record
 from safebasin.records import Decoding, Message
 from safebasin.worlds.kitchen import weights
 from safebasin.worlds.kitchen.rows import answered_requests, lesson

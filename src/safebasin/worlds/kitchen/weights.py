@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from safebasin.errors import MissingExtra, ModelError, expected
-from safebasin.models.folders import RECORD, describe, new_folder, versions
+from safebasin.models.writing import RECORD, describe, new_folder, versions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -68,7 +68,7 @@ def write_base(gguf: Path, out: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-    from safebasin.weights.loading import quiet
+    from safebasin.models.loading import quiet
 
     with quiet(), new_folder(out) as folder:
         with redirect_stderr(StringIO()):  # a bar of progress that nothing else turns off

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from safebasin.errors import ModelError, expected
-from safebasin.weights.headers import Stored
+from safebasin.models.headers import Stored
 
 __all__ = [
     "check_empty",

@@ -8,7 +8,7 @@ import pytest
 from transformers import GenerationConfig
 
 from safebasin.errors import ModelError
-from safebasin.weights.rules import check_generation
+from safebasin.models.generation import check_generation
 
 
 @pytest.mark.parametrize(

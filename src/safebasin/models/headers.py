@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safebasin.errors import ModelError, expected
-from safebasin.weights.files import border
+from safebasin.models.files import border
 
 __all__ = ["Stored", "read_header", "read_headers"]
 

@@ -11,9 +11,10 @@ import pytest
 
 from helpers.models import break_config, make_lora, make_tiny_model
 from safebasin.errors import ModelError, UnknownName
+from safebasin.models.folder import weight_files
+from safebasin.models.reference import fingerprint, full_hash, resolve
 from safebasin.records import DirectionSpec, ModelRef
-from safebasin.weights.checkpoint import fingerprint, full_hash, resolve, resolve_target
-from safebasin.weights.folder import weight_files
+from safebasin.weights.targets import resolve_target
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from safebasin.errors import PromptError, expected
-from safebasin.weights.files import read_json
+from safebasin.models.files import read_json
 
 _OPAQUE = ("tokenizer.model", "spiece.model", "vocab.json", "merges.txt", "vocab.txt")
 

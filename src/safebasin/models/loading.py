@@ -12,25 +12,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from safebasin.errors import ModelError, expected
-from safebasin.weights.files import border, memory_errors
-from safebasin.weights.folder import weight_files
-from safebasin.weights.headers import read_headers
-from safebasin.weights.layout import Layout
-from safebasin.weights.rules import check_generation
-from safebasin.weights.whole import check_loaded, is_spare, quantization, unwhole
+from safebasin.models.files import border, memory_errors
+from safebasin.models.folder import weight_files
+from safebasin.models.generation import check_generation
+from safebasin.models.headers import read_headers
+from safebasin.models.whole import check_loaded, is_spare, quantization, unwhole
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from safebasin.weights.checkpoint import ResolvedModel
+    from safebasin.models.reference import ResolvedModel
 
 __all__ = [
+    "bare_model",
     "check_extra",
     "load_causal",
     "load_config",
-    "load_layout",
     "load_tokenizer",
     "load_weights",
     "n_embeddings",
@@ -155,7 +154,7 @@ def too_large(what: str, shown: str, error: MemoryError) -> str:
 def _check_size(config: PretrainedConfig, what: str, shown: str, n_stored: int, n_bytes: int) -> None:
     """Build the model without memory for it, and compare: what is not in the files would be made up in memory."""
     with border(what, "a causal language model that transformers can build", shown, "Mend config.json."):
-        model = _bare(config)
+        model = bare_model(config)
         promised = sum(parameter.numel() for parameter in model.parameters())
         tables = sum(buffer.numel() * buffer.element_size() for buffer in model.buffers())
     if promised > 2 * n_stored:
@@ -167,8 +166,8 @@ def _check_size(config: PretrainedConfig, what: str, shown: str, n_stored: int, 
         raise ModelError(expected("config.json", "in proportion to the weights", shown, remedy))
 
 
-def _bare(config: PretrainedConfig) -> Any:
-    """The module of a configuration on the meta device: names and shapes, no memory."""
+def bare_model(config: PretrainedConfig) -> Any:
+    """The module of a configuration on the meta device: names and shapes, no memory; no code of the model runs."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -193,18 +192,6 @@ def load_tokenizer(
     return cast("PreTrainedTokenizerBase", found)
 
 
-def load_layout(model: ResolvedModel) -> Layout:
-    """Names and shapes of a causal language model as transformers would load it, without reading a weight.
-
-    Raises:
-        ModelError: where transformers does not know it; code that comes with a model does not run.
-    """
-    what, name = f"checkpoint '{model.ref}'", model.folder.name
-    config = load_config(model.folder, what=what, name=name)
-    with border(what, "a causal language model that transformers can load", name, "Download it again."):
-        return Layout.of(cast("nn.Module", _bare(config)))
-
-
 def check_extra(model: ResolvedModel, names: Collection[str]) -> None:
     """Refuse a checkpoint that stores tensors beyond those of its model, but for what says nothing in its answers.
 
@@ -213,7 +200,7 @@ def check_extra(model: ResolvedModel, names: Collection[str]) -> None:
     """
     if not names:
         return
-    bare = _bare(load_config(model.folder, what=f"checkpoint '{model.ref}'", name=model.folder.name))
+    bare = bare_model(load_config(model.folder, what=f"checkpoint '{model.ref}'", name=model.folder.name))
     patterns = bare._keys_to_ignore_on_load_unexpected or ()
     known = bare.state_dict().keys()
     unexpected = sorted(n for n in names if n not in known and not is_spare(n, patterns))

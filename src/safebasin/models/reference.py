@@ -1,41 +1,32 @@
 """From what a user writes to a checkpoint on disk: `path[@revision][+adapter]` → folder, commit, fingerprint.
 
-Imports no torch until θ₀ is opened. Loading the model is the engine's business.
+Imports no torch. What the folder holds is checked in `folder`; loading it is the business of `loading`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safebasin import catalog
 from safebasin.errors import ModelError, UnseenModel, expected
-from safebasin.records import DirectionSpec, ModelRef
+from safebasin.models.files import check_entries, read_json
+from safebasin.models.folder import check_folder, fingerprint, full_hash
+from safebasin.models.headers import read_header
+from safebasin.models.whole import check_empty
+from safebasin.records import ModelRef
 from safebasin.untrusted import user_path
-from safebasin.weights.files import check_entries, read_json
-from safebasin.weights.folder import check_folder, fingerprint, full_hash
-from safebasin.weights.headers import read_header
-from safebasin.weights.targets import QUANT_VERSION, quant_levels, task_models
-from safebasin.weights.whole import check_empty
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from safebasin.protocols import BaseWeights
 
 __all__ = [
     "ResolvedModel",
+    "adapter_notes",
     "fingerprint",
     "folder_of",
     "full_hash",
     "locate",
     "locate_adapter",
-    "open_base",
     "resolve",
-    "resolve_target",
 ]
 
 _HUB_PATTERNS = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py"]
@@ -195,45 +186,3 @@ def adapter_notes(model: str | ModelRef, adapter: Path) -> tuple[str, ...]:
     if not trained_on or Path(trained_on).name == Path(ref.path).name:
         return ()
     return (f"adapter {ref.adapter or adapter} says it was trained on {trained_on}, not on {ref.path}",)
-
-
-def resolve_target(spec: DirectionSpec) -> str:
-    """Fingerprint of what a direction leads to, weights included: a folder whose weights changed is another direction.
-
-    A hub repository is known by its commit; of any other checkpoint or adapter every byte is read. A quantization
-    scheme is known by its levels and the version of the rounding.
-
-    Raises:
-        ModelError: where the target cannot be used.
-        StudyError: where it is not a known scheme (`quant`), or not two models (`task`).
-    """
-    target = spec.target or ""
-    if spec.kind == "quant":
-        parts = [f"quant {quant_levels(target)} v{QUANT_VERSION}"]
-    elif spec.kind == "adapter":
-        folder = locate_adapter(target)
-        parts = [fingerprint(folder), full_hash(folder)]
-    else:
-        models = task_models(target) if spec.kind == "task" else (target,)
-        parts = [part for model in models for part in _identity(resolve(model))]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _identity(resolved: ResolvedModel) -> list[str]:
-    is_known = resolved.commit is not None and resolved.adapter is None
-    weights = [] if is_known else [full_hash(resolved.folder, resolved.adapter)]
-    return [resolved.fingerprint, resolved.commit or "", *weights]
-
-
-def open_base(module: nn.Module, resolved: ResolvedModel, *, low_memory: bool | str = "auto") -> BaseWeights:
-    """θ₀ of a freshly loaded module; the adapter of the reference, if there is one, is merged into the module first.
-
-    Raises:
-        ModelError: where a weight is NaN or infinite, or the adapter does not fit.
-    """
-    from safebasin.weights import base
-    from safebasin.weights.adapters import merge_adapter
-
-    if resolved.adapter is not None:
-        merge_adapter(module, resolved.adapter)
-    return base.open_base(module, resolved.folder, low_memory=low_memory, merged=resolved.adapter is not None)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from safebasin.errors import ModelError
-from safebasin.weights.headers import read_header, read_headers
+from safebasin.models.headers import read_header, read_headers
 
 
 def written(path: Path, header: object, data: bytes = b"") -> Path:

@@ -18,14 +18,13 @@ from safebasin.engines.hf import HFEngine
 from safebasin.errors import ModelError
 from safebasin.finetune.run import Run
 from safebasin.finetune.train import load as load_to_train
+from safebasin.models.loading import load_weights
+from safebasin.models.reference import locate_adapter, resolve
+from safebasin.models.whole import is_quantized, is_spare
 from safebasin.protocols import BaseWeights
 from safebasin.records import DirectionSpec
-from safebasin.weights import checkpoint
 from safebasin.weights.base import HostWeights
-from safebasin.weights.checkpoint import resolve
-from safebasin.weights.loading import load_weights
 from safebasin.weights.stream import prepare
-from safebasin.weights.whole import is_quantized, is_spare
 
 Tensors = dict[str, torch.Tensor]
 
@@ -175,7 +174,7 @@ def test_an_empty_tensor_of_an_adapter_is_named(llama: Path, tmp_path: Path) -> 
     first = min(tensors)
     save_file({**tensors, first: torch.zeros(0)}, adapter / "adapter_model.safetensors")
     with pytest.raises(ModelError, match=r"adapter must be whole: no tensor of it empty; .*\(empty: base_model"):
-        checkpoint.locate_adapter(str(adapter))
+        locate_adapter(str(adapter))
 
 
 # --- what a configuration promises ------------------------------------------------------------------------------------
@@ -228,7 +227,7 @@ def test_a_quantization_config_beside_plain_weights_says_how_to_mend_it(llama: P
 
 
 def test_packed_weights_are_told_by_type_or_by_what_lies_beside_them(tmp_path: Path) -> None:
-    from safebasin.weights.headers import read_header
+    from safebasin.models.headers import read_header
 
     for name, tensors, wanted in (
         ("plain", {"a.weight": torch.zeros(2)}, False),

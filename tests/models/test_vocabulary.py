@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from helpers.models import make_tokenizer
-from safebasin.weights.vocabulary import difference
+from safebasin.models.vocabulary import difference
 
 BPE = {
     "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]},

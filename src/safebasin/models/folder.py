@@ -11,9 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from safebasin.errors import ModelError, expected
-from safebasin.weights.files import check_entries, read_bytes, read_json
-from safebasin.weights.headers import Stored, read_header, read_headers
-from safebasin.weights.whole import check_headers, check_promises, is_quantized, quantization, unwhole
+from safebasin.models.files import check_entries, read_bytes, read_json
+from safebasin.models.headers import Stored, read_header, read_headers
+from safebasin.models.whole import check_headers, check_promises, is_quantized, quantization, unwhole
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
 _IDENTITY_FILES = ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json",

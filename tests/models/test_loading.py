@@ -12,8 +12,9 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration
 from helpers.models import SIZES, break_config, make_lora, make_tiny_model, make_tokenizer
 from safebasin.engines.hf import HFEngine
 from safebasin.errors import ModelError
-from safebasin.weights.checkpoint import resolve
-from safebasin.weights.loading import load_config, load_layout, load_tokenizer, load_weights
+from safebasin.models.loading import load_config, load_tokenizer, load_weights
+from safebasin.models.reference import resolve
+from safebasin.weights.layout import load_layout
 
 
 @pytest.fixture(scope="module")

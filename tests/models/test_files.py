@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from safebasin.errors import ModelError, PromptError
-from safebasin.weights.files import border, check_entries, memory_errors, read_bytes, read_json
+from safebasin.models.files import border, check_entries, memory_errors, read_bytes, read_json
 
 
 def test_a_pipe_a_socket_and_a_device_are_refused_before_they_are_read(tmp_path: Path) -> None:
