@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safebasin.errors import UsageError, expected
 from safebasin.items import items
+from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
-    from safebasin.audit import Audited, AuditPlan
+    from safebasin.audit import Audited, AuditPlan, Policy
     from safebasin.edits.worst_case import WorstCase
     from safebasin.finetune.prepare import Prepared
     from safebasin.finetune.tune import Tuned
@@ -147,19 +148,55 @@ def _training_device(text: str) -> str:
     return found
 
 
-def audit(base: str, tuned: str, *, out: str | Path, **options: Any) -> Audited:
-    """Decide whether a tuned model may ship; see `safebasin.audit.audit` for the options.
+def audit(
+    base: str,
+    tuned: str,
+    *,
+    out: str | Path,
+    harmful: str | None = None,
+    benign: str | None = None,
+    borderline: str | None = None,
+    limit: int | None = 400,
+    judges: str | Sequence[str] = (),
+    policy: Policy | str | Path | None = None,
+    basin: bool = False,
+    systems: str | Sequence[str] = ("default",),
+    templates: str | Sequence[str] = (),
+    cluster: str | None = None,
+    look: str | None = None,
+    agreement: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    progress: ProgressHook = silent,
+) -> Audited:
+    """Decide whether a tuned model may ship; see `safebasin.audit.audit` for what each argument is.
 
     Raises:
         UsageError: for what can be mended; there is no `verdict.json` then.
     """
     from safebasin import audit as auditing
 
-    return auditing.audit(base, tuned, out=out, **options)
+    return auditing.audit(
+        base, tuned, out=out, harmful=harmful, benign=benign, borderline=borderline, limit=limit, judges=items(judges),
+        policy=policy, basin=basin, systems=items(systems), templates=items(templates), cluster=cluster, look=look,
+        agreement=agreement, options=options, progress=progress,
+    )  # fmt: skip
 
 
-def plan_audit(base: str, **options: Any) -> AuditPlan:
+def plan_audit(
+    base: str,
+    *,
+    tuned: str | None = None,
+    harmful: str | None = None,
+    benign: str | None = None,
+    borderline: str | None = None,
+    limit: int | None = 400,
+    policy: Policy | str | Path | None = None,
+    clusters: str | None = None,
+) -> AuditPlan:
     """What an audit would ask, and how likely a harmless tune passes; see `safebasin.audit.plan_audit`."""
     from safebasin import audit as auditing
 
-    return auditing.plan_audit(base, **options)
+    return auditing.plan_audit(
+        base, tuned=tuned, harmful=harmful, benign=benign, borderline=borderline, limit=limit, policy=policy,
+        clusters=clusters,
+    )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 
 from safebasin.audit.evidence import AUTO, cluster
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
-from safebasin.audit.sets import choose_sources, look_at
+from safebasin.audit.sets import DEFAULT_SIZE, choose_sources, look_at
 from safebasin.errors import UnseenModel
 from safebasin.models.reference import locate_adapter, resolve
 from safebasin.stats.planning import CHURNS, SIZES, passes_all
@@ -55,7 +55,7 @@ def plan_audit(
     harmful: str | None = None,
     benign: str | None = None,
     borderline: str | None = None,
-    limit: int | None,
+    limit: int | None = DEFAULT_SIZE,
     policy: Policy | str | Path | None = None,
     clusters: str | None = None,
 ) -> AuditPlan:

@@ -21,7 +21,7 @@ from safebasin.audit.measurement import BASE, IDENTICAL, OWN, Asked, Reading, as
 from safebasin.audit.metrics import compare, read_line, with_floors
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.records import AuditVerdict, BasinDrop, Condition, Model, PromptsUsed
-from safebasin.audit.sets import Sets, choose_sources, look_at
+from safebasin.audit.sets import DEFAULT_SIZE, Sets, choose_sources, look_at
 from safebasin.errors import StoreError, StudyError, expected
 from safebasin.items import items
 from safebasin.judges import load_judge
@@ -37,9 +37,6 @@ from safebasin.writing import KINDS, target_folder, write_text
 __all__ = ["DEFAULT_JUDGES", "Audited", "audit"]
 
 DEFAULT_JUDGES = ("refusal", "outcome")
-DEFAULT_LIMIT = 400
-"""Prompts of a set: a harmless tune that changes 2 % of answers each way passes the four default limits in 99 % of
-audits; with 200 in 73 %, with 59 in 4 % (docs/audit.md)."""
 PLAIN = "dequantized"
 """Folder of the plain weights of a quantized model."""
 SERVED = "served"
@@ -69,7 +66,7 @@ def audit(
     harmful: str | None = None,
     benign: str | None = None,
     borderline: str | None = None,
-    limit: int | None = DEFAULT_LIMIT,
+    limit: int | None = DEFAULT_SIZE,
     judges: Sequence[str] = (),
     policy: Policy | str | Path | None = None,
     basin: bool = False,

@@ -16,6 +16,9 @@ __all__ = ["LABELS", "Sets", "choose_sources", "look_at"]
 
 LABELS: Mapping[str, Label] = {"harmful": "harmful", "benign": "benign", "borderline": "benign"}
 """What the prompts of a set are; those that their source labels otherwise are left out."""
+DEFAULT_SIZE = 400
+"""Prompts of a set: a harmless tune that changes 2 % of answers each way passes the four default limits in 99 % of
+audits; with 200 in 73 %, with 59 in 4 % (docs/audit.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
