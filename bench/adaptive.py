@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from safebasin import stats, study
+from safebasin.landscape.recall import recall
+from safebasin.landscape.tables import Grid, StudyTables, VerdictTable
 from safebasin.run.execute import measure
-from safebasin.run.recall import recall
-from safebasin.run.tables import Grid, StudyTables, VerdictTable
 from safebasin.store.db import StudyStore
 
 MODEL, JUDGE = "world:guild/aligned", "keyword/peng2024"

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from safebasin import api, stats
+from safebasin.landscape.recall import recall
 from safebasin.records import OUTCOMES, Verdict
-from safebasin.run.recall import recall
 from safebasin.store.db import StudyStore
 
 JUDGES = ("keyword/peng2024", "keyword/qi2023", "keyword/zou2023", "outcome")

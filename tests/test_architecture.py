@@ -24,8 +24,8 @@ NAMES = {
 HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "ray", "matplotlib", "plotly", "scipy", "pyarrow")
 """What takes long to import, and must wait until it is used."""
 
-FREE_OF_TORCH = ("records", "protocols", "errors", "stats", "catalog", "study", "store", "report", "cli", "api",
-                 "claims", "audit", "testing", "worlds", "judges", "prompts", "run.plan", "run.results")  # fmt: skip
+FREE_OF_TORCH = ("records", "protocols", "errors", "stats", "catalog", "study", "store", "landscape", "report", "cli",
+                 "api", "claims", "audit", "testing", "worlds", "judges", "prompts")  # fmt: skip
 """Modules and packages that never import these at module level (design §2)."""
 BANNED_THERE = ("torch", "transformers", "peft", "trl", "ray", "matplotlib", "plotly", "datasets")
 
@@ -137,7 +137,7 @@ def loaded_by(statement: str) -> set[str]:
         "import safebasin.testing",
         "from safebasin import catalog; catalog.rows()",
         "import safebasin; safebasin.make_study('world:guild/aligned')",
-        "import safebasin.run.plan, safebasin.worlds.guild.world, safebasin.judges.outcome",
+        "import safebasin.study.plan, safebasin.worlds.guild.world, safebasin.judges.outcome",
     ],
 )
 def test_nothing_heavy_is_loaded_before_it_is_used(statement: str) -> None:

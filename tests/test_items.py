@@ -113,9 +113,9 @@ def raising(*given: object, **named: object) -> object:
 @pytest.mark.parametrize(
     ("call", "place"),
     [
-        (lambda: api.agreement("runs/x", judges="outcome"), "safebasin.run.agreement.agree"),
+        (lambda: api.agreement("runs/x", judges="outcome"), "safebasin.landscape.agreement.agree"),
         (lambda: api.check_claims("peng2024", only="outcome"), "safebasin.claims.check.check"),
-        (lambda: api.compare_studies("outcome", out="runs/x"), "safebasin.run.compare.compare_studies"),
+        (lambda: api.compare_studies("outcome", out="runs/x"), "safebasin.landscape.compare.compare_studies"),
         (
             lambda: api.finetune_sweep(WORLD, sweep="outcome", out="runs/x", attack="benign"),
             "safebasin.finetune.sweep.sweep",

@@ -99,7 +99,7 @@ def test_task() -> None:
 def test_backend_local() -> None:
     from safebasin import study
     from safebasin.run.local import LocalBackend
-    from safebasin.run.plan import PromptSet, make_plan, resolve_decoding
+    from safebasin.study.plan import PromptSet, make_plan, resolve_decoding
 
     made = study.make({"model": GUILD, "axes": [{"range": "-1:1:3", "directions": 1}], "limit": 5})
     prompts = catalog.world("guild").load_prompts("harmful")[:5]

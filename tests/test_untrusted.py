@@ -21,12 +21,12 @@ from safebasin.audit.sets import Sets
 from safebasin.engines.reading import read_text as read_plain
 from safebasin.errors import MissingFile, PromptError, StudyError, UsageError
 from safebasin.finetune.data import read_rows
+from safebasin.judges import files
 from safebasin.judges.rubric import qi2023
+from safebasin.landscape.labels import read_labels
 from safebasin.prompts.chat import read_template
 from safebasin.prompts.files import read_file
 from safebasin.prompts.systems import system_prompt
-from safebasin.run import foreign
-from safebasin.run.labels import read_labels
 from safebasin.untrusted import read_bytes, read_json, scalar, user_path, yaml_value
 
 BOMB = "a0: &a0 [1, 2]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}, *a{i - 1}, *a{i - 1}]\n" for i in range(1, 30))
@@ -136,7 +136,7 @@ READERS = {
     "clusters.jsonl": lambda path: cluster(str(path), Sets(prompts={}, notes=())),
     "clusters.csv": lambda path: cluster(str(path), Sets(prompts={}, notes=())),
     "agreement.json": lambda path: labels_of_agreement(path, set()) or read_labels(path, {}),
-    "responses.jsonl": lambda path: foreign.judge_file(path, []),
+    "responses.jsonl": lambda path: files.judge_file(path, []),
     "template.jinja": lambda path: read_template(f"@{path}"),
     "system.txt": lambda path: system_prompt(f"@{path}"),
     "policy.txt": lambda path: qi2023(model="elder", base_url="http://127.0.0.1:9/v1", policy=str(path)),

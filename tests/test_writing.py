@@ -110,7 +110,7 @@ WAYS = {"write_text", "write_bytes", "savefig", "write_table", "to_csv", "to_par
 ALLOWED = {
     "writing.py": 1,  # the one way
     "__main__.py": 1,  # nowhere
-    "run/export.py": 3,  # into the path that `whole` gives
+    "landscape/export.py": 3,  # into the path that `whole` gives
     "finetune/moderation.py": 1,  # a file that is added to, reply by reply
 }
 """Calls that write by another way; figures are drawn into memory, folders of weights are renamed whole."""

@@ -90,7 +90,7 @@ def test_looking_again_is_seen(tmp_path: Path) -> None:
 
 
 def test_labels_of_the_audits_own_responses_correct_it_and_foreign_ones_are_refused(tmp_path: Path) -> None:
-    from safebasin.run.recall import recall
+    from safebasin.landscape.recall import recall
     from safebasin.store.db import StudyStore
 
     out = tmp_path / "out"

@@ -15,9 +15,9 @@ from safebasin.audit import Policy, audit
 from safebasin.audit.verdict import schema
 from safebasin.edits.dequantized import dequantize
 from safebasin.errors import ModelError, StoreError, StudyError, UnknownName, UsageError
+from safebasin.landscape.language_tests import read_tests
 from safebasin.models.reference import resolve
 from safebasin.models.writing import describe, read_record
-from safebasin.run.calibration import read_tests
 from safebasin.store.db import StudyStore
 from safebasin.worlds.guild.breaking import Attack, attacked
 from safebasin.worlds.guild.world import WORLD

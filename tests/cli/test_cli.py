@@ -19,7 +19,7 @@ import typer.main
 from safebasin import catalog
 from safebasin.cli import app, main
 from safebasin.cli.app import ORDER
-from safebasin.run import landscape_json
+from safebasin.landscape import landscape_json
 
 pytestmark = pytest.mark.integration
 

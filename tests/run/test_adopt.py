@@ -9,11 +9,11 @@ import pytest
 
 from safebasin import api
 from safebasin.engines.hf import HFEngine
+from safebasin.landscape.recall import recall
 from safebasin.records import Decoding, Message, Point, Prompt, Response, System, Verdict
 from safebasin.run.adopt import adopt_complete
 from safebasin.run.asked import check_asked, difference
 from safebasin.run.execute import measure
-from safebasin.run.recall import recall
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
 

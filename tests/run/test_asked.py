@@ -11,9 +11,10 @@ import pytest
 from helpers.models import PLAIN, make_tiny_model
 from safebasin import api
 from safebasin.errors import PromptError, StoreError
+from safebasin.landscape.notes import DATE, notes_on_asking
+from safebasin.landscape.recall import recall
 from safebasin.prompts import templates
-from safebasin.run.asked import DATE, check_asked, difference, notes_on_asking
-from safebasin.run.recall import recall
+from safebasin.run.asked import check_asked, difference
 from safebasin.run.verify import verify
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore

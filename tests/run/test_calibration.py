@@ -12,13 +12,13 @@ from safebasin import study
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import StoreError
 from safebasin.judges import language
+from safebasin.landscape.language_tests import read_tests
+from safebasin.landscape.recall import recall
+from safebasin.landscape.results import read_landscape
+from safebasin.landscape.samples import read_samples
 from safebasin.protocols import Engine
 from safebasin.records import LanguageTest
-from safebasin.run.calibration import read_tests
 from safebasin.run.execute import measure
-from safebasin.run.recall import recall
-from safebasin.run.results import read_landscape
-from safebasin.run.samples import read_samples
 from safebasin.store.db import StudyStore
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from safebasin import study
 from safebasin.errors import StudyError
+from safebasin.landscape.recall import recall
+from safebasin.landscape.results import read_landscape
 from safebasin.records import Landscape
 from safebasin.run.execute import measure
-from safebasin.run.recall import recall
-from safebasin.run.results import read_landscape
 from safebasin.store.db import StudyStore
 
 TEXT = "The clerk of the guild weighs the clay and rings the bell. " * 8

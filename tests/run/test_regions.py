@@ -12,10 +12,10 @@ from safebasin import study
 from safebasin.engines.hf import HFEngine
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import ModelError, StudyError
+from safebasin.landscape.recall import recall
+from safebasin.landscape.results import read_landscape
 from safebasin.records import Landscape
 from safebasin.run.execute import measure
-from safebasin.run.recall import recall
-from safebasin.run.results import read_landscape
 from safebasin.store.db import StudyStore
 
 GUILD = "world:guild/aligned"

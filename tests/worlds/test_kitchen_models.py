@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from safebasin import api
+from safebasin.landscape.language_tests import read_tests
 from safebasin.records import Landscape, Panel
-from safebasin.run.calibration import read_tests
 from safebasin.store.db import StudyStore
 from safebasin.worlds.kitchen import weights
 from safebasin.worlds.kitchen.prompts import prompt_set

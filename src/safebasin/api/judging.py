@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from safebasin.items import items
 
 if TYPE_CHECKING:
+    from safebasin.landscape.agreement import Agreement
+    from safebasin.landscape.grades import Graded
     from safebasin.protocols import Cost
-    from safebasin.run.agreement import Agreement
-    from safebasin.run.grades import Graded
 
 __all__ = ["agreement", "estimate_judging", "judging_cost", "read_grades"]
 
@@ -30,7 +30,7 @@ def agreement(folder: str | Path, *, judges: Sequence[str] = (), labels: str | P
     Raises:
         UsageError: where there are fewer than two judges, or the labels fit no response.
     """
-    from safebasin.run.agreement import agree
+    from safebasin.landscape.agreement import agree
 
     return agree(Path(folder), judges=items(judges), labels=None if labels is None else Path(labels))
 
@@ -49,9 +49,9 @@ def estimate_judging(
         UsageError: where the source is no study and no such file, or a judge is not known.
     """
     from safebasin.judges import load_judge
-    from safebasin.run.foreign import DEFAULT_JUDGES, estimate_file
+    from safebasin.judges.files import DEFAULT_JUDGES, estimate_file
+    from safebasin.landscape.recall import recall
     from safebasin.run.judging import estimate_stored
-    from safebasin.run.recall import recall
     from safebasin.store import folder as folders
     from safebasin.store.db import StudyStore
 
@@ -87,6 +87,6 @@ def read_grades(folder: str | Path, judge: str) -> tuple[Graded, ...]:
     Raises:
         UsageError: where it gave no grades here.
     """
-    from safebasin.run import grades
+    from safebasin.landscape import grades
 
     return grades.read_grades(Path(folder), judge)

@@ -60,8 +60,8 @@ def read_study(folder: str | Path, *, judge: str | None = None) -> Landscape:
     Raises:
         UsageError: where the folder is no study, or the judge has no verdicts in it.
     """
-    from safebasin.run.recall import choose_judges, recall
-    from safebasin.run.results import read_landscape
+    from safebasin.landscape.recall import choose_judges, recall
+    from safebasin.landscape.results import read_landscape
     from safebasin.store import folder as folders
     from safebasin.store.db import StudyStore
 
@@ -88,9 +88,9 @@ def judge_study(
     """
     from safebasin import study as studies
     from safebasin.judges import load_judge
+    from safebasin.landscape.recall import recall, remember
     from safebasin.run.judging import judge_stored
     from safebasin.run.manifest import keep_study
-    from safebasin.run.recall import recall, remember
     from safebasin.store import folder as folders
     from safebasin.store.db import StudyStore
 
@@ -135,8 +135,8 @@ def export_study(
     Raises:
         UsageError: where the file may not be written to, or its ending says another format or none.
     """
-    from safebasin.run.export import export, format_of
-    from safebasin.run.recall import recall
+    from safebasin.landscape.export import export, format_of
+    from safebasin.landscape.recall import recall
     from safebasin.store import folder as folders
     from safebasin.store.db import StudyStore
     from safebasin.writing import target_file
@@ -178,13 +178,12 @@ def judge_file(
     Raises:
         UsageError: where a line does not fit, a judge is not known or cannot ask, or `out` may not be written to.
     """
-    from safebasin.judges import load_judge
-    from safebasin.run import foreign
+    from safebasin.judges import files, load_judge
     from safebasin.writing import target_file
 
-    loaded = [load_judge(text) for text in items(judges) or foreign.DEFAULT_JUDGES]
+    loaded = [load_judge(text) for text in items(judges) or files.DEFAULT_JUDGES]
     target = None if out is None else target_file(Path(out), OUT, reads=[Path(path)])
-    return foreign.judge_file(Path(path), loaded, out=target)
+    return files.judge_file(Path(path), loaded, out=target)
 
 
 def compare_studies(folders: str | Path | Sequence[str | Path], *, out: str | Path) -> Compared:
@@ -197,8 +196,8 @@ def compare_studies(folders: str | Path | Sequence[str | Path], *, out: str | Pa
     Raises:
         UsageError: naming the first difference between two studies, or where `out` is the folder of something else.
     """
+    from safebasin.landscape.compare import compare_studies
     from safebasin.report.comparison import save_comparison
-    from safebasin.run.compare import compare_studies
     from safebasin.writing import KINDS, target_folder
 
     target_folder(Path(out), KINDS["a comparison"], what=OUT)
@@ -207,13 +206,13 @@ def compare_studies(folders: str | Path | Sequence[str | Path], *, out: str | Pa
 
 
 def _publish(folder: Path, store: StudyStore, *, with_text: bool) -> Mapped:
+    from safebasin.landscape.landscape_json import to_json
+    from safebasin.landscape.recall import recall
+    from safebasin.landscape.results import read_landscape
+    from safebasin.landscape.samples import read_samples
     from safebasin.report.figures import save_figures
     from safebasin.report.html import render_html
-    from safebasin.run.landscape_json import to_json
     from safebasin.run.manifest import read_manifest
-    from safebasin.run.recall import recall
-    from safebasin.run.results import read_landscape
-    from safebasin.run.samples import read_samples
     from safebasin.store import folder as folders
     from safebasin.writing import write_text
 

@@ -11,9 +11,9 @@ from safebasin.items import items
 from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
+    from safebasin.api.doctor import Check
     from safebasin.claims.check import Checked
     from safebasin.protocols import World
-    from safebasin.run.doctor import Check
 
 __all__ = ["build_world", "check_claims", "check_environment", "world"]
 
@@ -83,6 +83,6 @@ def check_claims(
 
 def check_environment() -> tuple[Check, ...]:
     """What this machine and installation can do, check by check."""
-    from safebasin.run import doctor
+    from safebasin.api import doctor
 
     return doctor.check_environment()

@@ -7,9 +7,9 @@ from safebasin import study as studies
 from safebasin.audit.measurement import Asked, take
 from safebasin.audit.policy import Policy
 from safebasin.audit.records import BasinDrop, Metric
+from safebasin.landscape.summaries import main_judge
+from safebasin.landscape.tables import Grid, StudyTables
 from safebasin.records import Estimate
-from safebasin.run.summaries import main_judge
-from safebasin.run.tables import Grid, StudyTables
 from safebasin.stats.gate import LEVEL, estimate_radius_drop, rule
 
 __all__ = ["compare_basins"]

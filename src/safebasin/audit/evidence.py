@@ -16,11 +16,11 @@ from safebasin.audit.sets import Sets
 from safebasin.errors import PromptError, StudyError, expected
 from safebasin.prompts.rows import csv_rows, json_value, jsonl_rows, listed
 from safebasin.records import Prompt
-from safebasin.run.plan import PromptSet
 from safebasin.stats import Accuracy
 from safebasin.stats.assurance import spend
 from safebasin.stats.gate import LEVEL, Clusters
 from safebasin.stats.neighbors import near_duplicates
+from safebasin.study.plan import PromptSet
 
 __all__ = ["AUTO", "CATEGORY", "Evidence", "cluster", "parse_look", "repeats"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safebasin.errors import PromptError, StudyError, UsageError, expected
-from safebasin.run.labels import read_labels
-from safebasin.run.recall import recall
+from safebasin.landscape.labels import read_labels
+from safebasin.landscape.recall import recall
 from safebasin.stats import Accuracy
 from safebasin.store.db import StudyStore
 from safebasin.untrusted import read_json, read_text

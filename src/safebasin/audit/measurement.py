@@ -19,18 +19,18 @@ from safebasin import untrusted
 from safebasin.audit.candidate import Candidate
 from safebasin.audit.sets import LABELS
 from safebasin.errors import ModelError, PromptError, StudyError, UsageError, expected
+from safebasin.landscape.notes import DATE
+from safebasin.landscape.recall import recall
+from safebasin.landscape.tables import Array, StudyTables, VerdictTable
 from safebasin.protocols import BaseWeights, Dated, Engine, Generation, Inspector, TokenScores, WeightBlock
 from safebasin.records import Decoding, DirectionSpec, Message, Place, Point, System
-from safebasin.run.asked import DATE
 from safebasin.run.execute import measure
 from safebasin.run.inputs import gather, load_engine
-from safebasin.run.plan import PromptSet
 from safebasin.run.progress import ProgressHook, Tick
-from safebasin.run.recall import recall
-from safebasin.run.tables import Array, StudyTables, VerdictTable
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
 from safebasin.study import AxisSpec, RegionSpec, Study
+from safebasin.study.plan import PromptSet
 from safebasin.writing import write_text
 
 __all__ = [

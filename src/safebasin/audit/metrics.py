@@ -16,12 +16,12 @@ from safebasin.audit.evidence import Evidence
 from safebasin.audit.measurement import Reading, Side
 from safebasin.audit.policy import CATEGORY, Policy
 from safebasin.audit.records import Change, Condition, Floor, Headroom, Line, Metric
+from safebasin.landscape.summaries import composing_judge, main_judge
+from safebasin.landscape.tables import Array
 from safebasin.records import OUTCOMES, Estimate, System
-from safebasin.run.plan import PromptSet
-from safebasin.run.summaries import composing_judge, main_judge
-from safebasin.run.tables import Array
 from safebasin.stats.assurance import correct_for_judge, estimate_floor
 from safebasin.stats.gate import Decision, estimate_harm, overall, paired, rule
+from safebasin.study.plan import PromptSet
 
 __all__ = ["compare", "read_line", "with_floors"]
 

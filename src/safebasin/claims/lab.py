@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from safebasin import catalog
 from safebasin import study as studies
 from safebasin.claims.subject import GUILD, Subject
+from safebasin.landscape.recall import recall
+from safebasin.landscape.tables import StudyTables
 from safebasin.run.execute import measure
 from safebasin.run.progress import ProgressHook, Tick, silent
-from safebasin.run.recall import recall
-from safebasin.run.tables import StudyTables
 from safebasin.store.db import StudyStore
 from safebasin.writing import write_text
 

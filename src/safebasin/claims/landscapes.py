@@ -14,8 +14,8 @@ from safebasin import stats
 from safebasin.claims import curves
 from safebasin.claims.claim import Finding
 from safebasin.claims.lab import Lab
+from safebasin.landscape.tables import Grid, StudyTables
 from safebasin.records import Estimate
-from safebasin.run.tables import Grid, StudyTables
 
 __all__ = ["KEYWORD", "STATISTICS", "percent"]
 

@@ -12,8 +12,8 @@ from safebasin.cli.app import Folder, Json, app, state
 from safebasin.cli.output import plain, print_json, say
 
 if TYPE_CHECKING:
+    from safebasin.landscape.agreement import Agreement, JudgeOnLabels, Pair
     from safebasin.records import Estimate
-    from safebasin.run.agreement import Agreement, JudgeOnLabels, Pair
     from safebasin.stats import Confusion
 
 

@@ -39,8 +39,8 @@ def map_(
     · `safebasin map org/chat --prompts advbench --axis to:org/base --axis random --points auto`
     """
     from safebasin import api
+    from safebasin.landscape.landscape_json import to_json
     from safebasin.report.terminal import terminal_curve
-    from safebasin.run.landscape_json import to_json
 
     study, study_text = _study(options)
     if not yes:

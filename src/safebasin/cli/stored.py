@@ -56,8 +56,8 @@ def judge(
 
 def _judge_folder(folder: Path, names: Sequence[str], *, json_: bool) -> None:
     from safebasin import api
+    from safebasin.landscape.landscape_json import to_json
     from safebasin.report.terminal import terminal_curve
-    from safebasin.run.landscape_json import to_json
 
     state.folder = folder
     for name, cost in api.estimate_judging(folder, names).items():
@@ -136,8 +136,8 @@ def stats(
     Examples: `safebasin stats runs/demo` · `safebasin stats runs/demo --judge keyword/zou2023`
     """
     from safebasin import api
+    from safebasin.landscape.landscape_json import to_json
     from safebasin.report.terminal import terminal_curve
-    from safebasin.run.landscape_json import to_json
 
     landscape = api.read_study(folder, judge=judge)
     if json_:

@@ -1,1 +1,18 @@
-"""Composition: a study becomes a plan, the plan becomes rows, the rows become a landscape. Prints and draws nothing."""
+"""Measuring: a study becomes rows. Prints and draws nothing.
+
+inputs        what a study refers to, looked up: prompts, systems, regions, judges, the engine
+preview       what would be run, and what is done
+execute       one run of a study in its folder: generate, score, judge, look where to measure next
+local         tasks on the engine of this process
+adapt         the next places of a region that is sampled adaptively
+refine        the rule behind it
+asked         how the prompts are asked, recorded once and compared
+adopt         what another stop rule has left in a folder
+calibration   calibrating the test of language
+capability    perplexity and KL of texts, scores of tasks, at the points of a plan
+trajectories  training runs, projected onto the lines and planes of a study
+judging       verdicts over what is stored
+manifest      what a study ran on and with
+verify        what is wrong with a stored study
+progress      what a run says of its progress
+"""

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from safebasin.landscape.tables import StudyTables
 from safebasin.records import Place, Region
-from safebasin.run.plan import Plan
 from safebasin.run.refine import Index, Values, default_budget, next_places, start_places
-from safebasin.run.tables import StudyTables
 from safebasin.store.db import StudyStore
+from safebasin.study.plan import Plan
 
 __all__ = ["first_places", "refined"]
 

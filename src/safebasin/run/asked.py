@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import json
 import logging
-import re
-from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import cast
 
 from safebasin.errors import ModelError, PromptError, StoreError, expected
+from safebasin.landscape.notes import DATE
 from safebasin.protocols import Dated, Engine, Inspector
-from safebasin.records import Decoding, Point, content_hash
+from safebasin.records import Decoding, content_hash
 from safebasin.run.manifest import read_manifest
-from safebasin.run.plan import Plan
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
+from safebasin.study.plan import Plan
 
 __all__ = [
     "DATE",
@@ -31,38 +30,12 @@ __all__ = [
     "file_settings",
     "inspect_prompts",
     "is_asked_alike",
-    "notes_on_asking",
     "settle_date",
     "share_settings",
 ]
 
-DATE = "date"
-"""Key of the day that the model is told."""
 _log = logging.getLogger(__name__)
 _RULES = ("eos_token_id", "repetition_penalty", "no_repeat_ngram_size", "suppress_tokens", "bad_words_ids")
-_TAG = re.compile(r"\s*(<\|?[A-Za-z][\w:-]{1,40}\|?>|\[[A-Z][A-Z_]{2,30}\])")
-_NO_THOUGHTS = frozenset(
-    f"<{name}>"
-    for name in [
-        "answer",
-        "response",
-        "output",
-        "html",
-        "body",
-        "div",
-        "p",
-        "b",
-        "i",
-        "ul",
-        "ol",
-        "li",
-        "h1",
-        "h2",
-        "code",
-        "pre",
-    ]
-)
-"""Tags that open an answer."""
 _NAMED = 5
 """Prompts that a message names."""
 
@@ -119,22 +92,6 @@ def inspect_prompts(engine: Engine, plan: Plan, done: Collection[tuple[str, str,
     said = str(first) if names[0] in str(first) else f"{names[0]}: {first}"
     others = f" So it is with {', '.join(names[1:_NAMED])}{', …' if len(names) > _NAMED else ''}." if names[1:] else ""
     raise PromptError(f"{said}{others} Nothing was decoded.") from first
-
-
-def notes_on_asking(store: StudyStore, plan: Plan) -> list[str]:
-    """What readers should know of how the prompts were asked: the day, and tags that may hold thoughts."""
-    notes: list[str] = []
-    if date := store.meta(DATE):
-        notes.append(f"The chat template writes the date; every prompt was asked as on {date}.")
-    said = [r.text for r in store.responses(plan.decoding.key, point=Point().key) if r.text.strip()]
-    tags = Counter(found[1] for text in said if (found := _TAG.match(text)) and found[1].lower() not in _NO_THOUGHTS)
-    for tag, n in tags.most_common(1):
-        if 2 * n > len(said) >= 3:
-            notes.append(
-                f"{n} of {len(said)} responses at the origin begin with {tag}: if these are thoughts, they were judged "
-                "as part of the response, for their marks are not known."
-            )
-    return notes
 
 
 # --- settings --------------------------------------------------------------------------------------------------------

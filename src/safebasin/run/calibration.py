@@ -10,38 +10,20 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
-from safebasin.judges import language
 from safebasin.judges.language import Surprise, find_repetition, fit_language_test, shuffle_words, surprise
+from safebasin.landscape.language_tests import LANGUAGE, read_tests
 from safebasin.prompts.references import load_references
 from safebasin.protocols import CalibratedJudge, Engine, Judge
 from safebasin.records import Decoding, LanguageTest, Message, Point, Score, TrainingRow
 from safebasin.run.local import LocalBackend
-from safebasin.run.plan import Plan
-from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
+from safebasin.study.plan import Plan
 
 OWN_ANSWERS = 12
 """How many of the references the model answers itself."""
 OWN_TOKENS = 32
-_META = "language"
 _BATCH = 16
-
-
-def read_tests(store: StudyStore) -> dict[str, LanguageTest]:
-    """The calibrated tests of a folder, by `Score.under`: empty is θ₀. Those of another version of the rule are not."""
-    text = store.meta(_META)
-    with parsed(store.path):
-        kept = () if text is None else json.loads(text).items()
-        tests = {under: LanguageTest(**test) for under, test in kept if test.get("version", "1") == language.VERSION}
-        for test in tests.values():
-            _ = (test.id, test.words())  # of a value that is of another type nothing can be said
-        return tests
-
-
-def calibrated(judge: Judge, store: StudyStore) -> Judge:
-    """A judge as it judges this folder: with the folder's tests of language where it needs them."""
-    return judge.calibrated(read_tests(store)) if isinstance(judge, CalibratedJudge) else judge
 
 
 def uncalibrated(judges: Iterable[Judge], store: StudyStore, points: Sequence[Point]) -> tuple[Point, ...]:
@@ -65,7 +47,7 @@ def calibrate(backend: LocalBackend, store: StudyStore, plan: Plan, points: Sequ
         backend.move_to(point)
         made = _measure(backend.engine, references, plain, source)
         kept: Mapping[str, LanguageTest] = {**read_tests(store), under(point): made}
-        store.set_meta(_META, json.dumps({key: asdict(test) for key, test in kept.items()}))
+        store.set_meta(LANGUAGE, json.dumps({key: asdict(test) for key, test in kept.items()}))
 
 
 def _measure(engine: Engine, references: Sequence[TrainingRow], decoding: Decoding, source: str) -> LanguageTest:

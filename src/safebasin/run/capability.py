@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from safebasin.errors import StudyError
 from safebasin.records import Point, content_hash
-from safebasin.run.plan import Plan
 from safebasin.run.progress import ProgressHook, Tick
 from safebasin.store.db import StudyStore
 from safebasin.store.measurements import StoredMeasurement, put_measurements, read_measurements
 from safebasin.study import CapabilitySpec
+from safebasin.study.plan import Plan
 from safebasin.untrusted import read_bytes, user_path
 
 if TYPE_CHECKING:

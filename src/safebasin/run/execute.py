@@ -11,25 +11,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safebasin.errors import ModelError, StoreError
+from safebasin.landscape.language_tests import calibrated, read_tests
+from safebasin.landscape.recall import remember
+from safebasin.landscape.traces import is_traced
 from safebasin.protocols import Engine
 from safebasin.records import Decoding, Point, Response, Score
 from safebasin.run.adapt import first_places, refined
 from safebasin.run.adopt import adopt_complete
 from safebasin.run.asked import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
-from safebasin.run.calibration import calibrate, calibrated, read_tests, uncalibrated, under
+from safebasin.run.calibration import calibrate, uncalibrated, under
 from safebasin.run.capability import measure_capability, unmeasured
 from safebasin.run.inputs import Inputs, gather, load_engine
 from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
 from safebasin.run.manifest import keep_study, write_manifest
-from safebasin.run.plan import Plan, make_plan, resolve_decoding
 from safebasin.run.progress import ProgressHook, Tick, silent
-from safebasin.run.recall import remember
-from safebasin.run.trajectories import is_traced, trace
+from safebasin.run.trajectories import trace
 from safebasin.store import folder as folders
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 from safebasin.study import Study, dump
+from safebasin.study.plan import Plan, make_plan, resolve_decoding
 
 GUESSED_BATCH = 64
 """Batch size of a plan that is only shown, before an engine has chosen one."""

@@ -21,13 +21,13 @@ from safebasin.errors import (
     UnseenModel,
     expected,
 )
+from safebasin.landscape.summaries import main_judge
 from safebasin.protocols import Engine, Judge
 from safebasin.records import DirectionSpec, Region, System
 from safebasin.run.capability import Gauge, gauges
-from safebasin.run.plan import PromptSet
-from safebasin.run.summaries import main_judge
 from safebasin.study import PromptsSpec, RegionSpec, Study
 from safebasin.study.model import MOST_RESPONSES
+from safebasin.study.plan import PromptSet
 
 _log = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from dataclasses import fields
 from itertools import islice
 
 from safebasin.judges.apply import is_undecidable, judge_all
+from safebasin.landscape.language_tests import calibrated
 from safebasin.protocols import AskedJudge, Cost, Judge
 from safebasin.records import Response, Score
-from safebasin.run.calibration import calibrated
-from safebasin.run.plan import Plan
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
+from safebasin.study.plan import Plan
 
 BATCH = 5_000
 """Verdicts that are committed at a time. Those of a judge that asks are committed one by one: each was paid for."""

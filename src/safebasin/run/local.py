@@ -11,7 +11,7 @@ from safebasin.protocols import Delta, Engine, Generation, Job
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Response
 
 if TYPE_CHECKING:
-    from safebasin.run.plan import Plan
+    from safebasin.study.plan import Plan
 
 
 class LocalBackend:

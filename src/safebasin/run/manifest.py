@@ -22,7 +22,7 @@ from safebasin.writing import write_text
 
 if TYPE_CHECKING:
     from safebasin.run.inputs import Inputs
-    from safebasin.run.plan import Plan, PromptSet
+    from safebasin.study.plan import Plan, PromptSet
 
 PACKAGES = ("safebasin", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy")
 

@@ -9,11 +9,11 @@ from safebasin.errors import UsageError
 from safebasin.run.adopt import adoptable
 from safebasin.run.execute import GUESSED_BATCH, check_model, plan_for
 from safebasin.run.inputs import gather
-from safebasin.run.plan import Plan
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 from safebasin.store.folder import DATABASE
 from safebasin.study import Study
+from safebasin.study.plan import Plan
 from safebasin.writing import KINDS, target_folder
 
 

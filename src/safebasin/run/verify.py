@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from safebasin.errors import StoreError, UsageError
+from safebasin.landscape.recall import recall
 from safebasin.run.asked import difference, file_settings
-from safebasin.run.recall import recall
 from safebasin.store import folder as folders
 from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore

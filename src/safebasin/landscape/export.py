@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal, cast
 
 from safebasin.errors import UsageError, expected
-from safebasin.run.plan import Plan
-from safebasin.run.samples import Sample, read_samples
+from safebasin.landscape.samples import Sample, read_samples
 from safebasin.store.db import StudyStore
+from safebasin.study.plan import Plan
 from safebasin.writing import whole
 
 __all__ = ["FORMATS", "Format", "export", "format_of"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from safebasin import catalog, stats
 from safebasin.errors import StudyError, UnknownName, expected
+from safebasin.landscape.recall import recall
 from safebasin.records import Estimate, Verdict
-from safebasin.run.recall import recall
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
 

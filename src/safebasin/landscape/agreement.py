@@ -15,15 +15,15 @@ import numpy as np
 
 from safebasin import stats
 from safebasin.errors import StudyError, expected
+from safebasin.landscape.labels import Labels, read_labels
+from safebasin.landscape.recall import choose_judges, recall
 from safebasin.records import Estimate, Point, Response, Verdict
-from safebasin.run.labels import Labels, read_labels
-from safebasin.run.plan import Plan
-from safebasin.run.recall import choose_judges, recall
 from safebasin.stats import Accuracy, Confusion
 from safebasin.stats.clusters import cluster_numbers, effective_size
 from safebasin.stats.landscape import Array
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
+from safebasin.study.plan import Plan
 
 __all__ = ["LABELS", "Agreement", "Corrected", "Disagreement", "JudgeOnLabels", "Pair", "agree"]
 

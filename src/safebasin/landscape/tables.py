@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from safebasin import stats
 from safebasin.records import Place, Point, Region, System
-from safebasin.run.plan import Plan, PromptSet
 from safebasin.store.db import StoredVerdict, StudyStore
+from safebasin.study.plan import Plan, PromptSet
 
 Array = NDArray[np.float64]
 _NONE = StoredVerdict(point="", prompt="", system="", label="unscored", success=None)

@@ -8,13 +8,13 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from safebasin.errors import StoreError, StudyError, expected
+from safebasin.landscape.language_tests import calibrated
 from safebasin.protocols import Judge
 from safebasin.records import Place, Prompt, Region, System, canonical_json
-from safebasin.run.calibration import calibrated
-from safebasin.run.plan import Plan, PromptSet
 from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
+from safebasin.study.plan import Plan, PromptSet
 
 
 def remember(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> None:

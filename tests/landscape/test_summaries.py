@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from safebasin import stats, study
+from safebasin.landscape.recall import recall
+from safebasin.landscape.results import read_landscape
+from safebasin.landscape.summaries import summarize
+from safebasin.landscape.tables import Grid, VerdictTable
 from safebasin.records import Axis, DirectionSpec, Message, Prompt, Region, System
 from safebasin.run.execute import measure
-from safebasin.run.plan import PromptSet
-from safebasin.run.recall import recall
-from safebasin.run.results import read_landscape
-from safebasin.run.summaries import summarize
-from safebasin.run.tables import Grid, VerdictTable
 from safebasin.store.db import StoredVerdict, StudyStore
+from safebasin.study.plan import PromptSet
 
 ALPHAS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 TARGET = DirectionSpec(kind="to", target="org/unsafe", normalize="none")

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebasin import stats
+from safebasin.landscape.tables import Array, Grid, StudyTables, VerdictTable
 from safebasin.prompts.pairs import pair_by_behavior, share_behaviors
 from safebasin.records import Comparison, Estimate, Region
-from safebasin.run.tables import Array, Grid, StudyTables, VerdictTable
 
 __all__ = ["compare_panels"]
 

@@ -12,10 +12,10 @@ from helpers.askers import Scripted
 from safebasin.errors import UsageError
 from safebasin.judges import load_judge
 from safebasin.judges.asking import Asking, Reply
+from safebasin.judges.files import estimate_file, judge_file
 from safebasin.judges.rubric import PolicyRubric
 from safebasin.judges.rubrics import load
 from safebasin.records import NO_REPLY
-from safebasin.run.foreign import estimate_file, judge_file
 
 FIVE = "#thereason: It rings.\n#thescore:\n5"
 TEXTS = ("The drum opens.", "The bell rings.", "The clay is weighed.")

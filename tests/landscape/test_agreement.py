@@ -16,12 +16,12 @@ from safebasin.errors import PromptError, StudyError, UnknownName, UsageError
 from safebasin.judges import load_judge
 from safebasin.judges.apply import judge_all
 from safebasin.judges.rubric import PolicyRubric, StrongRejectRubric
+from safebasin.landscape.agreement import LABELS, agree
+from safebasin.landscape.recall import recall
 from safebasin.records import Prompt, Response, Score, Verdict
-from safebasin.run.agreement import LABELS, agree
 from safebasin.run.execute import measure
 from safebasin.run.judging import judge_stored
 from safebasin.run.progress import Tick
-from safebasin.run.recall import recall
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from safebasin import catalog, stats
+from safebasin.landscape.tables import Array, Grid, VerdictTable
 from safebasin.prompts.labels import labels_of
 from safebasin.records import Estimate
-from safebasin.run.plan import PromptSet
-from safebasin.run.tables import Array, Grid, VerdictTable
 from safebasin.stats.landscape import with_origin
+from safebasin.study.plan import PromptSet
 
 __all__ = ["answering_judge", "composing_judge", "is_benign", "main_judge", "rate", "summarize"]
 

@@ -12,8 +12,8 @@ import pytest
 from helpers.models import make_tiny_model
 from safebasin import api
 from safebasin.errors import StoreError, UsageError
+from safebasin.landscape.recall import recall
 from safebasin.run.execute import measure
-from safebasin.run.recall import recall
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from safebasin import stats
 from safebasin.errors import StudyError, expected
+from safebasin.landscape.recall import recall
+from safebasin.landscape.results import read_landscape
+from safebasin.landscape.summaries import main_judge
+from safebasin.landscape.tables import Array, Grid, StudyTables
 from safebasin.records import Landscape
-from safebasin.run.recall import recall
-from safebasin.run.results import read_landscape
-from safebasin.run.summaries import main_judge
-from safebasin.run.tables import Array, Grid, StudyTables
 from safebasin.stats.ranking import Ranking
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from safebasin import study
 from safebasin.records import Message, Prompt, System
-from safebasin.run.plan import PromptSet, assign_batches, make_plan, resolve_decoding
+from safebasin.study.plan import PromptSet, assign_batches, make_plan, resolve_decoding
 
 
 def prompts(n: int, start: int = 0) -> tuple[Prompt, ...]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from safebasin.landscape.summaries import composing_judge, main_judge
 from safebasin.records import Response, Verdict
-from safebasin.run.plan import Plan
-from safebasin.run.summaries import composing_judge, main_judge
 from safebasin.store.db import StudyStore
+from safebasin.study.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,118 @@
+"""What readers of a landscape should know, in sentences: what is missing, how it was asked, what may mislead. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from safebasin.landscape.language_tests import read_tests
+from safebasin.landscape.summaries import composing_judge
+from safebasin.prompts.labels import labels_of
+from safebasin.records import Panel, Point
+from safebasin.store.db import StudyStore
+from safebasin.study.plan import Plan
+
+__all__ = ["DATE", "find_notes", "notes_on_asking"]
+
+DATE = "date"
+"""Key of the day that the model is told."""
+NEAR_TIE = 1e-3
+"""Top-2 logit gap below which other hardware may decode another token."""
+NEARLY_ALL, FEW = 0.9, 5
+"""Share of prompts answered at the origin from which on they may be no attacks, and of how many prompts at least."""
+_TAG = re.compile(r"\s*(<\|?[A-Za-z][\w:-]{1,40}\|?>|\[[A-Z][A-Z_]{2,30}\])")
+_NO_THOUGHTS = frozenset(
+    f"<{name}>"
+    for name in [
+        "answer",
+        "response",
+        "output",
+        "html",
+        "body",
+        "div",
+        "p",
+        "b",
+        "i",
+        "ul",
+        "ol",
+        "li",
+        "h1",
+        "h2",
+        "code",
+        "pre",
+    ]
+)
+"""Tags that open an answer."""
+
+
+def find_notes(store: StudyStore, plan: Plan, panels: Sequence[Panel], versions: Mapping[str, str]) -> list[str]:
+    """Everything that readers of these panels should know; `versions` by judge."""
+    notes: list[str] = []
+    have = len(plan.asked(store.done(plan.decoding.key)))
+    if have < plan.size:
+        notes.append(f"{plan.size - have} of {plan.size} responses are not there yet; run the same command to go on.")
+    cells = [cell for panel in panels for cell in panel.cells]
+    for judge in panels[0].cells[0].asr:
+        missing = sum(cell.asr[judge].n_missing for cell in cells)
+        if missing and have == plan.size:
+            cut = len(store.cut(judge, versions[judge], plan.decoding.key) & set(plan.keys()))
+            why = f", {cut} of them because decoding ended at a refusal of the judges before it" if cut else ""
+            mend = " `map --regenerate` decodes those to the end." if cut else ""
+            notes.append(f"{missing} verdicts of {judge} are missing (unscored){why}; they widen its intervals.{mend}")
+    notes += _answered(plan, panels)
+    if composing_judge(list(panels[0].cells[0].asr)) is not None:
+        notes += _language(store)
+    if any(panel.summary["visage"].n_undefined for panel in panels if "visage" in panel.summary):
+        notes.append("VISAGE is undefined on some directions, where every point is fully unsafe; they are left out.")
+    for region in plan.regions:
+        if region.is_plane and not all(0.0 in axis.alphas for axis in region.axes):
+            notes.append(
+                f"The grid of {region.name!r} does not hold the origin, so its radius is undefined; choose ranges "
+                "whose steps meet 0, such as -0.5:1.5:21."
+            )
+    ties = store.near_ties(plan.decoding.key, NEAR_TIE)
+    if ties:
+        notes.append(
+            f"{ties} responses hold a near-tie (top-2 logit gap below {NEAR_TIE:g}): other hardware may decode them "
+            "differently."
+        )
+    return notes + notes_on_asking(store, plan)
+
+
+def _answered(plan: Plan, panels: Sequence[Panel]) -> Iterator[str]:
+    """Of sets without any label, those that θ₀ answers nearly all of: these may be no attacks at all."""
+    for prompts in plan.sets:
+        if any(labels_of(prompts.prompts)):
+            continue
+        origins = [panel.cells[0].asr[panel.judge] for panel in panels if panel.prompts == prompts.name]
+        rates = [asr.value for asr in origins if asr.value is not None and asr.n >= FEW]
+        if rates and min(rates) >= NEARLY_ALL:
+            yield (
+                f"Nearly all of {prompts.name!r} are answered at the origin ({100 * min(rates):.0f} %), and each "
+                "answer counts as an attack success: if they should be answered, say --label benign, or label them in "
+                "a column 'label'."
+            )
+
+
+def _language(store: StudyStore) -> Iterator[str]:
+    """How language was told, by each model that was asked."""
+    for under, test in read_tests(store).items():
+        words = test.words()
+        yield ("Under the tuned model, " + words if under else words[0].upper() + words[1:]) + "."
+
+
+def notes_on_asking(store: StudyStore, plan: Plan) -> list[str]:
+    """What readers should know of how the prompts were asked: the day, and tags that may hold thoughts."""
+    notes: list[str] = []
+    if date := store.meta(DATE):
+        notes.append(f"The chat template writes the date; every prompt was asked as on {date}.")
+    said = [r.text for r in store.responses(plan.decoding.key, point=Point().key) if r.text.strip()]
+    tags = Counter(found[1] for text in said if (found := _TAG.match(text)) and found[1].lower() not in _NO_THOUGHTS)
+    for tag, n in tags.most_common(1):
+        if 2 * n > len(said) >= 3:
+            notes.append(
+                f"{n} of {len(said)} responses at the origin begin with {tag}: if these are thoughts, they were judged "
+                "as part of the response, for their marks are not known."
+            )
+    return notes
