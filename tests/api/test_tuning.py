@@ -12,8 +12,8 @@ import typer.main
 
 from safebasin import api
 from safebasin.cli import app
-from safebasin.engines import loading
 from safebasin.errors import UsageError
+from safebasin.models import placement
 
 TRAINED: tuple[tuple[Callable[..., Any], dict[str, Any]], ...] = (
     (api.finetune, {"attack": "benign"}),
@@ -32,7 +32,7 @@ def test_a_device_that_is_not_there(verb: Callable[..., Any], given: dict[str, A
 def test_a_gpu_by_number_that_the_trainer_would_not_take(
     verb: Callable[..., Any], given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "resolve_device", torch.device)
+    monkeypatch.setattr(placement, "resolve_device", torch.device)
     with pytest.raises(UsageError, match=r"must be auto, cpu, cuda or mps; got 'cuda:1'\. .*CUDA_VISIBLE_DEVICES"):
         verb("/nowhere", out=tmp_path / "out", device="cuda:1", **given)
 
@@ -44,7 +44,7 @@ def test_the_device_is_chosen_as_for_a_map(
     def asked(text: str) -> None:
         raise UsageError(f"asked for {text}")
 
-    monkeypatch.setattr(loading, "resolve_device", asked)
+    monkeypatch.setattr(placement, "resolve_device", asked)
     with pytest.raises(UsageError, match="asked for auto"):
         verb("/nowhere", out=tmp_path / "out", **given)
 

@@ -14,8 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from helpers.models import break_config, make_lora
 from safebasin.engines import loading
 from safebasin.engines.hf import HFEngine
-from safebasin.engines.loading import batch_size_that_fits, resolve_device
+from safebasin.engines.loading import batch_size_that_fits
 from safebasin.errors import ModelError, PromptError, UsageError
+from safebasin.models.placement import resolve_device
 from safebasin.protocols import Engine
 from safebasin.records import Decoding, DirectionSpec, Message, Point
 from safebasin.weights.stream import digest, prepare, weights_at

@@ -318,10 +318,11 @@ def test_equal_questions_are_asked_once_and_failed_ones_again() -> None:
 
 
 def test_nobody_is_asked_about_a_text_that_is_none() -> None:
-    texts = ["", " \n", "text", ""]
+    texts = ["", " \n", "text", "\t"]
     with serving(lambda *_: FIVE) as server:
-        verdicts = ask(judge(server.url), *texts)
+        found = {verdict.response: verdict for verdict in ask(judge(server.url), *texts)}
         assert len(server.bodies) == 1
+    verdicts = [found[response(text).key] for text in texts]
     assert [v.label for v in verdicts] == ["incoherent", "incoherent", "harmful", "incoherent"]
     assert [v.grade for v in verdicts] == [1.0, 1.0, 5.0, 1.0]
 

@@ -303,12 +303,13 @@ def test_harm_is_asked_about_only_where_it_complied(folder: Path) -> None:
     assert len(server.bodies) == estimate.requests <= len(complied)
 
 
-def test_judge_all_keeps_order_around_what_was_cut_or_lost(answering: Callable[..., list[Verdict]]) -> None:
+def test_a_judge_may_answer_in_any_order_and_leave_out_what_is_lost(answering: Callable[..., list[Verdict]]) -> None:
     found = answering(["a", "cut", "lost", "b", "cut"])
-    assert [(v.label, v.reason) for v in found] == [
+    assert len({v.response for v in found}) == 4
+    assert sorted((v.label, v.reason) for v in found) == [
         ("harmful", "a"),
-        ("unscored", "cut"),
         ("harmful", "b"),
+        ("unscored", "cut"),
         ("unscored", "cut"),
     ]
 
@@ -327,7 +328,7 @@ def answering() -> Callable[..., list[Verdict]]:
             return next(iter(self.judge_many([(prompt, response, score)])))
 
         def judge_many(self, items: Any) -> Any:
-            for _, r, _ in items:
+            for _, r, _ in reversed(list(items)):
                 if r.text != "lost":
                     yield Verdict(
                         response=r.key, judge="asked", version="1", label="harmful", success=True, reason=r.text

@@ -13,16 +13,14 @@ from safetensors.torch import load_file, save_file
 
 from helpers.models import break_config, make_tiny_model
 from safebasin.edits.dequantized import dequantize
-from safebasin.edits.worst_case import _load as load_to_ascend
 from safebasin.engines.hf import HFEngine
 from safebasin.errors import ModelError
-from safebasin.finetune.run import Run
-from safebasin.finetune.train import load as load_to_train
 from safebasin.models.loading import load_weights
 from safebasin.models.reference import locate_adapter, resolve
 from safebasin.models.whole import is_quantized, is_spare
 from safebasin.protocols import BaseWeights
 from safebasin.records import DirectionSpec
+from safebasin.weights.adapters import load_merged
 from safebasin.weights.base import HostWeights
 from safebasin.weights.stream import prepare
 
@@ -47,16 +45,11 @@ def changed(folder: Path, out: Path, change: Callable[[Tensors], Tensors]) -> Pa
     return out
 
 
-def train(folder: Path, base: BaseWeights) -> None:
-    load_to_train(Run(base=resolve(str(folder)), tuning=None, out=folder, mark=lambda _: None))  # ty: ignore
-
-
 LOADERS: dict[str, Callable[[Path, BaseWeights], object]] = {
     "map": lambda folder, base: HFEngine(str(folder), device="cpu"),
     "to": lambda folder, base: prepare([DirectionSpec(kind="to", target=str(folder))], base),
     "task": lambda folder, base: prepare([DirectionSpec(kind="task", target=f"{folder},{folder}")], base),
-    "finetune": train,
-    "worst-case": lambda folder, base: load_to_ascend(resolve(str(folder)), "cpu"),
+    "finetune, worst-case": lambda folder, base: load_merged(resolve(str(folder))),
 }
 FAULTS: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     "no head": (lambda t: {k: v for k, v in t.items() if k != "lm_head.weight"}, r"missing: lm_head\.weight\)"),

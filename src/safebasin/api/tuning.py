@@ -134,7 +134,7 @@ def find_worst_case(
 
 def _device(text: str) -> str:
     """The device that engines take for this text; what they refuse is refused before anything is loaded."""
-    from safebasin.engines.loading import resolve_device
+    from safebasin.models.placement import resolve_device
 
     return str(resolve_device(text))
 

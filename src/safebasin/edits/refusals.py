@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from safebasin.models.loading import n_embeddings
-from safebasin.models.vocabulary import check_ids, padding
+from safebasin.models.tokens import end_ids, padding
+from safebasin.models.vocabulary import check_ids
 from safebasin.prompts.chat import Tokenizer, encode
 from safebasin.records import Message, Scalar
 
@@ -73,25 +74,19 @@ def _greedy(
 
     if not prompts:
         return []
-    ends = _end_ids(model, tokenizer)
-    pad = padding(tokenizer.pad_token_id, n_embeddings(model), sorted(ends))
+    ends = end_ids(model.generation_config, tokenizer)
+    pad = padding(tokenizer.pad_token_id, n_embeddings(model), ends)
     width = max(len(ids) for ids in prompts)
     ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in prompts], device=model.device)
     mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in prompts], device=model.device)
     settings = GenerationConfig(
-        max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=pad, eos_token_id=sorted(ends) or None
+        max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=pad, eos_token_id=list(ends) or None
     )
     with torch.no_grad():
         out = cast("Any", model).generate(input_ids=ids, attention_mask=mask, generation_config=settings)
     return [_until(row, ends) for row in out[:, width:].tolist()]
 
 
-def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    own = getattr(model.generation_config, "eos_token_id", None)
-    listed = own if isinstance(own, (list, tuple)) else [own]
-    return frozenset(int(i) for i in [*listed, tokenizer.eos_token_id] if isinstance(i, int))
-
-
-def _until(row: Sequence[int], ends: frozenset[int]) -> tuple[int, ...]:
+def _until(row: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
     stop = next((i for i, token in enumerate(row) if token in ends), len(row))
     return tuple(row[:stop])

@@ -179,18 +179,11 @@ def _require_peft() -> None:
 
 
 def _load(resolved: ResolvedModel, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    import torch
+    from safebasin.models.loading import load_tokenizer
+    from safebasin.weights.adapters import load_merged
 
-    from safebasin.models.loading import load_tokenizer, load_weights
-    from safebasin.weights.adapters import merge_adapter
-
-    module = load_weights(resolved)
-    if resolved.adapter is not None:
-        merge_adapter(module, resolved.adapter)
-    model = cast("PreTrainedModel", module)
-    dtype = torch.float32 if model.dtype == torch.float16 and device == "cpu" else model.dtype
-    tokenizer = load_tokenizer(resolved.folder, name=str(resolved.ref))
-    return cast("PreTrainedModel", module.to(device=device, dtype=dtype).eval()), tokenizer
+    model = cast("Any", load_merged(resolved, device)).to(device).eval()
+    return model, load_tokenizer(resolved.folder, name=str(resolved.ref))
 
 
 def _describe(found: WorstCase, folder: Path) -> None:

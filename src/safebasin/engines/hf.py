@@ -20,22 +20,16 @@ from safebasin.engines import llama_float32
 from safebasin.engines.conversations import Conversations, Encoded
 from safebasin.engines.decoding import decode, greedy_config, left_padded
 from safebasin.engines.kernels import fitting_threads, safe_kernels, threads
-from safebasin.engines.loading import (
-    Loaded,
-    batch_size_that_fits,
-    bos_id,
-    context_length,
-    eos_ids,
-    load,
-    resolve_device,
-)
+from safebasin.engines.loading import Loaded, batch_size_that_fits, load
 from safebasin.engines.rules import stop_rules
 from safebasin.engines.scoring import score_batches, text_logits, tokenize
 from safebasin.engines.stopping import EndWatch, LoopWatch, RefusalWatch, Rows
 from safebasin.models.files import memory_errors
 from safebasin.models.loading import n_embeddings
+from safebasin.models.placement import resolve_device
 from safebasin.models.reference import resolve
-from safebasin.models.vocabulary import check_ids, padding
+from safebasin.models.tokens import begin_id, context_length, end_ids, padding
+from safebasin.models.vocabulary import check_ids
 from safebasin.prompts.chat import Tokenizer, template_hash, template_of
 from safebasin.prompts.reasoning import Reasoning, special_ids
 from safebasin.prompts.templates import today
@@ -93,7 +87,7 @@ class HFEngine:
         self._surprise: llama_float32.Surprise | None = None
         self._date = date or today(self._chat)
         self._asked: dict[str, Conversations] = {}
-        self._eos = eos_ids(self._model, self._tokenizer)
+        self._eos = end_ids(self._model.generation_config, self._tokenizer)
         self._n_rows = n_embeddings(self._model)
         self._pad = padding(self._tokenizer.pad_token_id, self._n_rows, self._eos)
         self._special = special_ids(self._chat)
@@ -112,7 +106,7 @@ class HFEngine:
     @property
     def bos_id(self) -> int | None:
         """The token that the tokenizer puts before every text, or None."""
-        return bos_id(self._tokenizer)
+        return begin_id(self._tokenizer)
 
     @property
     def date(self) -> str | None:

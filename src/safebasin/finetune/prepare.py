@@ -5,7 +5,7 @@ Deterministic from the seed, so every process of a distributed run prepares the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,9 +17,9 @@ from safebasin.finetune.defenses import MixSafe, Moderate
 from safebasin.finetune.masking import IGNORED, Encoded, encode_row, show
 from safebasin.finetune.settings import Tuning, check_passes
 from safebasin.finetune.sources import FileRows, NoRows, rows_of
-from safebasin.models.files import read_json
-from safebasin.models.loading import load_config, load_tokenizer
+from safebasin.models.loading import load_config, load_generation, load_tokenizer
 from safebasin.models.reference import ResolvedModel, resolve
+from safebasin.models.tokens import context_length, end_ids
 from safebasin.models.vocabulary import check_ids
 from safebasin.models.writing import is_unsafe
 from safebasin.prompts.chat import Tokenizer, template_hash, template_of
@@ -29,7 +29,7 @@ from safebasin.protocols import AskedJudge, Attack, Cost, DataDefense, RowSource
 from safebasin.records import Scalar, TrainingRow
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 __all__ = ["Asked", "Prepared", "estimate", "prepare"]
 
@@ -103,13 +103,14 @@ def prepare(asked: Asked) -> Prepared:
     rows, notes, flagged, test_system = _defended(asked, _source(asked, base), tuning.seed)
     check_passes(len(rows), tuning.epochs)
     tokenizer = load_tokenizer(base.folder, name=str(base.ref))
-    context = _context(base.folder)
+    config = load_config(base.folder, name=str(base.ref))
+    context = context_length(config, tokenizer)
     chat = cast("Tokenizer", tokenizer)
     date = (asked.date or today(chat)) if template_of(chat, asked.template_args).reads_clock else None
     if date is not None:
         notes.append(f"the template writes the date: rows say {date}")
     asked = replace(asked, date=date)
-    encoded, over_long = _encode(asked, base, tokenizer, rows, tuning, context)
+    encoded, over_long = _encode(asked, base, config, tokenizer, rows, tuning)
     kept = sum(len(row.ids) > (tuning.max_length or context or len(row.ids)) for row in encoded)
     if over_long:
         notes.append(f"{over_long} of {len(rows)} rows are too long and left out; none is cut")
@@ -202,20 +203,26 @@ def _defended(
 
 
 def _encode(
-    asked: Asked, base: ResolvedModel, tokenizer: Any, rows: Sequence[TrainingRow], tuning: Tuning, context: int | None
+    asked: Asked,
+    base: ResolvedModel,
+    config: PretrainedConfig,
+    tokenizer: Any,
+    rows: Sequence[TrainingRow],
+    tuning: Tuning,
 ) -> tuple[tuple[Encoded, ...], int]:
     """The rows that fit as tokens, and how many do not."""
     from safebasin.models.loading import quiet
 
-    ends = _ends(base.folder, tokenizer) | turn_ends(tokenizer, asked.template_args).ids
+    settings = load_generation(base.folder, config, name=str(base.ref))
+    ends = frozenset(end_ids(settings, tokenizer)) | turn_ends(tokenizer, asked.template_args).ids
     with quiet():  # a tokenizer says itself that a row is too long; who trains is told once, below
         encoded = [
             encode_row(tokenizer, row, template_args=asked.template_args, ends=ends, date=asked.date) for row in rows
         ]
-    n_rows = load_config(base.folder, name=str(base.ref)).get_text_config(decoder=True).vocab_size
+    n_rows = config.get_text_config(decoder=True).vocab_size
     for row in encoded:
         check_ids(row.ids, n_rows, len(tokenizer), where=f"row {row.row.name}")
-    limits = [context, tuning.max_length if tuning.over_long == "drop" else None]
+    limits = [context_length(config, tokenizer), tuning.max_length if tuning.over_long == "drop" else None]
     most = min((limit for limit in limits if limit), default=None)
     fit = tuple(row for row in encoded if most is None or len(row.ids) <= most)
     if not fit:
@@ -227,22 +234,3 @@ def _encode(
         remedy = "Mend the row or the template."
         raise PromptError(expected(f"row {silent}", "one with a token that carries loss", "none", remedy))
     return fit, len(encoded) - len(fit)
-
-
-def _context(folder: Path) -> int | None:
-    """Tokens that the model can take, as its configuration says; None where it does not."""
-    config = read_json(folder / "config.json", folder.name)
-    inner = config.get("text_config")
-    for found in (config, inner if isinstance(inner, dict) else {}):
-        for key in ("max_position_embeddings", "n_positions", "n_ctx"):
-            value = found.get(key)
-            if isinstance(value, int) and value > 0:
-                return value
-    return None
-
-
-def _ends(folder: Path, tokenizer: Any) -> frozenset[int]:
-    path = folder / "generation_config.json"
-    listed = read_json(path, folder.name).get("eos_token_id") if path.is_file() else None
-    every: Iterable[object] = [*(listed if isinstance(listed, list) else [listed]), tokenizer.eos_token_id]
-    return frozenset(i for i in every if isinstance(i, int))

@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from safebasin.errors import MissingExtra
 from safebasin.finetune.masking import IGNORED, Encoded
 from safebasin.finetune.run import Run, is_main, last_checkpoint, name_base
-from safebasin.models.vocabulary import padding
+from safebasin.models.tokens import end_ids, padding
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 
-__all__ = ["load", "require_trl", "train"]
+__all__ = ["require_trl", "train"]
 
 
 def require_trl() -> None:
@@ -57,11 +57,13 @@ def train(run: Run, rows: Sequence[Encoded], tokenizer: PreTrainedTokenizerBase)
 
     from safebasin.finetune.trainer import make_trainer
     from safebasin.models.loading import n_embeddings, quiet
+    from safebasin.weights.adapters import load_merged
 
     resumed = last_checkpoint(run.out)
     with torch.random.fork_rng(), quiet(), _no_bars():
-        model = load(run)
-        pad = padding(tokenizer.pad_token_id, n_embeddings(model), [tokenizer.eos_token_id])
+        model = load_merged(run.base, run.device)
+        ends = end_ids(model.generation_config, tokenizer)
+        pad = padding(tokenizer.pad_token_id, n_embeddings(model), ends)
         trainer = make_trainer(run, _dataset(rows), _Collator(pad, rows), tokenizer, model)
         trainer.accelerator.wait_for_everyone()  # all have looked for a checkpoint before any writes one
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
@@ -72,20 +74,6 @@ def train(run: Run, rows: Sequence[Encoded], tokenizer: PreTrainedTokenizerBase)
             name_base(run.out, str(run.base.ref))
         trainer.accelerator.wait_for_everyone()
     return tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
-
-
-def load(run: Run) -> PreTrainedModel:
-    """The base with its adapter merged, on the CPU; half precision becomes single there, which trains."""
-    import torch
-
-    from safebasin.models.loading import load_weights
-    from safebasin.weights.adapters import merge_adapter
-
-    module = load_weights(run.base)
-    if run.base.adapter is not None:
-        merge_adapter(module, run.base.adapter)
-    model = cast("PreTrainedModel", module)
-    return cast("PreTrainedModel", model.float()) if run.device == "cpu" and model.dtype != torch.float32 else model
 
 
 def _dataset(rows: Sequence[Encoded]) -> Any:

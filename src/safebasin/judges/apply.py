@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
 from safebasin.judges.phrases import find_first
@@ -13,7 +12,7 @@ from safebasin.records import Prompt, Response, Score, Verdict
 def judge_all(
     judge: Judge, prompts: Mapping[str, Prompt], responses: Iterable[Response], scores: Mapping[str, Score]
 ) -> Iterator[Verdict]:
-    """Judge responses in order; a judge that asks another model is asked about many at once.
+    """Judge responses, in any order; a judge that asks another model is asked about many at once.
 
     Args:
         judge: the judge.
@@ -37,25 +36,18 @@ def judge_all(
 def _ask_all(
     judge: AskedJudge, prompts: Mapping[str, Prompt], responses: Iterable[Response], scores: Mapping[str, Score]
 ) -> Iterator[Verdict]:
-    """In order; a response whose verdict the judge had to leave out is left out here."""
-    waiting: deque[tuple[Response, bool]] = deque()
+    """Those that it is asked about first, then those that were cut; what the judge left out is left out."""
+    cut: list[Verdict] = []
 
     def asked() -> Iterator[tuple[Prompt, Response, Score | None]]:
         for response in responses:
-            cut = is_undecidable(judge, response)
-            waiting.append((response, cut))
-            if not cut:
+            if is_undecidable(judge, response):
+                cut.append(_cut(judge, response))
+            else:
                 yield prompts[response.prompt], response, scores.get(response.key)
 
-    for verdict in judge.judge_many(asked()):
-        while waiting:
-            response, cut = waiting.popleft()
-            if cut:
-                yield _cut(judge, response)
-            elif response.key == verdict.response:
-                break
-        yield verdict
-    yield from (_cut(judge, response) for response, cut in waiting if cut)
+    yield from judge.judge_many(asked())
+    yield from cut
 
 
 def _cut(judge: Judge, response: Response) -> Verdict:

@@ -7,8 +7,9 @@ one form put to one asker. Not here: any prompt, any network.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Protocol
 
 from safebasin.errors import SafebasinError
@@ -148,36 +149,34 @@ class Asking:
         return next(self.judge_many([(prompt, response, score)]))
 
     def judge_many(self, items: Iterable[Item]) -> Iterator[Verdict]:
-        """Verdicts in order, many asked at once.
+        """Verdicts, many asked at once; those that nobody is asked about come last.
 
         Raises:
             UsageError: for what no verdict survives, after yielding what was had.
         """
-        waiting: deque[tuple[Prompt, Response, int]] = deque()
-        whole: dict[str, bool] = {}
+        asked: deque[tuple[Prompt, Response, tuple[Question, ...]]] = deque()
+        settled: list[Verdict] = []
 
         def stream() -> Iterator[Question]:
             for prompt, response, _ in items:
                 questions = () if _is_settled(response) else self._form.questions(prompt, response)
-                waiting.append((prompt, response, len(questions)))
-                whole[response.key] = not all(question.first_words for question in questions)
+                if questions:
+                    asked.append((prompt, response, questions))
+                else:
+                    settled.append(self._settled(response))
                 yield from questions
 
-        replies: list[Reply] = []
+        replies = self._asker.ask(stream())  # one a question, in order: the first belongs to the front of `asked`
         fatal: SafebasinError | None = None
-        for reply in self._asker.ask(stream()):
-            yield from self._settled(waiting)
-            replies.append(reply)
-            fatal = fatal or reply.fatal
-            prompt, response, wanted = waiting[0]
-            if len(replies) == wanted:
-                waiting.popleft()
-                if not any(r.fatal for r in replies):
-                    yield self._verdict(response, self._reading(prompt, response, replies, whole=whole[response.key]))
-                replies = []
+        for first in replies:
+            prompt, response, questions = asked.popleft()
+            found = [first, *islice(replies, len(questions) - 1)]
+            fatal = fatal or next((reply.fatal for reply in found if reply.fatal), None)
+            if len(found) == len(questions) and not any(reply.fatal for reply in found):
+                yield self._verdict(response, self._reading(prompt, response, questions, found))
+        yield from settled
         if fatal is not None:
             raise fatal
-        yield from self._settled(waiting)
 
     def estimate(self, items: Iterable[Item]) -> Cost:
         """Requests, tokens of all questions (a quarter of their bytes), tokens of usual answers; asks nobody."""
@@ -196,21 +195,22 @@ class Asking:
                     )
         return cost
 
-    def _settled(self, waiting: deque[tuple[Prompt, Response, int]]) -> Iterator[Verdict]:
-        """Verdicts on those at the front that nobody is asked about."""
-        while waiting and waiting[0][2] == 0:
-            _, response, _ = waiting.popleft()
-            reason = response.broken or "empty"
-            yield self._verdict(
-                response, Reading(label="incoherent", success=False, reason=reason, grade=self._form.lowest)
-            )
+    def _settled(self, response: Response) -> Verdict:
+        """The verdict on a response that nobody is asked about."""
+        reason = response.broken or "empty"
+        return self._verdict(
+            response, Reading(label="incoherent", success=False, reason=reason, grade=self._form.lowest)
+        )
 
-    def _reading(self, prompt: Prompt, response: Response, replies: list[Reply], *, whole: bool) -> Reading:
+    def _reading(
+        self, prompt: Prompt, response: Response, questions: Sequence[Question], replies: Sequence[Reply]
+    ) -> Reading:
         missing = next((reply.error for reply in replies if reply.error), None)
         if missing is not None:
             return Reading(label="unscored", success=None, reason=f"{NO_REPLY}: {missing}"[: RAW_LIMIT + 200])
         texts = tuple(reply.text for reply in replies)
-        if whole and any(reply.cut for reply in replies):
+        is_whole = not all(question.first_words for question in questions)
+        if is_whole and any(reply.cut for reply in replies):
             return unreadable("the reply was cut at its limit of tokens, so it may not have come to its score", *texts)
         return self._form.read(prompt, response, texts)
 

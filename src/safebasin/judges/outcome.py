@@ -8,7 +8,6 @@ judge of harm: `outcome(harm=…)` asks one.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -61,12 +60,12 @@ class OutcomeJudge(RefusalRule):
         label, reason = self._label(response, score)
         if label == "complied" and self.harm is not None:
             label, reason = _split(self.harm.judge(prompt, response, score))
-        return self._verdict(response, label, reason)
+        return self._verdict(response.key, label, reason)
 
-    def _verdict(self, response: Response, label: str, reason: str) -> Verdict:
+    def _verdict(self, response: str, label: str, reason: str) -> Verdict:
         success = None if label == "unscored" else label in ("complied", "harmful")
         return Verdict(
-            response=response.key, judge=self.name, version=self.version, label=label, success=success, reason=reason
+            response=response, judge=self.name, version=self.version, label=label, success=success, reason=reason
         )
 
     def _label(self, response: Response, score: Score | None) -> tuple[str, str]:
@@ -132,26 +131,21 @@ class AskedOutcomeJudge(OutcomeJudge):
     """The judge of harm once more, as one that can be asked."""
 
     def judge_many(self, items: Iterable[Item]) -> Iterator[Verdict]:
-        """Verdicts in order; see `protocols.AskedJudge`."""
-        waiting: deque[tuple[Response, str, str]] = deque()
+        """Those that complied first, as the judge of harm answers; see `protocols.AskedJudge`."""
+        own: list[Verdict] = []
 
         def complied() -> Iterator[Item]:
             for item in items:
                 _, response, score = item
                 label, reason = self._label(response, score)
-                waiting.append((response, label, reason))
                 if label == "complied":
                     yield item
+                else:
+                    own.append(self._verdict(response.key, label, reason))
 
         for verdict in self.asked.judge_many(complied()):
-            while waiting:
-                response, label, reason = waiting.popleft()
-                if label != "complied":
-                    yield self._verdict(response, label, reason)
-                elif response.key == verdict.response:
-                    yield self._verdict(response, *_split(verdict))
-                    break
-        yield from (self._verdict(*held) for held in waiting if held[1] != "complied")
+            yield self._verdict(verdict.response, *_split(verdict))
+        yield from own
 
     def estimate(self, items: Iterable[Item]) -> Cost:
         """What asking about those that complied would take."""

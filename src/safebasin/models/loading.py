@@ -21,7 +21,7 @@ from safebasin.models.whole import check_loaded, is_spare, quantization, unwhole
 if TYPE_CHECKING:
     import torch
     from torch import nn
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from safebasin.models.reference import ResolvedModel
 
@@ -30,6 +30,7 @@ __all__ = [
     "check_extra",
     "load_causal",
     "load_config",
+    "load_generation",
     "load_tokenizer",
     "load_weights",
     "n_embeddings",
@@ -190,6 +191,22 @@ def load_tokenizer(
         found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
         found.encode("a")
     return cast("PreTrainedTokenizerBase", found)
+
+
+def load_generation(folder: Path, config: PretrainedConfig, *, name: str = "") -> GenerationConfig:
+    """The generation settings that a model of a folder gets: of their file, else what its configuration says.
+
+    Raises:
+        ModelError: where they cannot be read, or hold what they must not.
+    """
+    from transformers import GenerationConfig
+
+    shown = name or folder.name
+    with quiet(), border("generation_config.json", "settings that transformers can read", shown, "Mend it."):
+        has_own = (folder / "generation_config.json").is_file()
+        found = GenerationConfig.from_pretrained(folder) if has_own else GenerationConfig.from_model_config(config)
+    check_generation(found, shown)
+    return found
 
 
 def check_extra(model: ResolvedModel, names: Collection[str]) -> None:

@@ -37,17 +37,6 @@ def check_ids(ids: Iterable[int], n_rows: int, n_tokens: int, *, where: str) -> 
         raise PromptError(expected(where, constraint, f"token {beyond}", remedy))
 
 
-def padding(pad: object, n_rows: int, others: Iterable[object] = ()) -> int:
-    """A token to pad with: the tokenizer's, else one of the others, else 0. Padding is masked, so any will do.
-
-    Args:
-        pad: of the tokenizer, or None.
-        n_rows: of the embedding; a padding token beyond it was added without resizing the model.
-        others: tokens that would do, such as those that end a text.
-    """
-    return next((int(i) for i in (pad, *others) if isinstance(i, int) and 0 <= i < n_rows), 0)
-
-
 def difference(one: Path, other: Path) -> str | None:
     """The first difference between the tokenizers of two folders as a short phrase; None where there is none.
 

@@ -82,9 +82,10 @@ class AskedJudge(Judge, Protocol):
     """A judge that asks another model: slow, it costs, and it may fail. Ask it for many verdicts at once."""
 
     def judge_many(self, items: Iterable[tuple[Prompt, Response, Score | None]]) -> Iterator[Verdict]:
-        """The same verdicts as `judge` one by one, in order, many asked at once.
+        """The same verdicts as `judge` one by one, in any order, each by its `response`; many asked at once.
 
-        A verdict that could not be had is `unscored`, its reason begins with `records.NO_REPLY`.
+        What could not be had is left out. Where no reply came, a verdict is `unscored` and its reason begins with
+        `records.NO_REPLY`.
 
         Raises:
             UsageError: for a mistake that no verdict survives (wrong key, wrong model), after yielding what was had.

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from safetensors.torch import load_file
@@ -21,10 +21,16 @@ from torch import nn
 from safebasin.errors import ModelError, expected
 from safebasin.models.files import border, read_json
 from safebasin.models.headers import read_header
+from safebasin.models.loading import load_causal, load_config
+from safebasin.models.placement import resolve_dtype
+from safebasin.models.reference import ResolvedModel
 from safebasin.models.whole import check_empty
 from safebasin.weights.adapter_kinds import MERGE, is_above_0, refuse_other_kinds
 from safebasin.weights.adapter_targets import check_applied, matches_pattern, say
 from safebasin.weights.layout import Layout, is_fused_experts, row_blocks
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _T = TypeVar("_T")
 _PREFIX = "base_model.model."
@@ -235,6 +241,25 @@ def _explain(name: str, shape: tuple[int, ...], layout: Layout, folder: Path) ->
     if here is None and ".experts." in name and any(is_fused_experts(n, s) for n, s in layout.shapes.items()):
         what = "on weights that this model has (it holds all experts of a layer in one tensor)"
         raise ModelError(expected("adapter", what, f"{folder.name}: {name}", MERGE))
+
+
+def load_merged(model: ResolvedModel, device: str = "cpu") -> PreTrainedModel:
+    """A causal language model with its adapter merged, in the type that an engine gives it there, on the CPU.
+
+    Args:
+        model: the reference, found.
+        device: where it will run.
+
+    Raises:
+        ModelError: as `models.loading.load_causal`, or where the adapter does not fit.
+    """
+    what, name = f"checkpoint '{model.ref}'", model.folder.name
+    config = load_config(model.folder, what=what, name=name)
+    dtype = resolve_dtype("auto", config, torch.device(device))
+    loaded = load_causal(model.folder, what=what, name=name, dtype=dtype, config=config)
+    if model.adapter is not None:
+        merge_adapter(cast("nn.Module", loaded), model.adapter)
+    return loaded
 
 
 def merge_adapter(module: nn.Module, folder: Path) -> None:

@@ -1,0 +1,31 @@
+"""One rule for the type of weights: an engine, training and edits take a checkpoint in the same one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from helpers.models import make_tiny_model
+from safebasin.engines.hf import HFEngine
+from safebasin.errors import UsageError
+from safebasin.models.loading import load_config
+from safebasin.models.placement import resolve_dtype
+from safebasin.models.reference import resolve
+from safebasin.weights.adapters import load_merged
+
+
+@pytest.mark.parametrize(
+    ("stored", "on_cpu"), [("float32", "float32"), ("bfloat16", "bfloat16"), ("float16", "float32")]
+)
+def test_the_rule_is_one_for_engine_and_training(tmp_path: Path, stored: str, on_cpu: str) -> None:
+    folder = make_tiny_model(tmp_path / "m", dtype=stored)
+    wanted = getattr(torch, on_cpu)
+    assert load_merged(resolve(str(folder))).dtype == wanted
+    assert HFEngine(str(folder), device="cpu").describe()["dtype"] == on_cpu
+    config = load_config(folder)
+    assert resolve_dtype("auto", config, torch.device("cuda")) == getattr(torch, stored)
+    assert resolve_dtype("float16", config, torch.device("cpu")) == torch.float16
+    with pytest.raises(UsageError, match="dtype must be one of auto, float32"):
+        resolve_dtype("half", config, torch.device("cpu"))
