@@ -164,7 +164,7 @@ def read_condition(asked: Asked, template: str, *, engine: Engine | None = None)
     has_line = asked.candidate.has_line
     if has_line:
         study = study.model_copy(update={"regions": (asked.line,)})
-    opinions = (_tuned_point(study),) if has_line else ()
+    opinions = (_tuned_point(study),) if has_line and asked.range != IDENTICAL else ()
     folder = asked.folder / ("line" if has_line else "base")
     tables = take(study, folder, asked.progress, engine=engine, opinions=opinions)
     alphas = studies.parse_range(asked.range) if has_line else ()
