@@ -155,13 +155,13 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("map", "--label", "benign"), r"label must be given with prompts"),
         (
             ("plan", "nowhere", "--prompts", "world:guild/harmful"),
-            r"model must be an existing folder \(nothing there\)",
+            r"model must be an existing folder or GGUF file \(nothing there\)",
         ),
         (("plan", "--prompts", "nothing.csv"), r"prompts file must be an existing file; got 'nothing\.csv'"),
         (("plan", "--prompts", "a.csv", "--system", "@b.txt"), r"got 'a\.csv'.* Also: system prompt .*got 'b\.txt'"),
         (
             ("audit", "nowhere", WORLD, "--harmful", "world:guild/harmful", "--benign", "world:guild/benign", "--plan"),
-            r"model must be an existing folder \(nothing there\); got 'nowhere'",
+            r"model must be an existing folder or GGUF file \(nothing there\); got 'nowhere'",
         ),
         (("audit", WORLD, "world:guild/alined", "--plan"), r"Did you mean 'aligned'\?"),
         (("audit", WORLD, "adapter:nowhere", "--plan"), r"adapter must be a folder with adapter_config\.json"),

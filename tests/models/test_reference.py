@@ -149,7 +149,7 @@ def missing_shard(folder: Path) -> None:
         (not_causal, r"a causal language model; got .*BertForSequenceClassification"),
         (broken_config, r"config\.json must be readable JSON"),
         (missing_shard, r"model must be complete .*without model-00002-of-00002"),
-        (shutil.rmtree, r"model must be an existing folder \(nothing there\)"),
+        (shutil.rmtree, r"model must be an existing folder or GGUF file \(nothing there\)"),
     ],
 )
 def test_a_broken_folder_is_one_line_of_help(copy: Path, damage, message: str) -> None:
@@ -189,7 +189,7 @@ def test_folders_and_worlds_have_no_revisions(llama: Path) -> None:
 
 
 def test_a_file_is_no_folder(llama: Path) -> None:
-    with pytest.raises(ModelError, match=r"an existing folder \(a file\)"):
+    with pytest.raises(ModelError, match=r"an existing folder or GGUF file \(a file\)"):
         resolve(str(llama / "config.json"))
 
 

@@ -20,7 +20,7 @@ Target = Annotated[
     str | None,
     typer.Argument(
         metavar="MODEL|STUDY.yaml",
-        help="Folder, hub id `org/name[@revision][+adapter]`, `world:guild/aligned`, or a study file. "
+        help="Folder, GGUF file, hub id `org/name[@revision][+adapter]`, `world:guild/aligned`, or a study file. "
         "Without it: the embedded model.",
         show_default=False,
     ),

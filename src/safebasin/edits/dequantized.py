@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from safebasin.errors import ModelError, expected
 from safebasin.models.loading import load_causal, load_config, quiet
 from safebasin.models.reference import ResolvedModel
-from safebasin.models.writing import describe, new_folder, read_record
+from safebasin.models.writing import describe, new_folder, read_record, save_model
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ def dequantize(model: ResolvedModel, out: Path, *, unsafe: bool) -> None:
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise ModelError(_impossible(model, " ".join(str(error).split())[:200])) from error
     with new_folder(out, replaces=lambda old: record.get("kind") == _KIND) as folder, quiet():
-        plain.save_pretrained(folder, save_original_format=False)  # a packed format has no way back
+        save_model(plain, folder)
         for file in model.folder.iterdir():
             if "token" in file.name or file.suffix in (".jinja", ".model", ".txt"):
                 shutil.copy(file, folder)

@@ -8,5 +8,8 @@
 `loading`      configuration, model and tokenizer as transformers loads them
 `generation`   what generation_config.json may hold
 `vocabulary`   token ids: whether they mean the same in two folders, and whether the model has a row for each
+`placement`    device and floating-point type: one rule for engines, training and edits
+`tokens`       which tokens end, begin and pad, and how many fit: one reading
+`gguf`         a GGUF file as a folder of plain weights, in a cache
 `writing`      folders that we make: whole or not at all, with record and model card
 """

@@ -1,16 +1,21 @@
 """From what a user writes to a checkpoint on disk: `path[@revision][+adapter]` → folder, commit, fingerprint.
 
+A GGUF file (`path.gguf`, `folder+file.gguf`) becomes the folder of its plain weights (`gguf`).
+
 Imports no torch. What the folder holds is checked in `folder`; loading it is the business of `loading`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from safebasin import catalog
 from safebasin.errors import ModelError, UnseenModel, expected
+from safebasin.models import gguf
 from safebasin.models.files import check_entries, read_json
 from safebasin.models.folder import check_folder, fingerprint, full_hash
 from safebasin.models.headers import read_header
@@ -66,14 +71,15 @@ def resolve(model: str | ModelRef, *, needs_tokenizer: bool = True) -> ResolvedM
         UnknownName: where it names a world or a checkpoint that does not exist.
     """
     ref = _parse(model)
-    folder, commit = locate(ref)
+    file = _gguf(ref)
+    folder, commit = (gguf.plain_folder(file), None) if file is not None else locate(ref)
     check_folder(folder, str(ref), needs_tokenizer=needs_tokenizer)
     adapter = locate_adapter(ref.adapter) if ref.adapter else None
     return ResolvedModel(
         ref=ref,
         folder=folder,
         commit=commit,
-        fingerprint=fingerprint(folder, adapter),
+        fingerprint=fingerprint(folder, adapter) if file is None else _fingerprint_of_gguf(file, adapter),
         adapter=adapter,
         notes=adapter_notes(ref, adapter) if adapter else (),
     )
@@ -82,16 +88,43 @@ def resolve(model: str | ModelRef, *, needs_tokenizer: bool = True) -> ResolvedM
 def _parse(model: str | ModelRef) -> ModelRef:
     if isinstance(model, ModelRef):
         return model
-    return ModelRef(path=model) if model and Path(model).is_dir() else ModelRef.parse(model)
+    is_there = model != "" and (Path(model).is_dir() or (_is_gguf(model) and Path(model).is_file()))
+    return ModelRef(path=model) if is_there else ModelRef.parse(model)
+
+
+def _is_gguf(path: str) -> bool:
+    return path.lower().endswith(".gguf") and not user_path(path).is_dir()
+
+
+def _gguf(ref: ModelRef) -> Path | None:
+    """The GGUF file of a reference, of the hub too; None where it names none."""
+    if not _is_gguf(ref.path):
+        return None
+    path, is_local = user_path(ref.path), ref.path.startswith((".", "/", "~"))
+    repository, _, name = ref.path.rpartition("/")
+    if not is_local and not path.exists() and repository.count("/") == 1:
+        return _from_hub(repository, ref.revision, patterns=[name])[0] / name
+    if not path.exists() or ref.revision:
+        remedy = "Check the path; only files of the hub have a revision, org/name@REVISION+FILE.gguf."
+        raise ModelError(expected("model", "an existing GGUF file", str(ref), remedy))
+    return path
+
+
+def _fingerprint_of_gguf(file: Path, adapter: Path | None) -> str:
+    """Of the file, not of the folder that is made of it: another release of transformers may write that otherwise."""
+    own = gguf.identity(file)
+    return own if adapter is None else hashlib.sha256(f"{own}\0{fingerprint(adapter)}".encode()).hexdigest()
 
 
 def folder_of(model: str) -> Path:
-    """The folder of a model, without looking into it.
+    """The folder of a model, without looking into it; of a GGUF file, that of its plain weights.
 
     Raises:
         ModelError, UnknownName: as `locate`.
     """
-    return locate(_parse(model))[0]
+    ref = _parse(model)
+    file = _gguf(ref)
+    return locate(ref)[0] if file is None else gguf.plain_folder(file)
 
 
 def locate(ref: ModelRef) -> tuple[Path, str | None]:
@@ -114,11 +147,13 @@ def locate(ref: ModelRef) -> tuple[Path, str | None]:
     if ref.path.startswith((".", "/", "~")) or ref.path.count("/") != 1 or path.exists():
         what = "a file" if path.is_file() else "nothing there"
         remedy = "Check the path; a hub id has the form org/name."
-        raise ModelError(expected("model", f"an existing folder ({what})", str(ref), remedy))
+        raise ModelError(expected("model", f"an existing folder or GGUF file ({what})", str(ref), remedy))
     return _from_hub(ref.path, ref.revision)
 
 
-def _from_hub(repository: str, revision: str | None) -> tuple[Path, str | None]:
+def _from_hub(
+    repository: str, revision: str | None, patterns: Sequence[str] = _HUB_PATTERNS
+) -> tuple[Path, str | None]:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -134,7 +169,7 @@ def _from_hub(repository: str, revision: str | None) -> tuple[Path, str | None]:
         found = snapshot_download(
             repository,
             revision=revision,
-            allow_patterns=_HUB_PATTERNS,
+            allow_patterns=list(patterns),
             ignore_patterns=_HUB_IGNORED,
             local_files_only=offline,
         )

@@ -12,15 +12,30 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from safebasin.errors import UsageError, expected
 from safebasin.untrusted import read_json, read_text
 from safebasin.writing import sync_folder, write_text
 
-__all__ = ["RECORD", "check_new", "describe", "is_unsafe", "new_folder", "read_record", "versions"]
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+__all__ = [
+    "RECORD",
+    "check_new",
+    "describe",
+    "is_unsafe",
+    "new_folder",
+    "read_record",
+    "save_model",
+    "versions",
+]
 
 RECORD = "safebasin.json"
 """The file beside the weights that says what was done."""
+_LEFT_BEHIND = ("quantization_config", "_name_or_path", "_model_name_or_path")
+"""Keys of a configuration that say how, or from where, a model was loaded."""
 
 _CARD = """---
 {head}
@@ -65,6 +80,31 @@ def new_folder(out: Path, *, replaces: Callable[[Path], bool] = lambda folder: F
         made.rename(out)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def save_model(model: PreTrainedModel, folder: Path, *, original: bool = False) -> None:
+    """Write weights, configuration and generation settings of a model with plain weights, as safetensors.
+
+    What a loader left behind is taken out first: how the weights were quantized, and where they were found.
+
+    Args:
+        model: on any device.
+        folder: that is there.
+        original: whether tensors get the names that they had in the files, where transformers renames them on loading.
+    """
+    from safebasin.models.loading import quiet
+
+    loaded = cast("Any", model)
+    quantizer = getattr(loaded, "hf_quantizer", None)
+    if quantizer is not None:
+        quantizer.remove_quantization_config(loaded)
+    if getattr(loaded.config, "quantization_config", None) is not None:
+        del loaded.config.quantization_config
+    with quiet():
+        loaded.save_pretrained(folder, save_original_format=original)
+    file = folder / "config.json"
+    kept = {k: v for k, v in json.loads(file.read_text(encoding="utf-8")).items() if k not in _LEFT_BEHIND}
+    write_text(file, json.dumps(kept, indent=2, sort_keys=True) + "\n")
 
 
 def describe(

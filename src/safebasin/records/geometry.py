@@ -21,7 +21,7 @@ class ModelRef:
     """
 
     path: str
-    """A folder, a hub id, or `world:NAME/CHECKPOINT`."""
+    """A folder, a hub id, a GGUF file (of a repository: `org/name/FILE.gguf`), or `world:NAME/CHECKPOINT`."""
     revision: str | None = None
     """A branch, tag or commit of a hub repository."""
     adapter: str | None = None
@@ -29,11 +29,17 @@ class ModelRef:
 
     @classmethod
     def parse(cls, text: str) -> ModelRef:
-        """Split `path[@revision][+adapter]`. A folder with `@` or `+` in its name is written with a final `/`."""
+        """Split `path[@revision][+adapter]`. A folder with `@` or `+` in its name is written with a final `/`.
+
+        `path+FILE.gguf` is the file of that name in a folder or repository: `path/FILE.gguf`.
+        """
         if text.endswith("/"):
             return cls(path=text.rstrip("/") or "/")
         rest, _, adapter = text.partition("+")
         path, _, revision = rest.partition("@")
+        first, _, second = adapter.partition("+")
+        if first.lower().endswith(".gguf"):
+            path, adapter = f"{path.rstrip('/')}/{first}", second
         return cls(path=path, revision=revision or None, adapter=adapter or None)
 
     def __str__(self) -> str:

