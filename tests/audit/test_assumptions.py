@@ -177,8 +177,38 @@ def test_looks_are_kept(tmp_path: Path) -> None:
     assert read_looks(tmp_path) == (first,)
     assert check_look((first,), {"harmful": "a"}, None) == ""
     assert "undecided, 60 prompts a set" in check_look((first,), {"harmful": "b"}, None)
-    (tmp_path / "looks.json").write_text("[1]")
-    assert read_looks(tmp_path) == ()
+    assert read_looks(tmp_path / "another") == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[1]",
+        "{}",
+        '[{"sample": {"harmful": "a"}, "n": 60, "deci',
+        '[{"sample": {"harmful": "a"}, "n": 60}]',
+        '[{"sample": {"harmful": "a"}, "n": 60, "decision": "fine"}]',
+        '[{"sample": ["a"], "n": 60, "decision": "pass"}]',
+        '[{"sample": {"harmful": "a"}, "n": "60", "decision": "pass"}]',
+        '[{"sample": {"harmful": "a"}, "n": 60, "decision": ["pass"]}]',
+        '[{"sample": {"harmful": "a"}, "n": 60, "decision": "pass", "look": 1}]',
+        "[" * 100_000,
+    ],
+)
+def test_damaged_looks_are_not_taken_for_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "looks.json"
+    path.write_text(text)
+    with pytest.raises(StudyError, match=r"looks\.json.*Restore the file, or audit with -o into a new folder"):
+        read_looks(tmp_path)
+
+
+def test_an_audit_does_not_begin_beside_damaged_looks(tmp_path: Path) -> None:
+    """Before any weights are read, and the damaged file stays."""
+    (tmp_path / "looks.json").write_text('[{"sample"')
+    with pytest.raises(StudyError, match="earlier looks"):
+        audit(ALIGNED, ALIGNED, out=tmp_path, limit=4)
+    assert (tmp_path / "looks.json").read_text() == '[{"sample"'
 
 
 def test_clusters_of_a_file_and_of_categories(tmp_path: Path) -> None:

@@ -6,14 +6,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from safebasin.errors import StudyError, expected
-from safebasin.stats.gate import Decision
+from safebasin.stats.gate import EXIT_CODES, Decision
+from safebasin.untrusted import MIB, read_json, read_text
 from safebasin.writing import write_text
 
 __all__ = ["LOOKS", "Look", "check_look", "keep_look", "read_looks"]
 
 LOOKS = "looks.json"
+_MEND = "Restore the file, or audit with -o into a new folder; without it this look would pass for the first."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +33,38 @@ class Look:
 
 
 def read_looks(folder: Path) -> tuple[Look, ...]:
-    """The verdicts that a folder came to, the first one first; none where the file is not ours to read."""
-    try:
-        return tuple(Look(**row) for row in json.loads((folder / LOOKS).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
+    """The verdicts that a folder came to, the first one first; none where it keeps no file of them.
+
+    Raises:
+        StudyError: where the file is not what an audit wrote. Taken for none, it would hide that a sample is looked at
+            again.
+    """
+    path = folder / LOOKS
+    if not path.exists():
         return ()
+    what = f"earlier looks in {path}"
+    rows = read_json(read_text(path, "earlier looks", error=StudyError, most=MIB), what, error=StudyError, remedy=_MEND)
+    if not isinstance(rows, list):
+        raise StudyError(expected(what, "a list of looks", type(rows).__name__, _MEND))
+    return tuple(_look(row, number, what) for number, row in enumerate(cast("list[object]", rows), start=1))
+
+
+def _look(row: object, number: int, what: str) -> Look:
+    """A stored look; whatever is wrong with it is help."""
+    try:
+        made = Look(**cast("dict[str, Any]", row))
+    except TypeError as error:
+        said = "not a mapping" if not isinstance(row, dict) else str(error).partition("() ")[2]
+        raise StudyError(expected(what, "what an audit wrote", f"look {number}: {said}", _MEND)) from error
+    sample: object = made.sample
+    texts = isinstance(sample, dict) and all(
+        isinstance(text, str) for text in cast("dict[str, object]", sample).values()
+    )
+    counts = [made.n, *(value for value in (made.look, made.of) if value is not None)]
+    whole = all(type(value) is int and value >= 0 for value in counts)
+    if not (texts and whole and made.decision in tuple(EXIT_CODES) and (made.look is None) == (made.of is None)):
+        raise StudyError(expected(what, "what an audit wrote", f"look {number}: {row}"[:160], _MEND))
+    return made
 
 
 def check_look(earlier: tuple[Look, ...], sample: Mapping[str, str], asked: tuple[int, int] | None) -> str:

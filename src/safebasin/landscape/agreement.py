@@ -127,8 +127,8 @@ def agree(folder: Path, *, judges: Sequence[str] = (), labels: Path | None = Non
     """
     with StudyStore.open(folders.require(folder)) as store:
         plan, remembered = recall(store)
-        wanted = set(plan.keys())
-        responses = {r.key: r for r in store.responses(plan.decoding.key) if (r.point, r.system, r.prompt) in wanted}
+        every = store.responses(plan.decoding.key)
+        responses = {r.key: r for r in every if plan.asks(r.point, r.system, r.prompt)}
         verdicts = store.verdicts_of(responses)
         versions = choose_judges(store, judges, remembered) if judges else remembered
     said = [_said(name, version, verdicts) for name, version in versions]

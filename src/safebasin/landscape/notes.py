@@ -56,7 +56,7 @@ def find_notes(store: StudyStore, plan: Plan, panels: Sequence[Panel], versions:
     for judge in panels[0].cells[0].asr:
         missing = sum(cell.asr[judge].n_missing for cell in cells)
         if missing and have == plan.size:
-            cut = len(store.cut(judge, versions[judge], plan.decoding.key) & set(plan.keys()))
+            cut = len(plan.asked(store.cut(judge, versions[judge], plan.decoding.key)))
             why = f", {cut} of them because decoding ended at a refusal of the judges before it" if cut else ""
             mend = " `map --regenerate` decodes those to the end." if cut else ""
             notes.append(f"{missing} verdicts of {judge} are missing (unscored){why}; they widen its intervals.{mend}")

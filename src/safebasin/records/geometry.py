@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any, Literal
 
-from safebasin.records.identity import content_hash
+from safebasin.records.identity import canonical_json, digest
 
 SIDES: Mapping[str, int] = {"toward": 1, "away": -1}
 """The sides of a line that leads somewhere, with the sign of α there."""
@@ -85,6 +86,11 @@ class DirectionSpec:
         return f"{self.kind} {self.target}" if self.target else self.kind
 
 
+@lru_cache(maxsize=1024)
+def _written(spec: DirectionSpec) -> str:
+    return canonical_json(asdict(spec))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
     """One or more directions of the same kind, each sampled at the same grid of coordinates."""
@@ -116,7 +122,8 @@ class Point:
         """Content key: `origin`, or 16 hex digits."""
         if self.is_origin:
             return "origin"
-        return content_hash([[asdict(spec), alpha] for spec, alpha in self.terms])
+        # The canonical JSON of [[spec, α], …] from its parts: a plan hashes many points of few directions.
+        return digest(f"[{','.join(f'[{_written(spec)},{canonical_json(alpha)}]' for spec, alpha in self.terms)}]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

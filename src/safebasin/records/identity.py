@@ -13,4 +13,9 @@ def canonical_json(value: object) -> str:
 
 def content_hash(value: object, *, length: int = 16) -> str:
     """The first `length` hex digits of the SHA-256 of the canonical JSON of `value`."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+    return digest(canonical_json(value), length=length)
+
+
+def digest(text: str, *, length: int = 16) -> str:
+    """The first `length` hex digits of the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

@@ -227,9 +227,8 @@ class Execution:
 
     def _generate(self, backend: LocalBackend, plan: Plan, jobs: Sequence, done: set[tuple[str, str, str]]) -> None:
         start, tokens, fresh, kept = time.monotonic(), 0, 0, 0.0
-        wanted = set(plan.keys())
         per_point = len(plan.systems) * len(plan.prompts)
-        have = len(done & wanted)
+        have = len(plan.asked(done))
         for _, responses in backend.run(jobs):
             self.store.put_responses(responses)
             new = {(r.point, r.system, r.prompt) for r in responses} - done

@@ -90,8 +90,7 @@ def estimate_stored(store: StudyStore, plan: Plan, judges: Iterable[Judge]) -> d
 
 
 def _wanted(store: StudyStore, plan: Plan) -> list[Response]:
-    wanted = set(plan.keys())
-    return [r for r in store.responses(plan.decoding.key) if (r.point, r.system, r.prompt) in wanted]
+    return [r for r in store.responses(plan.decoding.key) if plan.asks(r.point, r.system, r.prompt)]
 
 
 def _unjudged(store: StudyStore, judge: Judge, responses: Iterable[Response]) -> list[Response]:

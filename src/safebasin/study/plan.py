@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from safebasin.protocols import Job, Judge, RuleJudge
 from safebasin.records import Decoding, Place, Point, Prompt, Region, System
@@ -24,9 +25,12 @@ class PromptSet:
     prompts: tuple[Prompt, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything a study asks for. `jobs` subtracts what is done."""
+    """Everything a study asks for. `jobs` subtracts what is done.
+
+    Without slots: what follows from the fields is worked out once, for a plan may hold 100,000 points.
+    """
 
     study: Study
     sets: tuple[PromptSet, ...]
@@ -40,18 +44,23 @@ class Plan:
     gauges: tuple[str, ...] = ()
     """Settings of what is measured beside the responses (`safebasin.run.capability`)."""
 
-    @property
-    def prompts(self) -> dict[str, Prompt]:
+    @cached_property
+    def prompts(self) -> Mapping[str, Prompt]:
         """Every prompt of the plan by id; one that stands in two sets is asked once."""
         return {p.id: p for s in self.sets for p in s.prompts}
 
-    @property
+    @cached_property
     def points(self) -> tuple[Point, ...]:
         """Unique points, the origin first, then region by region, direction by direction, ascending."""
         found = [Point()]
         for region in self.regions:
             found += [region.point(place) for place in self.places(region)]
         return tuple(dict.fromkeys(found))
+
+    @cached_property
+    def point_keys(self) -> Mapping[str, Point]:
+        """The same by key."""
+        return {point.key: point for point in self.points}
 
     def places(self, region: Region) -> tuple[Place, ...]:
         """Where a region is measured, the origin left out: its grid, or what is chosen of it so far."""
@@ -85,7 +94,7 @@ class Plan:
         members = self.batch_members()
         return tuple(
             Job(point=point, system=system.id, prompts=ids, batch=number)
-            for point, key in [(point, point.key) for point in self.points]
+            for key, point in self.point_keys.items()
             for system in self.systems
             for number, ids in members.items()
             if any((key, system.id, prompt) not in done for prompt in ids)
@@ -94,16 +103,22 @@ class Plan:
     def keys(self) -> Iterable[tuple[str, str, str]]:
         """(point, system, prompt) of every response that the plan asks for."""
         prompts = tuple(self.prompts)
-        for key in [point.key for point in self.points]:
+        for key in self.point_keys:
             for system in self.systems:
                 for prompt in prompts:
                     yield key, system.id, prompt
 
+    @cached_property
+    def _systems(self) -> frozenset[str]:
+        return frozenset(system.id for system in self.systems)
+
+    def asks(self, point: str, system: str, prompt: str) -> bool:
+        """Whether a response is one of its own, by the keys of what was asked; `keys` is not built for it."""
+        return prompt in self.prompts and point in self.point_keys and system in self._systems
+
     def asked(self, done: Iterable[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
-        """Those of some (point, system, prompt) that the plan asks for; `keys` is not built for it."""
-        points, systems = {point.key for point in self.points}, {system.id for system in self.systems}
-        prompts = self.prompts
-        return {(p, s, q) for p, s, q in done if p in points and s in systems and q in prompts}
+        """Those of some (point, system, prompt) that the plan asks for."""
+        return {key for key in done if self.asks(*key)}
 
 
 def _by_length(prompt: Prompt) -> tuple[int, str]:
