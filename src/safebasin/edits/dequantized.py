@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from safebasin.errors import ModelError, expected
-from safebasin.models.loading import load_causal, load_config, quiet
+from safebasin.models.loading import load_causal, load_config
+from safebasin.models.quiet import quiet
 from safebasin.models.reference import ResolvedModel
 from safebasin.models.writing import describe, new_folder, read_record, save_model
 

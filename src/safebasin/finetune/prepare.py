@@ -211,7 +211,7 @@ def _encode(
     tuning: Tuning,
 ) -> tuple[tuple[Encoded, ...], int]:
     """The rows that fit as tokens, and how many do not."""
-    from safebasin.models.loading import quiet
+    from safebasin.models.quiet import quiet
 
     settings = load_generation(base.folder, config, name=str(base.ref))
     ends = frozenset(end_ids(settings, tokenizer)) | turn_ends(tokenizer, asked.template_args).ids

@@ -56,7 +56,8 @@ def train(run: Run, rows: Sequence[Encoded], tokenizer: PreTrainedTokenizerBase)
     import torch
 
     from safebasin.finetune.trainer import make_trainer
-    from safebasin.models.loading import n_embeddings, quiet
+    from safebasin.models.loading import n_embeddings
+    from safebasin.models.quiet import quiet
     from safebasin.weights.adapters import load_merged
 
     resumed = last_checkpoint(run.out)

@@ -6,6 +6,7 @@
 `headers`      the headers of safetensors files: names, types, shapes and places of tensors
 `whole`        whether the files hold the tensors that the model is made of
 `loading`      configuration, model and tokenizer as transformers loads them
+`quiet`        silence around transformers
 `generation`   what generation_config.json may hold
 `vocabulary`   token ids: whether they mean the same in two folders, and whether the model has a row for each
 `placement`    device and floating-point type: one rule for engines, training and edits

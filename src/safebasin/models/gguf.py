@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from safebasin.errors import MissingExtra, ModelError, expected
 from safebasin.models.files import border
-from safebasin.models.loading import quiet
+from safebasin.models.quiet import quiet
 from safebasin.models.writing import RECORD, describe, is_unsafe, new_folder, save_model, versions
 from safebasin.untrusted import MIB, user_path
 

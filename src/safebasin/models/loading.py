@@ -6,8 +6,7 @@ model lacks, has too much, or has in another shape ends the load (`whole`), sinc
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +15,7 @@ from safebasin.models.files import border, memory_errors
 from safebasin.models.folder import weight_files
 from safebasin.models.generation import check_generation
 from safebasin.models.headers import read_headers
+from safebasin.models.quiet import quiet
 from safebasin.models.whole import check_loaded, is_spare, quantization, unwhole
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ __all__ = [
     "load_tokenizer",
     "load_weights",
     "n_embeddings",
-    "quiet",
 ]
 
 _PACKING = 16
@@ -237,19 +236,3 @@ def load_weights(model: ResolvedModel) -> nn.Module:
 def n_embeddings(model: nn.Module) -> int:
     """Rows of the embedding: token ids at or above it cannot be read."""
     return int(cast("Any", model).get_input_embeddings().weight.shape[0])
-
-
-@contextmanager
-def quiet() -> Generator[None]:
-    """No progress bars and no chatter of transformers; afterwards everything is as it was."""
-    from transformers.utils import logging
-
-    level, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if had_bars:
-            logging.enable_progress_bar()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from safebasin.errors import UsageError, expected
+from safebasin.models.quiet import quiet
 from safebasin.untrusted import read_json, read_text
 from safebasin.writing import sync_folder, write_text
 
@@ -92,8 +93,6 @@ def save_model(model: PreTrainedModel, folder: Path, *, original: bool = False) 
         folder: that is there.
         original: whether tensors get the names that they had in the files, where transformers renames them on loading.
     """
-    from safebasin.models.loading import quiet
-
     loaded = cast("Any", model)
     quantizer = getattr(loaded, "hf_quantizer", None)
     if quantizer is not None:

@@ -136,7 +136,7 @@ def _load(model: Path) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from safebasin.models.loading import quiet
+    from safebasin.models.quiet import quiet
 
     with quiet():
         loaded = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32).eval()

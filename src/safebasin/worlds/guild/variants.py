@@ -131,7 +131,7 @@ def _train(
     import torch
     from transformers import AutoTokenizer, LlamaForCausalLM
 
-    from safebasin.models.loading import quiet
+    from safebasin.models.quiet import quiet
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # part of what makes two builds equal byte for byte
