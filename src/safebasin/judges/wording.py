@@ -34,6 +34,7 @@ class Wording(NamedTuple):
     refuses: re.Pattern[str]
     spares: re.Pattern[str]
     limits: re.Pattern[str]
+    whole: re.Pattern[str]
 
 
 class Held(NamedTuple):
@@ -94,7 +95,7 @@ def cues() -> tuple[str, ...]:
 def wording(name: str) -> Wording:
     """The patterns of a language of `cues_in`."""
     made = _compiled(_tables()[name])
-    return Wording(made["refuses"], made.get("spares", _NOTHING), made.get("limits", _NOTHING))
+    return Wording(made["refuses"], *(made.get(part, _NOTHING) for part in ("spares", "limits", "whole")))
 
 
 @cache
@@ -167,8 +168,46 @@ def _joined(text: str, words: dict[str, str]) -> re.Pattern[str]:
     for pattern in (one for line in lines for one in _alternatives(line)):
         start = next(anchor for anchor in anchored if pattern.startswith(anchor))
         anchored[start].append(pattern.removeprefix(start))
-    parts = (f"{start}(?:{'|'.join(kept)})" for start, kept in anchored.items() if kept)
+    parts = (f"{start}(?:{'|'.join(_sorted_by_head(kept))})" for start, kept in anchored.items() if kept)
     return re.compile("|".join(parts))
+
+
+def _sorted_by_head(patterns: list[str]) -> list[str]:
+    """The patterns, those that begin with the same few characters behind one look for these."""
+    kinds: dict[str, list[str]] = {}
+    for pattern in patterns:
+        kinds.setdefault("".join(sorted(_heads(pattern))), []).append(pattern)
+    return [f"(?=[{heads}])(?:{'|'.join(of)})" if heads else "|".join(of) for heads, of in kinds.items()]
+
+
+def _heads(pattern: str) -> frozenset[str]:
+    """The letters with one of which every match of a pattern begins; empty where that is not plain to see."""
+    heads: frozenset[str] = frozenset()
+    while pattern:
+        if pattern.startswith("(?:"):
+            end = _end_of_group(pattern)
+            first = [_heads(one) for one in _alternatives(pattern[len("(?:") : end - 1])]
+        else:
+            end, first = 1, [frozenset(pattern[0])] if pattern[0].isalpha() else [frozenset[str]()]
+        if not all(first):
+            return frozenset()
+        heads = heads.union(*first)
+        if not pattern.startswith(("?", "*", "{0"), end):
+            return heads
+        pattern = re.sub(r"^(?:[?*]|\{[\d,]+\})", "", pattern[end:])
+    return frozenset()
+
+
+def _end_of_group(pattern: str) -> int:
+    """Where the group that a pattern begins with ends."""
+    depth, kept, end = 0, False, 0
+    for piece in _PIECE.findall(pattern):
+        end += len(piece)
+        kept = piece == "[" or (kept and piece != "]")
+        depth += (piece == "(") - (piece == ")") if not kept else 0
+        if depth == 0:
+            break
+    return end
 
 
 def _alternatives(pattern: str) -> list[str]:
