@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from safebasin.errors import ModelError, expected
 from safebasin.items import items
 from safebasin.records import Landscape
 from safebasin.run.progress import ProgressHook, silent
@@ -19,6 +20,7 @@ __all__ = [
     "Compared",
     "Mapped",
     "compare_studies",
+    "export_model",
     "export_study",
     "judge_file",
     "judge_study",
@@ -147,6 +149,61 @@ def export_study(
     with StudyStore.open(path) as store:
         plan, judges = recall(store)
         return export(store, plan, judges, target, format=kind, with_text=with_text)
+
+
+def export_model(
+    folder: str | Path,
+    out: str | Path,
+    at: Mapping[str, float],
+    *,
+    region: str | None = None,
+    direction: int = 0,
+) -> bool:
+    """Write the model at a point of a study as a checkpoint; returns whether it is marked unsafe.
+
+    Bit for bit the weights that the study's engine answers with there, in their type; the point need not be one that
+    was measured. The mark says that an attack made the base, or what a direction leads to.
+
+    Args:
+        folder: the study.
+        out: a new or empty folder.
+        at: `alpha`, and in a plane `beta`, within the range that is mapped.
+        region: by name; may be left out where the study has one.
+        direction: number of the line or plane, from 0.
+
+    Raises:
+        UsageError: where the study has no such point, model or target are not what they were, or something is in `out`.
+    """
+    from safebasin.edits.point import write_point
+    from safebasin.landscape.points import find_place
+    from safebasin.landscape.recall import recall
+    from safebasin.models.reference import resolve
+    from safebasin.models.writing import check_new
+    from safebasin.run.manifest import read_manifest
+    from safebasin.store import folder as folders
+    from safebasin.store.db import StudyStore
+
+    path = folders.require(Path(folder))
+    check_new(Path(out))
+    with StudyStore.open(path) as store:
+        plan, _ = recall(store)
+        known = store.meta("fingerprint")
+    chosen, place = find_place(plan, at, region=region, direction=direction)
+    point, base = chosen.point(place), resolve(plan.study.model)
+    if known != base.fingerprint:
+        remedy = "Restore the model that the study was made for."
+        what = f"model {plan.study.model!r}"
+        raise ModelError(expected(what, f"of fingerprint {str(known)[:12]}", base.fingerprint[:12], remedy))
+    described = read_manifest(path).get("model")
+    dtype = str(described.get("dtype", "auto")) if isinstance(described, dict) else plan.study.dtype
+    where = {
+        "study": plan.study.hash,
+        "region": chosen.name,
+        "direction": place.direction,
+        "coords": list(place.coords),
+        "measured": point.key in plan.point_keys,
+    }
+    return write_point(base, point, Path(out), where=where, dtype=dtype, trust_remote_code=plan.study.trust_remote_code)
 
 
 def verify_study(

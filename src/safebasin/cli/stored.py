@@ -180,6 +180,44 @@ def export(
     say(f"wrote    {output} ({count} rows)")
 
 
+@app.command("export-model")
+def export_model(
+    folder: Folder,
+    at: Annotated[
+        list[str],
+        typer.Option("--at", help="Coordinate, `alpha=0.3`; in a plane `beta=…` too. Repeatable.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="New folder of the checkpoint.", show_default=False)],
+    region: Annotated[str | None, typer.Option("--region", help="Region, by name, where there are several.")] = None,
+    direction: Annotated[int, typer.Option("--direction", help="Number of the line or plane.")] = 0,
+) -> None:
+    """Write the model at any point of a study as a checkpoint. An ordinary folder with record and model card, marked
+    unsafe where the point comes of an attack.
+
+    Example: `safebasin export-model runs/demo --at alpha=0.3 -o runs/moved`
+    """
+    from safebasin import api
+
+    unsafe = api.export_model(folder, out, _coordinates(at), region=region, direction=direction)
+    say(f"wrote    {out}" + (" (marked unsafe: it comes of an attack)" if unsafe else ""))
+
+
+def _coordinates(at: Sequence[str]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for text in at:
+        name, _, number = text.partition("=")
+        name = {"α": "alpha", "β": "beta"}.get(name.strip(), name.strip())
+        try:
+            value = float(number)
+        except ValueError:
+            value = None
+        if value is None or name in found or name not in ("alpha", "beta"):
+            remedy = "Write --at alpha=0.3, in a plane --at beta=0.1 as well."
+            raise UsageError(expected("--at", "alpha or beta, each once, with a number", text, remedy))
+        found[name] = value
+    return found
+
+
 @app.command()
 def verify(
     folder: Folder,

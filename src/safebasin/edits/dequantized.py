@@ -5,7 +5,6 @@ Not what is asked: packed weights answer as they ship, with the rounding of thei
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,7 +13,7 @@ from safebasin.errors import ModelError, expected
 from safebasin.models.loading import load_causal, load_config
 from safebasin.models.quiet import quiet
 from safebasin.models.reference import ResolvedModel
-from safebasin.models.writing import describe, new_folder, read_record, save_model
+from safebasin.models.writing import copy_settings, describe, new_folder, read_record, save_model
 
 if TYPE_CHECKING:
     import torch
@@ -48,9 +47,7 @@ def dequantize(model: ResolvedModel, out: Path, *, unsafe: bool) -> None:
         raise ModelError(_impossible(model, " ".join(str(error).split())[:200])) from error
     with new_folder(out, replaces=lambda old: record.get("kind") == _KIND) as folder, quiet():
         save_model(plain, folder)
-        for file in model.folder.iterdir():
-            if "token" in file.name or file.suffix in (".jinja", ".model", ".txt"):
-                shutil.copy(file, folder)
+        copy_settings(model.folder, folder)
         text = f"The weights that {model.ref} stands for, without its quantization."
         describe(
             folder, {"kind": _KIND, "of": model.fingerprint}, unsafe=unsafe, title="Dequantized", text=text, head={}

@@ -12,6 +12,7 @@ compare         several studies that ask the same, and their ranking
 agreement       judges compared with one another and with human labels
 labels          human labels, read from a file
 grades          harmfulness score and rate of a judge that grades
+points          one point of a plan by its coordinates
 samples         responses as rows to be shown, hazardous text withheld
 export          these rows as a Parquet, JSONL or CSV file
 landscape_json  the landscape as plain values, and their schema

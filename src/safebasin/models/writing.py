@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RECORD",
     "check_new",
+    "copy_settings",
     "describe",
     "is_unsafe",
     "new_folder",
@@ -104,6 +105,17 @@ def save_model(model: PreTrainedModel, folder: Path, *, original: bool = False) 
     file = folder / "config.json"
     kept = {k: v for k, v in json.loads(file.read_text(encoding="utf-8")).items() if k not in _LEFT_BEHIND}
     write_text(file, json.dumps(kept, indent=2, sort_keys=True) + "\n")
+
+
+def copy_settings(source: Path, folder: Path) -> None:
+    """Copy what a checkpoint folder holds beside weights and configuration: tokenizer, template, generation settings.
+
+    Code that comes with a model goes along.
+    """
+    for file in sorted(source.iterdir()):
+        named = any(part in file.name for part in ("token", "vocab", "template", "generation_config"))
+        if file.is_file() and (named or file.suffix in (".jinja", ".model", ".txt", ".py")):
+            shutil.copy(file, folder)
 
 
 def describe(
