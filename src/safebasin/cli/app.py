@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from safebasin.cli.output import note, say
 
 ORDER = (
-    *("map", "plan", "judge", "stats", "report", "export", "compare", "agreement"),
+    *("map", "plan", "judge", "stats", "report", "export", "export-model", "compare", "agreement"),
     *("audit", "finetune", "worst-case", "claims", "verify", "doctor", "list", "show", "world"),
 )
 """The verbs as `--help` lists them: the main job first, then what works on its results, then the rest."""
