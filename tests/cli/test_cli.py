@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -16,6 +15,7 @@ import jsonschema
 import pytest
 import typer.main
 
+from helpers.command import safebasin
 from safebasin import catalog
 from safebasin.cli import app, main
 from safebasin.cli.app import ORDER
@@ -25,13 +25,6 @@ pytestmark = pytest.mark.integration
 
 WORLD = "world:guild/aligned"
 SMALL = ("--limit", "6", "--directions", "1", "--range", "-1.2:1.2:3", "--max-new-tokens", "40")
-
-
-def safebasin(*arguments: str | Path, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "safebasin", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, env={**os.environ, **env}, timeout=240, check=False
-    )
 
 
 @pytest.fixture(scope="module")
@@ -212,21 +205,23 @@ def test_another_models_folder_is_refused_by_both_names(mapped: Path) -> None:
     assert safebasin("verify", mapped).returncode == 0, "nothing was lost"
 
 
-def test_sigterm_and_ctrl_c_end_with_their_codes_and_the_study_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
+def test_sigterm_and_ctrl_c_end_with_their_codes(sent: signal.Signals, code: int, tmp_path: Path) -> None:
     folder = tmp_path / "study"
-    for sent, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        command = [sys.executable, "-m", "safebasin", "map", "-o", str(folder), "--directions", "3", "--limit", "40"]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stderr is not None
-            while "generate" not in process.stderr.readline():
-                assert process.poll() is None
-            time.sleep(0.2)
-            process.send_signal(sent)
-            errors = process.stderr.read()
-            process.wait(timeout=60)
-        assert process.returncode == code, errors
-        assert "run the same command again" in errors
-        assert "Traceback" not in errors
+    command = [sys.executable, "-m", "safebasin", "map", "-o", str(folder), "--directions", "3", "--limit", "40"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "generate" not in process.stderr.readline():
+            assert process.poll() is None
+        time.sleep(0.2)
+        process.send_signal(sent)
+        errors = process.stderr.read()
+        process.wait(timeout=60)
+    assert process.returncode == code, errors
+    assert "run the same command again" in errors
+    assert "Traceback" not in errors
 
 
 def test_a_catalogue_without_plugins_says_so(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import subprocess
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -17,3 +20,10 @@ def exit_code(*arguments: str | Path) -> int:
             cli.main([str(argument) for argument in arguments])
     assert isinstance(stop.value.code, int)
     return stop.value.code
+
+
+def safebasin(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Exit code and both streams of a command: what a process of its own shows, without its start."""
+    with redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()) as noted:
+        code = exit_code(*arguments)
+    return subprocess.CompletedProcess([*map(str, arguments)], code, said.getvalue(), noted.getvalue())

@@ -8,39 +8,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.integration
 
-SCRIPT = textwrap.dedent(
-    """
-    import sys
-    from safebasin import api
-    from safebasin.engines.hf import HFEngine
-
-    out, log = sys.argv[1:3]
-
-    class Logged(HFEngine):
-        def generate(self, conversations, decoding):
-            with open(log, "a") as file:
-                file.write("generate\\n")
-            return super().generate(conversations, decoding)
-
-        def score(self, conversations, texts, decoding):
-            with open(log, "a") as file:
-                file.write("score\\n")
-            return super().score(conversations, texts, decoding)
-
-    api.map_basin(
-        "world:guild/aligned", out=out, engine=Logged("world:guild/aligned", device="cpu"),
-        limit=12, directions=1, range="-1.2:1.2:5", max_new_tokens=48, batch_size=4,
-    )
-    """
-)
 COLUMNS = {
     "responses": "key, point, prompt, system, decoding, sample, text, thinking, n_tokens, finish_reason, broken, gap",
     "scores": "response, nll, ends",
@@ -50,15 +25,32 @@ COLUMNS = {
 }
 
 
-def start(folder: Path, log: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SCRIPT, str(folder), str(log)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+SMALL: dict[str, Any] = {"limit": 8, "directions": 1, "range": "-1.2:1.2:5", "max_new_tokens": 48, "batch_size": 4}
 
 
 def finish(folder: Path, log: Path) -> None:
-    process = start(folder, log)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
+    """Map the study, with a line in `log` for each call of the model."""
+    from safebasin import api
+    from safebasin.engines.hf import HFEngine
+
+    class Logged(HFEngine):
+        def generate(self, conversations: Any, decoding: Any) -> Any:
+            with log.open("a") as file:
+                file.write("generate\n")
+            return super().generate(conversations, decoding)
+
+        def score(self, conversations: Any, texts: Any, decoding: Any) -> Any:
+            with log.open("a") as file:
+                file.write("score\n")
+            return super().score(conversations, texts, decoding)
+
+    engine = Logged("world:guild/aligned", device="cpu")
+    api.map_basin("world:guild/aligned", out=folder, engine=engine, **SMALL)
+
+
+def start(folder: Path, log: Path) -> subprocess.Popen[bytes]:
+    """The same in a process of its own."""
+    return subprocess.Popen([sys.executable, __file__, str(folder), str(log)])
 
 
 def rows(folder: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -98,7 +90,6 @@ def test_kill_and_resume_equals_an_undisturbed_run(
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    process.stderr.close()
     killed_at = count(folder, table)
     finish(folder, log)
 
@@ -127,13 +118,10 @@ def test_a_wider_range_computes_only_the_new_points(study: Path) -> None:
     from safebasin import api
 
     before = rows(study)
-    wider = api.map_basin(
-        "world:guild/aligned", out=study, limit=12, directions=1, range="-2.4:2.4:9", max_new_tokens=48,
-        batch_size=4,
-    )  # fmt: skip
+    wider = api.map_basin("world:guild/aligned", out=study, **{**SMALL, "range": "-2.4:2.4:9"})
     after = rows(study)
     assert set(before["responses"]) < set(after["responses"])
-    assert len(after["responses"]) - len(before["responses"]) == 4 * 12
+    assert len(after["responses"]) - len(before["responses"]) == 4 * SMALL["limit"]
     assert len(wider.landscape.panels[0].cells) == 9
 
 
@@ -141,12 +129,10 @@ def test_three_directions_instead_of_one_compute_only_two(study: Path) -> None:
     from safebasin import api
 
     before = rows(study)
-    api.map_basin(
-        "world:guild/aligned", out=study, limit=12, directions=3, range="-1.2:1.2:5", max_new_tokens=48, batch_size=4
-    )
+    api.map_basin("world:guild/aligned", out=study, **{**SMALL, "directions": 3})
     after = rows(study)
     assert set(before["responses"]) < set(after["responses"])
-    assert len(after["responses"]) - len(before["responses"]) == 2 * 4 * 12
+    assert len(after["responses"]) - len(before["responses"]) == 2 * 4 * SMALL["limit"]
 
 
 def test_another_judge_is_nothing_but_verdicts(study: Path) -> None:
@@ -160,3 +146,7 @@ def test_another_judge_is_nothing_but_verdicts(study: Path) -> None:
         t: before[t] for t in ("responses", "scores", "points")
     }
     assert mapped.landscape.judges == ("keyword/peng2024", "outcome", "keyword/qi2023")
+
+
+if __name__ == "__main__":
+    finish(*map(Path, sys.argv[1:]))
