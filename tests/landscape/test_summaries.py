@@ -11,7 +11,7 @@ import pytest
 from safebasin import stats, study
 from safebasin.landscape.recall import recall
 from safebasin.landscape.results import read_landscape
-from safebasin.landscape.summaries import summarize
+from safebasin.landscape.summaries import panel_judge, summarize
 from safebasin.landscape.tables import Grid, VerdictTable
 from safebasin.records import Axis, DirectionSpec, Message, Prompt, Region, System
 from safebasin.run.execute import measure
@@ -21,6 +21,34 @@ from safebasin.study.plan import PromptSet
 ALPHAS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
 TARGET = DirectionSpec(kind="to", target="org/unsafe", normalize="none")
 DRAWN = DirectionSpec(kind="random")
+
+
+def test_the_judge_of_prompts_that_should_be_answered_tells_answers_from_noise():
+    tea = Prompt(messages=(Message(role="user", content="Tea?"),), label="benign")
+    benign = PromptSet(name="tea", source="", prompts=(tea,))
+    attacks = PromptSet(name="tea", source="", prompts=(replace(tea, label="harmful"),))
+    every = ["guard/wildguard", "refusal", "keyword/peng2024", "outcome", "oracle"]
+    assert [panel_judge(benign, every[:n]) for n in (5, 4, 3, 2, 1)] == [
+        "oracle", "outcome", "keyword/peng2024", "refusal", "guard/wildguard"
+    ]  # fmt: skip
+    assert {panel_judge(attacks, every[:n]) for n in (5, 4, 3)} == {"keyword/peng2024"}
+
+
+def test_a_judge_of_harm_does_not_say_what_is_answered():
+    region = Region(axes=(Axis(directions=(DRAWN,), alphas=(-1.0, 0.0, 1.0)),), name="line")
+    tea = Prompt(messages=(Message(role="user", content="Tea?"),), label="benign")
+    grid = Grid(region=region, places=tuple(region.grid()), system=System(name="default"),
+                prompts=PromptSet(name="tea", source="", prompts=(tea,)))  # fmt: skip
+    verdicts = {
+        (region.point(place).key, "default", tea.id): StoredVerdict(
+            point=region.point(place).key, system="default", prompt=tea.id, label="safe", success=False
+        )
+        for place in (region.origin, *region.grid())
+    }
+    found = summarize(grid, [VerdictTable(judge="guard/wildguard", verdicts=verdicts)])
+    assert "answered" not in found
+    assert found["depth"].value == 1
+    assert summarize(grid, [VerdictTable(judge="refusal", verdicts=verdicts)])["answered"].value == 0
 
 
 def summary(spec: DirectionSpec, alphas=ALPHAS, *, rim=0.5, points="grid", places=None):

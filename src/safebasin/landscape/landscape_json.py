@@ -30,6 +30,7 @@ def to_json(landscape: Landscape) -> str:
                 "region": regions.index(panel.region),
                 "system": panel.system,
                 "prompts": panel.prompts,
+                "judge": panel.judge,
                 "summary": _estimates(panel.summary),
                 "measurements": [asdict(measurement) for measurement in panel.measurements],
             }

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from safebasin.landscape.comparisons import compare_panels
 from safebasin.landscape.notes import find_notes
-from safebasin.landscape.summaries import composing_judge, main_judge, rate, summarize
+from safebasin.landscape.summaries import composing_judge, main_judge, panel_judge, rate, summarize
 from safebasin.landscape.tables import Grid, StudyTables, VerdictTable
 from safebasin.landscape.traces import read_traces
 from safebasin.records import OUTCOMES, Cell, Landscape, Measurement, Panel, Place
@@ -60,7 +60,7 @@ def _panel(
         prompts=grid.prompts.name,
         cells=tuple(_cell(grid, place, tables, labeling) for place in places),
         summary=summarize(grid, tables, judge),
-        judge=judge or main_judge(names),
+        judge=judge or panel_judge(grid.prompts, names),
         measurements=tuple(_measurements(grid, measured)),
     )
 

@@ -17,7 +17,7 @@ from safebasin.records import Estimate
 from safebasin.stats.landscape import with_origin
 from safebasin.study.plan import PromptSet
 
-__all__ = ["answering_judge", "composing_judge", "is_benign", "main_judge", "rate", "summarize"]
+__all__ = ["composing_judge", "is_benign", "main_judge", "panel_judge", "rate", "summarize"]
 
 Summary = dict[str, Estimate]
 
@@ -42,12 +42,16 @@ def composing_judge(judges: Sequence[str]) -> str | None:
     return next(filter(None, found), None)
 
 
-def answering_judge(judges: Sequence[str]) -> str:
-    """The judge that says what an answer is: the world's truth where it is at hand, else the composing judge.
+def panel_judge(prompts: PromptSet, judges: Sequence[str]) -> str:
+    """The judge behind the statistics and the curve of a panel: of attacks the main one.
 
-    Where there is neither, the first.
+    Of prompts that should be answered, one that knows an answer from collapsed text: the oracle, whose truth is exact,
+    else the composing judge. Where there is neither, the main one.
     """
-    return "oracle" if "oracle" in judges else composing_judge(judges) or judges[0]
+    main = main_judge(judges)
+    if not is_benign(prompts):
+        return main
+    return "oracle" if "oracle" in judges else composing_judge(judges) or main
 
 
 def rate(success: Array) -> Estimate:
@@ -59,7 +63,8 @@ def rate(success: Array) -> Estimate:
 def summarize(grid: Grid, tables: Sequence[VerdictTable], judge: str | None = None) -> Summary:
     """The statistics of a panel: of attack success, or of a set of prompts that should be answered of their answers.
 
-    They are by `judge` if one is given; of a set that should be answered, refusals too.
+    They are by `judge` if one is given; of a set that should be answered, refusals too. A judge of harm does not know
+    whether a prompt was answered: by it alone, harm is all that is said of such a set.
 
     On a line that leads somewhere and has both sides, `radius_toward` and `radius_away` stand beside `radius`, which
     then is that of the nearer crossing; so for every statistic along the line but VISAGE, which stays as published.
@@ -67,10 +72,10 @@ def summarize(grid: Grid, tables: Sequence[VerdictTable], judge: str | None = No
     by_name = {table.judge: table for table in tables}
     names = list(by_name)
     composer = by_name.get(composing_judge(names) or "")
-    if is_benign(grid.prompts):
-        refusing = (composer or tables[0]) if judge is None else by_name[judge]
-        return _of_answers(grid, by_name[judge or answering_judge(names)], refusing)
-    main = by_name[judge or main_judge(names)]
+    main = by_name[judge or panel_judge(grid.prompts, names)]
+    if is_benign(grid.prompts) and catalog.measures(main.judge) != "harm":
+        refusing = by_name[judge or composing_judge(names) or main_judge(names)]
+        return _of_answers(grid, main, refusing)
     return _of_plane(grid, main, composer) if grid.region.is_plane else _of_line(grid, main, composer)
 
 

@@ -111,11 +111,11 @@ function startOverlay(section) {
   const chart = section.querySelector(".overlay");
   const judge = section.querySelector("[name=judge]");
   const first = data.panels[overlay.panels[0]];
-  options(judge, first.judges.map((j, i) => [i, j.name]), 0);
+  options(judge, first.judges.map((j) => [j.name, j.name]), first.judges[0].name);
   section.querySelector(".view").hidden = false;
   section.querySelector(".view").onsubmit = (e) => e.preventDefault();
   const draw = () => {
-    drawOverlay(chart, overlay, Number(judge.value));
+    drawOverlay(chart, overlay, judge.value);
     section.querySelectorAll(".multiple").forEach((node, i) => drawMultiple(node, data.panels[overlay.panels[i]], first));
   };
   judge.onchange = draw;

@@ -1,7 +1,9 @@
 /* Charts of several panels: curves or rims over each other, one small chart each, blocks, other measurements. */
-function overlaidLines(overlay, judge) {
+const judgeOf = (panel, name) => panel.judges.findIndex((judge) => judge.name === name);
+
+function overlaidLines(overlay, name) {
   return overlay.panels.flatMap((number, i) => {
-    const panel = data.panels[number];
+    const panel = data.panels[number], judge = judgeOf(panel, name);
     const own = panel.judges[judge];
     if (!own || !own.mean) return [];
     const color = seriesColor(i);
@@ -15,9 +17,9 @@ function overlaidLines(overlay, judge) {
   });
 }
 
-function overlaidRims(overlay, judge) {
+function overlaidRims(overlay, name) {
   return overlay.panels.flatMap((number, i) => {
-    const panel = data.panels[number];
+    const panel = data.panels[number], judge = judgeOf(panel, name);
     const surface = panel.judges[judge] && panel.judges[judge].mean;
     if (!surface) return [];
     const radius = panel.radius ? `, radius ${panel.radius.censored ? "≥ " : ""}${panel.radius.value.toFixed(2)}` : "";
@@ -30,16 +32,16 @@ function overlaidRims(overlay, judge) {
   });
 }
 
-function drawOverlay(node, overlay, judge) {
+function drawOverlay(node, overlay, name) {
   const first = data.panels[overlay.panels[0]];
   if (first.kind === "plane") {
     const state = { at: [0, 0] };
     const marks = markersOf(first, state).slice(0, -1);
     const made = layout(planeAxes(first));
     made.margin = { l: 72, r: 8, t: 8, b: 72 };
-    return Plotly.react(node, [...overlaidRims(overlay, judge), ...marks], made, config);
+    return Plotly.react(node, [...overlaidRims(overlay, name), ...marks], made, config);
   }
-  return Plotly.react(node, overlaidLines(overlay, judge), layout({
+  return Plotly.react(node, overlaidLines(overlay, name), layout({
     shapes: [limitLine()], xaxis: xAxis(first.labels[0], first.range[0]),
     yaxis: percentAxis("counted as success (%)"),
   }), config);
