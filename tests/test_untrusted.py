@@ -106,6 +106,14 @@ def test_deep_json_is_help(deep: int, level: tuple[str, str]) -> None:
         read_json(level[0] * deep + "1" + level[1] * deep, "it")
 
 
+def test_a_key_that_stands_twice_is_refused_but_in_what_a_program_wrote() -> None:
+    text = '{"a": 1, "rows": [{"label": "harmful", "id": 1, "label": "refusal"}]}'
+    with pytest.raises(StudyError, match=r"labels must be valid JSON; got .the key 'label' twice in one object"):
+        read_json(text, "labels", error=StudyError)
+    assert read_json(text, "labels", lenient=True)["rows"] == [{"label": "refusal", "id": 1}]
+    assert read_json('{"a": {"a": [{"a": 1}, {"a": 2}]}}', "it") == {"a": {"a": [{"a": 1}, {"a": 2}]}}
+
+
 def test_wide_json_is_plain() -> None:
     assert len(read_json("[" + "[[[]]], " * 1_000 + "{}]", "it")) == 1_001
     assert read_json("[" * 200 + "]" * 200, "it")

@@ -1,6 +1,7 @@
 """Files that others wrote: the one place where they are opened, bounded and parsed. Values out, or one line of help.
 
-Regular files only, up to a size; YAML without keys that stand twice, without bombs; JSON of some hundred levels.
+Regular files only, up to a size; YAML and JSON without keys that stand twice, YAML without bombs, JSON of some
+hundred levels.
 Whatever a parser raises becomes an error with the name of the file. Folders of models have a border of their own
 (`models.files`).
 """
@@ -147,14 +148,23 @@ def read_text(path: Path, what: str, *, error: type[UsageError] = UsageError, mo
         raise error(expected(what, "a UTF-8 text file", str(path), remedy)) from caught
 
 
-def read_json(text: str, what: str, *, error: type[UsageError] = UsageError, remedy: str = "Mend it.") -> Any:
+def read_json(
+    text: str, what: str, *, error: type[UsageError] = UsageError, remedy: str = "Mend it.", lenient: bool = False
+) -> Any:
     """The value of a JSON text.
 
+    Args:
+        text: the text.
+        what: what it is, for messages.
+        error: kind of the error.
+        remedy: what to do.
+        lenient: of a key that stands twice take the last, as most readers do: for what a program wrote, not a person.
+
     Raises:
-        UsageError: of the given kind, where it does not parse or is nested too deeply.
+        UsageError: of the given kind, where it does not parse, holds a key twice, or is nested too deeply.
     """
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=None if lenient else _once)
         if text.count("[") + text.count("{") > _DEEPEST_JSON:
             _check_levels(value)
         return value
@@ -162,6 +172,16 @@ def read_json(text: str, what: str, *, error: type[UsageError] = UsageError, rem
         raise error(expected(what, "valid JSON", "too many levels in one another", remedy)) from caught
     except ValueError as caught:
         raise error(expected(what, "valid JSON", str(caught), remedy)) from caught
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which no key stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in found if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} twice in one object")
+    return found
 
 
 def _check_levels(value: object) -> None:

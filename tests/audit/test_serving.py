@@ -13,7 +13,7 @@ from helpers.models import make_lora
 from safebasin.audit import audit
 from safebasin.audit.candidate import find_candidate
 from safebasin.audit.serving import differences, read_serving, stand_in, template
-from safebasin.errors import PromptError
+from safebasin.errors import ModelError, PromptError
 from safebasin.models.reference import resolve
 from safebasin.worlds.guild.world import WORLD
 
@@ -102,6 +102,13 @@ def test_a_system_prompt_that_the_template_of_tuned_drops_is_named(tmp_path: Pat
         audit(ALIGNED, str(adapter), out=tmp_path / "out", **asked)
     found = audit(ALIGNED, str(adapter), out=tmp_path / "out", templates=("base",), **asked)
     assert [c.template for c in found.verdict.conditions] == ["base"]
+
+
+def test_a_template_that_is_none_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "chat_template.jinja").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ModelError, match=r"chat_template\.jinja must be of at most 4 MB"):
+        template(tmp_path)
 
 
 def test_a_stand_in_holds_the_template_of_an_older_adapter(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -75,6 +76,15 @@ def test_a_format_that_contradicts_the_ending_is_refused(
 ) -> None:
     assert exit_code("export", study, "-o", tmp_path / name, *given) == code
     assert (tmp_path / name).exists() == (code == 0)
+
+
+# --- what is read ---------------------------------------------------------------------------------------------------
+
+
+def test_a_pipe_is_named_as_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    assert exit_code("judge", tmp_path / "pipe.jsonl") == 2
+    assert "responses must be a regular file; got" in capsys.readouterr().err
 
 
 # --- own files -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from safebasin.catalog.sets import PUBLIC_SETS
 from safebasin.errors import PromptError
 from safebasin.prompts.columns import to_prompt
 from safebasin.prompts.files import from_rows
-from safebasin.prompts.hub import HubSource
+from safebasin.prompts.hub import HubSource, _headerless
 from safebasin.prompts.labels import labelled, labels_of, mixture
 from safebasin.prompts.sources import facts, load_prompts, placeholders
 from safebasin.records import Message, Prompt
@@ -133,6 +133,21 @@ def test_a_category_of_harm_is_no_label_of_a_benign_prompt() -> None:
 )
 def test_sets_without_labels_take_that_of_their_role(cells: dict[str, object]) -> None:
     assert labels_of(rows(cells)) == [None]
+
+
+def test_files_without_a_header_are_read_by_their_commas_or_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = next(public for public in PUBLIC_SETS if public.files)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: str(tmp_path / "found.csv"))
+    (tmp_path / "found.csv").write_text("Weigh the clay, then knead it.\n", encoding="utf-8-sig")
+    rows = list(_headerless(public))
+    assert [row["category"] for row in rows] == [category for _, category in public.files]
+    assert {row["prompt"] for row in rows} == {"Weigh the clay, then knead it."}
+    for broken, said in ((b"a" * 200_000, "a table; got 'field larger"), (b"\xff", "a UTF-8 text file")):
+        (tmp_path / "found.csv").write_bytes(broken)
+        with pytest.raises(PromptError, match=said):
+            list(_headerless(public))
 
 
 @pytest.mark.parametrize("name", [public.name for public in PUBLIC_SETS])

@@ -56,7 +56,7 @@ def estimate_judging(
     from safebasin.store.db import StudyStore
 
     loaded, path = [load_judge(text) for text in items(judges)], Path(source)
-    if path.is_file():
+    if not path.is_dir():
         loaded = loaded or [load_judge(text) for text in DEFAULT_JUDGES]
         return estimate_file(path, loaded, out=None if out is None else Path(out))
     with StudyStore.open(folders.require(path)) as store:

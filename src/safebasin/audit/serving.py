@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from safebasin.errors import ModelError
-from safebasin.models.files import read_json
+from safebasin.models.files import read_bytes, read_json
 from safebasin.models.loading import load_config
 
 __all__ = ["Serving", "differences", "read_serving", "stand_in"]
@@ -122,10 +122,14 @@ def stand_in(base: Path, adapter: Path, out: Path) -> None:
 
 
 def template(folder: Path) -> str:
-    """The chat template that a folder ships, the default one of several; empty where there is none."""
+    """The chat template that a folder ships, the default one of several; empty where there is none.
+
+    Raises:
+        ModelError: where its file cannot be read, or is larger than any template.
+    """
     file = folder / "chat_template.jinja"
     if file.is_file():
-        return file.read_text(encoding="utf-8", errors="replace").strip()
+        return read_bytes(file).decode("utf-8", errors="replace").strip()
     found = _json(folder / "tokenizer_config.json").get("chat_template")
     if isinstance(found, list):
         named = [cast("Mapping[str, object]", row) for row in found if isinstance(row, Mapping)]

@@ -74,7 +74,7 @@ def read_completion(body: str, content_type: str, masked: Callable[[str], str]) 
     if "html" in content_type or body.lstrip()[:1] == "<":
         return Failed(why=f"HTML instead of JSON: {shown}", again=True, hopeless=True)
     try:
-        reply: Any = read_json(body, "the reply")
+        reply: Any = read_json(body, "the reply", lenient=True)
     except UsageError as error:
         deep = isinstance(error.__cause__, RecursionError)
         return Failed(why=f"{'JSON nested too deeply' if deep else 'no JSON'}: {shown}", again=not deep)
@@ -124,7 +124,7 @@ def _text(content: object) -> tuple[str, str]:
 def error_code(body: str) -> str:
     """The code that the body of an error names; empty where it names none."""
     try:
-        return _code(read_json(body, "the reply")) or ""
+        return _code(read_json(body, "the reply", lenient=True)) or ""
     except UsageError:
         return ""
 

@@ -17,6 +17,7 @@ from safebasin.catalog.sets import PUBLIC_SETS, PublicSet
 from safebasin.errors import MissingExtra, PromptError, expected
 from safebasin.prompts.files import from_rows
 from safebasin.records import Prompt
+from safebasin.untrusted import border, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +103,11 @@ def _headerless(public: PublicSet) -> Iterator[dict[str, object]]:
     for file, category in public.files:
         with _explained(public.name):
             path = hf_hub_download(public.hub, file, repo_type="dataset", revision=public.revision)
-            text = Path(path).read_bytes().decode("utf-8-sig")
-        for cells in csv.reader(io.StringIO(text, newline="")):
+        what = f"{file} of {public.name}"
+        text = read_text(Path(path), what, error=PromptError)
+        with border(what, "a table", PromptError, "Empty the cache of the hub and fetch it again."):
+            rows = list(csv.reader(io.StringIO(text, newline="")))
+        for cells in rows:
             if cells:
                 yield {"prompt": ",".join(cells), "category": category}  # a comma without quotes cuts a prompt in two
 

@@ -120,8 +120,8 @@ class Study(Strict):
     @field_validator("batch_size")
     @classmethod
     def _batch_positive(cls, value: str | int) -> str | int:
-        if isinstance(value, int) and value < 1:
-            raise ValueError("must be 'auto' or at least 1")
+        if isinstance(value, int) and not 1 <= value <= 10**9:
+            raise ValueError("must be 'auto' or from 1 to 1,000,000,000")
         return value
 
     @model_validator(mode="after")
