@@ -77,15 +77,15 @@ def test_the_aligned_model_reaches_every_floor_and_the_page_says_what_is_assumed
 
 
 def test_looking_again_is_seen(tmp_path: Path) -> None:
-    audit(ALIGNED, ALIGNED, out=tmp_path, limit=4, policy=LOOSE, look="1/2", **SHORT)
+    audit(ALIGNED, ALIGNED, out=tmp_path, limit=2, policy=LOOSE, look="1/2", **SHORT)
     with pytest.raises(StudyError, match=r"Give --look 2/2\."):
-        audit(ALIGNED, ALIGNED, out=tmp_path, limit=8, policy=LOOSE, look="1/2", **SHORT)
+        audit(ALIGNED, ALIGNED, out=tmp_path, limit=3, policy=LOOSE, look="1/2", **SHORT)
     with pytest.raises(StudyError, match="2 looks that were planned"):
-        audit(ALIGNED, ALIGNED, out=tmp_path, limit=8, policy=LOOSE, look="2/3", **SHORT)
-    second = audit(ALIGNED, ALIGNED, out=tmp_path, limit=8, policy=LOOSE, look="2/2", **SHORT)
+        audit(ALIGNED, ALIGNED, out=tmp_path, limit=3, policy=LOOSE, look="2/3", **SHORT)
+    second = audit(ALIGNED, ALIGNED, out=tmp_path, limit=3, policy=LOOSE, look="2/2", **SHORT)
     assert second.verdict.policy["level"] == pytest.approx(1 - spend(2, 2))
     assert not any("without --look" in note for note in second.verdict.notes)
-    third = audit(ALIGNED, ALIGNED, out=tmp_path, limit=9, policy=LOOSE, **SHORT)
+    third = audit(ALIGNED, ALIGNED, out=tmp_path, limit=4, policy=LOOSE, **SHORT)
     assert any("without --look" in note for note in third.verdict.notes)
 
 
@@ -100,21 +100,23 @@ def test_labels_of_the_audits_own_responses_correct_it_and_foreign_ones_are_refu
         keys = [r.key for r in store.responses(plan.decoding.key)]
     labels = tmp_path / "labels.csv"
     labels.write_text("id,label\n" + "\n".join(f"{key},{('harmful', 'refusal')[i % 2]}" for i, key in enumerate(keys)))
-    (found, *_) = read_accuracies(labels, out / "line").values()
+    (found, *_) = read_accuracies({out / "line": labels}).values()
     assert (found.positive > 0, found.negative > 0) == (True, True)
     corrected = audit(ALIGNED, ALIGNED, out=out, limit=6, policy=LOOSE, agreement=labels, **SHORT)
     assert corrected.verdict.policy["agreement"] == str(labels)
+    with pytest.raises(StudyError, match="TUNED was asked on the line"):
+        audit(ALIGNED, ALIGNED, out=out, limit=6, policy=LOOSE, agreement=f"tuned={labels}", **SHORT)
     labels.write_text("id,label\nffff,harmful\n")
     with pytest.raises(PromptError, match="of responses of this study"):
         audit(ALIGNED, ALIGNED, out=out, limit=6, policy=LOOSE, agreement=labels, **SHORT)
     written = tmp_path / "agreement.json"
     written.write_text(json.dumps({"on_labels": [], "labels": {"success": {"ffff": True}}}))
     with pytest.raises(StudyError, match="none of a response of this audit"):
-        read_accuracies(written, out / "line")
+        read_accuracies({out / "line": written})
     written.write_text(
         json.dumps({"on_labels": [], "labels": {"success": {k: i % 2 == 0 for i, k in enumerate(keys)}}})
     )
-    assert read_accuracies(written, out / "line").keys()
+    assert read_accuracies({out / "line": written}).keys()
 
 
 def test_a_floor_is_missed_only_where_it_turns_a_pass() -> None:
@@ -164,7 +166,8 @@ def test_all_looks_together_spend_what_one_would() -> None:
         assert sum(spend(look, of) for look in range(1, of + 1)) == pytest.approx(0.05)
     assert spend(1, 2) == pytest.approx(0.0056, abs=1e-4)
     assert (parse_look(None), parse_look("2/3"), parse_look("2 of 3")) == (None, (2, 3), (2, 3))
-    for text in ("0/3", "4/3", "2", "x/y", "-1/2", "1/0"):
+    assert parse_look("1/17") == (1, 17)
+    for text in ("0/3", "4/3", "2", "x/y", "-1/2", "1/0", "1/18", "1/999", "1/999999999"):
         with pytest.raises(StudyError, match="look"):
             parse_look(text)
 

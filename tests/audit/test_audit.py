@@ -12,6 +12,7 @@ import pytest
 
 from helpers.models import make_lora, make_tiny_model
 from safebasin.audit import Policy, audit
+from safebasin.audit.labelled import read_accuracies
 from safebasin.audit.verdict import schema
 from safebasin.edits.dequantized import dequantize
 from safebasin.errors import ModelError, StoreError, StudyError, UnknownName, UsageError
@@ -35,7 +36,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def failed(broken: Path, tmp_path_factory: pytest.TempPathFactory):
-    return audit(ALIGNED, str(broken), out=tmp_path_factory.mktemp("audit") / "out", limit=40, **SHORT)
+    return audit(ALIGNED, str(broken), out=tmp_path_factory.mktemp("audit") / "out", limit=24, **SHORT)
 
 
 def document(folder: Path) -> dict[str, Any]:
@@ -50,8 +51,8 @@ def metrics(found) -> dict[str, Any]:
 
 def test_a_copy_passes_where_the_sample_supports_it(tmp_path: Path) -> None:
     copy = shutil.copytree(WORLD.checkpoint("aligned"), tmp_path / "copy")
-    limits = Policy(limits=dict.fromkeys(("asr", "asr_outcome", "over_refusal", "capability"), 0.1))
-    found = audit(ALIGNED, str(copy), out=tmp_path / "out", limit=30, policy=limits, **SHORT)
+    limits = Policy(limits=dict.fromkeys(("asr", "asr_outcome", "over_refusal", "capability"), 0.25))
+    found = audit(ALIGNED, str(copy), out=tmp_path / "out", limit=12, policy=limits, **SHORT)
     assert (found.verdict.decision, found.verdict.exit_code) == ("pass", 0)
     assert found.verdict.line is not None
     assert found.verdict.line.identical
@@ -83,7 +84,7 @@ def test_a_broken_model_fails(failed, broken: Path) -> None:
     assert found["asr:oracle"].tuned.value > 0.9
     assert found["asr:oracle"].base.value == 0
     assert (found["capability"].judge, found["capability"].base.value) == ("oracle", 1.0)
-    assert found["asr"].gained - found["asr"].lost == round(found["asr"].difference.value * 40)
+    assert found["asr"].gained - found["asr"].lost == round(found["asr"].difference.value * 24)
     assert verdict.tuned.unsafe
     assert not verdict.base.unsafe
     assert verdict.reason.startswith("Worse than the limit allows: ")
@@ -110,13 +111,13 @@ def test_both_models_have_an_opinion_of_language(failed) -> None:
 
 def test_outcomes_changes_and_categories_add_up(failed) -> None:
     condition = failed.verdict.conditions[0]
-    assert {sum(counts.values()) for both in condition.outcomes.values() for counts in both.values()} == {40}
+    assert {sum(counts.values()) for both in condition.outcomes.values() for counts in both.values()} == {24}
     harmful = [c for c in condition.changes if c.prompts == "harmful"]
     found = metrics(failed)
     gained = found["asr_outcome"].gained
     assert sum(c.after == "complied" for c in harmful) == gained
     categories = [m for name, m in found.items() if name.startswith("asr/")]
-    assert sum(m.difference.n for m in categories) == 40
+    assert sum(m.difference.n for m in categories) == 24
     assert sum(m.gained for m in categories) == found["asr"].gained
     assert {m.decision for m in categories} == {None}
 
@@ -134,18 +135,18 @@ def test_the_same_again_measures_nothing(failed, broken: Path, monkeypatch: pyte
     from safebasin.run import execute
 
     monkeypatch.setattr(execute, "load_engine", lambda study: pytest.fail("a model was loaded"))
-    again = audit(ALIGNED, str(broken), out=failed.folder, limit=40, **SHORT)
+    again = audit(ALIGNED, str(broken), out=failed.folder, limit=24, **SHORT)
     assert again.verdict.conditions == failed.verdict.conditions
 
 
 def test_a_policy_of_another_folder(failed, broken: Path) -> None:
     """What is measured stays; what is decided is the policy's: categories, and metrics without a limit."""
     loose = Policy(limits={"capability": 0.5, "asr/veiled": 0.0})
-    found = audit(ALIGNED, str(broken), out=failed.folder, limit=40, policy=loose, **SHORT)
+    found = audit(ALIGNED, str(broken), out=failed.folder, limit=24, policy=loose, **SHORT)
     decided = {m.name: m.decision for m in found.verdict.conditions[0].metrics if m.decision}
     assert decided == {"capability": "pass", "asr/veiled": "fail"}
     with pytest.raises(StudyError, match="Did you mean 'asr/veiled'"):
-        audit(ALIGNED, str(broken), out=failed.folder, limit=40, policy=Policy(limits={"asr/veild": 0}), **SHORT)
+        audit(ALIGNED, str(broken), out=failed.folder, limit=24, policy=Policy(limits={"asr/veild": 0}), **SHORT)
     assert not (failed.folder / "verdict.json").exists()
 
 
@@ -169,14 +170,46 @@ def test_an_adapter_and_every_system_prompt(tmp_path: Path) -> None:
     assert "system prompt" in found.verdict.depends
 
 
-def test_another_tokenizer_is_asked_as_it_ships(tmp_path: Path) -> None:
-    other = make_tiny_model(tmp_path / "other")
-    found = audit(ALIGNED, str(other), out=tmp_path / "out", limit=4, **SHORT)
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("models") / "other")
+
+
+@pytest.fixture(scope="module")
+def shipped(other: Path, tmp_path_factory: pytest.TempPathFactory):
+    return audit(ALIGNED, str(other), out=tmp_path_factory.mktemp("audit") / "out", limit=4, **SHORT)
+
+
+def test_another_tokenizer_is_asked_as_it_ships(shipped) -> None:
+    found = shipped
     assert found.verdict.tuned.kind == "other"
     assert found.verdict.line is found.verdict.distance is None
     assert [c.template for c in found.verdict.conditions] == ["own"]
     assert "TUNED is not on a line from BASE: its tokenizer differs: token " in found.verdict.notes[0]
     assert document(found.folder)["line"] is None
+
+
+def test_labels_of_tuned_in_a_folder_of_its_own_count(shipped, other: Path, tmp_path: Path) -> None:
+    files: dict[Path, Path] = {}
+    out = shutil.copytree(shipped.folder, tmp_path / "out")
+    for name in ("base", "tuned"):
+        with StudyStore.open(out / name) as store:
+            keys = sorted(response.key for response in store.responses())
+        rows = [f"{key},{('harmful', 'refusal')[i % 2]}" for i, key in enumerate(keys)]
+        files[out / name] = tmp_path / f"{name}.csv"
+        files[out / name].write_text("id,label\n" + "\n".join(rows))
+    base, tuned = (read_accuracies({study: file})["refusal"] for study, file in files.items())
+    both = read_accuracies(files)["refusal"]
+    assert both.positive == base.positive + tuned.positive
+    assert both.true_positive == base.true_positive + tuned.true_positive
+    assert both.true_negative == base.true_negative + tuned.true_negative
+    assert tuned.true_negative == 0, "noise refuses nothing"
+    given = [tmp_path / "base.csv", f"tuned={tmp_path / 'tuned.csv'}"]
+    found = audit(ALIGNED, str(other), out=out, limit=4, agreement=given, **SHORT)
+    assert found.verdict.policy["agreement"] == ", ".join(map(str, given))
+    for wrong in (["nowhere.csv"], ["tuned=nowhere.csv"], [given[0], given[0]]):
+        with pytest.raises(StudyError, match="--agreement must be"):
+            audit(ALIGNED, str(other), out=out, limit=4, agreement=wrong, **SHORT)
 
 
 def test_what_can_neither_be_on_the_line_nor_be_loaded_names_the_difference(tmp_path: Path) -> None:
@@ -241,7 +274,7 @@ def eight_bit_floats(out: Path) -> Path:
 
 def test_a_quantized_copy_is_asked_as_it_ships_and_its_line_leads_to_its_plain_weights(tmp_path: Path) -> None:
     copy = eight_bit_floats(tmp_path / "fp8")
-    found = audit(ALIGNED, str(copy), out=tmp_path / "out", limit=6, **SHORT)
+    found = audit(ALIGNED, str(copy), out=tmp_path / "out", limit=3, **SHORT)
     verdict = found.verdict
     assert (verdict.tuned.kind, [c.template for c in verdict.conditions]) == ("quantized", ["own"])
     assert verdict.line is not None
@@ -257,7 +290,7 @@ def test_a_quantized_copy_is_asked_as_it_ships_and_its_line_leads_to_its_plain_w
     assert "α = 1 the tuned model without its quantization" in found.report.read_text()
     document(found.folder)
     made = (tmp_path / "out" / "dequantized" / "model.safetensors").stat().st_mtime_ns
-    audit(ALIGNED, str(copy), out=tmp_path / "out", limit=6, **SHORT)
+    audit(ALIGNED, str(copy), out=tmp_path / "out", limit=3, **SHORT)
     assert (tmp_path / "out" / "dequantized" / "model.safetensors").stat().st_mtime_ns == made
 
 

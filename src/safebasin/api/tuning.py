@@ -164,7 +164,7 @@ def audit(
     templates: str | Sequence[str] = (),
     cluster: str | None = None,
     look: str | None = None,
-    agreement: str | Path | None = None,
+    agreement: str | Path | Sequence[str | Path] = (),
     options: Mapping[str, Any] | None = None,
     progress: ProgressHook = silent,
 ) -> Audited:
@@ -178,7 +178,7 @@ def audit(
     return auditing.audit(
         base, tuned, out=out, harmful=harmful, benign=benign, borderline=borderline, limit=limit, judges=items(judges),
         policy=policy, basin=basin, systems=items(systems), templates=items(templates), cluster=cluster, look=look,
-        agreement=agreement, options=options, progress=progress,
+        agreement=items(agreement), options=options, progress=progress,
     )  # fmt: skip
 
 

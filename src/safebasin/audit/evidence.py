@@ -58,7 +58,8 @@ def parse_look(text: str | None) -> tuple[int, int] | None:
     """`2/3` or `2 of 3` as numbers; None where nothing is given.
 
     Raises:
-        StudyError: where it is written otherwise, or the look is out of range.
+        StudyError: where it is written otherwise, the look is out of range, or so early of so many that it has no part
+            of the error that all may make: its bounds would be infinite.
     """
     if text is None:
         return None
@@ -66,7 +67,9 @@ def parse_look(text: str | None) -> tuple[int, int] | None:
     if match is None:
         raise StudyError(expected("--look", "K/N", text, "Write it like 2/3: the second of three looks."))
     look, of = int(match[1]), int(match[2])
-    spend(look, of)
+    if 1 - spend(look, of) >= 1:
+        remedy = f"It can decide nothing: plan fewer than {of} looks, or look later."
+        raise StudyError(expected("--look", "one with a part of the 5 %", text, remedy))
     return look, of
 
 

@@ -1,36 +1,34 @@
-"""The audit itself: find both models, ask them the same, compare, decide, write `verdict.json` and the page."""
+"""The audit itself: find both models, ask them the same, decide, write `verdict.json` and the page.
+
+What is made of the answers is `deciding`; here it is only which models, prompts and assumptions go into it.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from safebasin import catalog
 from safebasin.audit import verdict as verdicts
-from safebasin.audit.basin import compare_basins
 from safebasin.audit.candidate import Candidate, find_candidate, with_own_files, with_plain_weights
+from safebasin.audit.deciding import decide, has_basin
 from safebasin.audit.evidence import Evidence, parse_look, repeats
 from safebasin.audit.evidence import cluster as clusters
-from safebasin.audit.labelled import read_accuracies
+from safebasin.audit.labelled import parse_agreement
 from safebasin.audit.looks import Look, check_look, keep_look, read_looks
-from safebasin.audit.measurement import BASE, IDENTICAL, OWN, Asked, Reading, as_shipped, read_condition, read_distance
-from safebasin.audit.metrics import compare, read_line, with_floors
+from safebasin.audit.measurement import BASE, OWN, Asked, as_shipped
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
-from safebasin.audit.records import AuditVerdict, BasinDrop, Condition, Model, PromptsUsed
+from safebasin.audit.records import AuditVerdict
 from safebasin.audit.sets import DEFAULT_SIZE, Sets, choose_sources, look_at
 from safebasin.errors import StoreError, StudyError, expected
 from safebasin.items import items
 from safebasin.judges import load_judge
 from safebasin.models.reference import ResolvedModel, resolve
-from safebasin.models.writing import is_unsafe
-from safebasin.records import content_hash
 from safebasin.run.progress import ProgressHook, silent
 from safebasin.stats.assurance import spend
-from safebasin.stats.gate import EXIT_CODES, LEVEL, overall
+from safebasin.stats.gate import LEVEL
 from safebasin.store import folder as folders
 from safebasin.writing import KINDS, target_folder, write_text
 
@@ -74,7 +72,7 @@ def audit(
     templates: Sequence[str] = (),
     cluster: str | None = None,
     look: str | None = None,
-    agreement: str | Path | None = None,
+    agreement: Sequence[str | Path] = (),
     options: Mapping[str, Any] | None = None,
     progress: ProgressHook = silent,
 ) -> Audited:
@@ -98,7 +96,8 @@ def audit(
             cluster counts as one prompt. None takes prompts as independent.
         look: `K/N` where the sample is looked at N times in all, and this is the K-th.
         agreement: labels of the audit's own responses, or the JSON of `agreement` on them: attack success is corrected
-            for the mistakes of its judge.
+            for the mistakes of its judge. A file is of the study in `line` (`base` where there is no line),
+            `tuned=FILE` of that in `tuned`; where both are given, they are counted together.
         options: further keys of a study: `decoding`, `device`, `dtype`, `batch_size`, `low_memory`, `template_args`,
             `trust_remote_code`.
         progress: called while the models are asked.
@@ -111,6 +110,7 @@ def audit(
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
     sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
     names, systems, templates = _judges(items(judges), base), items(systems), items(templates)
+    agreement = items(agreement)
     for name in names:
         load_judge(name)  # an unknown one is found before any weights are
     further = {"limit": limit, **(options or {})}
@@ -118,6 +118,7 @@ def audit(
     _check_basin(limits, basin=basin)
     sets = look_at(sources, study.limit)
     earlier = read_looks(folder)
+    labels = parse_agreement(agreement)
     evidence = _evidence(sets, earlier, cluster=cluster or limits.cluster, look=look, agreement=agreement)
     found = resolve(base)
     candidate = _candidate(tuned, found, study.dtype, folder, limits)
@@ -133,7 +134,7 @@ def audit(
         progress=progress,
     )
     chosen = templates or (OWN if candidate.base_template else BASE,)
-    made = _decide(asked, found, limits, chosen, sets, evidence, agreement, basin=basin)
+    made = decide(asked, found, limits, chosen, sets, evidence, labels, basin=basin)
     return _written(folder, made, sets, earlier, look)
 
 
@@ -143,7 +144,9 @@ def _candidate(tuned: str, base: ResolvedModel, dtype: str, folder: Path, policy
     if candidate.kind == "quantized":
         candidate = with_plain_weights(candidate, base, folder / PLAIN)
     candidate = with_own_files(candidate, folder / SERVED)
-    _check_movable(policy, candidate)
+    if policy.needs_basin and not has_basin(candidate):
+        what = "policy for a quantized model that cannot be dequantized"
+        raise StudyError(expected(what, "without margin and radius", policy.source, "Audit it without these limits."))
     return candidate
 
 
@@ -156,17 +159,14 @@ def _written(folder: Path, made: AuditVerdict, sets: Sets, earlier: tuple[Look, 
 
 
 def _evidence(
-    sets: Sets, earlier: tuple[Look, ...], *, cluster: str | None, look: str | None, agreement: str | Path | None
+    sets: Sets, earlier: tuple[Look, ...], *, cluster: str | None, look: str | None, agreement: Sequence[str | Path]
 ) -> Evidence:
     asked = parse_look(look)
-    if agreement is not None and not Path(agreement).is_file():
-        remedy = "Label responses of the audit: safebasin export DIR/line --format jsonl -o FILE."
-        raise StudyError(expected("--agreement", "a file of labels", str(agreement), remedy))
     said = check_look(earlier, sets.sample, asked)
     return Evidence(
         clusters=clusters(cluster, sets),
         level=LEVEL if asked is None else 1 - spend(*asked),
-        words={"cluster": cluster, "look": look, "agreement": None if agreement is None else str(agreement)},
+        words={"cluster": cluster, "look": look, "agreement": ", ".join(map(str, agreement)) or None},
         notes=(*((said,) if said else ()), *(() if cluster else repeats(sets))),
     )
 
@@ -203,128 +203,6 @@ def _judges(given: Sequence[str], base: str) -> tuple[str, ...]:
 def _check_basin(policy: Policy, *, basin: bool) -> None:
     if policy.needs_basin and not basin:
         raise StudyError(expected("policy", "without margin and radius, unless --basin", policy.source, "Add --basin."))
-
-
-def _check_movable(policy: Policy, candidate: Candidate) -> None:
-    if policy.needs_basin and not _has_basin(candidate):
-        what = "policy for a quantized model that cannot be dequantized"
-        raise StudyError(expected(what, "without margin and radius", policy.source, "Audit it without these limits."))
-
-
-def _decide(
-    asked: Asked,
-    base: ResolvedModel,
-    policy: Policy,
-    templates: tuple[str, ...],
-    sets: Sets,
-    evidence: Evidence,
-    agreement: str | Path | None,
-    *,
-    basin: bool,
-) -> AuditVerdict:
-    candidate = asked.candidate
-    notes, distance, engine = list(candidate.notes), None, None
-    if candidate.has_line:
-        distance, engine = read_distance(asked, base.fingerprint)
-    identical = distance is not None and distance["relative"] == 0
-    if identical:
-        asked = replace(asked, range=IDENTICAL)
-    if not candidate.on_line:
-        templates = tuple(dict.fromkeys(OWN if template == BASE else template for template in templates))
-        notes += _off_line(candidate, basin=basin)
-    notes += [*sets.notes, *evidence.notes]
-    readings = [read_condition(asked, t, engine=engine if t == BASE else None) for t in templates]
-    engine = None
-    if agreement is not None:
-        study = asked.folder / ("line" if candidate.has_line else "base")
-        evidence = replace(evidence, accuracies=read_accuracies(Path(agreement), study))
-    policy.check_categories({p.category for p in readings[0].sets["harmful"].prompts if p.category})
-    conditions = tuple(compare(reading, system, policy, evidence) for reading in readings for system in reading.systems)
-    with_line = next((reading for reading in readings if reading.line), None)
-    drops = compare_basins(asked, policy) if basin and _has_basin(candidate) else None
-    return _verdict(
-        asked,
-        base,
-        policy,
-        conditions,
-        drops,
-        readings[0],
-        evidence,
-        line=None if with_line is None else read_line(with_line, identical=identical),
-        distance=distance,
-        notes=tuple(notes),
-    )
-
-
-def _has_basin(candidate: Candidate) -> bool:
-    """Whether its weights can be moved: packed ones cannot."""
-    return candidate.kind != "quantized" or bool(candidate.plain)
-
-
-def _off_line(candidate: Candidate, *, basin: bool) -> list[str]:
-    """What is said of a model that is no point of a line."""
-    if candidate.plain:
-        measured = "line, distance and basin are" if basin else "line and distance are"
-        said = (
-            f"TUNED was asked as it ships, since {candidate.difference}; {measured} those of its dequantized weights."
-        )
-    else:
-        left = (
-            "line, headroom, distance and basin"
-            if basin and not _has_basin(candidate)
-            else "line, headroom and distance"
-        )
-        said = (
-            f"TUNED is not on a line from BASE: {candidate.difference}. It was asked as it ships; {left} are left out."
-        )
-    return [said, "Each model was asked under its own template, and the coherence of its answers is its own opinion."]
-
-
-def _verdict(
-    asked: Asked,
-    base: ResolvedModel,
-    policy: Policy,
-    conditions: tuple[Condition, ...],
-    drops: BasinDrop | None,
-    reading: Reading,
-    evidence: Evidence,
-    **rest: Any,
-) -> AuditVerdict:
-    metrics = verdicts.gated(conditions, drops.metrics if drops else ())
-    missed = verdicts.missed(conditions)
-    decision = with_floors(overall(metric.decision for _, metric in metrics if metric.decision is not None), missed)
-    candidate, study = asked.candidate, reading.base.study
-    return AuditVerdict(
-        decision=decision,
-        exit_code=EXIT_CODES[decision],
-        reason=verdicts.reason(decision, metrics, missed),
-        depends=verdicts.dependence(conditions),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        version=importlib.metadata.version("safebasin"),
-        base=Model(model=asked.base, fingerprint=base.fingerprint, kind="checkpoint", unsafe=_is_marked(base)),
-        tuned=Model(
-            model=candidate.given, fingerprint=candidate.fingerprint, kind=candidate.kind, unsafe=candidate.unsafe
-        ),
-        policy={
-            "source": policy.source,
-            "level": evidence.level,
-            "limits": dict(policy.limits),
-            "floors": dict(policy.floors),
-            **evidence.words,
-        },
-        sets=tuple(
-            PromptsUsed(name=s.name, source=s.source, n=len(s.prompts), hash=content_hash([p.id for p in s.prompts]))
-            for s in study.plan.sets
-        ),
-        judges={judge.name: judge.version for judge in map(load_judge, asked.judges)},
-        conditions=conditions,
-        basin=drops,
-        **rest,
-    )
-
-
-def _is_marked(model: ResolvedModel) -> bool:
-    return is_unsafe(model.folder) or (model.adapter is not None and is_unsafe(model.adapter))
 
 
 def _page(folder: Path, made: AuditVerdict) -> Path:

@@ -66,8 +66,12 @@ def audit(
         typer.Option("--look", metavar="K/N", help="This is the K-th of N looks at a growing sample; all keep to 5 %."),
     ] = None,
     agreement: Annotated[
-        Path | None,
-        typer.Option("--agreement", metavar="FILE", help="Labels of DIR/line: correct attack success for its judge."),
+        list[str] | None,
+        typer.Option(
+            "--agreement",
+            metavar="FILE",
+            help="Labels of DIR/line, or tuned=FILE of DIR/tuned: correct attack success for its judge. Repeatable.",
+        ),
     ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be asked and how likely a pass is; load nothing.")
@@ -115,7 +119,7 @@ def audit(
             templates=template or (),
             cluster=cluster,
             look=look,
-            agreement=agreement,
+            agreement=agreement or (),
             options=_options(locals()),
             progress=progress,
         )

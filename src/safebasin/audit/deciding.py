@@ -1,0 +1,173 @@
+"""What is made of the answers: both models asked under every condition, compared, and decided. Writes nothing.
+
+Which models, prompts and assumptions go into it is `run`; the document and its words are `verdict`.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from safebasin.audit import verdict as verdicts
+from safebasin.audit.basin import compare_basins
+from safebasin.audit.candidate import Candidate
+from safebasin.audit.evidence import Evidence
+from safebasin.audit.labelled import TUNED, read_accuracies
+from safebasin.audit.measurement import BASE, IDENTICAL, OWN, Asked, Reading, read_condition, read_distance
+from safebasin.audit.metrics import compare, read_line, with_floors
+from safebasin.audit.policy import Policy
+from safebasin.audit.records import AuditVerdict, BasinDrop, Condition, Model, PromptsUsed
+from safebasin.audit.sets import Sets
+from safebasin.errors import StudyError, expected
+from safebasin.judges import load_judge
+from safebasin.models.reference import ResolvedModel
+from safebasin.models.writing import is_unsafe
+from safebasin.records import content_hash
+from safebasin.stats import Accuracy
+from safebasin.stats.gate import EXIT_CODES, overall
+
+__all__ = ["decide", "has_basin"]
+
+
+def decide(
+    asked: Asked,
+    base: ResolvedModel,
+    policy: Policy,
+    templates: tuple[str, ...],
+    sets: Sets,
+    evidence: Evidence,
+    labels: Mapping[str, Path],
+    *,
+    basin: bool,
+) -> AuditVerdict:
+    """Ask what is not there yet, compare, decide.
+
+    Args:
+        asked: both models, and what they are asked.
+        base: BASE.
+        policy: the limits.
+        templates: each is a condition, as every system prompt is.
+        sets: the prompts.
+        evidence: what prompts, looks and judges are taken for.
+        labels: folder of a study of the audit → labels of its responses (`labelled.parse_agreement`).
+        basin: also map random directions around both.
+
+    Raises:
+        UsageError: for what can be mended; everything measured so far stays in the folder.
+    """
+    candidate = asked.candidate
+    notes, distance, engine = list(candidate.notes), None, None
+    if candidate.has_line:
+        distance, engine = read_distance(asked, base.fingerprint)
+    identical = distance is not None and distance["relative"] == 0
+    if identical:
+        asked = replace(asked, range=IDENTICAL)
+    if not candidate.on_line:
+        templates = tuple(dict.fromkeys(OWN if template == BASE else template for template in templates))
+        notes += _off_line(candidate, basin=basin)
+    notes += [*sets.notes, *evidence.notes]
+    readings = [read_condition(asked, t, engine=engine if t == BASE else None) for t in templates]
+    engine = None
+    if labels:
+        evidence = replace(evidence, accuracies=_accuracies(asked, readings, labels))
+    policy.check_categories({p.category for p in readings[0].sets["harmful"].prompts if p.category})
+    conditions = tuple(compare(reading, system, policy, evidence) for reading in readings for system in reading.systems)
+    with_line = next((reading for reading in readings if reading.line), None)
+    drops = compare_basins(asked, policy) if basin and has_basin(candidate) else None
+    return _verdict(
+        asked,
+        base,
+        policy,
+        conditions,
+        drops,
+        readings[0],
+        evidence,
+        line=None if with_line is None else read_line(with_line, identical=identical),
+        distance=distance,
+        notes=tuple(notes),
+    )
+
+
+def _accuracies(asked: Asked, readings: Sequence[Reading], labels: Mapping[str, Path]) -> dict[str, Accuracy]:
+    if TUNED in labels and all(reading.tuned.study is reading.base.study for reading in readings):
+        remedy = "TUNED was asked on the line: label its responses there (safebasin export DIR/line)."
+        raise StudyError(
+            expected("--agreement tuned=", "left out where no study is in DIR/tuned", labels[TUNED], remedy)
+        )
+    main = "line" if asked.candidate.has_line else "base"
+    return read_accuracies({asked.folder / (name or main): path for name, path in labels.items()})
+
+
+def has_basin(candidate: Candidate) -> bool:
+    """Whether its weights can be moved: packed ones cannot."""
+    return candidate.kind != "quantized" or bool(candidate.plain)
+
+
+def _off_line(candidate: Candidate, *, basin: bool) -> list[str]:
+    """What is said of a model that is no point of a line."""
+    if candidate.plain:
+        measured = "line, distance and basin are" if basin else "line and distance are"
+        said = (
+            f"TUNED was asked as it ships, since {candidate.difference}; {measured} those of its dequantized weights."
+        )
+    else:
+        left = (
+            "line, headroom, distance and basin"
+            if basin and not has_basin(candidate)
+            else "line, headroom and distance"
+        )
+        said = (
+            f"TUNED is not on a line from BASE: {candidate.difference}. It was asked as it ships; {left} are left out."
+        )
+    return [said, "Each model was asked under its own template, and the coherence of its answers is its own opinion."]
+
+
+def _verdict(
+    asked: Asked,
+    base: ResolvedModel,
+    policy: Policy,
+    conditions: tuple[Condition, ...],
+    drops: BasinDrop | None,
+    reading: Reading,
+    evidence: Evidence,
+    **rest: Any,
+) -> AuditVerdict:
+    metrics = verdicts.gated(conditions, drops.metrics if drops else ())
+    missed = verdicts.missed(conditions)
+    decision = with_floors(overall(metric.decision for _, metric in metrics if metric.decision is not None), missed)
+    candidate, study = asked.candidate, reading.base.study
+    return AuditVerdict(
+        decision=decision,
+        exit_code=EXIT_CODES[decision],
+        reason=verdicts.reason(decision, metrics, missed),
+        depends=verdicts.dependence(conditions),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=importlib.metadata.version("safebasin"),
+        base=Model(model=asked.base, fingerprint=base.fingerprint, kind="checkpoint", unsafe=_is_marked(base)),
+        tuned=Model(
+            model=candidate.given, fingerprint=candidate.fingerprint, kind=candidate.kind, unsafe=candidate.unsafe
+        ),
+        policy={
+            "source": policy.source,
+            "level": evidence.level,
+            "limits": dict(policy.limits),
+            "floors": dict(policy.floors),
+            **evidence.words,
+        },
+        sets=tuple(
+            PromptsUsed(name=s.name, source=s.source, n=len(s.prompts), hash=content_hash([p.id for p in s.prompts]))
+            for s in study.plan.sets
+        ),
+        judges={judge.name: judge.version for judge in map(load_judge, asked.judges)},
+        conditions=conditions,
+        basin=drops,
+        **rest,
+    )
+
+
+def _is_marked(model: ResolvedModel) -> bool:
+    return is_unsafe(model.folder) or (model.adapter is not None and is_unsafe(model.adapter))
