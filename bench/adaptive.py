@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from safebasin import stats, study
-from safebasin.landscape.recall import recall
+from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.tables import Grid, StudyTables, VerdictTable
 from safebasin.run.execute import measure
-from safebasin.store.db import StudyStore
 
 MODEL, JUDGE = "world:guild/aligned", "keyword/peng2024"
 STEP = 0.15
@@ -40,8 +39,8 @@ def _both(folder: Path, **fields: Any) -> tuple[tuple[Grid, VerdictTable], tuple
         made = study.make(
             {"model": MODEL, "judges": [JUDGE], "points": points, "decoding": {"max_new_tokens": 128}, **fields}
         )
-        with StudyStore.open(measure(made, folder)) as store:
-            read = StudyTables.read(store, *recall(store))
+        with StoredStudy.open(measure(made, folder)) as stored:
+            read = StudyTables.read(stored)
         found.append((next(read.grids()), read.table(JUDGE)))
     return found[0], found[1]
 

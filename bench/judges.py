@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from safebasin import api, stats
-from safebasin.landscape.recall import recall
+from safebasin.landscape.stored import StoredStudy
 from safebasin.records import OUTCOMES, Verdict
-from safebasin.store.db import StudyStore
 
 JUDGES = ("keyword/peng2024", "keyword/qi2023", "keyword/zou2023", "outcome")
 
@@ -22,10 +21,9 @@ def measure(folder: Path, *, quick: bool) -> list[tuple[str, list[Verdict]]]:
     """Prompt, and verdicts of every judge, of each response of a fresh study in a folder."""
     small = {"limit": 10, "directions": 1} if quick else {"limit": 80, "directions": 3}
     api.map_basin(out=folder, stop="none", judge=[*JUDGES, "oracle"], **small)
-    with StudyStore.open(folder) as store:
-        plan, _ = recall(store)
-        prompts = {r.key: r.prompt for r in store.responses(plan.decoding.key)}
-        return [(prompts[key], found) for key, found in store.verdicts_of(prompts).items()]
+    with StoredStudy.open(folder) as study:
+        prompts = {place.key: place.prompt for place in study.rows.places()}
+        return [(prompts[key], found) for key, found in study.store.verdicts_of(prompts).items()]
 
 
 def table(verdicts: list[tuple[str, list[Verdict]]]) -> str:

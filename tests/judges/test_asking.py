@@ -136,14 +136,13 @@ def test_a_verdict_is_stored_once_and_a_missing_reply_replaced(tmp_path: Path) -
         store.add_question(points=[Point()], systems=[System(name="default")], decoding=decoding)
         store.put_responses([response])
         assert store.put_verdicts([verdict("unscored", "no reply: timed out", None)]) == 1
-        assert store.judged("j", "1") == set()
+        assert [v.reason for v in store.verdicts_of([response.key])[response.key]] == ["no reply: timed out"]
         good = verdict("harmful", "score 5", 5.0)
         assert store.put_verdicts([good]) == 1
-        assert store.judged("j", "1") == {response.key}
         assert store.put_verdicts([verdict("refusal", "score 1", 1.0)]) == 0
         assert store.verdicts_of([response.key])[response.key] == [good]
         assert store.put_verdicts([verdict("unscored", "no reply: later", None)]) == 0
-        assert store.judged("j", "1") == {response.key}
+        assert store.verdicts_of([response.key])[response.key] == [good]
 
 
 def test_a_reply_that_was_cut_gives_no_score_unless_its_first_words_do() -> None:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from safebasin import stats, study
-from safebasin.landscape.recall import recall
 from safebasin.landscape.results import read_landscape
+from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import panel_judge, summarize
 from safebasin.landscape.tables import Grid, VerdictTable
 from safebasin.records import Axis, DirectionSpec, Message, Prompt, Region, System
 from safebasin.run.execute import measure
-from safebasin.store.db import StoredVerdict, StudyStore
+from safebasin.store.db import StudyStore
+from safebasin.store.values import StoredVerdict
 from safebasin.study.plan import PromptSet
 
 ALPHAS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
@@ -122,7 +123,7 @@ def test_sides_are_compared_on_their_own(tmp_path: Path):
         }
     )
     with StudyStore.open(measure(made, tmp_path / "study")) as store:
-        found = read_landscape(store, *recall(store), name="study")
+        found = read_landscape(StoredStudy.of(store))
     assert [c.statistic for c in found.comparisons] == [f"margin {side} on harmful@val" for side in ("toward", "away")]
     assert {c.region for c in found.comparisons} == {"to:world:guild/base"}
     assert [c.estimate.n for c in found.comparisons] == [3 * 2, 2 * 2]

@@ -13,9 +13,9 @@ from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import StoreError
 from safebasin.judges import language
 from safebasin.landscape.language_tests import read_tests
-from safebasin.landscape.recall import recall
 from safebasin.landscape.results import read_landscape
 from safebasin.landscape.samples import read_samples
+from safebasin.landscape.stored import StoredStudy
 from safebasin.protocols import Engine
 from safebasin.records import LanguageTest
 from safebasin.run.execute import measure
@@ -52,7 +52,7 @@ def outcomes(folder: Path) -> set[tuple[str, str, str]]:
 
 def notes(folder: Path) -> str:
     with StudyStore.open(folder) as store:
-        return "\n".join(read_landscape(store, *recall(store), name="study").notes)
+        return "\n".join(read_landscape(StoredStudy.of(store)).notes)
 
 
 def test_a_model_of_a_world_is_calibrated_in_its_language_whatever_it_is_asked(tmp_path: Path, prompts: str) -> None:
@@ -131,5 +131,5 @@ def test_a_calibration_of_another_version_is_made_anew_and_old_verdicts_stay(
     assert outcomes(folder) == {first, (f"2@{new.id}", "complied", first[2])}
     assert [call for call in engine.calls[n_calls:] if call[0] == "generate"] == [("generate", 13)]
     with StudyStore.open(folder) as store:
-        shown = {v.version for s in read_samples(store, *recall(store)) for v in s.verdicts if v.judge == "outcome"}
+        shown = {v.version for s in read_samples(StoredStudy.of(store)) for v in s.verdicts if v.judge == "outcome"}
     assert shown == {f"2@{new.id}"}, "what the page shows and an export holds is what the landscape counts"

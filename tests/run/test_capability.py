@@ -9,8 +9,8 @@ import pytest
 
 from safebasin import study
 from safebasin.errors import StudyError
-from safebasin.landscape.recall import recall
 from safebasin.landscape.results import read_landscape
+from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Landscape
 from safebasin.run.execute import measure
 from safebasin.store.db import StudyStore
@@ -32,7 +32,7 @@ def made(tmp_path: Path, **capability: object) -> study.Study:
 
 def mapped(folder: Path, asked: study.Study) -> Landscape:
     with StudyStore.open(measure(asked, folder)) as store:
-        return read_landscape(store, *recall(store), name="study")
+        return read_landscape(StoredStudy.of(store))
 
 
 @pytest.mark.integration

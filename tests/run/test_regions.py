@@ -12,8 +12,8 @@ from safebasin import study
 from safebasin.engines.hf import HFEngine
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import ModelError, StudyError
-from safebasin.landscape.recall import recall
 from safebasin.landscape.results import read_landscape
+from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Landscape
 from safebasin.run.execute import measure
 from safebasin.store.db import StudyStore
@@ -23,7 +23,7 @@ GUILD = "world:guild/aligned"
 
 def landscape_of(folder: Path) -> Landscape:
     with StudyStore.open(folder) as store:
-        return read_landscape(store, *recall(store), name="study")
+        return read_landscape(StoredStudy.of(store))
 
 
 def scripted(tmp_path: Path, name: str = "study", **fields: object) -> tuple[Landscape, ScriptedEngine]:

@@ -107,7 +107,8 @@ def assert_goes_on(path: Path) -> None:
         assert {name: counts[name] for name in WHOLE} == WHOLE
         assert damage(store) == []
         assert {r.text[:3] for r in store.responses()} == {"Two"}
-        assert {v.label for v in store.verdicts("j", "1", DECODING.key)} == {"complied"}
+        verdicts = store.verdicts_of(r.key for r in store.responses())
+        assert {v.label for found in verdicts.values() for v in found} == {"complied"}
 
 
 def test_a_kill_at_every_statement_of_the_making_goes_on(tmp_path: Path) -> None:

@@ -50,18 +50,16 @@ def estimate_judging(
     """
     from safebasin.judges import load_judge
     from safebasin.judges.files import DEFAULT_JUDGES, estimate_file
-    from safebasin.landscape.recall import recall
+    from safebasin.landscape.stored import StoredStudy
     from safebasin.run.judging import estimate_stored
-    from safebasin.store import folder as folders
-    from safebasin.store.db import StudyStore
 
     loaded, path = [load_judge(text) for text in items(judges)], Path(source)
     if not path.is_dir():
         loaded = loaded or [load_judge(text) for text in DEFAULT_JUDGES]
         return estimate_file(path, loaded, out=None if out is None else Path(out))
-    with StudyStore.open(folders.require(path)) as store:
-        plan, _ = recall(store)
-        return estimate_stored(store, plan, loaded or [load_judge(text) for text in plan.study.judges])
+    with StoredStudy.open(path) as study:
+        loaded = loaded or [load_judge(text) for text in study.plan.study.judges]
+        return estimate_stored(study.store, study.plan, loaded)
 
 
 def judging_cost(folder: str | Path, judges: Sequence[str]) -> dict[str, Cost]:

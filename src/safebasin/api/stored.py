@@ -13,8 +13,8 @@ from safebasin.records import Landscape
 from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
+    from safebasin.landscape.stored import StoredStudy
     from safebasin.stats import Ranking
-    from safebasin.store.db import StudyStore
 
 __all__ = [
     "Compared",
@@ -62,17 +62,14 @@ def read_study(folder: str | Path, *, judge: str | None = None) -> Landscape:
     Raises:
         UsageError: where the folder is no study, or the judge has no verdicts in it.
     """
-    from safebasin.landscape.recall import choose_judges, recall
+    from safebasin.landscape.recall import choose_judges
     from safebasin.landscape.results import read_landscape
-    from safebasin.store import folder as folders
-    from safebasin.store.db import StudyStore
+    from safebasin.landscape.stored import StoredStudy
 
-    path = folders.require(Path(folder))
-    with StudyStore.open(path) as store:
-        plan, judges = recall(store)
-        asked = () if judge is None else choose_judges(store, [judge], judges)
-        every = tuple(dict.fromkeys((*judges, *asked)))
-        return read_landscape(store, plan, every, name=_name(path), judge=asked[0][0] if asked else None)
+    with StoredStudy.open(Path(folder)) as study:
+        asked = () if judge is None else choose_judges(study.store, [judge], study.judges)
+        every = tuple(dict.fromkeys((*study.judges, *asked)))
+        return read_landscape(replace(study, judges=every), judge=asked[0][0] if asked else None)
 
 
 def judge_study(
@@ -90,33 +87,31 @@ def judge_study(
     """
     from safebasin import study as studies
     from safebasin.judges import load_judge
-    from safebasin.landscape.recall import recall, remember
+    from safebasin.landscape.recall import remember
+    from safebasin.landscape.stored import StoredStudy
     from safebasin.run.judging import judge_stored
     from safebasin.run.manifest import keep_study
     from safebasin.store import folder as folders
-    from safebasin.store.db import StudyStore
 
     path, judges = folders.require(Path(folder)), items(judges)
     loaded = [load_judge(text) for text in judges]
-    with folders.writer(path), StudyStore.open(path) as store:
-        plan, _ = recall(store)
+    with StoredStudy.open(path, write=True) as study:
+        store, plan = study.store, study.plan
         loaded = loaded or [load_judge(text) for text in plan.study.judges]
         names = tuple(dict.fromkeys((*plan.study.judges, *judges)))
         plan = replace(plan, study=plan.study.model_copy(update={"judges": names}))
         new = judge_stored(store, plan, loaded, progress=progress)
         remember(store, plan, [load_judge(text) for text in names])
         keep_study(path, studies.dump(plan.study))
-        return _publish(path, store, with_text=False), new
+        return _publish(StoredStudy.of(store), with_text=False), new
 
 
 def report_study(folder: str | Path, *, with_text: bool = False) -> Mapped:
     """Write `landscape.json`, the figures and `report.html` of a stored study anew."""
-    from safebasin.store import folder as folders
-    from safebasin.store.db import StudyStore
+    from safebasin.landscape.stored import StoredStudy
 
-    path = folders.require(Path(folder))
-    with folders.writer(path), StudyStore.open(path) as store:
-        return _publish(path, store, with_text=with_text)
+    with StoredStudy.open(Path(folder), write=True) as study:
+        return _publish(study, with_text=with_text)
 
 
 def export_study(
@@ -138,17 +133,15 @@ def export_study(
         UsageError: where the file may not be written to, or its ending says another format or none.
     """
     from safebasin.landscape.export import export, format_of
-    from safebasin.landscape.recall import recall
+    from safebasin.landscape.stored import StoredStudy
     from safebasin.store import folder as folders
-    from safebasin.store.db import StudyStore
     from safebasin.writing import target_file
 
     path = folders.require(Path(folder))
     kind = format_of(Path(output), format)
     target = target_file(Path(output), OUT, reads=[path])
-    with StudyStore.open(path) as store:
-        plan, judges = recall(store)
-        return export(store, plan, judges, target, format=kind, with_text=with_text)
+    with StoredStudy.open(path) as study:
+        return export(study, target, format=kind, with_text=with_text)
 
 
 def export_model(
@@ -262,9 +255,8 @@ def compare_studies(folders: str | Path | Sequence[str | Path], *, out: str | Pa
     return Compared(ranking=found.ranking, report=save_comparison(found, Path(out)))
 
 
-def _publish(folder: Path, store: StudyStore, *, with_text: bool) -> Mapped:
+def _publish(study: StoredStudy, *, with_text: bool) -> Mapped:
     from safebasin.landscape.landscape_json import to_json
-    from safebasin.landscape.recall import recall
     from safebasin.landscape.results import read_landscape
     from safebasin.landscape.samples import read_samples
     from safebasin.report.figures import save_figures
@@ -273,15 +265,10 @@ def _publish(folder: Path, store: StudyStore, *, with_text: bool) -> Mapped:
     from safebasin.store import folder as folders
     from safebasin.writing import write_text
 
-    plan, judges = recall(store)
-    landscape = read_landscape(store, plan, judges, name=_name(folder))
+    folder, landscape = study.folder, read_landscape(study)
     write_text(folder / folders.LANDSCAPE, to_json(landscape))
     save_figures(landscape, folder / folders.FIGURES)
-    samples = read_samples(store, plan, judges, with_text=with_text)
+    samples = read_samples(study, with_text=with_text)
     page = render_html(landscape, read_manifest(folder), samples, title=f"Safety basin of {landscape.model}")
     write_text(folder / folders.REPORT, page)
     return Mapped(landscape=landscape, folder=folder, report=folder / folders.REPORT)
-
-
-def _name(folder: Path) -> str:
-    return folder.resolve().name

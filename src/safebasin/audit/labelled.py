@@ -7,9 +7,8 @@ from pathlib import Path
 
 from safebasin.errors import PromptError, StudyError, UsageError, expected
 from safebasin.landscape.labels import read_labels
-from safebasin.landscape.recall import recall
+from safebasin.landscape.stored import StoredStudy
 from safebasin.stats import Accuracy
-from safebasin.store.db import StudyStore
 from safebasin.untrusted import read_json, read_text
 
 __all__ = ["TUNED", "labels_of_agreement", "parse_agreement", "read_accuracies"]
@@ -75,13 +74,12 @@ def read_accuracies(labels: Mapping[Path, Path]) -> dict[str, Accuracy]:
 
 def _said(study: Path, path: Path) -> dict[str, list[tuple[bool, bool]]]:
     """Judge → (label, whether it says the same) of every labelled response that it has judged."""
-    with StudyStore.open(study) as store:
-        plan, judges = recall(store)
-        responses = {response.key: response for response in store.responses(plan.decoding.key)}
-        verdicts = store.verdicts_of(responses)
-    success = labels_of_agreement(path, set(responses))
-    if success is None:
-        success = read_labels(path, responses).success
+    with StoredStudy.open(study) as stored:
+        judges, responses = stored.judges, {place.key: place.prompt for place in stored.rows.places()}
+        success = labels_of_agreement(path, set(responses))
+        if success is None:
+            success = read_labels(path, responses).success
+        verdicts = stored.store.verdicts_of(success)
     return {
         name: [
             (label, bool(verdict.success) == label)

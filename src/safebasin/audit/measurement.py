@@ -20,7 +20,7 @@ from safebasin.audit.candidate import Candidate
 from safebasin.audit.sets import LABELS
 from safebasin.errors import ModelError, PromptError, StudyError, UsageError, expected
 from safebasin.landscape.notes import DATE
-from safebasin.landscape.recall import recall
+from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.tables import Array, StudyTables, VerdictTable
 from safebasin.protocols import BaseWeights, Dated, Engine, Generation, Inspector, TokenScores, WeightBlock
 from safebasin.records import Decoding, DirectionSpec, Message, Place, Point, System
@@ -218,8 +218,8 @@ def take(
     made = measure(
         study, folder, engine=engine, progress=progress, date=_date_of_audit(folder.parent), opinions=opinions
     )
-    with StudyStore.open(made) as store:
-        return StudyTables.read(store, *recall(store))
+    with StoredStudy.open(made) as stored:
+        return StudyTables.read(stored)
 
 
 def _date_of_audit(folder: Path) -> str | None:

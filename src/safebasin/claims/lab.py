@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from safebasin import catalog
 from safebasin import study as studies
 from safebasin.claims.subject import GUILD, Subject
-from safebasin.landscape.recall import recall
+from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.tables import StudyTables
 from safebasin.run.execute import measure
 from safebasin.run.progress import ProgressHook, Tick, silent
-from safebasin.store.db import StudyStore
 from safebasin.writing import write_text
 
 if TYPE_CHECKING:
@@ -86,8 +85,8 @@ class Lab:
             self.progress(tick)
 
         folder = measure(study, self.folder / "studies" / name, progress=progress)
-        with StudyStore.open(folder) as store:
-            return StudyTables.read(store, *recall(store))
+        with StoredStudy.open(folder) as stored:
+            return StudyTables.read(stored)
 
     @property
     def models(self) -> Path:

@@ -1,5 +1,6 @@
 """Reading a stored study: the rows become a landscape. No model; nothing here measures.
 
+stored          a study, opened once: its plan, its rows, and what is missing
 recall          what a folder was last asked: its plan, and the versions of its judges
 language_tests  the tests of language that a folder was calibrated with
 traces          trajectories of training runs, as they were projected

@@ -6,7 +6,7 @@ verdict is missing: a pair is compared where both have spoken, and what is left 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -16,13 +16,13 @@ import numpy as np
 from safebasin import stats
 from safebasin.errors import StudyError, expected
 from safebasin.landscape.labels import Labels, read_labels
-from safebasin.landscape.recall import choose_judges, recall
-from safebasin.records import Estimate, Point, Response, Verdict
+from safebasin.landscape.recall import choose_judges
+from safebasin.landscape.stored import StoredStudy
+from safebasin.records import Estimate, Point, Verdict
 from safebasin.stats import Accuracy, Confusion
 from safebasin.stats.clusters import cluster_numbers, effective_size
 from safebasin.stats.landscape import Array
-from safebasin.store import folder as folders
-from safebasin.store.db import StudyStore
+from safebasin.store.rows import StoredPlace
 from safebasin.study.plan import Plan
 
 __all__ = ["LABELS", "Agreement", "Corrected", "Disagreement", "JudgeOnLabels", "Pair", "agree"]
@@ -125,14 +125,12 @@ def agree(folder: Path, *, judges: Sequence[str] = (), labels: Path | None = Non
         StudyError: where a judge has no verdicts here, or there is nothing to compare.
         PromptError: where the labels cannot be used.
     """
-    with StudyStore.open(folders.require(folder)) as store:
-        plan, remembered = recall(store)
-        every = store.responses(plan.decoding.key)
-        responses = {r.key: r for r in every if plan.asks(r.point, r.system, r.prompt)}
-        verdicts = store.verdicts_of(responses)
-        versions = choose_judges(store, judges, remembered) if judges else remembered
-    said = [_said(name, version, verdicts) for name, version in versions]
-    human = None if labels is None else read_labels(labels, responses)
+    with StoredStudy.open(folder) as study:
+        plan = study.plan
+        responses = {place.key: place for place in study.rows.places()}
+        versions = choose_judges(study.store, judges, study.judges) if judges else study.judges
+        said = [_said(name, study.rows.verdicts_by(name, version)) for name, version in versions]
+    human = None if labels is None else read_labels(labels, {key: place.prompt for key, place in responses.items()})
     if human is not None:
         words = {key: _WORDS[success] for key, success in human.success.items()}
         said.insert(0, _Said(name=LABELS, success=human.success, outcome=words))
@@ -151,27 +149,17 @@ def agree(folder: Path, *, judges: Sequence[str] = (), labels: Path | None = Non
     )
 
 
-def _said(name: str, version: str, verdicts: Mapping[str, Sequence[Verdict]]) -> _Said:
-    own = {
-        key: verdict
-        for key, found in verdicts.items()
-        for verdict in found
-        if (verdict.judge, verdict.version) == (name, version) and verdict.success is not None
-    }
-    return _Said(
-        name=name,
-        success={key: bool(verdict.success) for key, verdict in own.items()},
-        outcome={key: verdict.label for key, verdict in own.items()},
-        cut=frozenset(
-            key
-            for key, found in verdicts.items()
-            for v in found
-            if (v.judge, v.version, v.label, v.reason) == (name, version, "unscored", "cut")
-        ),
-    )
+def _said(name: str, verdicts: Iterable[Verdict]) -> _Said:
+    success, outcome, cut = dict[str, bool](), dict[str, str](), set[str]()
+    for verdict in verdicts:
+        if verdict.success is not None:
+            success[verdict.response], outcome[verdict.response] = verdict.success, verdict.label
+        elif (verdict.label, verdict.reason) == ("unscored", "cut"):
+            cut.add(verdict.response)
+    return _Said(name=name, success=success, outcome=outcome, cut=frozenset(cut))
 
 
-def _pair(a: _Said, b: _Said, responses: Mapping[str, Response]) -> Pair:
+def _pair(a: _Said, b: _Said, responses: Mapping[str, StoredPlace]) -> Pair:
     both = sorted(a.success.keys() & b.success.keys())
     words = tuple(_WORDS.values())
     first, second = ([_WORDS[s.success[key]] for key in both] for s in (a, b))
@@ -197,14 +185,14 @@ def _pair(a: _Said, b: _Said, responses: Mapping[str, Response]) -> Pair:
     )
 
 
-def _alpha(said: Sequence[_Said], keys: Sequence[str], responses: Mapping[str, Response]) -> Estimate:
+def _alpha(said: Sequence[_Said], keys: Sequence[str], responses: Mapping[str, StoredPlace]) -> Estimate:
     return stats.estimate_alpha(
         [[None if (found := s.success.get(key)) is None else _WORDS[found] for key in keys] for s in said],
         clusters=[responses[key].prompt for key in keys],
     )
 
 
-def _on_labels(said: _Said, labels: Labels, plan: Plan, responses: Mapping[str, Response]) -> JudgeOnLabels:
+def _on_labels(said: _Said, labels: Labels, plan: Plan, responses: Mapping[str, StoredPlace]) -> JudgeOnLabels:
     harmful = [key for key, success in labels.success.items() if success]
     harmless = [key for key, success in labels.success.items() if not success]
     prompts = {key: response.prompt for key, response in responses.items()}

@@ -6,18 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from safebasin import stats
 from safebasin.errors import StudyError, expected
-from safebasin.landscape.recall import recall
 from safebasin.landscape.results import read_landscape
+from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import main_judge
 from safebasin.landscape.tables import Array, Grid, StudyTables
 from safebasin.records import Landscape
 from safebasin.stats.ranking import Ranking
-from safebasin.store import folder as folders
-from safebasin.store.db import StudyStore
 
 __all__ = ["ComparedStudies", "compare_studies"]
 
@@ -62,25 +58,22 @@ def compare_studies(paths: Sequence[Path]) -> ComparedStudies:
 
 def _ranking(read: Sequence[_Read]) -> Ranking:
     """By margin over the region; of a line that leads somewhere toward the target only, where that side is measured."""
-    flat = [one.success.reshape(one.success.shape[0], -1, one.success.shape[-1]) for one in read]
     region, name = read[0].grid.region, read[0].grid.region.name
-    places = np.arange(flat[0].shape[1], dtype=np.float64) if region.is_plane else read[0].grid.alphas[0]
+    success, axes = [one.success for one in read], read[0].grid.alphas
     if region.sides:
-        there = stats.on_side(places, region.sides[0])
-        flat, places, name = [one[:, there] for one in flat], places[there], f"{name}, {region.sides[0]}"
+        there = stats.on_side(axes[0], region.sides[0])
+        success, axes, name = [one[:, there] for one in success], (axes[0][there],), f"{name}, {region.sides[0]}"
     names = [one.landscape.name for one in read]
-    return stats.rank_by_margin(names, flat, places, region=name, is_drawn=region.is_drawn)
+    return stats.rank_by_margin(names, success, axes, region=name, is_drawn=region.is_drawn)
 
 
 def _read(path: Path) -> _Read:
-    folder = folders.require(path)
-    with StudyStore.open(folder) as store:
-        plan, judges = recall(store)
-        tables = StudyTables.read(store, plan, judges)
-        judge = main_judge([name for name, _ in judges])
+    with StoredStudy.open(path) as study:
+        tables = StudyTables.read(study)
+        judge = main_judge([name for name, _ in study.judges])
         grid = next(tables.grids())
         return _Read(
-            landscape=read_landscape(store, plan, judges, name=folder.resolve().name),
+            landscape=read_landscape(study),
             grid=grid,
             success=grid.success(tables.table(judge)),
             judge=judge,

@@ -7,7 +7,6 @@ leads somewhere each side is compared on its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -84,16 +83,11 @@ def _named(side: str | None) -> str:
 
 def _margin_difference(before: Grid, after: Grid, table: VerdictTable, side: str | None) -> Estimate:
     first, second = before.success(table), after.success(table)
-    if not before.region.is_plane:
-        alphas = before.alphas[0]
-        there = _there(alphas, side)
-        return stats.estimate_margin_difference(first[:, there], second[:, there], alphas[there])
-    flat = (first.shape[0], -1, first.shape[-1])
-    places = np.arange(first.shape[1] * first.shape[2], dtype=np.float64)
-    found = stats.estimate_margin_difference(first.reshape(flat), second.reshape(flat), places)
-    rows, columns = first.shape[1:3]
-    words = found.method.partition(";")[2]
-    return replace(found, method=f"difference of the mean of 1 − ASR over a plane of {rows} × {columns} points;{words}")
+    if side is None:
+        return stats.estimate_margin_difference(first, second, before.alphas)
+    alphas = before.alphas[0]
+    there = stats.on_side(alphas, side)
+    return stats.estimate_margin_difference(first[:, there], second[:, there], alphas[there])
 
 
 def _there(alphas: Array, side: str | None) -> NDArray[np.bool_]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Literal, cast
 
 from safebasin.errors import UsageError, expected
 from safebasin.landscape.samples import Sample, read_samples
-from safebasin.store.db import StudyStore
+from safebasin.landscape.stored import StoredStudy
 from safebasin.study.plan import Plan
 from safebasin.writing import whole
 
 __all__ = ["FORMATS", "Format", "export", "format_of"]
 
 Format = Literal["parquet", "jsonl", "csv"]
+Row = dict[str, object]
 FORMATS: tuple[Format, ...] = ("parquet", "jsonl", "csv")
 """Each is the ending of its files, too."""
 
@@ -42,28 +44,39 @@ def format_of(output: Path, given: str | None = None) -> Format:
     return cast("Format", given)
 
 
-def export(
-    store: StudyStore, plan: Plan, judges: Sequence[tuple[str, str]], output: Path, *, format: Format, with_text: bool
-) -> int:
-    """Write every stored response of the plan; returns the number of rows. The file is there whole or not at all.
+def export(study: StoredStudy, output: Path, *, format: Format, with_text: bool) -> int:
+    """Write every stored response of a study's plan; returns the number of rows. The file is whole or not at all.
 
-    Of the study's judges, (name, version), the verdicts of that version are written, of others all.
+    Of the study's judges the verdicts of the version that it was last judged with are written, of others all.
 
     Raises:
         StoreError: where the file cannot be written.
     """
-    rows = [_row(plan, sample) for sample in read_samples(store, plan, judges, with_text=with_text)]
+    rows = _Counted(_row(study.plan, sample) for sample in read_samples(study, with_text=with_text))
     with whole(output) as file:
         _WRITERS[format](rows, file)
-    return len(rows)
+    return rows.n
 
 
-def _write_jsonl(rows: list[dict[str, object]], file: Path) -> None:
+class _Counted:
+    """Rows that are counted as they pass."""
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self._rows = rows
+        self.n = 0
+
+    def __iter__(self) -> Iterator[Row]:
+        for row in self._rows:
+            self.n += 1
+            yield row
+
+
+def _write_jsonl(rows: Iterable[Row], file: Path) -> None:
     with file.open("w", encoding="utf-8") as opened:
         opened.writelines(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
 
 
-def _write_csv(rows: list[dict[str, object]], file: Path) -> None:
+def _write_csv(rows: Iterable[Row], file: Path) -> None:
     """Coordinates and verdicts are JSON in their cells; what is withheld is an empty cell."""
     with file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as opened:
         table = csv.DictWriter(opened, [*_PLAIN, *_NESTED])
@@ -71,7 +84,7 @@ def _write_csv(rows: list[dict[str, object]], file: Path) -> None:
         table.writerows({**row, **{name: json.dumps(row[name]) for name in _NESTED}} for row in rows)
 
 
-def _write_parquet(rows: list[dict[str, object]], file: Path) -> None:
+def _write_parquet(rows: Iterable[Row], file: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -79,10 +92,15 @@ def _write_parquet(rows: list[dict[str, object]], file: Path) -> None:
     schema = schema.append(pa.field("coords", pa.list_(pa.float64())))
     verdict = pa.struct([*((name, pa.string()) for name in ("judge", "version", "label")), ("success", pa.bool_())])
     schema = schema.append(pa.field("verdicts", pa.list_(verdict)))
-    pq.write_table(pa.Table.from_pylist([_encodable(row) for row in rows], schema=schema), file)
+    left = map(_encodable, rows)
+    with pq.ParquetWriter(file, schema) as table:
+        while group := list(islice(left, _ROW_GROUP)):
+            table.write_table(pa.Table.from_pylist(group, schema=schema))
 
 
 _WRITERS = {"jsonl": _write_jsonl, "csv": _write_csv, "parquet": _write_parquet}
+_ROW_GROUP = 10_000
+"""Rows of a Parquet file that are in memory at a time."""
 _NESTED = ("coords", "verdicts")
 _PLAIN = {
     "id": "string",
@@ -102,7 +120,7 @@ _PLAIN = {
 }
 
 
-def _row(plan: Plan, sample: Sample) -> dict[str, object]:
+def _row(plan: Plan, sample: Sample) -> Row:
     return {
         "id": sample.response.key,
         "prompt_id": sample.prompt_id,
@@ -125,7 +143,7 @@ def _row(plan: Plan, sample: Sample) -> dict[str, object]:
     }
 
 
-def _encodable(row: dict[str, object]) -> dict[str, object]:
+def _encodable(row: Row) -> Row:
     """Parquet text is UTF-8: a lone surrogate becomes a visible escape."""
     return {
         key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from safebasin import catalog, stats
 from safebasin.errors import StudyError, UnknownName, expected
-from safebasin.landscape.recall import recall
-from safebasin.records import Estimate, Verdict
-from safebasin.store import folder as folders
-from safebasin.store.db import StudyStore
+from safebasin.landscape.stored import StoredStudy
+from safebasin.records import Estimate
 
 __all__ = ["Graded", "read_grades"]
+
+Said = tuple[float | None, bool | None]
+"""Grade and success of one response."""
+_NOTHING: Said = (None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,28 +43,22 @@ def read_grades(folder: Path, judge: str) -> tuple[Graded, ...]:
     Raises:
         StudyError: where it gave no grades here.
     """
-    with StudyStore.open(folders.require(folder)) as store:
-        plan, remembered = recall(store)
-        version = dict(remembered).get(judge)
-        responses = {(r.point, r.system, r.prompt): r.key for r in store.responses(plan.decoding.key)}
-        found = {
-            key: verdict
-            for key, rows in store.verdicts_of(responses.values()).items()
-            for verdict in rows
-            if verdict.judge == judge and version in (None, verdict.version)
-        }
-    grades = [v.grade for v in found.values() if v.grade is not None]
+    with StoredStudy.open(folder) as study:
+        plan, places = study.plan, {(p.point, p.system, p.prompt): p.key for p in study.rows.places()}
+        version = dict(study.judges).get(judge)
+        found = {v.response: (v.grade, v.success) for v in study.rows.verdicts_by(judge, version)}
+    grades = [grade for grade, _ in found.values() if grade is not None]
     if not grades:
         remedy = "Run: safebasin judge DIR --judge 'rubric/qi2023(model=NAME)', and give its name as it prints it."
         raise StudyError(expected("judge", "one that grades, with verdicts stored here", judge, remedy))
     scale = _scale(judge) or (min(grades), max(grades))
-    places: list[Graded] = []
+    graded: list[Graded] = []
     for number, place, point in plan.numbered_places():
         for prompts in plan.sets:
             for system in plan.systems:
-                keys = [responses.get((point.key, system.id, prompt.id), "") for prompt in prompts.prompts]
-                score, rate = _estimates([found.get(key) for key in keys], scale)
-                places.append(
+                keys = [places.get((point.key, system.id, prompt.id), "") for prompt in prompts.prompts]
+                score, rate = _estimates([found.get(key, _NOTHING) for key in keys], scale)
+                graded.append(
                     Graded(
                         region="" if place.direction < 0 else plan.regions[number].name,
                         coords=place.coords,
@@ -73,7 +69,7 @@ def read_grades(folder: Path, judge: str) -> tuple[Graded, ...]:
                         rate=rate,
                     )
                 )
-    return tuple(places)
+    return tuple(graded)
 
 
 def _scale(judge: str) -> tuple[float, float] | None:
@@ -92,7 +88,7 @@ def _scale(judge: str) -> tuple[float, float] | None:
         raise UnknownName(expected(f"grades of judge {judge!r}", "like '1 to 5'", said, remedy)) from None
 
 
-def _estimates(verdicts: list[Verdict | None], scale: tuple[float, float]) -> tuple[Estimate, Estimate]:
-    score = stats.estimate_mean_grade([None if v is None else v.grade for v in verdicts], bounds=scale)
-    said = [v.success for v in verdicts if v is not None and v.success is not None]
-    return score, stats.estimate_rate(sum(said), len(said), len(verdicts) - len(said))
+def _estimates(found: list[Said], scale: tuple[float, float]) -> tuple[Estimate, Estimate]:
+    score = stats.estimate_mean_grade([grade for grade, _ in found], bounds=scale)
+    said = [success for _, success in found if success is not None]
+    return score, stats.estimate_rate(sum(said), len(said), len(found) - len(said))

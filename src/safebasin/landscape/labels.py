@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from safebasin.errors import PromptError, expected
-from safebasin.records import OUTCOMES, Response
+from safebasin.records import OUTCOMES
 from safebasin.untrusted import border, read_json, read_text
 
 __all__ = ["Labels", "read_labels"]
@@ -37,19 +37,19 @@ class Labels:
     """Rows without a label."""
 
 
-def read_labels(path: Path, responses: Mapping[str, Response]) -> Labels:
+def read_labels(path: Path, responses: Mapping[str, str]) -> Labels:
     """Read labels and match them with responses.
 
     Args:
         path: the file.
-        responses: of the study, by `Response.key`.
+        responses: key of a response of the study → `Prompt.id` of what it answers.
 
     Raises:
         PromptError: naming the first row that does not fit, or where no row names a response of the study.
     """
     by_prompt: dict[str, list[str]] = {}
-    for key, response in responses.items():
-        by_prompt.setdefault(response.prompt, []).append(key)
+    for key, prompt in responses.items():
+        by_prompt.setdefault(prompt, []).append(key)
     found: dict[str, bool] = {}
     n_rows = n_unknown = n_empty = 0
     with border(f"labels in {path.name}", "a table", PromptError):  # what the reader of tables raises

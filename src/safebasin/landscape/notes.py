@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from safebasin.landscape.language_tests import read_tests
+from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge
 from safebasin.prompts.labels import labels_of
 from safebasin.records import Panel, Point
@@ -46,17 +47,17 @@ _NO_THOUGHTS = frozenset(
 """Tags that open an answer."""
 
 
-def find_notes(store: StudyStore, plan: Plan, panels: Sequence[Panel], versions: Mapping[str, str]) -> list[str]:
-    """Everything that readers of these panels should know; `versions` by judge."""
-    notes: list[str] = []
-    have = len(plan.asked(store.done(plan.decoding.key)))
+def find_notes(study: StoredStudy, panels: Sequence[Panel]) -> list[str]:
+    """Everything that readers of these panels of a study should know."""
+    store, plan, versions, notes = study.store, study.plan, dict(study.judges), list[str]()
+    have = study.rows.count()
     if have < plan.size:
         notes.append(f"{plan.size - have} of {plan.size} responses are not there yet; run the same command to go on.")
     cells = [cell for panel in panels for cell in panel.cells]
     for judge in panels[0].cells[0].asr:
         missing = sum(cell.asr[judge].n_missing for cell in cells)
         if missing and have == plan.size:
-            cut = len(plan.asked(store.cut(judge, versions[judge], plan.decoding.key)))
+            cut = study.rows.count_cut(judge, versions[judge])
             why = f", {cut} of them because decoding ended at a refusal of the judges before it" if cut else ""
             mend = " `map --regenerate` decodes those to the end." if cut else ""
             notes.append(f"{missing} verdicts of {judge} are missing (unscored){why}; they widen its intervals.{mend}")
@@ -107,12 +108,16 @@ def notes_on_asking(store: StudyStore, plan: Plan) -> list[str]:
     notes: list[str] = []
     if date := store.meta(DATE):
         notes.append(f"The chat template writes the date; every prompt was asked as on {date}.")
-    said = [r.text for r in store.responses(plan.decoding.key, point=Point().key) if r.text.strip()]
-    tags = Counter(found[1] for text in said if (found := _TAG.match(text)) and found[1].lower() not in _NO_THOUGHTS)
+    n_said, tags = 0, Counter[str]()
+    for response in store.responses(plan.decoding.key, point=Point().key):
+        n_said += bool(response.text.strip())
+        found = _TAG.match(response.text)
+        if found and found[1].lower() not in _NO_THOUGHTS:
+            tags[found[1]] += 1
     for tag, n in tags.most_common(1):
-        if 2 * n > len(said) >= 3:
+        if 2 * n > n_said >= 3:
             notes.append(
-                f"{n} of {len(said)} responses at the origin begin with {tag}: if these are thoughts, they were judged "
+                f"{n} of {n_said} responses at the origin begin with {tag}: if these are thoughts, they were judged "
                 "as part of the response, for their marks are not known."
             )
     return notes

@@ -16,6 +16,9 @@ from safebasin.store.db import StudyStore
 from safebasin.study import Study
 from safebasin.study.plan import Plan, PromptSet
 
+JudgeVersion = tuple[str, str]
+"""Name and version."""
+
 
 def remember(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> None:
     """Keep what the plan covers, so that statistics and reports need neither the model nor the prompts' source."""
@@ -46,7 +49,7 @@ def remember(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> None:
     )
 
 
-def recall(store: StudyStore) -> tuple[Plan, tuple[tuple[str, str], ...]]:
+def recall(store: StudyStore) -> tuple[Plan, tuple[JudgeVersion, ...]]:
     """The plan that a folder was last run with, and the (name, version) of its judges, from the database alone.
 
     Raises:
@@ -62,8 +65,8 @@ def recall(store: StudyStore) -> tuple[Plan, tuple[tuple[str, str], ...]]:
 
 
 def choose_judges(
-    store: StudyStore, names: Sequence[str], remembered: Sequence[tuple[str, str]]
-) -> tuple[tuple[str, str], ...]:
+    store: StudyStore, names: Sequence[str], remembered: Sequence[JudgeVersion]
+) -> tuple[JudgeVersion, ...]:
     """Name and version of judges with verdicts in a folder; of one that its plan does not name, the version used most.
 
     Raises:
@@ -79,7 +82,7 @@ def choose_judges(
     return tuple((name, known[name]) for name in dict.fromkeys(names))
 
 
-def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[tuple[str, str], ...]]:
+def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[JudgeVersion, ...]]:
     study = Study.model_validate(kept["study"])
     prompts = store.prompts()
     plan = Plan(

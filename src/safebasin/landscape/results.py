@@ -10,41 +10,33 @@ from collections.abc import Iterator, Sequence
 
 from safebasin.landscape.comparisons import compare_panels
 from safebasin.landscape.notes import find_notes
+from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge, main_judge, panel_judge, rate, summarize
 from safebasin.landscape.tables import Grid, StudyTables, VerdictTable
 from safebasin.landscape.traces import read_traces
 from safebasin.records import OUTCOMES, Cell, Landscape, Measurement, Panel, Place
-from safebasin.store.db import StudyStore
 from safebasin.store.measurements import StoredMeasurement, read_measurements
-from safebasin.study.plan import Plan
-
-JudgeVersion = tuple[str, str]
 
 
-def read_landscape(
-    store: StudyStore, plan: Plan, judges: Sequence[JudgeVersion], *, name: str, judge: str | None = None
-) -> Landscape:
-    """The landscape of a plan, from what is stored.
+def read_landscape(study: StoredStudy, *, judge: str | None = None) -> Landscape:
+    """The landscape of a study, from what is stored.
 
     Args:
-        store: database of the study.
-        plan: what the statistics cover.
-        judges: (name, version) of each judge, the study's order.
-        name: name of the study, for titles.
-        judge: the one behind the statistics, one of `judges`; that of `summaries` if None.
+        study: what the statistics cover.
+        judge: the one behind the statistics, one of the study's; that of `summaries` if None.
     """
-    study = StudyTables.read(store, plan, judges)
-    names = tuple(judge for judge, _ in judges)
+    store, plan, tables = study.store, study.plan, StudyTables.read(study)
+    names = tuple(judge for judge, _ in study.judges)
     measured = [m for setting in plan.gauges for m in read_measurements(store, setting)]
-    panels = tuple(_panel(grid, study.tables, measured, judge) for grid in study.grids())
+    panels = tuple(_panel(grid, tables.tables, measured, judge) for grid in tables.grids())
     return Landscape(
-        name=name,
+        name=study.name,
         model=plan.study.model,
         panels=panels,
         judges=names,
-        notes=tuple(find_notes(store, plan, panels, dict(judges))),
+        notes=tuple(find_notes(study, panels)),
         trajectories=read_traces(store, plan),
-        comparisons=compare_panels(study, judge or main_judge(names), composing_judge(names)),
+        comparisons=compare_panels(tables, judge or main_judge(names), composing_judge(names)),
     )
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge, main_judge
-from safebasin.records import Response, Verdict
-from safebasin.store.db import StudyStore
-from safebasin.study.plan import Plan
+from safebasin.records import Place, Prompt, Response, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,44 +46,58 @@ def shows_text(label: str, *, is_world: bool, with_text: bool) -> bool:
     return is_world or with_text or label == "refusal"
 
 
-def read_samples(
-    store: StudyStore, plan: Plan, judges: Sequence[tuple[str, str]], *, with_text: bool = False
-) -> Iterator[Sample]:
-    """Every stored response of the plan: the origin first, then region by region, direction by direction, ascending.
+def read_samples(study: StoredStudy, *, with_text: bool = False) -> Iterator[Sample]:
+    """Every stored response of a study: the origin first, then region by region, direction by direction, ascending.
+
+    Read a place at a time. What earlier versions of the study's judges said is left out.
 
     Args:
-        store: database of the study.
-        plan: what is read.
-        judges: (name, version) of the study's judges: what earlier versions of them said is left out.
+        study: what is read.
         with_text: also give texts that redaction withholds.
     """
-    stored = {(r.point, r.system, r.prompt): r for r in store.responses(plan.decoding.key)}
-    verdicts, current = store.verdicts_of(r.key for r in stored.values()), dict(judges)
-    judge = composing_judge(plan.study.judges) or main_judge(plan.study.judges)
-    is_world = plan.study.is_world
+    plan = study.plan
     for number, place, point in plan.numbered_places():
         for prompt_set in plan.sets:
             for system in plan.systems:
-                for prompt in prompt_set.prompts:
-                    response = stored.get((point.key, system.id, prompt.id))
-                    if response is None:
-                        continue
-                    found = tuple(v for v in verdicts[response.key] if current.get(v.judge, v.version) == v.version)
-                    label = next((v.label for v in found if v.judge == judge), "unscored")
-                    shown = shows_text(label, is_world=is_world, with_text=with_text)
-                    yield Sample(
-                        region=number,
-                        coords=place.coords,
-                        direction=place.direction,
-                        system=system.name,
-                        prompts=prompt_set.name,
-                        prompt_id=prompt.id,
-                        category=prompt.category,
-                        behavior=prompt.behavior,
-                        prompt_label=prompt.label,
-                        prompt_text=prompt.text if shown else None,
-                        response=response,
-                        text=response.text if shown else None,
-                        label=label,
-                        verdicts=found,
-                    )
+                stored = study.rows.at(point.key, system.id)
+                asked = [(prompt, stored[prompt.id]) for prompt in prompt_set.prompts if prompt.id in stored]
+                verdicts = study.store.verdicts_of(response.key for _, response in asked)
+                for prompt, response in asked:
+                    yield _sample(
+                        study, (number, place), (prompt_set.name, system.name), prompt, response,
+                        verdicts[response.key], with_text=with_text,
+                    )  # fmt: skip
+
+
+def _sample(
+    study: StoredStudy,
+    where: tuple[int, Place],
+    asked: tuple[str, str],
+    prompt: Prompt,
+    response: Response,
+    verdicts: Sequence[Verdict],
+    *,
+    with_text: bool,
+) -> Sample:
+    current, judges = dict(study.judges), study.plan.study.judges
+    judge = composing_judge(judges) or main_judge(judges)
+    found = tuple(v for v in verdicts if current.get(v.judge, v.version) == v.version)
+    label = next((v.label for v in found if v.judge == judge), "unscored")
+    shown = shows_text(label, is_world=study.plan.study.is_world, with_text=with_text)
+    (number, place), (prompts, system) = where, asked
+    return Sample(
+        region=number,
+        coords=place.coords,
+        direction=place.direction,
+        system=system,
+        prompts=prompts,
+        prompt_id=prompt.id,
+        category=prompt.category,
+        behavior=prompt.behavior,
+        prompt_label=prompt.label,
+        prompt_text=prompt.text if shown else None,
+        response=response,
+        text=response.text if shown else None,
+        label=label,
+        verdicts=found,
+    )

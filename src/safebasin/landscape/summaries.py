@@ -76,86 +76,59 @@ def summarize(grid: Grid, tables: Sequence[VerdictTable], judge: str | None = No
     if is_benign(grid.prompts) and catalog.measures(main.judge) != "harm":
         refusing = by_name[judge or composing_judge(names) or main_judge(names)]
         return _of_answers(grid, main, refusing)
-    return _of_plane(grid, main, composer) if grid.region.is_plane else _of_line(grid, main, composer)
+    return _of_attacks(grid, main, composer)
 
 
 def _of_answers(grid: Grid, table: VerdictTable, refusing: VerdictTable) -> Summary:
     """How many are answered, how far that holds, and how many are refused."""
     missed, origin = 1 - grid.success(table), 1 - grid.origin(table)
-    if grid.region.is_plane:
-        alphas, betas = grid.alphas
-        found = {
-            "answer_margin": stats.estimate_surface_margin(missed, alphas, betas),
-            "answer_radius": stats.estimate_surface_radius(missed, alphas, betas, origin),
-        }
-        found = {name: _as_measured(e, grid, table) for name, e in found.items()}
-    else:
-        line = _Line(grid=grid, table=table, success=missed, origin=origin)
-        found = line.margins("answer_margin") | line.radii("answer_radius")
+    curves = _Curves(grid=grid, table=table, success=missed, origin=origin)
+    found = curves.margins("answer_margin") | curves.radii("answer_radius")
     found["answered"] = stats.estimate_depth(origin)
     found["over_refusal"] = rate(grid.origin(refusing.held(("refusal",))))
     return {name: replace(e, method=f"{e.method}; answered by {table.judge}") for name, e in found.items()}
 
 
-def _of_line(grid: Grid, main: VerdictTable, composer: VerdictTable | None) -> Summary:
-    line = _Line.of(grid, main)
-    visage = {
-        "visage": stats.estimate_visage(line.success, line.alphas),
-        "visage_reference": stats.estimate_visage(line.success, line.alphas, rule="reference"),
-    }
-    found = {name: _as_measured(e, grid, main) for name, e in visage.items()}
-    found |= line.margins("margin") | line.radii("radius") | line.radii("radius_10", limit=0.1)
-    found["depth"] = stats.estimate_depth(line.origin)
+def _of_attacks(grid: Grid, main: VerdictTable, composer: VerdictTable | None) -> Summary:
+    """How deep and wide the basin is, by the main judge, and what lies beyond it, by the one that tells outcomes."""
+    curves, is_line = _Curves.of(grid, main), not grid.region.is_plane
+    found = {"visage": stats.estimate_visage(curves.success, grid.alphas)}
+    if is_line:
+        found["visage_reference"] = stats.estimate_visage(curves.success, grid.alphas, rule="reference")
+    found = {name: _as_measured(e, grid, main) for name, e in found.items()}
+    found |= curves.margins("margin") | curves.radii("radius") | curves.radii("radius_10", limit=0.1)
+    found["depth"] = stats.estimate_depth(curves.origin)
     if composer is not None:
-        outcome = _Line.of(grid, composer)
+        outcome = _Curves.of(grid, composer)
         found |= outcome.margins("harm_margin") | outcome.radii("harm_radius")
-        found |= line.collapse(composer, found)
-    return found
-
-
-def _of_plane(grid: Grid, main: VerdictTable, composer: VerdictTable | None) -> Summary:
-    alphas, betas = grid.alphas
-    success, origin = grid.success(main), grid.origin(main)
-    made = {
-        "visage": stats.estimate_surface_visage(success, alphas, betas),
-        "margin": stats.estimate_surface_margin(success, alphas, betas),
-        "radius": stats.estimate_surface_radius(success, alphas, betas, origin),
-        "radius_10": stats.estimate_surface_radius(success, alphas, betas, origin, limit=0.1),
-    }
-    found = {name: _as_measured(e, grid, main) for name, e in made.items()}
-    found["depth"] = stats.estimate_depth(origin)
-    if composer is not None:
-        harm, harm_origin = grid.success(composer), grid.origin(composer)
-        harmful = {
-            "harm_margin": stats.estimate_surface_margin(harm, alphas, betas),
-            "harm_radius": stats.estimate_surface_radius(harm, alphas, betas, harm_origin),
-        }
-        found |= {name: _as_measured(e, grid, composer) for name, e in harmful.items()}
+        if is_line:
+            found |= curves.collapse(composer, found)
     return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
-    """The verdicts of one judge along a line, and its statistics: as a whole, or side by side where sides differ."""
+class _Curves:
+    """The verdicts of one judge over a panel, and their statistics: as a whole, or side by side where sides differ."""
 
     grid: Grid
     table: VerdictTable
     success: Array
-    """Shape (directions, alphas, prompts)."""
+    """Shape (directions, alphas, prompts), or (planes, alphas, betas, prompts)."""
     origin: Array
 
     @classmethod
-    def of(cls, grid: Grid, table: VerdictTable) -> _Line:
+    def of(cls, grid: Grid, table: VerdictTable) -> _Curves:
         return cls(grid=grid, table=table, success=grid.success(table), origin=grid.origin(table))
 
     @property
     def alphas(self) -> Array:
+        """Of a line, which alone has sides."""
         (alphas,) = self.grid.alphas
         return alphas
 
     def margins(self, name: str) -> Summary:
         def whole() -> Estimate:
-            return stats.estimate_margin(self.success, self.alphas)
+            return stats.estimate_margin(self.success, self.grid.alphas)
 
         def of(side: str) -> Estimate:
             x, grid = with_origin(self.alphas, self.success, self.origin)
@@ -166,7 +139,7 @@ class _Line:
 
     def radii(self, name: str, limit: float = 0.5) -> Summary:
         def whole() -> Estimate:
-            return stats.estimate_radius(self.success, self.alphas, self.origin, limit=limit)
+            return stats.estimate_radius(self.success, self.grid.alphas, self.origin, limit=limit)
 
         def of(side: str) -> Estimate:
             there = stats.on_side(self.alphas, side)

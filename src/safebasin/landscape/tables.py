@@ -15,8 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebasin import stats
+from safebasin.landscape.recall import JudgeVersion
+from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Place, Point, Region, System
-from safebasin.store.db import StoredVerdict, StudyStore
+from safebasin.store.rows import PlanRows
+from safebasin.store.values import StoredVerdict
 from safebasin.study.plan import Plan, PromptSet
 
 Array = NDArray[np.float64]
@@ -31,10 +34,9 @@ class VerdictTable:
     verdicts: Mapping[tuple[str, str, str], StoredVerdict]
 
     @classmethod
-    def read(cls, store: StudyStore, judge: tuple[str, str], plan: Plan) -> VerdictTable:
+    def read(cls, rows: PlanRows, judge: JudgeVersion) -> VerdictTable:
         """The table of a judge, by name and version."""
-        rows = store.verdicts(*judge, plan.decoding.key)
-        return cls(judge=judge[0], verdicts={(v.point, v.system, v.prompt): v for v in rows})
+        return cls(judge=judge[0], verdicts={(v.point, v.system, v.prompt): v for v in rows.verdicts(*judge)})
 
     def success(self, points: Sequence[str], system: str, prompts: Sequence[str]) -> Array:
         """1 success, 0 none, NaN missing. Shape (points, prompts)."""
@@ -69,9 +71,9 @@ class StudyTables:
     """One per judge, in the study's order."""
 
     @classmethod
-    def read(cls, store: StudyStore, plan: Plan, judges: Sequence[tuple[str, str]]) -> StudyTables:
-        """The tables of a plan, by (name, version) of its judges."""
-        return cls(plan=plan, tables=tuple(VerdictTable.read(store, judge, plan) for judge in judges))
+    def read(cls, study: StoredStudy) -> StudyTables:
+        """The tables of a study's judges."""
+        return cls(plan=study.plan, tables=tuple(VerdictTable.read(study.rows, judge) for judge in study.judges))
 
     def table(self, judge: str) -> VerdictTable:
         """The table of a judge, by name."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.tables import StudyTables
 from safebasin.records import Place, Region
 from safebasin.run.refine import Index, Values, default_budget, next_places, start_places
@@ -40,7 +41,7 @@ def refined(store: StudyStore, plan: Plan, judge: tuple[str, str]) -> Plan | Non
     regions = [region for region in plan.regions if region.points == "auto"]
     if not regions:
         return None
-    study = StudyTables.read(store, plan, [judge])
+    study = StudyTables.read(StoredStudy(store, plan, (judge,)))
     chosen = dict(plan.chosen)
     for region in regions:
         new = tuple(_next(study, region))

@@ -1,4 +1,7 @@
-"""Verdicts over what is stored. Needs no model, but those of judges that ask one."""
+"""Verdicts over what is stored. Needs no model, but those of judges that ask one.
+
+Read, judged and committed a page at a time; those of a judge that asks are committed one by one: each was paid for.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,11 @@ from itertools import islice
 from safebasin.judges.apply import is_undecidable, judge_all
 from safebasin.landscape.language_tests import calibrated
 from safebasin.protocols import AskedJudge, Cost, Judge
-from safebasin.records import Response, Score
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.store.connection import parsed
-from safebasin.store.db import StudyStore
+from safebasin.store.db import PAGE, StudyStore
+from safebasin.store.rows import PlanRows
 from safebasin.study.plan import Plan
-
-BATCH = 5_000
-"""Verdicts that are committed at a time. Those of a judge that asks are committed one by one: each was paid for."""
 
 
 def judge_stored(
@@ -29,23 +29,21 @@ def judge_stored(
     Raises:
         UsageError: where a judge that asks cannot ask; what it has said is kept and not asked again.
     """
-    responses, prompts = _wanted(store, plan), plan.prompts
-    scores: dict[str, Score] | None = None
-    new: dict[str, int] = {}
+    rows, prompts, new = PlanRows.of(store, plan), plan.prompts, dict[str, int]()
+    total = rows.count()
     for judge in (calibrated(judge, store) for judge in judges):
-        todo = _unjudged(store, judge, responses)
-        if todo and scores is None:
-            scores = store.scores([r.key for r in responses])
-        new[judge.name] = 0
-        verdicts = judge_all(judge, prompts, todo, scores or {})
-        size, fresh, total = 1 if isinstance(judge, AskedJudge) else BATCH, 0, len(responses)
+        left, fresh, new[judge.name] = rows.count_unjudged(judge.name, judge.version), 0, 0
+        size = 1 if isinstance(judge, AskedJudge) else PAGE
         with _counted(store, judge):
-            while batch := list(islice(verdicts, size)):
-                new[judge.name] += store.put_verdicts(batch)
-                fresh += len(batch)
-                progress(Tick(stage="judge", done=total - len(todo) + fresh, total=total, fresh=fresh))
-        if todo:
-            progress(Tick(stage="judge", done=total, total=total, fresh=len(todo)))
+            for page in rows.unjudged(judge.name, judge.version):
+                scores = {response.key: score for response, score in page if score is not None}
+                verdicts = iter(judge_all(judge, prompts, [response for response, _ in page], scores))
+                while batch := list(islice(verdicts, size)):
+                    new[judge.name] += store.put_verdicts(batch)
+                    fresh += len(batch)
+                    progress(Tick(stage="judge", done=total - left + fresh, total=total, fresh=fresh))
+        if left:
+            progress(Tick(stage="judge", done=total, total=total, fresh=left))
     return new
 
 
@@ -79,20 +77,13 @@ def _cost_key(judge: Judge) -> str:
 
 def estimate_stored(store: StudyStore, plan: Plan, judges: Iterable[Judge]) -> dict[str, Cost]:
     """What judging a plan would cost at most, by name of those judges that ask; asks nobody."""
-    responses, prompts = _wanted(store, plan), plan.prompts
-    scores = store.scores([r.key for r in responses])
-    found: dict[str, Cost] = {}
+    rows, prompts, found = PlanRows.of(store, plan), plan.prompts, dict[str, Cost]()
     for judge in (calibrated(judge, store) for judge in judges):
         if isinstance(judge, AskedJudge):
-            todo = (r for r in _unjudged(store, judge, responses) if not is_undecidable(judge, r))
-            found[judge.name] = judge.estimate((prompts[r.prompt], r, scores.get(r.key)) for r in todo)
+            left = (row for page in rows.unjudged(judge.name, judge.version) for row in page)
+            found[judge.name] = judge.estimate(
+                (prompts[response.prompt], response, score)
+                for response, score in left
+                if not is_undecidable(judge, response)
+            )
     return found
-
-
-def _wanted(store: StudyStore, plan: Plan) -> list[Response]:
-    return [r for r in store.responses(plan.decoding.key) if plan.asks(r.point, r.system, r.prompt)]
-
-
-def _unjudged(store: StudyStore, judge: Judge, responses: Iterable[Response]) -> list[Response]:
-    seen = store.judged(judge.name, judge.version)
-    return [r for r in responses if r.key not in seen]

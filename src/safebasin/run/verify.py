@@ -6,10 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from safebasin.errors import StoreError, UsageError
-from safebasin.landscape.recall import recall
+from safebasin.landscape.stored import StoredStudy
 from safebasin.run.asked import difference, file_settings
 from safebasin.store import folder as folders
-from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.store.integrity import damage, unchecked
 
@@ -28,33 +27,36 @@ def verify(folder: Path, *, full: bool, note: Callable[[str], None]) -> list[str
             old = unchecked(store)
             if old:
                 note(f"{old} rows were written before digests were kept: whether their texts changed cannot be told")
-            return found + _incomplete(folder, store) + _model_findings(store, full=full)
+            study = StoredStudy.of(store)
+            return found + _incomplete(folder, study) + _model_findings(study, full=full)
         except StoreError as error:
             return [f"database: {error}"]
 
 
-def _incomplete(folder: Path, store: StudyStore) -> list[str]:
+def _incomplete(folder: Path, study: StoredStudy) -> list[str]:
     """What of the plan is not there."""
-    plan, judges = recall(store)
-    with parsed(store.path):
-        found: list[str] = []
-        have = plan.asked(store.done(plan.decoding.key))
-        if len(have) < plan.size:
-            found.append(f"{plan.size - len(have)} of {plan.size} responses are missing: run `safebasin map` again")
-        wanted = {r.key for r in store.responses(plan.decoding.key) if (r.point, r.system, r.prompt) in have}
-        for judge, version in judges:
-            lacking = wanted - store.judged(judge, version)
-            if lacking:
-                found.append(f"{len(lacking)} verdicts of {judge} are missing: run `safebasin judge {folder}` again")
-        if not (folder / folders.LANDSCAPE).is_file():
-            found.append(f"{folders.LANDSCAPE} is missing: run `safebasin report {folder}`")
-        return found
+    missing, size, again = study.missing(), study.plan.size, "run `safebasin map` again"
+    found: list[str] = []
+    if missing.responses:
+        found.append(f"{missing.responses} of {size} responses are missing: {again}")
+    if missing.scores:
+        found.append(f"{missing.scores} scores of responses are missing: {again}")
+    for judge, n in missing.verdicts.items():
+        found.append(f"{n} verdicts of {judge} are missing: run `safebasin judge {folder}` again")
+    if missing.measurements:
+        n = len({point for points in missing.measurements.values() for point in points})
+        found.append(f"capability is missing at {n} of {len(study.plan.points)} points: {again}")
+    if missing.traces:
+        found.append(f"the trajectories, as their folders are now, are not projected: {again}")
+    if not (folder / folders.LANDSCAPE).is_file():
+        found.append(f"{folders.LANDSCAPE} is missing: run `safebasin report {folder}`")
+    return found
 
 
-def _model_findings(store: StudyStore, *, full: bool) -> list[str]:
+def _model_findings(study: StoredStudy, *, full: bool) -> list[str]:
     from safebasin.models.reference import full_hash, resolve
 
-    plan, _ = recall(store)
+    store, plan = study.store, study.plan
     model = plan.study.model
     try:
         resolved, settings = resolve(model), file_settings(plan.study)

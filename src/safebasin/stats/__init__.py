@@ -33,12 +33,7 @@ from safebasin.stats.order import Kendall, kendall, partial_kendall
 from safebasin.stats.ranking import RankedPair, Ranking, rank_by_margin
 from safebasin.stats.retention import estimate_retention_difference
 from safebasin.stats.sides import nearer_side, on_side, side_headline
-from safebasin.stats.surface import (
-    estimate_surface_margin,
-    estimate_surface_radius,
-    estimate_surface_visage,
-    radius_2d,
-)
+from safebasin.stats.surface import radius_2d
 
 __all__ = [
     "FEWEST_DIRECTIONS",
@@ -71,9 +66,6 @@ __all__ = [
     "estimate_radius",
     "estimate_rate",
     "estimate_retention_difference",
-    "estimate_surface_margin",
-    "estimate_surface_radius",
-    "estimate_surface_visage",
     "estimate_visage",
     "fill_line",
     "fill_plane",

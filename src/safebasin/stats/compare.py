@@ -13,9 +13,10 @@ import numpy as np
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
+from safebasin.stats.axes import Axes, Points
 from safebasin.stats.intervals import Interval, hull, jackknife_means, leave_one_out, percentiles, resamples
 from safebasin.stats.landscape import Array, curves_of, margins
-from safebasin.stats.wording import grid_words, interval_words, missing_words, percent, sample_words, undefined_words
+from safebasin.stats.wording import interval_words, missing_words, percent, sample_words, undefined_words
 
 __all__ = [
     "FEWEST_DIRECTIONS",
@@ -144,7 +145,7 @@ def fill(success: Array, value: float) -> Array:
 
 
 def estimate_margin_difference(
-    before: Array, after: Array, alphas: Array, *, level: float = 0.95, seed: int = 0
+    before: Array, after: Array, axes: Axes, *, level: float = 0.95, seed: int = 0
 ) -> Estimate:
     """Margin after − before over the same directions and prompts: what a change does to the whole basin.
 
@@ -152,24 +153,31 @@ def estimate_margin_difference(
     reach the level whatever they did (fewer than 6 at 95%), the interval is widened until it holds 0.
 
     Args:
-        before: success, shape (directions, alphas, prompts).
+        before: success, shape (directions, alphas, prompts), or (planes, alphas, betas, prompts).
         after: the same of the second model or condition.
-        alphas: coordinates, ascending, of both.
+        axes: coordinates, ascending, of both.
         level: coverage. One direction: bootstrap over prompts, conditional on it; two: none; three or more: jackknife.
         seed: of the bootstrap.
     """
-    if before.shape != after.shape or before.shape[1:2] != alphas.shape:
-        shapes = (before.shape, after.shape, alphas.shape)
+    points = Points.of(axes)
+    sizes = tuple(axis.size for axis in points.axes)
+    if before.shape != after.shape or before.shape[1:-1] != sizes:
+        shapes = (before.shape, after.shape, sizes)
         raise StudyError(
             expected("paired landscapes", "of equal shape", shapes, "Measure both on the same directions and prompts.")
         )
+    grid, alphas = points.words, points.axes[0]
+    if points.is_plane:  # its points in one row, a step apart
+        grid = f"a plane of {sizes[0]} × {sizes[1]} points"
+        before, after = points.flat(before), points.flat(after)
+        alphas = np.arange(before.shape[1], dtype=np.float64)
     values = margins(alphas, curves_of(after)) - margins(alphas, curves_of(before))
     there = ~np.isnan(values)
     before, after, values = before[there], after[there], values[there]
     missing = np.isnan(before) | np.isnan(after)
     n, n_missing = int((~missing).sum()), int(missing.sum())
     n_undefined = int((~there).sum())
-    words = f"difference of the mean of 1 − ASR over {grid_words(alphas)}"
+    words = f"difference of the mean of 1 − ASR over {grid}"
     if values.size == 0:
         method = words + "; nothing is measured in both"
         return Estimate(value=None, level=level, n_undefined=n_undefined, method=method)

@@ -16,6 +16,7 @@ import numpy as np
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
+from safebasin.stats.axes import Axes
 from safebasin.stats.compare import FEWEST_DIRECTIONS, estimate_margin_difference
 from safebasin.stats.estimates import estimate_margin
 from safebasin.stats.landscape import Array
@@ -64,7 +65,7 @@ class Ranking:
 def rank_by_margin(
     names: Sequence[str],
     success: Sequence[Array],
-    alphas: Array,
+    axes: Axes,
     *,
     level: float = 0.95,
     seed: int = 0,
@@ -75,8 +76,9 @@ def rank_by_margin(
 
     Args:
         names: of the models, different.
-        success: verdicts of each, shape (directions, alphas, prompts), all alike: the same prompts in the same order.
-        alphas: coordinates, ascending.
+        success: verdicts of each, shape (directions, alphas, prompts) or (planes, alphas, betas, prompts), all alike:
+            the same prompts in the same order.
+        axes: coordinates, ascending.
         level: that all pairs together are to have.
         seed: of the bootstrap over prompts, used with one direction.
         region: what it is called.
@@ -86,12 +88,12 @@ def rank_by_margin(
         StudyError: where fewer than two models are given, or their arrays differ in shape.
     """
     _check_names(names)
-    margins = {name: estimate_margin(s, alphas, level=level, seed=seed) for name, s in zip(names, success, strict=True)}
+    margins = {name: estimate_margin(s, axes, level=level, seed=seed) for name, s in zip(names, success, strict=True)}
     arrays = dict(zip(names, success, strict=True))
 
     def difference(pair: Pair, at: float) -> Estimate:
         first, second = pair
-        return estimate_margin_difference(arrays[second], arrays[first], alphas, level=at, seed=seed)
+        return estimate_margin_difference(arrays[second], arrays[first], axes, level=at, seed=seed)
 
     found = _ranking(margins, difference, level)
     is_supported = not is_drawn or success[0].shape[0] >= FEWEST_DIRECTIONS

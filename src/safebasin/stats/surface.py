@@ -1,4 +1,4 @@
-"""Statistics of planes: VISAGE, margin, and the radius of the basin as that of a disk of its area. No figure.
+"""The radius of a basin in a plane: that of a disk of its area. No figure.
 
 A plane takes the place of a direction: one plane gives an interval over prompts, three or more one over planes.
 """
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.stats.estimates import over_directions
-from safebasin.stats.landscape import Array, Radius, Side, curves_of, visage
-from safebasin.stats.wording import percent, sample_words, undefined_words
+from safebasin.stats.axes import Points
+from safebasin.stats.directions import over_directions
+from safebasin.stats.landscape import Array, Radius, Side, curves_of
+from safebasin.stats.wording import percent
 
-__all__ = ["estimate_surface_margin", "estimate_surface_radius", "estimate_surface_visage", "radius_2d"]
+__all__ = ["estimate_disk", "radius_2d"]
 
 
 def radius_2d(alphas: Array, betas: Array, asr: Array, *, limit: float = 0.5) -> Radius | None:
@@ -76,98 +77,38 @@ def _cell_widths(x: Array) -> Array:
     return np.diff(edges)
 
 
-def estimate_surface_visage(success: Array, alphas: Array, betas: Array) -> Estimate:
-    """VISAGE over a grid of two axes, mean over planes: the published formula with two coordinates. No interval.
-
-    Args:
-        success: shape (planes, alphas, betas, prompts).
-        alphas: coordinates of the first axis.
-        betas: coordinates of the second.
-
-    Source: Peng et al. 2024, arXiv 2405.17374, section 3.
-    """
-    flat = _flat(_off_origin(success, alphas, betas))
-    values = [visage(surface) for surface in curves_of(flat)]
-    defined = [v for v in values if v is not None]
-    n_undefined = len(values) - len(defined)
-    sample = sample_words(len(values), success.shape[-1]).replace("direction", "plane")
-    return Estimate(
-        value=sum(defined) / len(defined) if defined else None,
-        n=int((~np.isnan(success)).sum()),
-        n_missing=int(np.isnan(success).sum()),
-        n_undefined=n_undefined,
-        method=(
-            f"VISAGE, published rule, over {_plane_words(alphas, betas)}; {sample}"
-            f"{undefined_words(n_undefined)}; no interval is claimed"
-        ),
-    )
-
-
-def estimate_surface_margin(
-    success: Array, alphas: Array, betas: Array, *, level: float = 0.95, seed: int = 0
+def estimate_disk(
+    success: Array, points: Points, origin: Array, *, limit: float = 0.5, level: float = 0.95, seed: int = 0
 ) -> Estimate:
-    """Mean of 1 − ASR over the plane and over planes, untrimmed. Each measured point of the grid counts alike.
-
-    Args:
-        success: shape (planes, alphas, betas, prompts).
-        alphas: coordinates of the first axis.
-        betas: coordinates of the second.
-        level: coverage of the interval; see `safebasin.stats.interval` for its kind.
-        seed: of the bootstrap over prompts, used with one plane.
-    """
-
-    def margin(surfaces: Array) -> Array:
-        measured = ~np.isnan(surfaces)
-        total = np.where(measured, 1 - surfaces, 0.0).sum(axis=-1)
-        count = measured.sum(axis=-1)
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-    kept = _flat(_off_origin(success, alphas, betas))
-    words = f"mean of 1 − ASR over {_plane_words(alphas, betas)}"
-    return _of_planes(over_directions(_flat(success), kept, margin, (0.0, 1.0), level, seed, words))
-
-
-def estimate_surface_radius(
-    success: Array,
-    alphas: Array,
-    betas: Array,
-    origin: Array,
-    *,
-    limit: float = 0.5,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Estimate:
-    """√(area / π) of the basin around the origin, mean over planes.
+    """√(area / π) of the basin around the origin, mean over planes: `estimate_radius` of planes.
 
     Where a basin touches the border it may go on beyond: the value is then a lower bound, `n_censored` the number of
     such planes, and the interval has a lower bound only.
 
     Args:
         success: shape (planes, alphas, betas, prompts).
-        alphas: coordinates of the first axis.
-        betas: coordinates of the second.
+        points: of the plane.
         origin: success of each prompt at θ₀, shape (prompts,), put where the grid holds the origin.
         limit: the rate to stay below, in (0, 1].
         level: coverage of the interval; see `safebasin.stats.interval` for its kind.
         seed: of the bootstrap over prompts, used with one plane.
     """
-    words = (
-        f"√(area/π) of the connected cells around the origin with ASR below {percent(limit)}, over "
-        f"{_plane_words(alphas, betas)}"
-    )
+    alphas, betas = points.axes
+    words = f"√(area/π) of the connected cells around the origin with ASR below {percent(limit)}, over {points.words}"
     row, column = _origin(alphas, betas)
     if row is None or column is None:
         return Estimate(value=None, level=level, method=words + "; the grid does not hold the origin")
     placed = success.copy()
     placed[:, row, column] = origin
-    kept = _off_origin(placed, alphas, betas)
+    kept = points.off_origin(placed)
 
     def radius(surfaces: Array) -> Array:
         grids = surfaces.reshape(-1, alphas.size, betas.size)
         return _radii(alphas, betas, grids, limit)[0].reshape(surfaces.shape[:-1])
 
     bound = float(np.sqrt(_cell_widths(alphas).sum() * _cell_widths(betas).sum() / np.pi))
-    found = _of_planes(over_directions(_flat(placed), _flat(kept), radius, (0.0, bound), level, seed, words))
+    found = over_directions(points.flat(placed), points.flat(kept), radius, (0.0, bound), level, seed, words)
+    found = replace(found, method=points.named(found.method))
     if found.value == 0:
         return replace(found, low=None, high=None, method="0: ASR at the origin is past the limit; no interval")
     touches = _radii(alphas, betas, curves_of(kept), limit)[1]
@@ -183,23 +124,3 @@ def estimate_surface_radius(
         words = "; no upper bound, since with every missing verdict a failure a basin would reach the border"
         return replace(found, high=None, method=found.method + words)
     return found
-
-
-def _of_planes(estimate: Estimate) -> Estimate:
-    return replace(estimate, method=estimate.method.replace("direction", "plane"))
-
-
-def _off_origin(success: Array, alphas: Array, betas: Array) -> Array:
-    """The same verdicts, with planes missing as a whole where nothing but the shared origin is measured."""
-    away = (alphas != 0)[:, None] | (betas != 0)
-    own = ~np.isnan(success) & away[..., None]
-    return np.where(own.any(axis=(1, 2, 3), keepdims=True), success, np.nan)
-
-
-def _flat(success: Array) -> Array:
-    """(planes, alphas, betas, prompts) → (planes, points, prompts)."""
-    return success.reshape(success.shape[0], -1, success.shape[-1])
-
-
-def _plane_words(alphas: Array, betas: Array) -> str:
-    return f"{alphas.size} × {betas.size} points in [{alphas[0]:g}, {alphas[-1]:g}] × [{betas[0]:g}, {betas[-1]:g}]"

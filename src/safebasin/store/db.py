@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -33,20 +33,24 @@ from safebasin.store.digests import DIGESTED
 from safebasin.store.folder import DATABASE
 from safebasin.store.migrations import migrate, pending
 from safebasin.store.values import (
-    StoredVerdict,
     flag_to_int,
     now,
     pack_score,
     pack_text,
     read_decoding,
+    read_verdict,
     stored_int,
     stored_text,
     unpack_score,
     unpack_text,
 )
 
-_UNANSWERED = f"verdicts.label = 'unscored' AND verdicts.reason LIKE '{NO_REPLY}%'"
+UNANSWERED = f"verdicts.label = 'unscored' AND verdicts.reason LIKE '{NO_REPLY}%'"
 """Where a verdict was asked for and not given: it is asked for again."""
+RESPONSE = "point, prompt, system, decoding, sample, text, thinking, n_tokens, finish_reason, broken, gap"
+"""Columns of a response, as `read_response` takes them."""
+PAGE = 1_000
+"""Responses that are read at a time."""
 
 
 class StudyStore:
@@ -202,7 +206,7 @@ class StudyStore:
         columns = ("label", "success", "reason", "created", "grade")
         into = f"verdicts (response, judge, version, {', '.join(columns)})"
         renewed = ", ".join(f"{c} = excluded.{c}" for c in columns)
-        update = f"DO UPDATE SET {renewed}, digest = NULL WHERE {_UNANSWERED}"
+        update = f"DO UPDATE SET {renewed}, digest = NULL WHERE {UNANSWERED}"
         with self.transaction() as db:
             before = db.total_changes
             db.executemany(f"INSERT INTO {into} VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT {update}", rows)
@@ -230,34 +234,39 @@ class StudyStore:
             return {key for (key,) in db.execute(query, given)}
 
     def responses(self, decoding: str | None = None, *, point: str | None = None) -> Iterator[Response]:
-        """Stored responses, ordered by key; all of them, or those of a decoding, of a point."""
-        query = """SELECT point, prompt, system, decoding, sample, text, thinking, n_tokens, finish_reason, broken, gap
-                   FROM responses WHERE decoding = coalesce(?, decoding) AND point = coalesce(?, point) ORDER BY key"""
-        with self.reading() as db:
-            found = [_response(row) for row in db.execute(query, (decoding, point))]
-        return iter(found)
+        """Stored responses, ordered by key; all of them, or those of a decoding, of a point. Read a page at a time."""
+        chosen = "+decoding = coalesce(:decoding, decoding)"  # with +, keys stay in order without a sort for each page
+        if point is not None:
+            chosen = "decoding = coalesce(:decoding, decoding) AND point = :point"
+        query = f"SELECT key, {RESPONSE} FROM responses WHERE {chosen} AND key > :after ORDER BY key LIMIT {PAGE}"
+        page, after = [()], ""
+        while page:
+            with self.reading() as db:
+                given = {"decoding": decoding, "point": point, "after": after}
+                page = db.execute(query, given).fetchall()
+                found = [read_response(row[1:]) for row in page]
+            after = page[-1][0] if page else ""
+            yield from found
 
-    def scores(self, keys: Sequence[str] | None = None) -> dict[str, Score]:
-        """Scores under θ₀ by response key, each with those under further points; all, or those of some responses."""
+    def responses_of(self, keys: Iterable[str]) -> list[Response]:
+        """The responses under some keys, ordered by key."""
+        query = f"SELECT {RESPONSE} FROM responses WHERE key IN (SELECT value FROM json_each(?)) ORDER BY key"
         with self.reading() as db:
-            rows = db.execute("SELECT response, nll, ends FROM scores").fetchall()
-            further = db.execute("SELECT response, nll, ends, point FROM scores_under ORDER BY point").fetchall()
-            wanted = None if keys is None else set(keys)
+            return [read_response(row) for row in db.execute(query, (json.dumps(list(keys)),))]
+
+    def scores(self, keys: Iterable[str]) -> dict[str, Score]:
+        """Scores under θ₀ by key of some responses, each with those under further points."""
+        chosen = "response IN (SELECT value FROM json_each(?))"
+        with self.reading() as db:
+            given = (json.dumps(list(keys)),)
             also: dict[str, list[Score]] = {}
-            for key, nll, ends, point in further:
-                if wanted is None or key in wanted:
-                    also.setdefault(key, []).append(unpack_score(key, nll, ends, under=point))
+            query = f"SELECT response, nll, ends, point FROM scores_under WHERE {chosen} ORDER BY point"
+            for key, nll, ends, point in db.execute(query, given):
+                also.setdefault(key, []).append(unpack_score(key, nll, ends, under=point))
             return {
                 key: replace(unpack_score(key, nll, ends), also=tuple(also.get(key, ())))
-                for key, nll, ends in rows
-                if wanted is None or key in wanted
+                for key, nll, ends in db.execute(f"SELECT response, nll, ends FROM scores WHERE {chosen}", given)
             }
-
-    def judged(self, judge: str, version: str) -> set[str]:
-        """Keys of the responses that this version of a judge has a verdict on; `NO_REPLY` is none."""
-        query = f"SELECT response FROM verdicts WHERE judge = ? AND version = ? AND NOT ({_UNANSWERED})"
-        with self.reading() as db:
-            return {key for (key,) in db.execute(query, (judge, version))}
 
     def judge_versions(self) -> list[tuple[str, str, int]]:
         """(judge, version, number of verdicts) of everything stored, sorted."""
@@ -265,46 +274,15 @@ class StudyStore:
             query = "SELECT judge, version, count(*) FROM verdicts GROUP BY judge, version ORDER BY judge, version"
             return db.execute(query).fetchall()
 
-    def verdicts(self, judge: str, version: str, decoding: str) -> list[StoredVerdict]:
-        """The verdicts of one version of a judge on the responses of one decoding."""
-        query = """SELECT r.point, r.prompt, r.system, v.label, v.success FROM verdicts v
-                   JOIN responses r ON r.key = v.response WHERE v.judge = ? AND v.version = ? AND r.decoding = ?"""
-        with self.reading() as db:
-            rows = db.execute(query, (judge, version, decoding)).fetchall()
-            return [
-                StoredVerdict(
-                    point=p, prompt=q, system=s, label=stored_text(label), success=None if hit is None else bool(hit)
-                )
-                for p, q, s, label, hit in rows
-            ]
-
-    def cut(self, judge: str, version: str, decoding: str) -> set[tuple[str, str, str]]:
-        """(point, system, prompt) of the responses of a decoding that a judge cannot decide, since a rule cut them."""
-        query = """SELECT r.point, r.system, r.prompt FROM verdicts v JOIN responses r ON r.key = v.response
-                   WHERE v.judge = ? AND v.version = ? AND r.decoding = ?
-                   AND v.label = 'unscored' AND v.reason = 'cut'"""
-        with self.reading() as db:
-            return set(db.execute(query, (judge, version, decoding)).fetchall())
-
     def verdicts_of(self, keys: Iterable[str]) -> dict[str, list[Verdict]]:
         """Every verdict on some responses, by response key, judges sorted."""
-        wanted = set(keys)
-        query = "SELECT response, judge, version, label, success, reason, grade FROM verdicts ORDER BY judge, version"
+        wanted = list(keys)
         found: dict[str, list[Verdict]] = {key: [] for key in wanted}
+        query = """SELECT response, judge, version, label, success, reason, grade FROM verdicts
+                   WHERE response IN (SELECT value FROM json_each(?)) ORDER BY judge, version"""
         with self.reading() as db:
-            for response, judge, version, label, success, reason, grade in db.execute(query):
-                if response in wanted:
-                    found[response].append(
-                        Verdict(
-                            response=response,
-                            judge=judge,
-                            version=version,
-                            label=stored_text(label),
-                            success=None if success is None else bool(success),
-                            reason=unpack_text(reason),
-                            grade=grade,
-                        )
-                    )
+            for row in db.execute(query, (json.dumps(wanted),)):
+                found[row[0]].append(read_verdict(row))
         return found
 
     def counts(self) -> dict[str, int]:
@@ -332,7 +310,8 @@ class StudyStore:
             yield self._db
 
 
-def _response(row: tuple[Any, ...]) -> Response:
+def read_response(row: tuple[Any, ...]) -> Response:
+    """The response of the columns of `RESPONSE`."""
     point, prompt, system, decoding, sample, text, thinking, n_tokens, finish, broken, gap = row
     return Response(
         point=stored_text(point),

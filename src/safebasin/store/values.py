@@ -5,9 +5,9 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
-from safebasin.records import Decoding, Score
+from safebasin.records import Decoding, Score, Verdict
 
 __all__ = [
     "StoredVerdict",
@@ -18,6 +18,7 @@ __all__ = [
     "pack_score",
     "pack_text",
     "read_decoding",
+    "read_verdict",
     "stored_int",
     "stored_text",
     "unpack_score",
@@ -110,6 +111,20 @@ def pack_score(score: Score) -> tuple[bytes, bytes]:
 def unpack_score(response: str, nll: bytes, ends: bytes, *, under: str = "") -> Score:
     """The score of these columns."""
     return Score(response=response, nll=tuple(floats(nll)), ends=tuple(ints(ends)), under=under)
+
+
+def read_verdict(row: tuple[Any, ...]) -> Verdict:
+    """The verdict of the columns response, judge, version, label, success, reason, grade."""
+    response, judge, version, label, success, reason, grade = row
+    return Verdict(
+        response=response,
+        judge=judge,
+        version=version,
+        label=stored_text(label),
+        success=None if success is None else bool(success),
+        reason=unpack_text(reason),
+        grade=grade,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

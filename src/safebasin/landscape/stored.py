@@ -1,0 +1,102 @@
+"""A stored study, opened once: what it was asked, what it holds of that, and what is missing. Measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from safebasin.landscape.recall import JudgeVersion, recall
+from safebasin.landscape.traces import is_traced
+from safebasin.records import Point
+from safebasin.store import folder as folders
+from safebasin.store.db import StudyStore
+from safebasin.store.measurements import read_measurements
+from safebasin.store.rows import PlanRows
+from safebasin.study.plan import Plan
+
+__all__ = ["Missing", "StoredStudy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """What a plan asks for and its folder does not hold."""
+
+    responses: int
+    scores: int
+    """Responses that are there without a score under θ₀."""
+    verdicts: Mapping[str, int]
+    """Responses that are there without a verdict, by name of the judge; complete ones are left out."""
+    measurements: Mapping[str, tuple[Point, ...]]
+    """By setting, the points where it is still to be measured; complete ones are left out."""
+    traces: bool
+    """Whether training runs, as their folders are now, are still to be projected."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredStudy:
+    """The last plan of a folder and its rows. `rows` answers and streams; nothing is held."""
+
+    store: StudyStore
+    plan: Plan
+    judges: tuple[JudgeVersion, ...]
+    """(name, version) of the judges, the study's order."""
+    rows: PlanRows = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", PlanRows.of(self.store, self.plan))
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path, *, write: bool = False) -> Generator[StoredStudy]:
+        """Open the study of a folder; it is closed at the end of the block.
+
+        Args:
+            folder: the study.
+            write: whether to hold the lock of its one writer meanwhile.
+
+        Raises:
+            StoreError: where the folder is no study, never got as far as a plan, or another process writes to it.
+        """
+        path = folders.require(folder)
+        if write:
+            with folders.writer(path), StudyStore.open(path) as store:
+                yield cls.of(store)
+        else:
+            with StudyStore.open(path) as store:
+                yield cls.of(store)
+
+    @classmethod
+    def of(cls, store: StudyStore) -> StoredStudy:
+        """The study of a database that is open.
+
+        Raises:
+            StoreError: where it never got as far as a plan.
+        """
+        return cls(store, *recall(store))
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self.store.path.parent
+
+    @property
+    def name(self) -> str:
+        """Name of the folder, for titles."""
+        return self.folder.resolve().name
+
+    def missing(self) -> Missing:
+        """What is not there: the one answer for reports, `verify` and notes."""
+        rows, verdicts = self.rows, {name: self.rows.count_unjudged(name, version) for name, version in self.judges}
+        measurements: dict[str, tuple[Point, ...]] = {}
+        for setting in self.plan.gauges:
+            done = {m.point for m in read_measurements(self.store, setting)}
+            measurements[setting] = tuple(point for point in self.plan.points if point.key not in done)
+        return Missing(
+            responses=self.plan.size - rows.count(),
+            scores=rows.count_unscored(),
+            verdicts={name: n for name, n in verdicts.items() if n},
+            measurements={setting: points for setting, points in measurements.items() if points},
+            traces=bool(self.plan.study.trajectories) and not is_traced(self.store, self.plan),
+        )
