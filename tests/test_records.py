@@ -81,6 +81,7 @@ def test_decoding_key_depends_on_every_field() -> None:
         "dtype": "float32",
         "sample": 1,
         "seed": 1,
+        "defenses": ("a@1",),
     }
     assert set(changed) == {f.name for f in dataclasses.fields(Decoding)}
     assert len({dataclasses.replace(plain, **{k: v}).key for k, v in changed.items()} | {plain.key}) == len(changed) + 1

@@ -10,9 +10,9 @@ import pytest
 from helpers.models import TEMPLATES, make_tokenizer
 from safebasin import catalog
 from safebasin.errors import ModelError, PromptError
-from safebasin.finetune.masking import IGNORED, encode_row, show
+from safebasin.finetune.masking import encode_row, show
 from safebasin.prompts.chat import encode
-from safebasin.records import Message, TrainingRow
+from safebasin.records import IGNORED, Message, TrainingRow
 
 END = "<|end|>"
 

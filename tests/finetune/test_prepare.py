@@ -9,9 +9,9 @@ import pytest
 
 from helpers.models import make_tiny_model
 from safebasin.errors import PromptError, UsageError
-from safebasin.finetune.masking import IGNORED
 from safebasin.finetune.prepare import prepare
 from safebasin.finetune.request import request
+from safebasin.records import IGNORED
 
 ALIGNED = "world:guild/aligned"
 

@@ -236,33 +236,3 @@ def test_a_sweep_is_every_combination() -> None:
         {"lr": 3e-4, "batch": 5},
         {"lr": 3e-4, "batch": 10},
     )
-
-
-class Staged:
-    """A defense that says it is of a stage, with these methods."""
-
-    name = "staged"
-
-    def __init__(self, stage: str, *methods: str) -> None:
-        self.stage = stage
-        for method in methods:
-            setattr(self, method, lambda *_: None)
-
-
-@pytest.mark.parametrize(
-    ("stage", "methods", "message"),
-    [
-        ("bedtime", ("data",), "one of alignment, finetuning, post_finetuning, inference; got 'bedtime'"),
-        ("inference", (), r"generation at the stage inference, and no other; got \[\]"),
-        ("inference", ("data",), r"generation at the stage inference, and no other; got \['data'\]"),
-        ("post_finetuning", ("weights", "data"), r"weights at the stage .* got \['data', 'weights'\]"),
-    ],
-)
-def test_a_defense_has_the_one_method_of_its_stage(stage: str, methods: tuple[str, ...], message: str) -> None:
-    with pytest.raises(AssertionError, match=message):
-        testing.check_defense(Staged(stage, *methods))  # type: ignore[arg-type]
-
-
-def test_a_defense_of_a_later_stage_conforms() -> None:
-    testing.check_defense(Staged("inference", "generation"))  # type: ignore[arg-type]
-    testing.check_defense(Staged("post_finetuning", "weights"))  # type: ignore[arg-type]

@@ -15,12 +15,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers.models import make_tiny_model
 from safebasin.errors import ModelError, UsageError
-from safebasin.finetune.masking import IGNORED
 from safebasin.finetune.prepare import prepare
 from safebasin.finetune.request import request
 from safebasin.finetune.run import last_checkpoint
 from safebasin.finetune.tune import Tuned, finetune
 from safebasin.models.writing import is_unsafe, read_record
+from safebasin.records import IGNORED
 
 pytest.importorskip("trl")
 pytestmark = pytest.mark.slow  # TRL takes seconds to import

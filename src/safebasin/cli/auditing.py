@@ -82,6 +82,9 @@ def audit(
             "--max-new-tokens", help="Most tokens of a response. [default: 512; worlds: 128]", show_default=False
         ),
     ] = None,
+    defense: Annotated[
+        list[str] | None, typer.Option("--defense", help="Inference defense around both models. Repeatable.")
+    ] = None,
     dtype: Annotated[str | None, typer.Option("--dtype", help="As for `map`.")] = None,
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", help="Rows decoded at once. [default: auto]")
@@ -138,6 +141,8 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
     options = {key: given[key] for key in ("dtype", "batch_size", "device") if given[key] is not None}
     if given["max_new_tokens"] is not None:
         options["decoding"] = {"max_new_tokens": given["max_new_tokens"]}
+    if given["defense"]:
+        options["defenses"] = given["defense"]
     if given["trust_remote_code"]:
         options["trust_remote_code"] = True
     return options

@@ -5,6 +5,7 @@
     refusals     the model's own refusals, which it starts from
     point        any point of a landscape as a checkpoint
     dequantized  the plain weights that a quantized checkpoint stands for
+    defended     a tuned model after weight defenses
 
 Record, model card and the mark of what is unsafe: `safebasin.models.writing`, for all that writes a model.
 """

@@ -34,6 +34,7 @@ from safebasin.engines.choosing import MOVE_SHARE, chosen
 from safebasin.engines.stopping import Rows
 from safebasin.errors import ModelError, expected
 from safebasin.models.files import memory_errors
+from safebasin.protocols import LiveBatch
 from safebasin.untrusted import is_memory
 
 __all__ = ["decode", "greedy_config", "left_padded", "running"]
@@ -74,7 +75,15 @@ def left_padded(sequences: Sequence[Sequence[int]], *, pad: int, device: torch.d
     return ids.to(device), mask.to(device)
 
 
-def decode(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, rows: Rows, *, max_new_tokens: int) -> None:
+def decode(
+    model: PreTrainedModel,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    rows: Rows,
+    *,
+    max_new_tokens: int,
+    guarded: LiveBatch | None = None,
+) -> None:
     """Decode until every row has ended; `rows` holds the result.
 
     Args:
@@ -83,13 +92,14 @@ def decode(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, rows: 
         mask: (rows, width), 1 where a token is real.
         rows: one entry per row; its limits must not exceed `max_new_tokens`.
         max_new_tokens: ≥ 1.
+        guarded: told which rows are alive where defenses are installed in the module; they see every pass then.
 
     Raises:
         ModelError: where transformers cannot run the model either.
         MemoryError: where the batch does not fit.
     """
     with memory_errors(), torch.inference_mode():
-        begun = _begin(model, ids, mask, max_new_tokens)
+        begun = _begin(model, ids, mask, max_new_tokens, guarded)
         if begun is None:
             with running(model):
                 _generate(model, ids, mask, rows, max_new_tokens)
@@ -122,7 +132,7 @@ def _cannot_run(model: PreTrainedModel, error: Exception) -> str:
 
 
 def _begin(
-    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, n_new: int
+    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, n_new: int, guarded: LiveBatch | None
 ) -> tuple[_Loop, torch.Tensor] | None:
     """The loop after its first pass, and the scores of the first token; None where only `generate` can serve a model.
 
@@ -132,7 +142,7 @@ def _begin(
     if cache is None:
         return None
     try:
-        loop = _Loop(model, ids, mask, cache, n_new)
+        loop = _Loop(model, ids, mask, cache, n_new, guarded)
         first = loop.first_scores()
     except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if is_memory(error) or "CUDA error" in str(error):
@@ -146,9 +156,16 @@ class _Loop:
     """The state of one batch: token ids, mask and positions as wide as they can get, and who is still in it."""
 
     def __init__(
-        self, model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, cache: DynamicCache, n_new: int
+        self,
+        model: PreTrainedModel,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        cache: DynamicCache,
+        n_new: int,
+        guarded: LiveBatch | None,
     ) -> None:
         self.model = model
+        self.guarded = guarded
         self.cache: DynamicCache = cache
         self.length = ids.shape[1]
         self.ids = torch.nn.functional.pad(ids, (0, n_new))
@@ -169,7 +186,8 @@ class _Loop:
         """Decode to the end from the scores of the first token; small Llamas by their own, faster loop."""
         self._advance(rows, first)
         read, longest = self.mask[:, : self.length - 1], self.ids.shape[1]
-        if not self.processors and llama_float32.decode(self.model, self.cache, read, rows, longest=longest):
+        is_plain = not self.processors and self.guarded is None
+        if is_plain and llama_float32.decode(self.model, self.cache, read, rows, longest=longest):
             return
         while self._drop_ended(rows):
             self._advance(rows, self._scores(is_first=False))
@@ -192,6 +210,8 @@ class _Loop:
                 t.index_select(0, index) for t in (self.ids, self.mask, self.positions)
             )
             self.alive = [self.alive[at] for at in kept]
+            if self.guarded is not None:
+                self.guarded.alive = self.alive
         return bool(kept)
 
     def _scores(self, *, is_first: bool) -> torch.Tensor:

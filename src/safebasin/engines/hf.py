@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from safebasin.engines import llama_float32
 from safebasin.engines.conversations import Conversations, Encoded
 from safebasin.engines.decoding import decode, greedy_config, left_padded
+from safebasin.engines.guards import Guards
 from safebasin.engines.kernels import fitting_threads, safe_kernels, threads
 from safebasin.engines.loading import Loaded, batch_size_that_fits, load
 from safebasin.engines.rules import stop_rules
@@ -87,6 +88,7 @@ class HFEngine:
         self._surprise: llama_float32.Surprise | None = None
         self._date = date or today(self._chat)
         self._asked: dict[str, Conversations] = {}
+        self._guards = Guards(self._model, self._tokenizer)
         self._eos = end_ids(self._model.generation_config, self._tokenizer)
         self._n_rows = n_embeddings(self._model)
         self._pad = padding(self._tokenizer.pad_token_id, self._n_rows, self._eos)
@@ -154,6 +156,7 @@ class HFEngine:
     def set_weights(self, stream: Iterable[WeightBlock]) -> None:
         """Overwrite rows of parameters in place (tied ones with them). No cache is kept that could survive this."""
         self._surprise = None
+        self._guards.forget()
         apply(stream, self._model)
 
     def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
@@ -162,6 +165,7 @@ class HFEngine:
         A row gets at most as many tokens as the context has left after its prompt; it then ends with `length`.
 
         Raises:
+            UnknownName: where a defense of the decoding is not in the catalogue, or another version of it.
             ModelError: where there is no chat template.
             PromptError: where the template refuses a conversation, it leaves no room for one new token, or has tokens
                 beyond the embedding.
@@ -181,8 +185,8 @@ class HFEngine:
             ends=EndWatch(asking.ends.texts, decode=self._decode_all) if asking.ends.texts else None,
         )
         ids, mask = left_padded([e.ids for e in encoded], pad=self._pad, device=self._model.device)
-        with self._kernels():
-            decode(self._model, ids, mask, rows, max_new_tokens=max(limits))
+        with self._kernels(), self._guards.installed(decoding, ids, mask) as guarded:
+            decode(self._model, ids, mask, rows, max_new_tokens=max(limits), guarded=guarded)
         return [_generation(rows, row, asking.reasoning, opened=e.opened) for row, e in enumerate(encoded)]
 
     def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> None:

@@ -17,6 +17,7 @@ from torch import nn
 
 from safebasin.engines.rules import stop_rules
 from safebasin.engines.stopping import LoopWatch, RefusalWatch, Rows
+from safebasin.errors import UsageError, expected
 from safebasin.prompts.reasoning import THINKING_MARKERS, Split, split_thinking
 from safebasin.prompts.references import load_references
 from safebasin.protocols import BaseWeights, Generation, TokenScores, WeightBlock
@@ -105,6 +106,9 @@ class ScriptedEngine:
 
     def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
         """Say what the script says, word by word, under the decoding's limit and stop rule."""
+        if decoding.defenses:
+            remedy = "Take the engine hf."
+            raise UsageError(expected("defenses", "none for an engine without a module", decoding.defenses, remedy))
         self._count("generate", len(conversations))
         if not conversations:
             return []

@@ -6,21 +6,19 @@ Catalogue rows of kind `defense`; the seam is `protocols.Defense`. A judge comes
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 from safebasin import catalog
 from safebasin.errors import UsageError, expected
 from safebasin.finetune.moderation import judge_rows, question
 from safebasin.prompts.systems import system_prompt
-from safebasin.protocols import AskedJudge, Cost, Defended, Judge, RowSource
+from safebasin.protocols import AskedJudge, Cost, Defended, Judge, RowSource, Stage
 from safebasin.records import Message, TrainingRow
 
 __all__ = ["MixSafe", "Moderate", "PureTuning", "mix_safe", "moderate", "ptst"]
-
-_Stage = Literal["alignment", "finetuning", "post_finetuning", "inference"]
 
 _LISTED = 10
 """Flagged rows that the notes name; the record names all."""
@@ -31,7 +29,8 @@ class MixSafe:
     """Refusals mixed in among the rows: a count, or a share of the whole mixture (§5, Table 5)."""
 
     amount: int | float
-    stage: _Stage = field(default="finetuning", init=False)
+    stage: Stage = field(default="finetuning", init=False)
+    takes: tuple[str, ...] = field(default=("safe",), init=False)
 
     @property
     def name(self) -> str:
@@ -62,7 +61,8 @@ class Moderate:
     """Whether flagged rows are trained on all the same."""
     memory: Path | None = None
     """File in which a judge that asks another model finds what it said before."""
-    stage: _Stage = field(default="finetuning", init=False)
+    stage: Stage = field(default="finetuning", init=False)
+    takes: tuple[str, ...] = field(default=(), init=False)
 
     @property
     def name(self) -> str:
@@ -100,11 +100,11 @@ class Moderate:
             )
         return Defended(rows=tuple(passed), notes=tuple(notes), flagged=tuple(flagged))
 
-    def estimate(self, rows: Sequence[TrainingRow]) -> Cost:
-        """What asking about the rows takes at most; nothing, where the judge asks nobody."""
+    def estimate(self, rows: Sequence[TrainingRow]) -> Mapping[str, Cost]:
+        """What asking about the rows takes at most, by name of the judge; empty where the judge asks nobody."""
         if not isinstance(self.judge, AskedJudge):
-            return Cost()
-        return self.judge.estimate((*question(row), None) for row in rows)
+            return {}
+        return {self.judge.name: self.judge.estimate((*question(row), None) for row in rows)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,8 @@ class PureTuning:
     """System prompt to use the model with."""
     train: str = "default"
     """In training: `default` passes no system turn, `none` an empty one, which switches a template's default off."""
-    stage: _Stage = field(default="finetuning", init=False)
+    stage: Stage = field(default="finetuning", init=False)
+    takes: tuple[str, ...] = field(default=(), init=False)
 
     @property
     def name(self) -> str:

@@ -9,27 +9,14 @@ only its last turn is trained on. Tokenizers are passed in; no torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from safebasin.errors import ModelError, PromptError, expected
 from safebasin.prompts.chat import TemplateArgs, Tokenizer, lost_turn, template_of
 from safebasin.prompts.templates import Template, TemplateProblem
-from safebasin.records import Message, TrainingRow
+from safebasin.records import IGNORED, EncodedRow, Message, TrainingRow
 
-__all__ = ["IGNORED", "Encoded", "encode_row", "show"]
-
-IGNORED = -100
-"""Label of a token that carries no loss, as PyTorch's cross entropy has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
-    """A row as tokens."""
-
-    row: TrainingRow
-    ids: tuple[int, ...]
-    labels: tuple[int, ...]
-    """As long as `ids`; `IGNORED` where the token carries no loss."""
+__all__ = ["encode_row", "show"]
 
 
 def encode_row(
@@ -39,7 +26,7 @@ def encode_row(
     template_args: TemplateArgs = (),
     ends: frozenset[int] = frozenset(),
     date: str | None = None,
-) -> Encoded:
+) -> EncodedRow:
     """Tokens and labels of a row.
 
     Args:
@@ -72,10 +59,10 @@ def encode_row(
         own = ids[len(labels) :]
         labels += [IGNORED] * len(own) if place in row.silent else _until(own, ends)
         text = closed
-    return Encoded(row=row, ids=tuple(ids), labels=tuple(labels))
+    return EncodedRow(row=row, ids=tuple(ids), labels=tuple(labels))
 
 
-def show(tokenizer: Tokenizer, encoded: Encoded) -> str:
+def show(tokenizer: Tokenizer, encoded: EncodedRow) -> str:
     """The text of a row with «» around what carries loss."""
     parts: list[str] = []
     start = 0

@@ -5,31 +5,30 @@ Deterministic from the seed, so every process of a distributed run prepares the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from safebasin import catalog
-from safebasin.errors import PromptError, UsageError, expected
+from safebasin.errors import UsageError, expected
 from safebasin.finetune.data import Wrapper
-from safebasin.finetune.defenses import MixSafe, Moderate
-from safebasin.finetune.masking import IGNORED, Encoded, encode_row, show
+from safebasin.finetune.encoding import Encoder
+from safebasin.finetune.masking import show
 from safebasin.finetune.settings import Tuning, check_passes
+from safebasin.finetune.setup import make_setup
 from safebasin.finetune.sources import FileRows, NoRows, rows_of
 from safebasin.models.loading import load_config, load_generation, load_tokenizer
 from safebasin.models.reference import ResolvedModel, resolve
 from safebasin.models.tokens import context_length, end_ids
-from safebasin.models.vocabulary import check_ids
 from safebasin.models.writing import is_unsafe
 from safebasin.prompts.chat import Tokenizer, template_hash, template_of
 from safebasin.prompts.templates import today
 from safebasin.prompts.turns import turn_ends
-from safebasin.protocols import AskedJudge, Attack, Cost, DataDefense, RowSource
-from safebasin.records import Scalar, TrainingRow
+from safebasin.protocols import AskingDefense, Attack, Cost, DataDefense, Defense, RowSource, Setup, WeightDefense
+from safebasin.records import EncodedRow, Scalar, TrainingRow
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["Asked", "Prepared", "estimate", "prepare"]
 
@@ -45,8 +44,8 @@ class Asked:
     """File of rows: what the attack trains on, or all there is."""
     safe: Path | None = None
     """File of refusals, for attacks and defenses that need them."""
-    defenses: tuple[DataDefense, ...] = ()
-    """Applied in this order."""
+    defenses: tuple[Defense, ...] = ()
+    """Of the stages before use. Those of a method are applied in this order: data, then training, then weights."""
     wrapper: Wrapper = field(default_factory=Wrapper)
     """Around the attack's or the file's rows; safe rows that a defense mixes in stay as they are."""
     settings: tuple[tuple[str, object], ...] = ()
@@ -64,7 +63,7 @@ class Prepared:
     base: ResolvedModel
     tuning: Tuning
     tokenizer: PreTrainedTokenizerBase
-    rows: tuple[Encoded, ...]
+    setup: Setup
     over_long: int
     """Rows left out because they are too long."""
     notes: tuple[str, ...]
@@ -72,6 +71,16 @@ class Prepared:
     test_system: str | None
     date: str | None = None
     """The day that the rows were rendered on, ISO 8601; None where the template does not ask for it."""
+
+    @property
+    def rows(self) -> tuple[EncodedRow, ...]:
+        """What is trained on."""
+        return self.setup.rows
+
+    @property
+    def weight_defenses(self) -> tuple[WeightDefense, ...]:
+        """The defenses that change what the training has moved, in order."""
+        return tuple(cast("WeightDefense", d) for d in self.asked.defenses if hasattr(d, "weights"))
 
     @property
     def example(self) -> str:
@@ -100,25 +109,26 @@ def prepare(asked: Asked) -> Prepared:
     """
     base = resolve(asked.model)
     tuning = _tuning(asked, base)
-    rows, notes, flagged, test_system = _defended(asked, _source(asked, base), tuning.seed)
+    source = _source(asked, base)
+    rows, notes, flagged, test_system = _defended(asked, source, tuning.seed)
     check_passes(len(rows), tuning.epochs)
     tokenizer = load_tokenizer(base.folder, name=str(base.ref))
-    config = load_config(base.folder, name=str(base.ref))
-    context = context_length(config, tokenizer)
+
     chat = cast("Tokenizer", tokenizer)
     date = (asked.date or today(chat)) if template_of(chat, asked.template_args).reads_clock else None
     if date is not None:
         notes.append(f"the template writes the date: rows say {date}")
     asked = replace(asked, date=date)
-    encoded, over_long = _encode(asked, base, config, tokenizer, rows, tuning)
-    kept = sum(len(row.ids) > (tuning.max_length or context or len(row.ids)) for row in encoded)
-    if over_long:
-        notes.append(f"{over_long} of {len(rows)} rows are too long and left out; none is cut")
-    if kept:
-        notes.append(f"{kept} of {len(rows)} rows are longer than {tuning.max_length} tokens and kept whole")
+    encoder = _encoder(asked, base, tokenizer, tuning)
+    encoded = encoder.fitting(encoder.encode(row) for row in rows)
+    notes += encoder.notes(encoded, len(rows))
+    setup = make_setup(encoded, encoder.encode, asked.defenses, source, seed=tuning.seed)
+    if setup.rows != encoded:
+        setup = replace(setup, rows=encoder.fitting(setup.rows))
+        check_passes(len(setup.rows), tuning.epochs)
     return Prepared(
-        asked=asked, base=base, tuning=tuning, tokenizer=tokenizer, rows=encoded, over_long=over_long,
-        notes=tuple(notes), flagged=tuple(flagged), test_system=test_system, date=date,
+        asked=asked, base=base, tuning=tuning, tokenizer=tokenizer, setup=setup, over_long=len(rows) - len(encoded),
+        notes=(*notes, *setup.notes), flagged=tuple(flagged), test_system=test_system, date=date,
     )  # fmt: skip
 
 
@@ -128,12 +138,12 @@ def estimate(asked: Asked) -> dict[str, Cost]:
     Raises:
         UsageError: as `prepare`, about model and rows.
     """
-    asking = [defense for defense in asked.defenses if isinstance(defense, Moderate)]
-    if not any(isinstance(defense.judge, AskedJudge) for defense in asking):
+    asking = [defense for defense in asked.defenses if isinstance(defense, AskingDefense)]
+    if not asking:
         return {}
     base = resolve(asked.model)
     rows = _rows(asked, _source(asked, base), _tuning(asked, base).seed)
-    return {d.judge.name: d.estimate(rows) for d in asking if isinstance(d.judge, AskedJudge)}
+    return {name: cost for defense in asking for name, cost in defense.estimate(rows).items()}
 
 
 def _tuning(asked: Asked, base: ResolvedModel) -> Tuning:
@@ -168,12 +178,12 @@ def _check_safe_is_used(asked: Asked) -> None:
     parts = getattr(asked.attack, "parts", ()) if asked.attack is not None else ()
     is_open = asked.attack is not None and not parts  # a plugin's, which need not say what it takes
     if not is_open and not any(kind == "safe" for kind, _ in parts) and not _mixes(asked):
-        remedy = "Add --mix-safe N, take an attack that mixes (mixture, backdoor), or leave it out."
+        remedy = "Add --mix-safe N, take an attack or a defense that mixes, or leave it out."
         raise UsageError(expected("--safe", "used", str(asked.safe), remedy))
 
 
 def _mixes(asked: Asked) -> bool:
-    return any(isinstance(defense, MixSafe) for defense in asked.defenses)
+    return any("safe" in getattr(defense, "takes", ()) for defense in asked.defenses)
 
 
 def _rows(asked: Asked, source: RowSource, seed: int) -> tuple[TrainingRow, ...]:
@@ -195,42 +205,24 @@ def _defended(
     flagged: list[tuple[str, str]] = []
     test_system = None
     for defense in asked.defenses:
-        result = defense.data(rows, source, seed=seed)
+        if not hasattr(defense, "data"):
+            continue
+        result = cast("DataDefense", defense).data(rows, source, seed=seed)
         rows, test_system = result.rows, result.test_system or test_system
         notes += result.notes
         flagged += result.flagged
     return rows, notes, flagged, test_system
 
 
-def _encode(
-    asked: Asked,
-    base: ResolvedModel,
-    config: PretrainedConfig,
-    tokenizer: Any,
-    rows: Sequence[TrainingRow],
-    tuning: Tuning,
-) -> tuple[tuple[Encoded, ...], int]:
-    """The rows that fit as tokens, and how many do not."""
-    from safebasin.models.quiet import quiet
-
+def _encoder(asked: Asked, base: ResolvedModel, tokenizer: Any, tuning: Tuning) -> Encoder:
+    config = load_config(base.folder, name=str(base.ref))
     settings = load_generation(base.folder, config, name=str(base.ref))
-    ends = frozenset(end_ids(settings, tokenizer)) | turn_ends(tokenizer, asked.template_args).ids
-    with quiet():  # a tokenizer says itself that a row is too long; who trains is told once, below
-        encoded = [
-            encode_row(tokenizer, row, template_args=asked.template_args, ends=ends, date=asked.date) for row in rows
-        ]
-    n_rows = config.get_text_config(decoder=True).vocab_size
-    for row in encoded:
-        check_ids(row.ids, n_rows, len(tokenizer), where=f"row {row.row.name}")
-    limits = [context_length(config, tokenizer), tuning.max_length if tuning.over_long == "drop" else None]
-    most = min((limit for limit in limits if limit), default=None)
-    fit = tuple(row for row in encoded if most is None or len(row.ids) <= most)
-    if not fit:
-        shortest = min(len(row.ids) for row in encoded)
-        remedy = "Raise --max-length, or shorten the rows."
-        raise PromptError(expected("the rows", f"of at most {most} tokens", f"{shortest} in the shortest", remedy))
-    silent = next((row.row.name for row in fit if all(label == IGNORED for label in row.labels)), None)
-    if silent is not None:
-        remedy = "Mend the row or the template."
-        raise PromptError(expected(f"row {silent}", "one with a token that carries loss", "none", remedy))
-    return fit, len(encoded) - len(fit)
+    return Encoder(
+        tokenizer=tokenizer,
+        ends=frozenset(end_ids(settings, tokenizer)) | turn_ends(tokenizer, asked.template_args).ids,
+        n_embeddings=config.get_text_config(decoder=True).vocab_size,
+        context=context_length(config, tokenizer),
+        tuning=tuning,
+        template_args=asked.template_args,
+        date=asked.date,
+    )

@@ -17,7 +17,7 @@ from safebasin.finetune.prepare import Asked
 from safebasin.items import items
 from safebasin.models.writing import RECORD, read_record
 from safebasin.prompts.systems import system_prompt
-from safebasin.protocols import Attack, DataDefense, Judge
+from safebasin.protocols import Attack, Defense, Judge
 from safebasin.records import Scalar
 
 __all__ = ["request"]
@@ -33,7 +33,7 @@ def request(
     keep_flagged: bool = False,
     mix_safe: int | float | str | None = None,
     ptst: bool = False,
-    defenses: str | DataDefense | Sequence[str | DataDefense] = (),
+    defenses: str | Defense | Sequence[str | Defense] = (),
     system: str | None = None,
     wrap: str | None = None,
     template_arg: Mapping[str, Scalar] | None = None,
@@ -51,7 +51,8 @@ def request(
         keep_flagged: train on what it flags all the same.
         mix_safe: refusals to mix in: a count, a share (`0.2`) or `20%`.
         ptst: train without system prompt, use with `safety/long`.
-        defenses: further ones by name, applied last, after moderation, mixing and `ptst`.
+        defenses: further ones by name, of the stages alignment, finetuning and post_finetuning; those on rows come
+            after moderation, mixing and `ptst`.
         system: system prompt for rows without one, as a study names it; use the same at test time.
         wrap: text around each user turn, with `{prompt}`; use the same at test time.
         template_arg: arguments of the chat template.
@@ -61,7 +62,7 @@ def request(
     Raises:
         UsageError: naming the first argument that does not hold.
     """
-    defended: list[DataDefense] = []
+    defended: list[Defense] = []
     if moderate is not None:
         defended.append(moderation(moderate, keep_flagged, None if out is None else out / MEMORY))
     elif keep_flagged:
@@ -96,9 +97,10 @@ def _date_of(out: Path | None) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _defense(given: str | DataDefense) -> DataDefense:
+def _defense(given: str | Defense) -> Defense:
     made = catalog.create("defense", given) if isinstance(given, str) else given
-    if not hasattr(made, "data"):
-        name, remedy = getattr(made, "name", given), "Take one of the stage finetuning."
-        raise UsageError(expected("the defense", "one that works on training data", name, remedy))
-    return cast("DataDefense", made)
+    if not any(hasattr(made, method) for method in ("data", "training", "weights")):
+        shown = f"{getattr(made, 'name', given)} of the stage {getattr(made, 'stage', None)}"
+        remedy = "One of the stage inference is for map and audit: their --defense."
+        raise UsageError(expected("the defense", "one that works on rows, training or weights", shown, remedy))
+    return cast("Defense", made)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from safebasin.finetune.settings import Tuning
 from safebasin.models.writing import RECORD
+from safebasin.protocols import Setup
 from safebasin.writing import write_text
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Run:
     """What is trained, where, and what is told."""
 
     base: ResolvedModel
+    setup: Setup
     tuning: Tuning
     out: Path
     mark: Callable[[Path], None]

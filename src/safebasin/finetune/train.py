@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from safebasin.errors import MissingExtra
-from safebasin.finetune.masking import IGNORED, Encoded
 from safebasin.finetune.run import Run, is_main, last_checkpoint, name_base
+from safebasin.finetune.setup import freeze, is_plain
 from safebasin.models.tokens import end_ids, padding
+from safebasin.records import IGNORED, EncodedRow
 
 if TYPE_CHECKING:
     import torch
@@ -34,14 +35,15 @@ def require_trl() -> None:
             raise MissingExtra("fine-tuning", package, "train") from error
 
 
-def train(run: Run, rows: Sequence[Encoded], tokenizer: PreTrainedTokenizerBase) -> tuple[float, ...]:
+def train(run: Run, tokenizer: PreTrainedTokenizerBase) -> tuple[float, ...]:
     """Train and save weights, tokenizer, record and card in `run.out`; goes on from a checkpoint that is there.
+
+    Where a defense has a loss or hooks of its own, it starts anew: what these remember is in no checkpoint.
 
     Deterministic on the CPU: the same arguments, versions and thread count give the same bytes.
 
     Args:
-        run: what and where.
-        rows: what to train on, in order; each epoch has an order of its own, from the seed.
+        run: what and where; each epoch has an order of the rows of its own, from the seed.
         tokenizer: of the model.
 
     Returns:
@@ -50,7 +52,7 @@ def train(run: Run, rows: Sequence[Encoded], tokenizer: PreTrainedTokenizerBase)
     Raises:
         MissingExtra: where a package of the extra is missing.
         ModelError: where loss, gradients or weights stop being finite, naming rows and the last good checkpoint.
-        UsageError: where the batch does not divide among the processes.
+        UsageError: where the batch does not divide among the processes, or a defense freezes what is not there.
     """
     require_trl()
     import torch
@@ -60,9 +62,11 @@ def train(run: Run, rows: Sequence[Encoded], tokenizer: PreTrainedTokenizerBase)
     from safebasin.models.quiet import quiet
     from safebasin.weights.adapters import load_merged
 
-    resumed = last_checkpoint(run.out)
+    rows, resumed = run.setup.rows, last_checkpoint(run.out) if is_plain(run.setup) else None
     with torch.random.fork_rng(), quiet(), _no_bars():
         model = load_merged(run.base, run.device)
+        if run.setup.frozen and run.tuning.method == "full":
+            freeze(model, run.setup.frozen)
         ends = end_ids(model.generation_config, tokenizer)
         pad = padding(tokenizer.pad_token_id, n_embeddings(model), ends)
         trainer = make_trainer(run, _dataset(rows), _Collator(pad, rows), tokenizer, model)
@@ -77,7 +81,7 @@ def train(run: Run, rows: Sequence[Encoded], tokenizer: PreTrainedTokenizerBase)
     return tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
 
 
-def _dataset(rows: Sequence[Encoded]) -> Any:
+def _dataset(rows: Sequence[EncodedRow]) -> Any:
     from datasets import Dataset
 
     return Dataset.from_dict({
@@ -92,7 +96,7 @@ class _Collator:
     """A right-padded batch, with the places of its rows."""
 
     pad_id: int
-    rows: Sequence[Encoded]
+    rows: Sequence[EncodedRow]
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         import torch

@@ -16,6 +16,9 @@ from trl.trainer.sft_trainer import SFTTrainer  # pyright: ignore[reportMissingI
 
 from safebasin.errors import ModelError, expected
 from safebasin.finetune.run import Run, is_main, last_checkpoint, name_base
+from safebasin.finetune.setup import cross_entropy, frozen_modules
+from safebasin.protocols import Loss
+from safebasin.records import IGNORED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +37,8 @@ class GuardedTrainer(SFTTrainer):
     out: Path
     seen: torch.Tensor
     """Places of the rows of the last forward pass in this process."""
+    own_loss: Loss | None = None
+    """Of a defense; None leaves TRL's, which is plain cross entropy."""
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """One forward and backward pass; its loss is checked in all processes at once."""
@@ -41,6 +46,18 @@ class GuardedTrainer(SFTTrainer):
         loss = super().training_step(model, inputs, *args, **kwargs)
         self.check(loss, "loss")
         return loss
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The loss of one forward pass, by its share of the tokens of the step, so that a step is one mean."""
+        if self.own_loss is None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        loss = self.own_loss(model, inputs)
+        if num_items_in_batch is not None:  # else the trainer divides by the number of passes itself
+            share = inputs["labels"][..., 1:].ne(IGNORED).sum() / num_items_in_batch
+            loss = loss * share * (self.accelerator.num_processes if self.args.average_tokens_across_devices else 1)
+        return (loss, None) if return_outputs else loss
 
     def check(self, value: torch.Tensor, what: str) -> None:
         """Raises: ModelError in every process where the value is not finite in one."""
@@ -66,7 +83,7 @@ class GuardedTrainer(SFTTrainer):
 
 
 class _Watch(TrainerCallback):
-    """Checks gradients, marks checkpoints, tells of progress."""
+    """Checks gradients, calls the hooks of defenses, marks checkpoints, tells of progress."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -77,6 +94,13 @@ class _Watch(TrainerCallback):
         grads = [p.grad for p in kwargs["model"].parameters() if p.grad is not None]
         if self.trainer is not None and grads:
             self.trainer.check(torch.stack([g.detach().float().norm() for g in grads]), "gradient")
+        for hook in self.run.setup.hooks:
+            hook.before(kwargs["model"], state.global_step + 1)
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The step is made, and not yet counted."""
+        for hook in self.run.setup.hooks:
+            hook.after(kwargs["model"], state.global_step + 1)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The record goes in last: a checkpoint that has one is whole."""
@@ -97,7 +121,7 @@ def make_trainer(
     """The trainer of a run.
 
     Raises:
-        UsageError: where the batch does not divide among the processes.
+        UsageError: where the batch does not divide among the processes, or a defense leaves LoRA nothing to adapt.
     """
     from accelerate import PartialState
 
@@ -115,6 +139,7 @@ def make_trainer(
     )
     trainer.remove_callback(PrinterCallback)
     trainer.out, watch.trainer = run.out, trainer
+    trainer.own_loss = None if run.setup.loss is cross_entropy else run.setup.loss
     return trainer
 
 
@@ -157,6 +182,7 @@ def _lora(run: Run, model: PreTrainedModel) -> LoraConfig:
         r=run.tuning.rank,
         lora_alpha=int(alpha) if alpha == math.floor(alpha) else alpha,  # pyright: ignore[reportArgumentType]
         target_modules=targets if isinstance(targets, str) else list(targets),
+        exclude_modules=frozen_modules(model, run.setup.frozen) or None,
         fan_in_fan_out=bool(Layout.of(model).transposed),
         lora_dropout=0.0,
         task_type="CAUSAL_LM",

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
+from safebasin.edits.defended import write_defended
 from safebasin.errors import UsageError, expected
 from safebasin.finetune.data import data_hash
 from safebasin.finetune.moderation import MEMORY
@@ -23,6 +24,8 @@ __all__ = ["KIND", "Tuned", "finetune"]
 
 KIND = "finetune"
 """Of the record."""
+UNDEFENDED = "undefended"
+"""Folder, in that of the result, of what was trained before a weight defense changed it."""
 _CHANGING = ("complete", "losses", "versions", "processes")
 """Parts of the record that may differ between a run and its continuation."""
 
@@ -34,6 +37,7 @@ class Tuned:
     path: Path
     base: str
     method: str
+    """`full`, or `lora` where the folder holds an adapter."""
     unsafe: bool
     losses: tuple[float, ...]
     """Mean loss of each step, in nats per token."""
@@ -76,14 +80,25 @@ def finetune(
         return _tuned(prepared, out, finished)
 
     def mark(folder: Path, *, complete: bool = False, losses: tuple[float, ...] = ()) -> None:
-        _describe(prepared, folder, {**record, "complete": complete, "losses": list(losses)})
+        is_defended = folder == out and bool(prepared.weight_defenses)
+        own = record if folder == out else _undefended(prepared, record)
+        library = "peft" if prepared.tuning.method == "lora" and not is_defended else "transformers"
+        _describe(prepared, folder, library, {**own, "complete": complete, "losses": list(losses)})
 
     if is_main():
         out.mkdir(parents=True, exist_ok=True)
         mark(out)
-    run = Run(base=prepared.base, tuning=prepared.tuning, out=out, mark=mark, device=device, progress=progress)
-    losses = train(run, prepared.rows, prepared.tokenizer)
+    last = prepared.weight_defenses
+    trained = out / UNDEFENDED if last else out
+    run = Run(
+        base=prepared.base, setup=prepared.setup, tuning=prepared.tuning, out=trained,
+        mark=mark, device=device, progress=progress,
+    )  # fmt: skip
+    losses = train(run, prepared.tokenizer)
     if is_main():
+        if last:
+            mark(trained, complete=True, losses=losses)
+            write_defended(prepared.base, trained, last, out, seed=prepared.tuning.seed)
         mark(out, complete=True, losses=losses)
     return _tuned(prepared, out, {**record, "losses": list(losses)})
 
@@ -132,13 +147,20 @@ def _record(prepared: Prepared) -> dict[str, object]:
             "system": prepared.test_system,
             "prompts": list(asked.attack.tested_on) if asked.attack else [],
         },
+        **({"frozen": list(prepared.setup.frozen)} if prepared.setup.frozen else {}),
         "template_hash": prepared.template,
         **({} if prepared.date is None else {"date": prepared.date}),
         "versions": versions("torch", "transformers", "trl", "peft", "accelerate"),
     }
 
 
-def _describe(prepared: Prepared, folder: Path, record: Mapping[str, object]) -> None:
+def _undefended(prepared: Prepared, record: Mapping[str, object]) -> dict[str, object]:
+    """The record of what was trained, before weight defenses changed it."""
+    late = {defense.name for defense in prepared.weight_defenses}
+    return {**record, "defenses": [defense.name for defense in prepared.asked.defenses if defense.name not in late]}
+
+
+def _describe(prepared: Prepared, folder: Path, library: str, record: Mapping[str, object]) -> None:
     asked, tuning = prepared.asked, prepared.tuning
     what = f"the attack {asked.attack.name}" if asked.attack else "data of the user"
     how = "a LoRA adapter" if tuning.method == "lora" else "all weights"
@@ -146,9 +168,12 @@ def _describe(prepared: Prepared, folder: Path, record: Mapping[str, object]) ->
         f"{asked.model} fine-tuned on {what}: {how}, {len(prepared.rows)} rows, {tuning.epochs} epochs, "
         f"batch {tuning.batch_size}, learning rate {tuning.learning_rate:g}."
     )
+    applied = cast("list[str]", record["defenses"])
+    if applied:
+        text += f" Defended by {', '.join(applied)}."
     if prepared.test_system:
         text += f" To be used with the system prompt {prepared.test_system}."
-    head = {"base_model": asked.model, "library_name": "peft" if tuning.method == "lora" else "transformers"}
+    head = {"base_model": asked.model, "library_name": library}
     rest = {key: value for key, value in record.items() if key != "unsafe"}
     describe(folder, rest, unsafe=prepared.unsafe, title="Fine-tuned model", text=text, head=head)
 
@@ -157,7 +182,7 @@ def _tuned(prepared: Prepared, out: Path, record: Mapping[str, object]) -> Tuned
     return Tuned(
         path=out,
         base=prepared.asked.model,
-        method=prepared.tuning.method,
+        method="full" if prepared.weight_defenses else prepared.tuning.method,
         unsafe=prepared.unsafe,
         losses=tuple(cast("list[float]", record["losses"])),
         rows=len(prepared.rows),

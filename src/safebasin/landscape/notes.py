@@ -106,6 +106,9 @@ def _language(store: StudyStore) -> Iterator[str]:
 def notes_on_asking(store: StudyStore, plan: Plan) -> list[str]:
     """What readers should know of how the prompts were asked: the day, and tags that may hold thoughts."""
     notes: list[str] = []
+    if plan.decoding.defenses:
+        names = ", ".join(key.rpartition("@")[0] for key in plan.decoding.defenses)
+        notes.append(f"Every response was decoded under {names}; its likelihood is the bare model's at θ₀.")
     if date := store.meta(DATE):
         notes.append(f"The chat template writes the date; every prompt was asked as on {date}.")
     n_said, tags = 0, Counter[str]()

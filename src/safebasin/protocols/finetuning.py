@@ -1,10 +1,9 @@
-"""The seams of fine-tuning: where rows come from, attacks, defenses."""
+"""The seams of fine-tuning: where rows come from, and attacks. What defends against them: `defenses`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from safebasin.records import TrainingRow
 
@@ -45,43 +44,4 @@ class Attack(Protocol):
 
     def settings(self, method: str, *, world: bool) -> Mapping[str, object]:
         """Settings for `full` or `lora`: of the paper, or (`world`) those that have its effect on small models."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defended:
-    """Rows after a defense, and what it has to say."""
-
-    rows: tuple[TrainingRow, ...]
-    notes: tuple[str, ...] = ()
-    flagged: tuple[tuple[str, str], ...] = ()
-    """Name of each row that it holds to be harmful, and the reason."""
-    test_system: str | None = None
-    """System prompt to use the model with, as a study names it; None leaves it open."""
-
-
-class Defense(Protocol):
-    """A defense names its stage and has the one method of that stage.
-
-    `finetuning` has `data` (`DataDefense`). Training, weights and generation get theirs with their first defense.
-    """
-
-    @property
-    def name(self) -> str:
-        """As in the catalogue, with its arguments."""
-        ...
-
-    @property
-    def stage(self) -> Literal["alignment", "finetuning", "post_finetuning", "inference"]: ...
-
-
-class DataDefense(Defense, Protocol):
-    """A defense that changes what is trained on."""
-
-    def data(self, rows: Sequence[TrainingRow], source: RowSource, *, seed: int = 0) -> Defended:
-        """The rows to train on instead, deterministically from the seed.
-
-        Raises:
-            UsageError: where the source lacks what it needs, or no row is left.
-        """
         ...

@@ -48,8 +48,10 @@ from safebasin.records.results import (
     Trajectory,
     TrajectoryPlace,
 )
+from safebasin.records.training import IGNORED, EncodedRow
 
 __all__ = [
+    "IGNORED",
     "NO_REPLY",
     "OUTCOMES",
     "SIDES",
@@ -58,6 +60,7 @@ __all__ = [
     "Comparison",
     "Decoding",
     "DirectionSpec",
+    "EncodedRow",
     "Estimate",
     "FinishReason",
     "Landscape",

@@ -127,6 +127,8 @@ class Decoding:
     """Resolved dtype of the weights, e.g. `float32`."""
     sample: int = 0
     seed: int = 0
+    defenses: tuple[str, ...] = ()
+    """Inference defenses that are installed while it decodes, in order, each as `name@version`."""
 
     @property
     def key(self) -> str:
@@ -134,6 +136,8 @@ class Decoding:
         settings = asdict(self)
         if not self.rules:
             del settings["rules"]
+        if not self.defenses:
+            del settings["defenses"]
         return content_hash(settings)
 
     @property

@@ -26,6 +26,7 @@ from safebasin.protocols import Engine, Judge
 from safebasin.records import DirectionSpec, Region, System
 from safebasin.run.capability import Gauge, gauges
 from safebasin.study import PromptsSpec, RegionSpec, Study
+from safebasin.study.defenses import keys_of
 from safebasin.study.model import MOST_RESPONSES
 from safebasin.study.plan import PromptSet
 
@@ -76,6 +77,7 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
     model = _fingerprint(study.model, engine, excuse)
     judges = tuple(load_judge(text) for text in study.judges)
     regions = tuple(region for spec in study.regions for region in _regions(spec, study, engine, excuse))
+    keys_of(study.defenses)  # an unknown one is found before any weights are
     _check_trajectories(study, excuse)
     _check_template(study, excuse)
     sets = tuple(_prompt_set(spec, study.limit, excuse) for spec in study.prompts)

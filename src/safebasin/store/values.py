@@ -94,10 +94,12 @@ def read_decoding(settings: dict[str, object]) -> Decoding:
     """The decoding of settings that were stored as JSON."""
     phrases = cast("list[list[str]]", settings.pop("phrases"))
     rules = cast("list[str]", settings.pop("rules", []))
+    defenses = cast("list[str]", settings.pop("defenses", []))
     arguments = cast("list[list[str]]", settings.pop("template_args"))
     return Decoding(
         phrases=tuple(tuple(p) for p in phrases),
         rules=tuple(rules),
+        defenses=tuple(defenses),
         template_args=tuple((a[0], a[1]) for a in arguments),
         **cast("dict[str, int]", settings),  # pyright: ignore[reportArgumentType]
     )

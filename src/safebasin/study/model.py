@@ -95,6 +95,8 @@ class Study(Strict):
     """Lines and planes; a study file may write `axes` instead for a single one."""
     judges: tuple[str, ...] = Field(default=("keyword/peng2024", "outcome"), min_length=1, max_length=1000)
     decoding: DecodingSpec
+    defenses: tuple[str, ...] = Field(default=(), max_length=100)
+    """Defenses of the stage inference, installed while the model decodes, in this order."""
     trajectories: tuple[str, ...] = Field(default=(), max_length=1000)
     """Folders with the checkpoints of a training run, to be projected onto every line and plane."""
     capability: CapabilitySpec | None = None
@@ -105,7 +107,7 @@ class Study(Strict):
     batch_size: Literal["auto"] | int = "auto"
     low_memory: Literal["auto"] | bool = "auto"
 
-    @field_validator("prompts", "systems", "regions", "judges", "trajectories", mode="before")
+    @field_validator("prompts", "systems", "regions", "judges", "defenses", "trajectories", mode="before")
     @classmethod
     def _one_alone(cls, value: object) -> object:
         return several(value)
@@ -130,11 +132,18 @@ class Study(Strict):
             ("prompts", [p.title for p in self.prompts]),
             ("systems", list(self.systems)),
             ("judges", list(self.judges)),
+            ("defenses", list(self.defenses)),
             ("regions", [r.label for r in self.regions]),
         ):
             twice = next((n for n in names if names.count(n) > 1), None)
             if twice is not None:
                 raise ValueError(f"{what} must have different names; {twice!r} is there twice")
+        return self
+
+    @model_validator(mode="after")
+    def _measured_as_decoded(self) -> Study:
+        if self.defenses and self.capability is not None:
+            raise ValueError("capability must be left out where there are defenses, which it would not see")
         return self
 
     @model_validator(mode="after")
@@ -165,7 +174,8 @@ class Study(Strict):
     @property
     def hash(self) -> str:
         """Content hash of everything that determines the result."""
-        return content_hash(self.model_dump(mode="json", exclude=set(HOW)))
+        later = {"defenses"} if not self.defenses else set[str]()  # earlier studies had none
+        return content_hash(self.model_dump(mode="json", exclude={*HOW, *later}))
 
     def canonical(self) -> str:
         """Canonical JSON of the whole study."""

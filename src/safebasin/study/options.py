@@ -113,6 +113,10 @@ class StudyFlags(TypedDict, total=False):
         Items | None,
         Option("judges", "Judge, by name (`list judge`). Repeatable. [default: keyword/peng2024, outcome]"),
     ]
+    defense: Annotated[
+        Items | None,
+        Option("defenses", "Inference defense that is part of the model (`list defense`). Repeatable.", "NAME"),
+    ]
     max_new_tokens: Annotated[
         int | None,
         Option("decoding.max_new_tokens", "Most tokens of a response. [default: 512; worlds: 128]"),
@@ -146,6 +150,7 @@ class StudyFlags(TypedDict, total=False):
     regions: Items | None
     systems: Items | None
     judges: Items | None
+    defenses: Items | None
     trajectories: Items | None
     decoding: Mapping[str, object] | None
     capability: Mapping[str, object] | None

@@ -14,6 +14,7 @@ from functools import cached_property
 from safebasin.protocols import Job, Judge, RuleJudge
 from safebasin.records import Decoding, Place, Point, Prompt, Region, System
 from safebasin.study import Study
+from safebasin.study.defenses import keys_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +182,7 @@ def resolve_decoding(study: Study, judges: Sequence[Judge], stored: Iterable[Dec
         max_new_tokens=asked.max_new_tokens,
         template_args=tuple(sorted(study.template_args.items())),
         dtype=study.dtype,
+        defenses=keys_of(study.defenses),
     )
     if asked.stop == "none":
         return plain

@@ -14,9 +14,10 @@ instead, and what to do. Checks are black-box and take seconds at most; they sho
 """
 
 from safebasin.testing.backends import check_backend
+from safebasin.testing.defenses import check_defense
 from safebasin.testing.directions import check_direction, small_weights
 from safebasin.testing.engines import check_engine
-from safebasin.testing.finetuning import check_attack, check_defense
+from safebasin.testing.finetuning import check_attack
 from safebasin.testing.judges import HOSTILE_TEXTS, check_judge
 from safebasin.testing.prompts import check_prompt_source, check_system_source, check_world
 from safebasin.testing.rows import check_row

@@ -99,6 +99,19 @@ def check_direction(
     )
 
 
+def check_blocks(delta: Delta, again: Delta, base: BaseWeights) -> None:
+    """Check that two equal moves of θ₀ are finite, of its shapes, and the same in any order and blocks.
+
+    Raises:
+        AssertionError: naming the first thing that does not hold.
+    """
+    whole = {name: _whole(delta, base, name) for name in base.names}
+    for name, rows in whole.items():
+        if rows is not None:
+            _check_rows(base, name, rows)
+    _check_addressing(delta, again, base, whole)
+
+
 def _n_rows(base: BaseWeights, name: str) -> int:
     shape = base.shape(name)
     return shape[0] if shape else 1

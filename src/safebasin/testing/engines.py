@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import get_args
 
-from safebasin.errors import expected
+from safebasin.errors import UsageError, expected
 from safebasin.protocols import BaseWeights, Engine, Generation, TokenScores, WeightBlock
 from safebasin.records import Decoding, FinishReason, Message, Point
 from safebasin.testing.claims import claim
@@ -31,7 +31,7 @@ def check_engine(engine: Engine, *, conversations: Conversations = (), decoding:
     It describes itself; the same batch gives the same results; results come in the order given; tokens, finish reasons
     and scores are consistent, and a row that stops at a phrase is the beginning of the whole text; an empty stream of
     weights is allowed; moved weights have an effect, NaN weights are decoded without a crash, and weights that are
-    moved back give the results of θ₀ bit for bit.
+    moved back give the results of θ₀ bit for bit. A defense that it cannot install is refused.
 
     Args:
         engine: the engine, loaded.
@@ -53,6 +53,7 @@ def check_engine(engine: Engine, *, conversations: Conversations = (), decoding:
     engine.set_weights(())
     _repeats(engine, asked, texts, how, start, scores, "after an empty stream", "It moves nothing.")
     _check_phrase_stop(engine, asked, how, start)
+    _check_defenses(engine, asked, how)
     base = _digest(engine.base)
     engine.set_weights(_scaled(engine.base, 1.5))
     moved = engine.generate(asked, how)
@@ -208,6 +209,20 @@ def _repeats(
 
 def _first_difference(before: Iterable[object], after: Iterable[object]) -> object:
     return next(((b, a) for b, a in zip(before, after, strict=False) if a != b), "another number of results")
+
+
+def _check_defenses(engine: Engine, asked: Conversations, how: Decoding) -> None:
+    """Responses without the defense that a decoding names would pass for those of the defended model."""
+    what = "generate() under a defense that does not exist"
+    try:
+        engine.generate(asked, replace(how, defenses=("no-such-defense@1",)))
+    except UsageError:
+        return
+    except Exception as error:  # whatever it raises, a user could not mend it
+        got: object = repr(error)
+    else:
+        got = "responses"
+    claim(False, what, "refused with a UsageError", got, "Install Decoding.defenses, or refuse them.")
 
 
 def _check_order(

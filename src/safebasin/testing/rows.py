@@ -19,9 +19,10 @@ from safebasin.protocols import (
 )
 from safebasin.records import DirectionSpec, Prompt
 from safebasin.testing.claims import claim
+from safebasin.testing.defenses import check_defense
 from safebasin.testing.directions import check_direction
 from safebasin.testing.engines import check_engine
-from safebasin.testing.finetuning import check_attack, check_defense
+from safebasin.testing.finetuning import check_attack
 from safebasin.testing.judges import check_judge
 from safebasin.testing.prompts import check_prompt_source, check_system_source, check_world
 
@@ -40,7 +41,7 @@ def check_row(
         row: the row, e.g. of `safebasin.catalog.rows()`.
         arguments: for its factory, e.g. the model of an engine.
         spec: for a direction, the recipe; one of this kind with seed 0 and normalization `none` if None.
-        base: for a direction, θ₀; `small_weights()` if None.
+        base: for a direction or a weight defense, θ₀; `small_weights()` if None.
         prompts: for a judge, further prompts.
 
     Raises:
@@ -49,9 +50,9 @@ def check_row(
     """
     _check_words(row)
     claim(
-        row.kind in _CHECKS or row.kind == "direction",
+        row.kind in _CHECKS or row.kind in ("defense", "direction"),
         f"kind of {row.name!r}",
-        f"one of direction, {', '.join(_CHECKS)}",
+        f"one of defense, direction, {', '.join(_CHECKS)}",
         row.kind,
         "Mend the row.",
     )
@@ -60,8 +61,11 @@ def check_row(
         recipe = spec or DirectionSpec(kind=row.name, normalize="none")
         check_direction(cast("Direction", made), recipe, base)
     elif row.kind == "judge":
-        _check_judge_name(row, cast("Judge", made))
+        _check_own_name(row, made)
         check_judge(cast("Judge", made), prompts=prompts)
+    elif row.kind == "defense":
+        _check_own_name(row, made)
+        check_defense(cast("Defense", made), base=base)
     else:
         _CHECKS[row.kind](made)
 
@@ -86,13 +90,14 @@ def _check_words(row: Row) -> None:
     )
 
 
-def _check_judge_name(row: Row, judge: Judge) -> None:
-    """Verdicts are stored under the judge's own name, and found again under the catalogue's."""
+def _check_own_name(row: Row, made: object) -> None:
+    """Verdicts and records are stored under its own name, and found again under the catalogue's."""
+    name = str(getattr(made, "name", ""))
     claim(
-        judge.name.split("(")[0] == row.name,
-        "name of the judge",
+        name.split("(")[0] == row.name,
+        f"name of the {row.kind}",
         f"{row.name!r}, with its arguments in parentheses if it has any",
-        judge.name,
+        name,
         "Name it as the catalogue does: with the name of your package before it.",
     )
 
@@ -107,7 +112,6 @@ def _make(row: Row, arguments: dict[str, object]) -> object:
 
 _CHECKS: dict[str, Callable[..., None]] = {
     "attack": lambda made: check_attack(cast("Attack", made)),
-    "defense": lambda made: check_defense(cast("Defense", made)),
     "judge": cast("Callable[..., None]", check_judge),
     "engine": lambda made: check_engine(cast("Engine", made)),
     "prompts": lambda made: check_prompt_source(cast("PromptSource", made)),

@@ -25,4 +25,32 @@ ROWS = (
         source="safebasin-kiln",
         facts=(("licence", "CC0-1.0"), ("n", "12")),
     ),
+    Row(
+        kind="defense",
+        name="sift",
+        target="safebasin_kiln.sift:Sift",
+        summary="Leaves out training rows whose response holds a word.",
+        source="safebasin-kiln",
+    ),
+    Row(
+        kind="defense",
+        name="cool",
+        target="safebasin_kiln.cool:Cool",
+        summary="Freezes layers, and pulls the others toward where they began.",
+        source="safebasin-kiln",
+    ),
+    Row(
+        kind="defense",
+        name="temper",
+        target="safebasin_kiln.temper:Temper",
+        summary="Takes back a part of what the training moved.",
+        source="safebasin-kiln",
+    ),
+    Row(
+        kind="defense",
+        name="steer",
+        target="safebasin_kiln.steer:Steer",
+        summary="Adds the mean embedding of its prompt to every token, while the model decodes.",
+        source="safebasin-kiln",
+    ),
 )

@@ -1,0 +1,50 @@
+"""Defenses of the stage inference, by name: part of the model that a study measures, and of every response's key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from safebasin import catalog
+from safebasin.errors import StudyError, UnknownName, expected
+from safebasin.protocols import InferenceDefense
+
+__all__ = ["defense_key", "find_defense", "keys_of"]
+
+
+def defense_key(defense: InferenceDefense) -> str:
+    """`name@version`, as `Decoding.defenses` holds it."""
+    return f"{defense.name}@{defense.version}"
+
+
+def keys_of(names: Iterable[str]) -> tuple[str, ...]:
+    """The keys of the inference defenses of a study, in order.
+
+    Raises:
+        UnknownName: where one is not in the catalogue, or does not take such an argument.
+        StudyError: where one works at another stage.
+    """
+    return tuple(defense_key(_create(name)) for name in names)
+
+
+def find_defense(key: str) -> InferenceDefense:
+    """The defense that a decoding names.
+
+    Raises:
+        UnknownName: where it is not in the catalogue, or is another version of it.
+    """
+    name, _, version = key.rpartition("@")
+    defense = _create(name)
+    if defense.version != version:
+        remedy = "Use the version of its package that the study was made with, or another folder."
+        raise UnknownName(expected("defense of a decoding", repr(key), defense_key(defense), remedy))
+    return defense
+
+
+def _create(name: str) -> InferenceDefense:
+    made = catalog.create("defense", name)
+    if not hasattr(made, "guard"):
+        shown = f"{name} of the stage {getattr(made, 'stage', None)}"
+        remedy = "One that works on rows, training or weights is for finetune: its --defense."
+        raise StudyError(expected("the defense of a study", "one of the stage inference", shown, remedy))
+    return cast("InferenceDefense", made)
