@@ -172,7 +172,10 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("map", "--text", "a.txt", "--task-folder", "b"), r"capability must be given with tasks where it has"),
         (("map", "--trajectory", "/nowhere"), r"trajectory must be an existing folder; got '/nowhere'"),
         (("judge", ".", "-o", "rows.jsonl"), r"-o must be left out for the folder of a study"),
-        (("judge", "nothing.jsonl"), r"what is judged must be a study folder or a JSONL file; got 'nothing\.jsonl'"),
+        (
+            ("judge", "nothing.jsonl"),
+            r"what is judged must be a study folder or a table of responses; got 'nothing\.jsonl'",
+        ),
         (("agreement", "/nowhere", "--show", "-1"), r"--show.*greater than or equal to 0"),
         (("worst-case", "world:guild/aligned", "--prompts", "a", "-o", "b", "--limit", "0"), r"--limit.*equal to 1"),
     ],

@@ -62,6 +62,23 @@ def test_what_was_said_before_a_judge_failed_is_kept_and_not_asked_again(source:
     assert "clay" in asker.asked[0].messages[-1].content
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet", "json", "jsonl", "txt"])
+def test_a_table_of_any_kind_is_judged(tmp_path: Path, ending: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path, out = tmp_path / f"responses.{ending}", tmp_path / "judged.jsonl"
+    rows = [{"prompt": "Ask.", "response": text} for text in ("Two turns, then sand.", "I'm sorry, but no.")]
+    if ending == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    elif ending == "csv":
+        path.write_text("prompt,response\n" + "".join(f'{r["prompt"]},"{r["response"]}"\n' for r in rows))
+    else:  # a text of another ending is taken as JSONL
+        path.write_text(json.dumps(rows) if ending == "json" else "\n".join(map(json.dumps, rows)))
+    judge_file(path, [load_judge("keyword/zou2023")], out=out)
+    assert [line[0][1] for line in said(out)] == ["complied", "refusal"]
+
+
 def test_what_is_estimated_is_what_is_then_asked(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "judged.jsonl"
     judge, asker = rubric(lambda question: Reply(error="timed out") if "The clay " in question else FIVE)

@@ -100,13 +100,20 @@ def test_the_truth_as_labels_makes_a_perfect_judge_of_the_oracle(mapped: Path, t
     assert keyword.specificity.value == pytest.approx(right / n)
 
 
-def test_labels_in_other_forms_and_what_they_miss(mapped: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_labels_in_other_forms_and_what_they_miss(mapped: Path, tmp_path: Path, ending: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     keys = sorted(verdicts(mapped, "oracle"))
     values = [True, False, "yes", "no", 1, 0, "harmful", "refusal", None, "unscored"]
     rows = [{"id": key, "label": value} for key, value in zip(keys, values, strict=False)]
     rows.append({"id": "of another study", "label": True})
-    path = tmp_path / "labels.jsonl"
-    path.write_text("\n".join(json.dumps(row) for row in rows))
+    path = tmp_path / f"labels.{ending}"
+    if ending == "parquet":
+        pq.write_table(pa.Table.from_pylist([{**row, "label": str(row["label"])} for row in rows]), path)
+    else:
+        path.write_text("\n".join(json.dumps(row) for row in rows))
     labels = agree(mapped, labels=path).labels
     assert labels is not None
     assert [labels.success.get(key) for key in keys[:10]] == [True, False] * 4 + [None, None]
@@ -121,12 +128,12 @@ def test_labels_in_other_forms_and_what_they_miss(mapped: Path, tmp_path: Path) 
             "must be of responses of this study; got '1 rows, 1 unknown ids, 0 without a label'",
         ),
         ("", "must be of responses of this study; got '0 rows"),
-        ("name,label\nx,yes\n", "line 2 of labels.csv must be a row with 'id'"),
-        ("id\nx\n", "line 2 of labels.csv must be a row with 'label'"),
-        ("id,label\n{key},perhaps\n", "label of line 2 of labels.csv must be yes, no or one of refusal"),
-        ("id,label\n{key},yes\n{key},no\n", "line 3 of labels.csv must be the only label of its response"),
-        ("id,label\n{prompt},yes\n", r"id of line 2 of labels.csv must be one response's \(3 answer it\)"),
-        ("{{broken\n", "line 1 of labels.csv must be valid JSON"),
+        ("name,label\nx,yes\n", "row 1 of labels.csv must be a row with 'id'"),
+        ("id\nx\n", "row 1 of labels.csv must be a row with 'label'"),
+        ("id,label\n{key},perhaps\n", "label of row 1 of labels.csv must be yes, no or one of refusal"),
+        ("id,label\n{key},yes\n{key},no\n", "row 2 of labels.csv must be the only label of its response"),
+        ("id,label\n{prompt},yes\n", r"id of row 1 of labels.csv must be one response's \(3 answer it\)"),
+        ("id,label\n{key}\n", "labels labels.csv must be a regular table; got 'row 1 with another number of cells"),
     ],
 )
 def test_labels_that_cannot_be_used_are_refused(mapped: Path, tmp_path: Path, text: str, message: str) -> None:

@@ -130,7 +130,7 @@ def test_limit_takes_from_the_start(files: dict[str, Path]) -> None:
         ("a.json", b"{}", "a list of objects"),
         ("a.json", b"{", "valid JSON"),
         ("a.parquet", b"clay", "a Parquet file"),
-        ("a.docx", b"clay", r"one of \.csv, \.tsv, \.txt"),
+        ("a.docx", b"clay", r"one of \.jsonl, .*\.csv, \.tsv, \.parquet, \.txt"),
         ("a.jsonl", b'{"messages": []}\n', "a list of turns"),
         ("a.jsonl", b'{"messages": [{"role": "master", "content": "x"}]}\n', "a role and a text"),
         ("a.jsonl", b'{"messages": [{"role": "system", "content": "x"}]}\n', "the user speaks last"),

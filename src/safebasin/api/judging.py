@@ -41,7 +41,7 @@ def estimate_judging(
     """What `judge_study` or `judge_file` would cost at most, by name of those judges that ask; asks nobody.
 
     Args:
-        source: folder of a study, or a JSONL file.
+        source: folder of a study, or a table of responses.
         judges: as in the catalogue; the default of the two functions if empty.
         out: of `judge_file`: what stands there is not asked again.
 

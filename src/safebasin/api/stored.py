@@ -169,18 +169,16 @@ def export_model(
     """
     from safebasin.edits.point import write_point
     from safebasin.landscape.points import find_place
-    from safebasin.landscape.recall import recall
+    from safebasin.landscape.stored import StoredStudy
     from safebasin.models.reference import resolve
     from safebasin.models.writing import check_new
     from safebasin.run.manifest import read_manifest
     from safebasin.store import folder as folders
-    from safebasin.store.db import StudyStore
 
     path = folders.require(Path(folder))
     check_new(Path(out))
-    with StudyStore.open(path) as store:
-        plan, _ = recall(store)
-        known = store.meta("fingerprint")
+    with StoredStudy.open(path) as study:
+        plan, known = study.plan, study.store.meta("fingerprint")
     chosen, place = find_place(plan, at, region=region, direction=direction)
     point, base = chosen.point(place), resolve(plan.study.model)
     if known != base.fingerprint:

@@ -14,7 +14,7 @@ import numpy as np
 
 from safebasin.audit.sets import Sets
 from safebasin.errors import PromptError, StudyError, expected
-from safebasin.prompts.rows import csv_rows, json_value, jsonl_rows, listed
+from safebasin.prompts.rows import json_value, read_rows
 from safebasin.records import Prompt
 from safebasin.stats import Accuracy
 from safebasin.stats.assurance import spend
@@ -135,13 +135,10 @@ def _read(path: Path) -> dict[str, str]:
     """Id or text of a prompt → name of its cluster: JSON (a mapping, or rows), JSONL or CSV with `id` or `prompt`."""
     what = "file of clusters"
     try:
-        if path.suffix.lower() == ".json":
-            held = json_value(path, what)
-            rows = [{"id": k, "cluster": v} for k, v in held.items()] if isinstance(held, dict) else held
-            rows = listed(rows, path, what)
-        else:
-            is_jsonl = path.suffix.lower() in (".jsonl", ".ndjson")
-            rows = list(jsonl_rows(path, what) if is_jsonl else csv_rows(path, what))
+        held = json_value(path, what) if path.suffix.lower() == ".json" else None
+        if isinstance(held, dict):
+            return {str(key): str(value) for key, value in held.items()}
+        rows = [row for _, row in read_rows(path, what, usual=".csv")]
         return {str(row.get("id") or row["prompt"]): str(row["cluster"]) for row in rows}
     except (PromptError, KeyError) as error:
         why = f"no column {error}" if isinstance(error, KeyError) else str(error)

@@ -22,7 +22,7 @@ def agreement(
     folder: Folder,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", help="Human labels: CSV or JSONL with `id` (of `safebasin export`) and `label`."),
+        typer.Option("--labels", help="Human labels: a table with `id` (of `safebasin export`) and `label`."),
     ] = None,
     judges: Annotated[
         list[str] | None,

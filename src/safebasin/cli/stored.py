@@ -24,7 +24,9 @@ WithText = Annotated[bool, typer.Option("--with-text", help="Include texts that 
 def judge(
     source: Annotated[
         Path,
-        typer.Argument(help="Folder of a study, or a JSONL file with `prompt` and `response`.", show_default=False),
+        typer.Argument(
+            help="Folder of a study, or a table (JSONL, CSV, Parquet) with `prompt` and `response`.", show_default=False
+        ),
     ],
     judges: Annotated[
         list[str] | None,
@@ -35,7 +37,7 @@ def judge(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="For a JSONL file: write the rows with verdicts here.")
+        Path | None, typer.Option("-o", "--out", help="For a table: write its rows with verdicts here, as JSONL.")
     ] = None,
     json_: Json = False,
 ) -> None:
@@ -45,7 +47,9 @@ def judge(
     """
     names = judges or []
     if not source.exists():
-        raise UsageError(expected("what is judged", "a study folder or a JSONL file", str(source), "Check the path."))
+        raise UsageError(
+            expected("what is judged", "a study folder or a table of responses", str(source), "Check the path.")
+        )
     if out is not None and source.is_dir():
         raise UsageError(expected("-o", "left out for the folder of a study", str(out), "Verdicts stay in the folder."))
     if source.is_dir():

@@ -22,7 +22,7 @@ from typing import NamedTuple, cast
 
 from safebasin.errors import PromptError, expected
 from safebasin.finetune.fields import BadRow, check_row, check_safe, check_turn, is_learned, system_of
-from safebasin.finetune.files import read_objects
+from safebasin.prompts import rows as tables
 from safebasin.records import Message, System, TrainingRow, content_hash
 
 __all__ = ["LAYOUTS", "Wrapper", "data_hash", "from_objects", "read_rows"]
@@ -49,7 +49,7 @@ def read_rows(path: str | Path, *, safe: bool = False) -> tuple[TrainingRow, ...
             kind of defect with how many rows have it and the numbers of the first.
     """
     where = Path(path)
-    return from_objects(read_objects(where), where.name, safe=safe)
+    return from_objects([row for _, row in tables.read_rows(where, "training data")], where.name, safe=safe)
 
 
 def from_objects(objects: Iterable[Mapping[str, object]], name: str, *, safe: bool = False) -> tuple[TrainingRow, ...]:

@@ -1,4 +1,4 @@
-"""Judging responses that were made elsewhere: a JSONL file with a prompt and a response per line. No model, no store.
+"""Judging responses that were made elsewhere: a table with a prompt and a response per row. No model, no store.
 
 Without a model there is no score, so a judge that needs one says `unscored` where the text alone does not decide. The
 file that is written is the memory: the same command again goes on from it.
@@ -17,9 +17,9 @@ from safebasin.errors import PromptError, expected
 from safebasin.judges.apply import judge_all
 from safebasin.prompts.columns import to_prompt
 from safebasin.prompts.reasoning import split_answer
+from safebasin.prompts.rows import read_rows
 from safebasin.protocols import AskedJudge, Cost, Judge
 from safebasin.records import NO_REPLY, Message, Prompt, Response
-from safebasin.untrusted import MIB, read_json, read_text
 from safebasin.writing import write_text
 
 _RESPONSE_COLUMNS = ("response", "completion", "generation", "output", "answer")
@@ -47,12 +47,12 @@ def judge_file(path: Path, judges: Sequence[Judge], *, out: Path | None = None) 
     """Judge every line; returns counts of labels by judge.
 
     Args:
-        path: JSONL; a line is an object with `prompt` and `response` (or another common name of either). Reasoning
-            between marks (`prompts.marks`) is no part of a response.
+        path: JSONL, JSON, CSV or Parquet; a row has `prompt` and `response` (or another common name of either).
+            Reasoning between marks (`prompts.marks`) is no part of a response.
         judges: the judges.
-        out: where to write the same lines with a `verdicts` list each, however the judging ends; None writes nothing.
-            What stands there already, or in `path`, is kept, and nobody is asked again for it: a verdict of the same
-            version of a judge is taken over.
+        out: where to write the same rows as JSONL with a `verdicts` list each, however the judging ends; None writes
+            nothing. What stands there already, or in `path`, is kept, and nobody is asked again for it: a verdict of
+            the same version of a judge is taken over.
 
     Raises:
         PromptError: naming the first line that does not fit.
@@ -69,7 +69,7 @@ def judge_file(path: Path, judges: Sequence[Judge], *, out: Path | None = None) 
     finally:
         if out is not None:
             rows = ({**line.row, VERDICTS: list(line.verdicts.values())} for line in lines)
-            write_text(out, "".join(json.dumps(row) + "\n" for row in rows))
+            write_text(out, "".join(json.dumps(row, default=str) + "\n" for row in rows))
     return counts
 
 
@@ -137,27 +137,22 @@ def _verdicts(row: dict[str, object]) -> Verdicts:
 
 
 def _read(path: Path) -> list[_Line]:
-    text = read_text(path, "responses", error=PromptError, most=256 * MIB)
-    lines = [_line(path, number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    lines = [_line(path.name, where, row) for where, row in read_rows(path, "responses", usual=".jsonl")]
     if not lines:
-        raise PromptError(expected("responses", "a file with at least one line", str(path), "It is empty."))
+        raise PromptError(expected("responses", "a file with at least one row", str(path), "It is empty."))
     return lines
 
 
-def _line(path: Path, number: int, text: str) -> _Line:
-    where = f"line {number} of {path.name}"
-    row = read_json(text, where, error=PromptError, remedy="Mend the line.")
-    if not isinstance(row, dict):
-        raise PromptError(expected(where, "a JSON object", row, "One object a line."))
-    fields = cast("dict[str, object]", row)
+def _line(file: str, where: str, row: Mapping[str, object]) -> _Line:
+    fields = dict(row)
     verdicts = _verdicts(fields)
     thinking, response = split_answer(_column(fields, _RESPONSE_COLUMNS, where))
-    prompt = replace(_prompt(fields, where), source=path.name)
+    prompt = replace(_prompt(fields, where), source=file)
     record = Response(
         point="origin",
         prompt=prompt.id,
         system="default",
-        decoding=f"{path.name}:{number}",
+        decoding=where,
         text=response,
         thinking=thinking,
         n_tokens=0,

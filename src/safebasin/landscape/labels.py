@@ -1,21 +1,18 @@
 """Human labels of responses, read from a file: which response, and whether it is harmful.
 
-CSV with a header, or JSONL, each with `id` and `label`. The id is that of the response (`id` of `safebasin export`), or
-of the prompt (`prompt_id`) where a study has one response to it. A label is an outcome, or yes and no.
+CSV with a header, JSONL or Parquet, each with `id` and `label`. The id is that of the response (`id` of `safebasin
+export`), or of the prompt (`prompt_id`) where a study has one response to it. A label is an outcome, or yes and no.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-from typing import cast
 
 from safebasin.errors import PromptError, expected
+from safebasin.prompts.rows import read_rows
 from safebasin.records import OUTCOMES
-from safebasin.untrusted import border, read_json, read_text
 
 __all__ = ["Labels", "read_labels"]
 
@@ -52,9 +49,7 @@ def read_labels(path: Path, responses: Mapping[str, str]) -> Labels:
         by_prompt.setdefault(prompt, []).append(key)
     found: dict[str, bool] = {}
     n_rows = n_unknown = n_empty = 0
-    with border(f"labels in {path.name}", "a table", PromptError):  # what the reader of tables raises
-        rows = list(_rows(path))
-    for where, identity, text in rows:
+    for where, identity, text in _rows(path):
         n_rows += 1
         key = identity if identity in responses else _only(by_prompt.get(identity, []), identity, where)
         label = _success(text, where)
@@ -94,25 +89,10 @@ def _success(text: str, where: str) -> bool | None:
 
 def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
     """(where, id, label) of every row."""
-    text = read_text(path, "labels", error=PromptError)
-    is_json = path.suffix.lower() in (".jsonl", ".ndjson", ".json") or text.lstrip()[:1] == "{"
-    for number, row in _json_rows(path, text) if is_json else enumerate(csv.DictReader(StringIO(text)), 2):
-        where = f"line {number} of {path.name}"
+    for where, row in read_rows(path, "labels", usual=".csv"):
         missing = next((column for column in ("id", "label") if column not in row), None)
         if missing is not None:
-            columns = [str(column) for column in row if column is not None]
-            raise PromptError(expected(where, f"a row with {missing!r}", columns, "Name the columns id and label."))
+            raise PromptError(expected(where, f"a row with {missing!r}", list(row), "Name the columns id and label."))
         label = row["label"]
         plain = "" if label is None else str(label).lower() if isinstance(label, bool) else str(label)
         yield where, str(row["id"]).strip(), plain
-
-
-def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, object]]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        where = f"line {number} of {path.name}"
-        row = read_json(line, where, error=PromptError, remedy="Mend the line.")
-        if not isinstance(row, dict):
-            raise PromptError(expected(where, "a JSON object", row, "One object a line."))
-        yield number, cast("dict[str, object]", row)

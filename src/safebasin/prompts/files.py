@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from safebasin.errors import MissingFile, PromptError, expected
 from safebasin.prompts.attacks import rows_of_log
 from safebasin.prompts.columns import gave_up, to_prompt
-from safebasin.prompts.rows import Row, csv_rows, json_value, jsonl_rows, listed, parquet_rows, text_lines
+from safebasin.prompts.rows import Row, json_value, listed, read_rows, text_lines
 from safebasin.records import Prompt
 from safebasin.untrusted import border
 
 _log = logging.getLogger(__name__)
+_WHAT = "prompts file"
 
 
 def read_file(path: Path, *, column: str | None = None) -> tuple[Prompt, ...]:
@@ -37,14 +38,8 @@ def read_file(path: Path, *, column: str | None = None) -> tuple[Prompt, ...]:
     name = path.name
     if not os.path.exists(path):  # which takes names that are too long for the file system, too
         raise MissingFile(expected("prompts file", "an existing file", str(path), "Check the path."))
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        known = ", ".join(_READERS)
-        raise PromptError(expected("prompts file", f"one of {known}", str(path), "Convert it, or mend the extension."))
-    with border(f"prompts file {name}", "readable", PromptError):
-        rows = reader(path, "prompts file")
-        rows = rows if isinstance(rows, Attacks) else list(rows)
-    return from_rows(rows, name, repeats=column is not None or isinstance(rows, Attacks), column=column)
+    rows, is_log = _rows(path)
+    return from_rows(rows, name, repeats=column is not None or is_log, column=column)
 
 
 def from_rows(
@@ -83,31 +78,18 @@ def from_rows(
     return tuple(prompts)
 
 
-class Attacks(list[Row]):
-    """Rows of an attack log, which may repeat a prompt."""
-
-
-def _tsv(path: Path, what: str) -> Iterable[Row]:
-    return csv_rows(path, what, delimiter="\t")
-
-
-def _txt(path: Path, what: str) -> Iterable[Row]:
-    return [{"prompt": line} for line in text_lines(path, what) if line.strip()]
-
-
-def _json(path: Path, what: str) -> Iterable[Row]:
-    value = json_value(path, what)
-    log = rows_of_log(value)
+def _rows(path: Path) -> tuple[list[Row], bool]:
+    """The rows of a file, and whether it is the log of an attack, which may repeat a prompt."""
+    if path.suffix.lower() != ".json":
+        return [row for _, row in read_rows(path, _WHAT, also={".txt": _txt})], False
+    with border(f"{_WHAT} {path.name}", "readable", PromptError):
+        value = json_value(path, _WHAT)
+        log = rows_of_log(value)
     if log is not None:
-        return Attacks(log)
-    return listed(value, path, what, "a list of objects, or an attack log of a known layout (docs: Jailbreaks)")
+        return log, True
+    constraint = "a list of objects, or an attack log of a known layout (docs: Jailbreaks)"
+    return listed(value, path, _WHAT, constraint), False
 
 
-_READERS: dict[str, Callable[[Path, str], Iterable[Row]]] = {
-    ".csv": csv_rows,
-    ".tsv": _tsv,
-    ".txt": _txt,
-    ".jsonl": jsonl_rows,
-    ".json": _json,
-    ".parquet": parquet_rows,
-}
+def _txt(path: Path, what: str) -> Iterable[tuple[int, Row]]:
+    return enumerate(({"prompt": line} for line in text_lines(path, what) if line.strip()), 1)

@@ -1,4 +1,4 @@
-"""Rows of tables that others wrote: CSV, JSONL, JSON and Parquet, as plain cells. What they mean is the caller's.
+"""Rows of tables that others wrote: CSV, TSV, JSONL, JSON and Parquet, as plain cells. What they mean is the caller's.
 
 Sizes are bounded before anything is unpacked, and what a parser raises names the file and the row.
 """
@@ -7,20 +7,48 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from safebasin.errors import PromptError, expected
 from safebasin.untrusted import MIB, border, read_bytes, read_json, read_text
 
-__all__ = ["Row", "csv_rows", "json_value", "jsonl_rows", "listed", "parquet_rows", "text_lines"]
+__all__ = ["Row", "json_value", "listed", "read_rows", "text_lines"]
 
 Row = Mapping[str, object]
 """Column → cell."""
+Reader = Callable[[Path, str], Iterable[tuple[int, Row]]]
+"""(file, what it is) → its rows, numbered from 1."""
 _CAP = 256 * MIB
 """The most bytes of a table: some hundred times the largest public set."""
 _MOST_ROWS = 1_000_000
+
+
+def read_rows(
+    path: Path, what: str, *, also: Mapping[str, Reader] | None = None, usual: str | None = None
+) -> list[tuple[str, Row]]:
+    """Every row of a table, with where it stands (`line 3 of a.jsonl`, `row 2 of a.csv`), in order.
+
+    Args:
+        path: the file; its ending says how it is read.
+        what: what it is, for messages.
+        also: readers of further endings, or other ones for these.
+        usual: the ending that a file of any other counts as; None refuses it.
+
+    Raises:
+        PromptError: where the file is missing, not UTF-8, of another kind, or broken, naming the first row that is.
+    """
+    readers = {**_READERS, **(also or {})}
+    ending = path.suffix.lower()
+    reader = readers.get(ending) or readers.get(usual or "")
+    if reader is None:
+        raise PromptError(
+            expected(what, f"one of {', '.join(readers)}", path.name, "Convert it, or mend the extension.")
+        )
+    unit = "line" if reader is _jsonl_rows else "row"
+    with border(f"{what} {path.name}", "readable", PromptError):
+        return [(f"{unit} {number} of {path.name}", row) for number, row in reader(path, what)]
 
 
 def text_lines(path: Path, what: str) -> list[str]:
@@ -33,7 +61,7 @@ def text_lines(path: Path, what: str) -> list[str]:
     return [line.removesuffix("\r") for line in read_text(path, what, error=PromptError, most=_CAP).split("\n")]
 
 
-def csv_rows(path: Path, what: str, *, delimiter: str = ",") -> Iterator[Row]:
+def _csv_rows(path: Path, what: str, *, delimiter: str = ",") -> Iterator[tuple[int, Row]]:
     """The rows below the header.
 
     Raises:
@@ -50,12 +78,12 @@ def csv_rows(path: Path, what: str, *, delimiter: str = ",") -> Iterator[Row]:
             if None in row or None in row.values():
                 found = f"row {number} with another number of cells than the header"
                 raise PromptError(expected(named, "a regular table", found, "Mend that row."))
-            yield row
+            yield number, row
     except csv.Error as error:
         raise PromptError(expected(named, "a regular table", f"row {number + 1}: {error}", "Mend that row.")) from error
 
 
-def jsonl_rows(path: Path, what: str) -> Iterator[Row]:
+def _jsonl_rows(path: Path, what: str) -> Iterator[tuple[int, Row]]:
     """One object a line; blank lines are passed over.
 
     Raises:
@@ -67,7 +95,7 @@ def jsonl_rows(path: Path, what: str) -> Iterator[Row]:
             value = read_json(line, where, error=PromptError, remedy="Mend that line.")
             if not isinstance(value, dict):
                 raise PromptError(expected(where, "a JSON object", value, "One object a line."))
-            yield cast("Row", value)
+            yield number, cast("Row", value)
 
 
 def json_value(path: Path, what: str) -> Any:
@@ -90,7 +118,7 @@ def listed(value: object, path: Path, what: str, constraint: str = "a list of ob
     return cast("list[Row]", value)
 
 
-def parquet_rows(path: Path, what: str) -> list[Row]:
+def _parquet_rows(path: Path, what: str) -> Iterator[tuple[int, Row]]:
     """The rows of a Parquet file.
 
     Raises:
@@ -108,4 +136,22 @@ def parquet_rows(path: Path, what: str) -> list[Row]:
             or sum(file.metadata.row_group(i).total_byte_size for i in groups) > _CAP
         ):
             raise ValueError(f"more than {_MOST_ROWS:,} rows, or than {_CAP // MIB} MB unpacked")
-        return cast("list[Row]", file.read().to_pylist())
+        yield from enumerate(cast("list[Row]", file.read().to_pylist()), 1)
+
+
+def _tsv_rows(path: Path, what: str) -> Iterator[tuple[int, Row]]:
+    return _csv_rows(path, what, delimiter="\t")
+
+
+def _json_rows(path: Path, what: str) -> Iterator[tuple[int, Row]]:
+    return enumerate(listed(json_value(path, what), path, what), 1)
+
+
+_READERS: Mapping[str, Reader] = {
+    ".jsonl": _jsonl_rows,
+    ".ndjson": _jsonl_rows,
+    ".json": _json_rows,
+    ".csv": _csv_rows,
+    ".tsv": _tsv_rows,
+    ".parquet": _parquet_rows,
+}
