@@ -61,6 +61,8 @@ def decide(
     """
     candidate = asked.candidate
     notes, distance, engine = list(candidate.notes), None, None
+    if asked.study.defenses:
+        notes.append(f"Both models were asked under {', '.join(asked.study.defenses)}, as part of them.")
     if candidate.has_line:
         distance, engine = read_distance(asked, base.fingerprint)
     identical = distance is not None and distance["relative"] == 0

@@ -7,7 +7,7 @@
     sweep       the same at every combination of some settings
 
     attacks, defenses, settings      recipes, mitigations, and how long, how fast
-    data, fields, files, sources     rows from files and worlds
+    data, fields, sources            rows from files and worlds
     moderation                       a judge reads rows
 
 Defenses of all stages: the seams in `safebasin.protocols.defenses`; what makes one model of another without training on
