@@ -12,6 +12,7 @@ from safebasin.run.inputs import gather
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 from safebasin.store.folder import DATABASE
+from safebasin.store.rows import PlanRows
 from safebasin.study import Study
 from safebasin.study.plan import Plan
 from safebasin.writing import KINDS, target_folder
@@ -84,11 +85,12 @@ def _done(store: StudyStore | None, plan: Plan) -> tuple[Places, int]:
     """What a folder holds of a plan, and how much of that is still to be scored."""
     if store is None:
         return set(), 0
-    done = plan.asked(store.done(plan.decoding.key))
+    rows = PlanRows.of(store, plan)
+    done = {(place.point, place.system, place.prompt) for place in rows.places()}
     if not done:  # as when the study is run: what another stop rule did not cut is taken over
         found = (r for _, responses in adoptable(store, plan.decoding) for r in responses)
         return plan.asked((r.point, r.system, r.prompt) for r in found), 0
-    return done, len(plan.asked(store.unscored(plan.decoding.key)))
+    return done, rows.count_unscored()
 
 
 def _planned(plan: Plan, folder: Path, done: Places, *, pace: float | None, unknown: list[str]) -> Planned:

@@ -218,13 +218,6 @@ class StudyStore:
             rows = db.execute("SELECT point, system, prompt FROM responses WHERE decoding = ?", (decoding,))
             return set(rows.fetchall())
 
-    def unscored(self, decoding: str) -> set[tuple[str, str, str]]:
-        """(point, system, prompt) of the responses of a decoding that have no score under θ₀ yet."""
-        query = """SELECT point, system, prompt FROM responses LEFT JOIN scores ON scores.response = responses.key
-                   WHERE decoding = ? AND scores.response IS NULL"""
-        with self.reading() as db:
-            return set(db.execute(query, (decoding,)).fetchall())
-
     def scored(self, under: str = "") -> set[str]:
         """Keys of the responses that have a score under θ₀, or under the point of a key."""
         query, given = "SELECT response FROM scores", ()
