@@ -79,9 +79,9 @@ def test_decoding_key_depends_on_every_field() -> None:
         "rules": ("refusal@1",),
         "template_args": (("a", 1),),
         "dtype": "float32",
-        "sample": 1,
         "seed": 1,
         "defenses": ("a@1",),
+        "engine": "mine",
     }
     assert set(changed) == {f.name for f in dataclasses.fields(Decoding)}
     assert len({dataclasses.replace(plain, **{k: v}).key for k, v in changed.items()} | {plain.key}) == len(changed) + 1

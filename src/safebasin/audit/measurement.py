@@ -216,7 +216,13 @@ def take(
         opinions: points beside θ₀ by which a text may be language.
     """
     made = measure(
-        study, folder, engine=engine, progress=progress, date=_date_of_audit(folder.parent), opinions=opinions
+        study,
+        folder,
+        engine=engine,
+        progress=progress,
+        opinions=opinions,
+        date=_date_of_audit(folder.parent),
+        templates=True,
     )
     with StoredStudy.open(made) as stored:
         return StudyTables.read(stored)
@@ -255,9 +261,8 @@ class _Unmoved:
         if isinstance(self._engine, Dated):
             self._engine.set_date(date)
 
-    def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> None:
-        if isinstance(self._engine, Inspector):
-            self._engine.inspect(name, conversation, decoding)
+    def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> Sequence[int]:
+        return self._engine.inspect(name, conversation, decoding) if isinstance(self._engine, Inspector) else ()
 
     def set_weights(self, stream: Iterable[WeightBlock]) -> None:
         """Nothing: the only point that is asked is θ₀, where it is."""

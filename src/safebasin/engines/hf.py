@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import cast
 
+import tokenizers
 import torch
 import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -143,6 +144,7 @@ class HFEngine:
                 for key, neutral in _LOGIT_RULES.items()
                 if (value := getattr(greedy, key)) and value != neutral
             },
+            "tokenizers": tokenizers.__version__,
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
@@ -189,13 +191,13 @@ class HFEngine:
             decode(self._model, ids, mask, rows, max_new_tokens=max(limits), guarded=guarded)
         return [_generation(rows, row, asking.reasoning, opened=e.opened) for row, e in enumerate(encoded)]
 
-    def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> None:
-        """Render and count one conversation, as `generate` will; `name` says which it is.
+    def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> list[int]:
+        """Render and count one conversation, as `generate` will; `name` says which it is. Returns its tokens.
 
         Raises:
             ModelError, PromptError: as `generate`.
         """
-        self._asking(decoding).encode(name, conversation)
+        return self._asking(decoding).encode(name, conversation).ids
 
     def score(
         self, conversations: Sequence[Sequence[Message]], texts: Sequence[str], decoding: Decoding

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from safebasin.landscape.language_tests import read_tests
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge
 from safebasin.prompts.labels import labels_of
 from safebasin.records import Panel, Point
+from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.study.plan import Plan
 
-__all__ = ["DATE", "find_notes", "notes_on_asking"]
+__all__ = ["DATE", "VERSIONS", "find_notes", "notes_on_asking", "version_words"]
 
 DATE = "date"
 """Key of the day that the model is told."""
+VERSIONS = "versions"
+"""Key of the versions of libraries that a folder's responses were decoded under, in order, as a list of mappings."""
 NEAR_TIE = 1e-3
 """Top-2 logit gap below which other hardware may decode another token."""
 NEARLY_ALL, FEW = 0.9, 5
@@ -103,9 +107,24 @@ def _language(store: StudyStore) -> Iterator[str]:
         yield ("Under the tuned model, " + words if under else words[0].upper() + words[1:]) + "."
 
 
+def version_words(known: Sequence[Mapping[str, str]]) -> str:
+    """The caveat of a folder that was continued under other versions of libraries; each name → version."""
+    names = list(dict.fromkeys(name for one in known for name in one))
+    seen = {name: list(dict.fromkeys(one[name] for one in known if name in one)) for name in names}
+    each = "; ".join(f"{name} {', '.join(versions)}" for name, versions in seen.items() if len(versions) > 1)
+    return (
+        f"Responses were decoded under several versions of libraries ({each}): the prompts are rendered alike, but a "
+        "near-tie may fall otherwise."
+    )
+
+
 def notes_on_asking(store: StudyStore, plan: Plan) -> list[str]:
-    """What readers should know of how the prompts were asked: the day, and tags that may hold thoughts."""
-    notes: list[str] = []
+    """What readers should know of how the prompts were asked: under which libraries, on which day, and tags that may
+    hold thoughts.
+    """
+    with parsed(store.path):
+        known = json.loads(store.meta(VERSIONS) or "[]")
+        notes = [version_words(known)] if len(known) > 1 else []
     if plan.decoding.defenses:
         names = ", ".join(key.rpartition("@")[0] for key in plan.decoding.defenses)
         notes.append(f"Every response was decoded under {names}; its likelihood is the bare model's at θ₀.")

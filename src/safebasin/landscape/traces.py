@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safebasin.records import Trajectory, TrajectoryPlace, content_hash
+from safebasin.records import Trajectory, TrajectoryPlace, content_hash, content_of
 from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.study.plan import Plan
@@ -29,7 +28,7 @@ def read_traces(store: StudyStore, plan: Plan) -> tuple[Trajectory, ...]:
 
 def trace_key(plan: Plan) -> str:
     """Under which key the database holds the trajectories of a plan, their folders being as they are now."""
-    regions = [asdict(region) for region in plan.regions]
+    regions = [content_of(region) for region in plan.regions]
     return "trajectories:" + content_hash(
         [regions, [[folder, _state(Path(folder))] for folder in plan.study.trajectories]]
     )

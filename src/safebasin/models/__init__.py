@@ -12,5 +12,6 @@
 `placement`    device and floating-point type: one rule for engines, training and edits
 `tokens`       which tokens end, begin and pad, and how many fit: one reading
 `gguf`         a GGUF file as a folder of plain weights, in a cache
+`dtypes`       the type that a checkpoint will be loaded in, told from config.json alone
 `writing`      folders that we make: whole or not at all, with record and model card
 """

@@ -42,7 +42,10 @@ class Engine(Protocol):
     def base(self) -> BaseWeights: ...
 
     def describe(self) -> Mapping[str, object]:
-        """At least `fingerprint`, `dtype`, `device`, `template_hash`: for the manifest."""
+        """At least `fingerprint`, `dtype`, `device`, `template_hash`: for the manifest.
+
+        `engine` is its name, with those of its settings that decide responses (`mine(beam=2)`): part of their keys.
+        """
         ...
 
     def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> int:
@@ -73,8 +76,12 @@ class Engine(Protocol):
 class Inspector(Protocol):
     """What an engine may offer beside `Engine`: a look at a conversation before anything is decoded."""
 
-    def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> None:
+    def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> Sequence[int]:
         """Check that it can be asked; `name` says which it is.
+
+        Returns:
+            The tokens that the model is given: a study that goes on later checks that they are the same. Empty where
+            the engine cannot tell.
 
         Raises:
             PromptError: where the template does not pass it on, or it is longer than the context allows.

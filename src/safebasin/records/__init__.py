@@ -4,7 +4,8 @@
     → Response → Score, Verdict → Estimate → Panel → Landscape ; Manifest beside them
 
 Identity is content: `Point.key`, `Prompt.id`, `System.id` and `Decoding.key` are hashes of canonical JSON, so a wider
-grid, more prompts or another judge find what already exists. A key never depends on where or how fast something ran.
+grid, more prompts or another judge find what already exists. A key never depends on where or how fast something ran,
+nor on fields that came after version 1 and are at their default (`identity`).
 """
 
 from __future__ import annotations
@@ -33,8 +34,11 @@ from safebasin.records.geometry import (
     Region,
 )
 from safebasin.records.identity import (
+    LATER,
     canonical_json,
     content_hash,
+    content_of,
+    key_of,
 )
 from safebasin.records.language import LanguageTest
 from safebasin.records.results import (
@@ -52,6 +56,7 @@ from safebasin.records.training import IGNORED, EncodedRow
 
 __all__ = [
     "IGNORED",
+    "LATER",
     "NO_REPLY",
     "OUTCOMES",
     "SIDES",
@@ -84,4 +89,6 @@ __all__ = [
     "Verdict",
     "canonical_json",
     "content_hash",
+    "content_of",
+    "key_of",
 ]

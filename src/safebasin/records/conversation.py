@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from safebasin.records.identity import content_hash
+from safebasin.records.identity import LATER, content_hash, content_of, key_of
 
 Scalar = str | int | float | bool | None
 FinishReason = Literal["stop", "length", "verdict", "loop"]
@@ -111,7 +112,10 @@ class System:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoding:
-    """How responses are decoded. Greedy: sample index and seed are part of the key for the day they are not."""
+    """How responses are decoded, by whom and from what: everything resolved, so that equal keys mean equal questions.
+
+    The model with its own chat template is not part of it: a folder belongs to one model, known by its fingerprint.
+    """
 
     max_new_tokens: int = 512
     """Upper limit on new tokens, ≥ 1."""
@@ -119,31 +123,43 @@ class Decoding:
     """The resolved stop rule: `verdict` ends a row when every judge can tell; `loop` also when it repeats."""
     phrases: tuple[tuple[str, ...], ...] = ()
     """For `verdict` and `loop`: one list of refusal phrases per judge. A row may end when every list has a hit …"""
-    rules: tuple[str, ...] = ()
+    rules: tuple[str, ...] = field(default=(), metadata=LATER)
     """… and every rule decides: judges of the catalogue that look for more than phrases, each as `name@version`."""
     template_args: tuple[tuple[str, Scalar], ...] = ()
-    """Arguments passed to the chat template, sorted by name."""
+    """Arguments passed to the chat template, sorted by name; of a `chat_template=@FILE` the text."""
     dtype: str = "auto"
-    """Resolved dtype of the weights, e.g. `float32`."""
-    sample: int = 0
+    """Resolved dtype of the weights, e.g. `float32`; `auto` where nobody asked what it is."""
     seed: int = 0
-    defenses: tuple[str, ...] = ()
+    """Of what is drawn; greedy decoding draws nothing."""
+    engine: str = field(default="hf", metadata=LATER)
+    """The engine as it names itself (`describe()["engine"]`), with what it says of itself; `hf` is the reference."""
+    defenses: tuple[str, ...] = field(default=(), metadata=LATER)
     """Inference defenses that are installed while it decodes, in order, each as `name@version`."""
 
     @property
     def key(self) -> str:
-        """Content key, 16 hex digits. `rules` is part of it where there are some: earlier versions knew none."""
-        settings = asdict(self)
-        if not self.rules:
-            del settings["rules"]
-        if not self.defenses:
-            del settings["defenses"]
-        return content_hash(settings)
+        """Content key, 16 hex digits. Which of several samples a response is, is said by the response."""
+        return key_of(self, gone=_GONE)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What is stored of it: plain values, whose hash is the key."""
+        return {**_GONE, **content_of(self)}
+
+    @property
+    def chat_template(self) -> str | None:
+        """The text or name of the chat template that was asked for; None for the model's own."""
+        chosen = dict(self.template_args).get("chat_template")
+        return None if chosen is None else str(chosen)
 
     @property
     def unstopped(self) -> Decoding:
         """The same without its stop rule: what the whole text depends on."""
         return replace(self, stop="none", phrases=(), rules=())
+
+
+_GONE: Mapping[str, object] = {"sample": 0}
+"""What decodings of version 1 had and no record has now, with the only value that was ever stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +175,7 @@ class Response:
     decoding: str
     """`Decoding.key`."""
     sample: int = 0
+    """Which of the responses to the same question it is; greedy decoding gives one, number 0."""
     text: str
     """Raw decode of the new tokens without special tokens, reasoning split off."""
     thinking: str = ""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from typing import Any, Literal
 
-from safebasin.records.identity import canonical_json, digest
+from safebasin.records.identity import canonical_json, content_of, digest
 
 SIDES: Mapping[str, int] = {"toward": 1, "away": -1}
 """The sides of a line that leads somewhere, with the sign of α there."""
@@ -88,7 +88,7 @@ class DirectionSpec:
 
 @lru_cache(maxsize=1024)
 def _written(spec: DirectionSpec) -> str:
-    return canonical_json(asdict(spec))
+    return canonical_json(content_of(spec))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +120,13 @@ class Point:
     @property
     def key(self) -> str:
         """Content key: `origin`, or 16 hex digits."""
-        if self.is_origin:
-            return "origin"
-        # The canonical JSON of [[spec, α], …] from its parts: a plan hashes many points of few directions.
-        return digest(f"[{','.join(f'[{_written(spec)},{canonical_json(alpha)}]' for spec, alpha in self.terms)}]")
+        return "origin" if self.is_origin else digest(self.recipe)
+
+    @property
+    def recipe(self) -> str:
+        """Canonical JSON of its terms, [[direction, α], …]: what is stored of it, and what its key is the hash of."""
+        # From its parts: a plan hashes many points of few directions.
+        return f"[{','.join(f'[{_written(spec)},{canonical_json(alpha)}]' for spec, alpha in self.terms)}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
 """How the prompts of a study are asked beside what its keys say: kept once, so that a folder holds one thing.
 
-The day that a template is told is fixed when a study begins. What else decides a response and is no part of its key (a
-template's file, generation settings, end tokens, dtype, engine) is recorded with the first responses of a decoding; a
-difference later is an error before the first token. Folders of versions that recorded nothing take over what is true
-when they are next used.
+The day that a template is told is fixed when a study begins. What else decides a response and is no part of its key
+(generation settings, end tokens, a named template) is recorded with the first responses of a decoding; a difference
+later is an error before the first token. Folders of versions that recorded nothing take over what is true when they
+are next used. Engine, dtype and chat template, which a folder has one of, are the business of `continued`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -24,16 +25,19 @@ from safebasin.study import Study
 from safebasin.study.plan import Plan
 
 __all__ = [
+    "CHAT_TEMPLATE",
     "DATE",
     "check_asked",
     "difference",
     "file_settings",
     "inspect_prompts",
     "is_asked_alike",
+    "recorded",
     "settle_date",
     "share_settings",
 ]
 
+CHAT_TEMPLATE = "chat template"
 _log = logging.getLogger(__name__)
 _RULES = ("eos_token_id", "repetition_penalty", "no_repeat_ngram_size", "suppress_tokens", "bad_words_ids")
 _NAMED = 5
@@ -109,15 +113,15 @@ def file_settings(study: Study) -> Settings:
     found: dict[str, object] = {}
     template = study.template_args.get("chat_template")
     if isinstance(template, str) and template.startswith("@"):
-        found["chat template"] = content_hash(read_template(template))
+        found[CHAT_TEMPLATE] = content_hash(read_template(template))
     try:
         folder = folder_of(study.model)
     except ModelError:
         return found
     found["generation settings"] = _generation(folder)
     named = folder / "additional_chat_templates" / f"{template}.jinja"
-    if isinstance(template, str) and "chat template" not in found and "{" not in template and named.is_file():
-        found["chat template"] = content_hash(named.read_text(encoding="utf-8", errors="replace"))
+    if isinstance(template, str) and CHAT_TEMPLATE not in found and "{" not in template and named.is_file():
+        found[CHAT_TEMPLATE] = content_hash(named.read_text(encoding="utf-8", errors="replace"))
     return found
 
 
@@ -158,7 +162,7 @@ def engine_settings(engine: Engine) -> Settings:
 
 def difference(store: StudyStore, decoding: Decoding, now: Settings) -> str | None:
     """What is not as it was when the responses of a decoding were made, in words; None where nothing differs."""
-    kept = _recorded(store, decoding)
+    kept = recorded(store, decoding)
     for name, value in now.items():
         if name in kept and kept[name] != _plain(value):
             return f"{name} {_shown(kept[name])}, now {_shown(value)}"
@@ -171,14 +175,14 @@ def check_asked(store: StudyStore, decoding: Decoding, now: Settings) -> None:
     Raises:
         StoreError: naming what was and what is.
     """
-    has_rows = bool(store.done(decoding.key))
-    changed = difference(store, decoding, now) if has_rows else None
+    alike = _like(store, decoding)
+    changed = None if alike is None else difference(store, alike, now)
     if changed is not None:
         remedy = "Choose another folder with -o, or restore what it was."
         raise StoreError(
             expected("settings of this folder", "those that its responses were made with", changed, remedy)
         )
-    kept = _recorded(store, decoding)
+    kept = recorded(store, decoding)
     made = {**kept, **{name: _plain(value) for name, value in now.items()}}
     if made != kept:
         store.set_meta(_key(decoding), json.dumps(made, sort_keys=True))
@@ -186,17 +190,26 @@ def check_asked(store: StudyStore, decoding: Decoding, now: Settings) -> None:
 
 def is_asked_alike(store: StudyStore, one: Decoding, other: Decoding) -> bool:
     """Whether nothing that is recorded of two decodings differs."""
-    first, second = _recorded(store, one), _recorded(store, other)
+    first, second = recorded(store, one), recorded(store, other)
     return all(first[name] == second[name] for name in first.keys() & second.keys())
 
 
 def share_settings(store: StudyStore, earlier: Decoding, decoding: Decoding) -> None:
     """Record for a decoding what is recorded of an earlier one, whose responses it takes over."""
-    made = {**_recorded(store, earlier), **_recorded(store, decoding)}
+    made = {**recorded(store, earlier), **recorded(store, decoding)}
     store.set_meta(_key(decoding), json.dumps(made, sort_keys=True))
 
 
-def _recorded(store: StudyStore, decoding: Decoding) -> dict[str, object]:
+def _like(store: StudyStore, decoding: Decoding) -> Decoding | None:
+    """The decoding itself, or another of its kind (stop rule and length aside), if a folder holds responses of it."""
+    used, kind = store.used_decodings(), replace(decoding.unstopped, max_new_tokens=0)
+    if decoding.key in used:
+        return decoding
+    held = (held for key, held in store.decodings().items() if key in used)
+    return next((one for one in held if replace(one.unstopped, max_new_tokens=0) == kind), None)
+
+
+def recorded(store: StudyStore, decoding: Decoding) -> dict[str, object]:
     """What was recorded; of a folder that has no record, the end tokens that its manifest names."""
     text = store.meta(_key(decoding))
     if text is not None:

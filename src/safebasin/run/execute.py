@@ -21,6 +21,7 @@ from safebasin.run.adopt import adopt_complete
 from safebasin.run.asked import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
 from safebasin.run.calibration import calibrate, uncalibrated, under
 from safebasin.run.capability import measure_capability, unmeasured
+from safebasin.run.continued import check_renderings, refuse, take_up, unlike
 from safebasin.run.inputs import Inputs, gather, load_engine
 from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
@@ -31,7 +32,7 @@ from safebasin.store import folder as folders
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 from safebasin.study import Study, dump
-from safebasin.study.plan import Plan, make_plan, resolve_decoding
+from safebasin.study.plan import Plan, decoded_by, make_plan, resolve_decoding
 
 GUESSED_BATCH = 64
 """Batch size of a plan that is only shown, before an engine has chosen one."""
@@ -77,7 +78,7 @@ def plan_for(store: StudyStore | None, inputs: Inputs, *, batch_size: int, regen
         inputs.sets,
         systems=inputs.systems,
         regions=inputs.regions,
-        decoding=resolve_decoding(inputs.study, inputs.judges, stored),
+        decoding=resolve_decoding(inputs.study, inputs.judges, stored, inputs.decoding),
         known={} if store is None else store.batches(),
         batch_size=batch_size,
         chosen=first_places(inputs.regions),
@@ -95,6 +96,7 @@ def measure(
     study_text: str | None = None,
     opinions: Sequence[Point] = (),
     date: str | None = None,
+    templates: bool = False,
 ) -> Path:
     """Measure what a study lacks in a folder, made if needed; returns the folder. See `Execution`.
 
@@ -114,6 +116,7 @@ def measure(
             regenerate=regenerate,
             opinions=tuple(opinions),
             date=date,
+            templates=templates,
         ).run()
     return made
 
@@ -135,6 +138,8 @@ class Execution:
     """Points beside θ₀ whose opinion of every response counts: a text is language if one of them finds it so."""
     date: str | None = None
     """The day that a model whose template asks for it is told, where the folder records none; None is today."""
+    templates: bool = False
+    """Whether the folder may hold responses under several chat templates, as that of an audit may."""
 
     def run(self) -> Plan:
         """Measure what is missing. Safe to interrupt at any moment and to run again.
@@ -142,15 +147,15 @@ class Execution:
         Raises:
             UsageError: for what a user can mend; everything committed stays.
         """
-        store, inputs = self.store, self.inputs
-        bind_model(store, inputs)
+        store = self.store
+        bind_model(store, self.inputs)
+        if self.engine is not None:
+            settle_date(store, self.engine, self.date)
+        engine, inputs = self._identified()
         settings = {} if self.engine is not None else file_settings(inputs.study)
         recorded = number_in(store.meta("batch_size"), store.path)
         wanted = inputs.study.batch_size
         check_asked(store, plan_for(store, inputs, batch_size=1, regenerate=self.regenerate).decoding, settings)
-        engine = self.engine
-        if engine is not None:
-            settle_date(store, engine, self.date)
         if wanted == "auto" and recorded is None:
             engine = engine or self._load()
             asked = len({prompt.id for s in inputs.sets for prompt in s.prompts})  # sets share their batches
@@ -176,6 +181,24 @@ class Execution:
             trace(store, plan, engine.base)
         return plan
 
+    def _identified(self) -> tuple[Engine | None, Inputs]:
+        """The inputs with the decoding as it is done here, and the engine where only the loaded model could tell.
+
+        Raises:
+            StoreError: where the folder's responses were decoded otherwise.
+        """
+        store, inputs, engine = self.store, self.inputs, self.engine
+        take_up(store, inputs.decoding)
+        differing = unlike(store, inputs.decoding, templates=self.templates)
+        is_unsure = inputs.study.dtype == "auto" and differing.keys() == {"dtype"}
+        if engine is None and (is_unsure or not store.used_decodings()):
+            engine = self._load()
+            inputs = replace(inputs, decoding=decoded_by(engine, inputs.decoding))
+            differing = unlike(store, inputs.decoding, templates=self.templates)
+        if differing:
+            raise refuse(differing)
+        return engine, inputs
+
     def _measure(self, plan: Plan, engine: Engine | None, batch_size: int) -> Engine | None:
         """Measure, generate, score and judge what a plan still lacks; returns the engine if one was needed."""
         store, judges = self.store, self.inputs.judges
@@ -189,6 +212,7 @@ class Execution:
             engine = engine or self._load()
             check_asked(store, plan.decoding, engine_settings(engine))
             inspect_prompts(engine, plan, done)
+            check_renderings(store, engine, plan)
             backend = self._backend(engine, plan)
             if strange:
                 self.progress(Tick(stage="calibrate", done=0, total=len(strange)))

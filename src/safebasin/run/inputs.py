@@ -23,12 +23,11 @@ from safebasin.errors import (
 )
 from safebasin.landscape.summaries import main_judge
 from safebasin.protocols import Engine, Judge
-from safebasin.records import DirectionSpec, Region, System
+from safebasin.records import Decoding, DirectionSpec, Region, System
 from safebasin.run.capability import Gauge, gauges
 from safebasin.study import PromptsSpec, RegionSpec, Study
-from safebasin.study.defenses import keys_of
 from safebasin.study.model import MOST_RESPONSES
-from safebasin.study.plan import PromptSet
+from safebasin.study.plan import PromptSet, decoded_by, plain_decoding
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +43,9 @@ class Inputs:
     judges: tuple[Judge, ...]
     gauges: tuple[Gauge, ...]
     """What is measured beside the responses."""
+    decoding: Decoding
+    """How everything is decoded, its stop rule aside: template files as texts, and the dtype that `auto` means here, so
+    far as it can be seen without the model."""
     fingerprint: str | None
     """Of the base model; None where it was not required and cannot be seen from here."""
     unknown: tuple[str, ...] = ()
@@ -75,11 +77,10 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
     unknown, missing = list[str](), list[str]()
     excuse = None if require_model else Excuses(unknown.append, missing.append)
     model = _fingerprint(study.model, engine, excuse)
+    decoding = _decoding(study, engine, excuse)
     judges = tuple(load_judge(text) for text in study.judges)
     regions = tuple(region for spec in study.regions for region in _regions(spec, study, engine, excuse))
-    keys_of(study.defenses)  # an unknown one is found before any weights are
     _check_trajectories(study, excuse)
-    _check_template(study, excuse)
     sets = tuple(_prompt_set(spec, study.limit, excuse) for spec in study.prompts)
     _check_size(study, sets, regions)
     return Inputs(
@@ -89,6 +90,7 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
         regions=regions,
         judges=judges,
         gauges=gauges(study.capability),
+        decoding=decoding,
         fingerprint=model,
         unknown=tuple(unknown),
         missing=tuple(dict.fromkeys(missing)),
@@ -144,19 +146,41 @@ def _check_trajectories(study: Study, excuse: Excuses | None) -> None:
             excuse.missing(str(error))
 
 
-def _check_template(study: Study, excuse: Excuses | None) -> None:
-    """The file of a chat template is read when the model is loaded; a plan says before that it is not there."""
+def _decoding(study: Study, engine: Engine | None, excuse: Excuses | None) -> Decoding:
+    """The study's decoding with everything looked up that can be without loading the model."""
+    plain = plain_decoding(study)
+    template = _template(plain.chat_template, excuse)
+    if template is not None:
+        plain = replace(plain, template_args=tuple(sorted({**study.template_args, "chat_template": template}.items())))
+    if engine is not None:
+        return decoded_by(engine, plain)
+    return replace(plain, dtype=_dtype(study)) if study.dtype == "auto" else plain
+
+
+def _template(named: str | None, excuse: Excuses | None) -> str | None:
+    """The text of a chat template that is named by its file; a plan is told that it is not there."""
     from safebasin.prompts.chat import read_template
 
-    named = study.template_args.get("chat_template")
-    if not isinstance(named, str) or not named.startswith("@"):
-        return
+    if named is None or not named.startswith("@"):
+        return None
     try:
-        read_template(named)
+        return read_template(named)
     except ModelError as error:
         if excuse is None:
             raise
         excuse.missing(str(error))
+        return None
+
+
+def _dtype(study: Study) -> str:
+    """The dtype that `auto` means for a study's model and device; `auto` where the model cannot be seen from here."""
+    from safebasin.models.dtypes import stored_dtype
+    from safebasin.models.reference import folder_of
+
+    try:
+        return stored_dtype(folder_of(study.model), device=study.device)
+    except ModelError:
+        return "auto"
 
 
 def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuses | None) -> PromptSet:

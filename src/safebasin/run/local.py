@@ -99,7 +99,6 @@ def respond(point: Point, prompt: str, system: str, decoding: Decoding, generati
         prompt=prompt,
         system=system,
         decoding=decoding.key,
-        sample=decoding.sample,
         text=generation.text,
         thinking=generation.thinking,
         n_tokens=generation.n_tokens,

@@ -58,7 +58,7 @@ def write_manifest(
         phrase_lists={judge.name: content_hash(list(judge.phrases)) for judge in inputs.judges if judge.phrases},
     )
     extra = {
-        "decoding": asdict(plan.decoding),
+        "decoding": plan.decoding.settings,
         "batches": len(plan.batch_members()),
         "points": len(plan.points),
         "judges": {judge.name: judge.version for judge in inputs.judges},

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safebasin.errors import UsageError
 from safebasin.run.adopt import adoptable
+from safebasin.run.continued import take_up
 from safebasin.run.execute import GUESSED_BATCH, check_model, plan_for
 from safebasin.run.inputs import gather
 from safebasin.store.connection import number_in
@@ -66,6 +67,7 @@ def preview(study: Study, folder: Path) -> Planned:
             unknown.append(f"the batch size is chosen when the model is loaded (counted here as {size})")
         if store is not None:
             check_model(store, inputs)
+            take_up(store, inputs.decoding)
         plan = plan_for(store, inputs, batch_size=size)
         done, unscored = _done(store, plan)
         pace = None if store is None else number_in(store.meta("seconds_per_response"), store.path)

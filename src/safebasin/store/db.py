@@ -13,12 +13,11 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from safebasin.records import (
     NO_REPLY,
     Decoding,
-    FinishReason,
     Message,
     Point,
     Prompt,
@@ -38,6 +37,7 @@ from safebasin.store.values import (
     pack_score,
     pack_text,
     read_decoding,
+    read_response,
     read_verdict,
     stored_int,
     stored_text,
@@ -68,7 +68,7 @@ class StudyStore:
             StoreError: where the file is damaged, not a database, or written by a newer safebasin.
         """
         path = folder / DATABASE
-        with explained(path):
+        with explained(path), parsed(path):
             db = connect(path)
             try:
                 if pending(db):
@@ -112,13 +112,13 @@ class StudyStore:
         with self.transaction() as db:
             db.executemany(
                 "INSERT OR IGNORE INTO points (key, recipe) VALUES (?, ?)",
-                [(p.key, canonical_json([[asdict(spec), alpha] for spec, alpha in p.terms])) for p in points],
+                [(p.key, p.recipe) for p in points],
             )
             rows = [(s.id, pack_text(s.name), None if s.text is None else pack_text(s.text)) for s in systems]
             db.executemany("INSERT OR IGNORE INTO systems (id, name, text) VALUES (?, ?, ?)", rows)
             db.execute(
                 "INSERT OR IGNORE INTO decodings (key, settings) VALUES (?, ?)",
-                (decoding.key, canonical_json(asdict(decoding))),
+                (decoding.key, canonical_json(decoding.settings)),
             )
 
     def add_prompts(self, prompts: Iterable[tuple[Prompt, int]]) -> None:
@@ -156,11 +156,25 @@ class StudyStore:
                 for key, messages, source, category, behavior, label in rows
             }
 
+    def systems(self) -> dict[str, System]:
+        """Every system prompt by id."""
+        with self.reading() as db:
+            rows = db.execute("SELECT id, name, text FROM systems").fetchall()
+            return {
+                key: System(name=unpack_text(name), text=None if text is None else unpack_text(text))
+                for key, name, text in rows
+            }
+
     def decodings(self) -> dict[str, Decoding]:
         """Every decoding by key."""
         with self.reading() as db:
             rows = db.execute("SELECT key, settings FROM decodings ORDER BY rowid").fetchall()
             return {key: read_decoding(json.loads(settings)) for key, settings in rows}
+
+    def used_decodings(self) -> set[str]:
+        """Keys of the decodings that there are responses of."""
+        with self.reading() as db:
+            return {stored_text(key) for (key,) in db.execute("SELECT DISTINCT decoding FROM responses")}
 
     # --- what came back ----------------------------------------------------------------------------------------------
 
@@ -212,10 +226,11 @@ class StudyStore:
             db.executemany(f"INSERT INTO {into} VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT {update}", rows)
             return db.total_changes - before
 
-    def done(self, decoding: str) -> set[tuple[str, str, str]]:
-        """(point, system, prompt) of every stored response of a decoding."""
+    def done(self, decoding: str, *, sample: int = 0) -> set[tuple[str, str, str]]:
+        """(point, system, prompt) of every stored response of a decoding, of one of its samples."""
+        query = "SELECT point, system, prompt FROM responses WHERE decoding = ? AND sample = ?"
         with self.reading() as db:
-            rows = db.execute("SELECT point, system, prompt FROM responses WHERE decoding = ?", (decoding,))
+            rows = db.execute(query, (decoding, sample))
             return set(rows.fetchall())
 
     def scored(self, under: str = "") -> set[str]:
@@ -301,21 +316,3 @@ class StudyStore:
         """The connection, in one transaction; SQLite's errors become help."""
         with explained(self.path), transaction(self._db):
             yield self._db
-
-
-def read_response(row: tuple[Any, ...]) -> Response:
-    """The response of the columns of `RESPONSE`."""
-    point, prompt, system, decoding, sample, text, thinking, n_tokens, finish, broken, gap = row
-    return Response(
-        point=stored_text(point),
-        prompt=stored_text(prompt),
-        system=stored_text(system),
-        decoding=stored_text(decoding),
-        sample=stored_int(sample),
-        text=unpack_text(text),
-        thinking=unpack_text(thinking),
-        n_tokens=stored_int(n_tokens),
-        finish_reason=cast("FinishReason", stored_text(finish)),
-        broken=stored_text(broken),
-        gap=gap,
-    )

@@ -6,12 +6,16 @@ A step is never edited after a release; a change is a new step at the end. Keys 
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from safebasin.errors import StoreError, expected
 from safebasin.store.connection import transaction
 from safebasin.store.digests import DIGESTED, SETTLED
+from safebasin.store.renaming import rename_decoding
+from safebasin.store.values import read_decoding
 
 MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = []
 
@@ -125,6 +129,24 @@ def m005_digests(db: sqlite3.Connection) -> None:
 def m006_digests_of_questions(db: sqlite3.Connection) -> None:
     """The same for points, system prompts, decodings, facts and measurements."""
     _add_digests(db, SETTLED)
+
+
+@_step
+def m007_resolved(db: sqlite3.Connection) -> None:
+    """Decodings under the dtype and by the engine that were recorded with their responses, where they said `auto`.
+
+    What was not recorded stays: it is asked for when the study is continued (`safebasin.run.asked`).
+    """
+    facts = dict(db.execute("SELECT key, value FROM meta WHERE key LIKE 'asked:%'").fetchall())
+    for key, settings in db.execute("SELECT key, settings FROM decodings ORDER BY rowid").fetchall():
+        decoding = read_decoding(json.loads(settings))
+        asked = json.loads(facts.get(f"asked:{key}", "{}"))
+        made = replace(
+            decoding,
+            dtype=str(asked.get("dtype", decoding.dtype)) if decoding.dtype == "auto" else decoding.dtype,
+            engine=str(asked.get("engine", decoding.engine)),
+        )
+        rename_decoding(db, key, made)
 
 
 def _add_digests(db: sqlite3.Connection, tables: Mapping[str, Sequence[str]]) -> None:

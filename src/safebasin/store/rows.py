@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 from safebasin.records import Response, Score, Verdict
-from safebasin.store.db import PAGE, RESPONSE, UNANSWERED, StudyStore, read_response
-from safebasin.store.values import StoredVerdict, read_verdict, stored_text
+from safebasin.store.db import PAGE, RESPONSE, UNANSWERED, StudyStore
+from safebasin.store.values import StoredVerdict, read_response, read_verdict, stored_text
 from safebasin.study.plan import Plan
 
 __all__ = ["PlanRows", "StoredPlace"]

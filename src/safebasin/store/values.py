@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from safebasin.records import Decoding, Score, Verdict
+from safebasin.records import Decoding, FinishReason, Response, Score, Verdict
 
 __all__ = [
     "StoredVerdict",
@@ -18,6 +18,7 @@ __all__ = [
     "pack_score",
     "pack_text",
     "read_decoding",
+    "read_response",
     "read_verdict",
     "stored_int",
     "stored_text",
@@ -92,6 +93,7 @@ def ints(blob: bytes) -> array[int]:
 
 def read_decoding(settings: dict[str, object]) -> Decoding:
     """The decoding of settings that were stored as JSON."""
+    settings.pop("sample", None)
     phrases = cast("list[list[str]]", settings.pop("phrases"))
     rules = cast("list[str]", settings.pop("rules", []))
     defenses = cast("list[str]", settings.pop("defenses", []))
@@ -102,6 +104,24 @@ def read_decoding(settings: dict[str, object]) -> Decoding:
         defenses=tuple(defenses),
         template_args=tuple((a[0], a[1]) for a in arguments),
         **cast("dict[str, int]", settings),  # pyright: ignore[reportArgumentType]
+    )
+
+
+def read_response(row: tuple[Any, ...]) -> Response:
+    """The response of a row, its columns in the order of the record's fields."""
+    point, prompt, system, decoding, sample, text, thinking, n_tokens, finish, broken, gap = row
+    return Response(
+        point=stored_text(point),
+        prompt=stored_text(prompt),
+        system=stored_text(system),
+        decoding=stored_text(decoding),
+        sample=stored_int(sample),
+        text=unpack_text(text),
+        thinking=unpack_text(thinking),
+        n_tokens=stored_int(n_tokens),
+        finish_reason=cast("FinishReason", stored_text(finish)),
+        broken=stored_text(broken),
+        gap=gap,
     )
 
 

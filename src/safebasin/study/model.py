@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from safebasin.records import canonical_json, content_hash
-from safebasin.study.regions import RegionSpec, Strict, several
+from safebasin.study.regions import LATER, RegionSpec, Strict, several
 
 SCHEMA_VERSION = 1
 MOST_RESPONSES = 10_000_000
@@ -26,19 +26,13 @@ class PromptsSpec(Strict):
     """Name in tables and figures; the source's own name when empty."""
     source: str = Field(min_length=1)
     """File, `world:NAME/SET`, catalogue name, or hub id, each with an optional `[slice]`."""
-    label: Literal["harmful", "benign"] | None = None
+    label: Literal["harmful", "benign"] | None = Field(default=None, json_schema_extra=LATER)
     """What the prompts are: those labelled otherwise are left out, those without a label take it."""
 
     @model_validator(mode="before")
     @classmethod
     def _source_alone(cls, value: object) -> object:
         return {"source": value} if isinstance(value, str) else value
-
-    @model_serializer(mode="wrap")
-    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """Without a label that is not given: the hash of a study is what it was before there were labels."""
-        fields = handler(self)
-        return {key: value for key, value in fields.items() if key != "label" or value is not None}
 
     @property
     def title(self) -> str:
@@ -95,7 +89,7 @@ class Study(Strict):
     """Lines and planes; a study file may write `axes` instead for a single one."""
     judges: tuple[str, ...] = Field(default=("keyword/peng2024", "outcome"), min_length=1, max_length=1000)
     decoding: DecodingSpec
-    defenses: tuple[str, ...] = Field(default=(), max_length=100)
+    defenses: tuple[str, ...] = Field(default=(), max_length=100, json_schema_extra=LATER)
     """Defenses of the stage inference, installed while the model decodes, in this order."""
     trajectories: tuple[str, ...] = Field(default=(), max_length=1000)
     """Folders with the checkpoints of a training run, to be projected onto every line and plane."""
@@ -174,8 +168,7 @@ class Study(Strict):
     @property
     def hash(self) -> str:
         """Content hash of everything that determines the result."""
-        later = {"defenses"} if not self.defenses else set[str]()  # earlier studies had none
-        return content_hash(self.model_dump(mode="json", exclude={*HOW, *later}))
+        return content_hash(self.model_dump(mode="json", exclude=set(HOW)))
 
     def canonical(self) -> str:
         """Canonical JSON of the whole study."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from safebasin.protocols import Job, Judge, RuleJudge
+from safebasin.protocols import Engine, Job, Judge, RuleJudge
 from safebasin.records import Decoding, Place, Point, Prompt, Region, System
 from safebasin.study import Study
 from safebasin.study.defenses import keys_of
@@ -165,7 +165,26 @@ def make_plan(
     )
 
 
-def resolve_decoding(study: Study, judges: Sequence[Judge], stored: Iterable[Decoding] = ()) -> Decoding:
+def plain_decoding(study: Study) -> Decoding:
+    """How a study says that everything is decoded, its stop rule aside and nothing looked up."""
+    return Decoding(
+        max_new_tokens=study.decoding.max_new_tokens,
+        template_args=tuple(sorted(study.template_args.items())),
+        dtype=study.dtype,
+        defenses=keys_of(study.defenses),
+    )
+
+
+def decoded_by(engine: Engine, decoding: Decoding) -> Decoding:
+    """A decoding as this engine does it: under its name, in the dtype that its weights have."""
+    described = engine.describe()
+    name = str(described.get("engine") or type(engine).__qualname__)
+    return replace(decoding, engine=name, dtype=str(described["dtype"]))
+
+
+def resolve_decoding(
+    study: Study, judges: Sequence[Judge], stored: Iterable[Decoding] = (), plain: Decoding | None = None
+) -> Decoding:
     """The decoding of a study, its stop rule resolved.
 
     `auto` ends a row at a refusal if every judge is monotone, else decodes to the end. A folder that already holds a
@@ -176,14 +195,13 @@ def resolve_decoding(study: Study, judges: Sequence[Judge], stored: Iterable[Dec
         study: the study.
         judges: its judges.
         stored: decodings that the folder holds.
+        plain: the study's decoding with everything looked up, without a stop rule; None looks nothing up. Where even
+            its dtype could not be seen, it is that of a stored decoding of the same settings.
     """
-    asked = study.decoding
-    plain = Decoding(
-        max_new_tokens=asked.max_new_tokens,
-        template_args=tuple(sorted(study.template_args.items())),
-        dtype=study.dtype,
-        defenses=keys_of(study.defenses),
-    )
+    asked, stored = study.decoding, tuple(stored)
+    plain = plain_decoding(study) if plain is None else plain
+    if plain.dtype == "auto":
+        plain = next((e.unstopped for e in stored if replace(e.unstopped, dtype="auto") == plain), plain)
     if asked.stop == "none":
         return plain
     phrases = tuple(dict.fromkeys(judge.phrases for judge in judges if judge.phrases))

@@ -8,15 +8,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from safebasin.errors import StudyError, expected
 from safebasin.items import items
 from safebasin.records import Axis, DirectionSpec, Region
 
-__all__ = ["AxisSpec", "RegionSpec", "Strict", "axis_fields", "parse_range", "several"]
+__all__ = ["LATER", "AxisSpec", "RegionSpec", "Strict", "axis_fields", "parse_range", "several"]
 
 TARGETED = ("to", "adapter", "quant", "task")
 """Kinds of direction that lead somewhere; α = 1 is there."""
@@ -29,10 +38,27 @@ _LONGEST_RANGE = 100
 Fingerprint = Callable[[DirectionSpec], str | None]
 
 
+LATER: dict[str, JsonValue] = {"later": True}
+"""Mark of a key that studies of version 1 did not have: `Field(default=…, json_schema_extra=LATER)`."""
+
+
 class Strict(BaseModel):
-    """A part of a study: frozen, and a key that is not known is an error."""
+    """A part of a study: frozen, and a key that is not known is an error.
+
+    Written out it lacks the later keys that are at their default, so that a new key changes the hash of no study.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        known = type(self).model_fields
+        fields = cast("dict[str, object]", handler(self))
+        return {
+            key: value
+            for key, value in fields.items()
+            if known[key].json_schema_extra != LATER or getattr(self, key) != known[key].default
+        }
 
 
 def several(value: object) -> list[object]:
