@@ -155,6 +155,11 @@ def test_the_lists_of_an_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (named["systems"], named["judges"]) == (["none"], ["keyword/zou2023", "outcome", "oracle"])
 
 
+def test_one_file_of_labels_alone(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--agreement must be a file of labels; got 'labels\.csv'"):
+        audit(WORLD, WORLD, out=tmp_path / "audit", agreement="labels.csv")
+
+
 def test_one_defense_alone() -> None:
     (alone,) = request(WORLD, attack="benign", defenses="ptst").defenses
     (named,) = request(WORLD, attack="benign", defenses=["ptst"]).defenses
@@ -164,7 +169,7 @@ def test_one_defense_alone() -> None:
 
 def test_every_list_of_the_api_is_tried_here() -> None:
     """A parameter that may be a list is in the table above, or among these, which take no text as an item."""
-    tried = {"judges", "only", "folders", "sweep", "systems", "templates", "defenses"}
+    tried = {"judges", "only", "folders", "sweep", "systems", "templates", "defenses", "agreement"}
     functions = [getattr(api, name) for name in api.__all__ if inspect.isfunction(getattr(api, name))]
     for function in (*functions, audit, request):
         for name, hint in hints_of(function).items():
