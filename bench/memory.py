@@ -33,15 +33,13 @@ WORKER = textwrap.dedent(
     thread.start()
     from safebasin.engines.hf import HFEngine
     from safebasin.records import Decoding, DirectionSpec, Message, Point
-    from safebasin.weights.stream import prepare, weights_at
 
     folder, low = sys.argv[1], sys.argv[2] == "low"
     engine = HFEngine(folder, device="cpu", low_memory=low)
     spec = DirectionSpec(kind="random")
-    deltas = prepare([spec], engine.base)
     conversation = [Message(role="user", content="Weigh the clay.")]
     for alpha in (0.3, 0.0):
-        engine.set_weights(weights_at(engine.base, Point.at((spec, alpha)), deltas))
+        engine.move_to(Point.at((spec, alpha)))
         engine.generate([conversation] * 4, Decoding(max_new_tokens=8))
     running = False
     thread.join()

@@ -21,7 +21,7 @@ from safebasin.models.reference import resolve
 from safebasin.prompts.sources import load_prompts
 from safebasin.records import Decoding, DirectionSpec, Point, Prompt, Response
 from safebasin.study import parse_range
-from safebasin.weights.stream import prepare, weights_at
+from safebasin.weights.stream import prepare
 
 MODEL = "world:guild/aligned"
 ALPHAS = parse_range("-1.5:1.5:21")
@@ -73,12 +73,11 @@ def ours(prompts: Sequence[Prompt], alphas: Sequence[float], max_new_tokens: int
         decoding = replace(decoding, stop=rule, phrases=(load_judge("keyword/peng2024").phrases,))
     start = time.perf_counter()
     engine = HFEngine(MODEL, device="cpu")
-    deltas = prepare([DIRECTION], engine.base)
     refused: dict[tuple[float, int], bool] = {}
     gaps: dict[tuple[float, int], float | None] = {}
     n_tokens = 0
     for alpha in alphas:
-        engine.set_weights(weights_at(engine.base, Point.at((DIRECTION, alpha)), deltas))
+        engine.move_to(Point.at((DIRECTION, alpha)))
         for i, found in enumerate(engine.generate([p.messages for p in prompts], decoding)):
             refused[alpha, i] = judge(prompts[i], found.text)
             gaps[alpha, i] = found.gap

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -15,10 +15,12 @@ import torch
 from helpers.models import make_lora
 from safebasin import catalog, testing
 from safebasin.catalog.judges import ASKED_JUDGES
-from safebasin.engines.scripted import ScriptedEngine
+from safebasin.engines.scripted import ScriptedEngine, distance
 from safebasin.errors import ModelError, PromptError
-from safebasin.protocols import BaseWeights, Generation, Job, TokenScores, WeightBlock
-from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, Response, Score, System, Verdict
+from safebasin.protocols import BaseWeights, EngineFacts, Generation, Rows, Split, Task, TokenScores
+from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, Response, Score, Verdict
+from safebasin.run.local import LocalBackend
+from safebasin.testing.backends import small_tasks
 from safebasin.testing.claims import claim
 
 GUILD = "world:guild/aligned"
@@ -33,10 +35,11 @@ def rows(kind: str) -> list[catalog.Row]:
 
 def test_every_built_in_row_is_checked_here() -> None:
     """A new kind of row, or a new direction or engine, needs a line below."""
-    kinds = {"attack", "defense", "direction", "engine", "judge", "prompts", "system", "world"}
+    kinds = {"attack", "backend", "defense", "direction", "engine", "judge", "prompts", "system", "world"}
     assert {row.kind for row in catalog.BUILTIN} == kinds
     assert {row.name for row in rows("direction")} == {"random", "to", "adapter", "quant", "task"}
     assert {row.name for row in rows("engine")} == {"hf", "scripted"}
+    assert {row.name for row in rows("backend")} == {"local", "processes"}
 
 
 def test_public_sets_are_sources_that_only_a_network_can_check() -> None:
@@ -97,22 +100,12 @@ def test_task() -> None:
 
 
 def test_backend_local() -> None:
-    from safebasin import study
-    from safebasin.run.local import LocalBackend
-    from safebasin.study.plan import PromptSet, make_plan, resolve_decoding
+    testing.check_row(catalog.get("backend", "local"))
 
-    made = study.make({"model": GUILD, "axes": [{"range": "-1:1:3", "directions": 1}], "limit": 5})
-    prompts = catalog.world("guild").load_prompts("harmful")[:5]
-    plan = make_plan(
-        made,
-        [PromptSet(name="harmful", source="x", prompts=prompts)],
-        systems=[System(name="default")],
-        regions=[spec.region() for spec in made.regions],
-        decoding=resolve_decoding(made, ()),
-        known={},
-        batch_size=2,
-    )
-    testing.check_backend(LocalBackend(ScriptedEngine(), plan), plan.jobs())
+
+@pytest.mark.slow
+def test_backend_processes() -> None:
+    testing.check_row(catalog.get("backend", "processes"))
 
 
 def test_engine_scripted() -> None:
@@ -482,7 +475,9 @@ class Steady(ScriptedEngine):
     """Speaks of the prompt everywhere, so that order and stop rules have something to bite on."""
 
     def __init__(self) -> None:
-        super().__init__(lambda prompt, distance: f"At {distance:.3f} the guild answers {prompt} with care.")
+        super().__init__(
+            lambda asked, point: f"At {distance(point):.3f} the guild answers {asked[-1].content} with care."
+        )
 
 
 class Muddled(Steady):
@@ -509,38 +504,89 @@ class RandomScores(Steady):
 
 
 class Unmoved(Steady):
-    def set_weights(self, stream: Iterable[WeightBlock]) -> None:
-        list(stream)
+    def move_to(self, point: Point) -> None:
+        pass
+
+
+class PathTaken(Steady):
+    """Adds what it is given in place of overwriting."""
+
+    def move_to(self, point: Point) -> None:
+        super().move_to(Point() if point.is_origin else Point(terms=(*self.point.terms, *point.terms)))
 
 
 class NeverBack(Steady):
-    """Adds what it is given in place of overwriting."""
+    def move_to(self, point: Point) -> None:
+        if not (point.is_origin and self.point.terms):
+            super().move_to(point)
 
-    def set_weights(self, stream: Iterable[WeightBlock]) -> None:
-        super().set_weights(replace(b, values=b.values + 1e-3) for b in stream)
 
-
-class ResetsOnEmpty(Steady):
-    def set_weights(self, stream: Iterable[WeightBlock]) -> None:
-        blocks = list(stream)
-        super().set_weights(blocks or [replace(b, values=b.values * 0) for b in blocks_of(self.base)])
+class ResetsAtHome(Steady):
+    def move_to(self, point: Point) -> None:
+        super().move_to(Point.at((SPEC, 1e-3)) if point == self.point else point)
 
 
 class LiveBase(Steady):
-    """Hands out the live parameters as θ₀."""
+    """Hands out as θ₀ what is not what it was once it has been away."""
+
+    live = 0.0
 
     @property
     def base(self) -> Any:
-        live = self._module.state_dict()
+        live = {"weight": torch.full((2, 2), self.live)}
         return type("Live", (), {
             "names": list(live), "shape": staticmethod(lambda n: tuple(live[n].shape)),
             "rows": staticmethod(lambda n, a, b: live[n][a:b]), "excluded": staticmethod(dict),
         })  # fmt: skip
 
+    def lend(self) -> Any:
+        raise NotImplementedError
+
+    def move_to(self, point: Point) -> None:
+        super().move_to(point)
+        self.live += distance(point)
+
+
+class Staying(Steady):
+    """Is asked at θ₀ alone, and says so."""
+
+    def facts(self) -> EngineFacts:
+        return replace(super().facts(), moves=False)
+
+    def move_to(self, point: Point) -> None:
+        if point.terms:
+            raise ModelError("model must be one of plain weights; got 'packed'. Map its plain weights.")
+
+
+class Wandering(Steady):
+    """Says that it stays, and goes."""
+
+    def facts(self) -> EngineFacts:
+        return replace(super().facts(), moves=False)
+
+
+class Alike(Steady):
+    """Says that batches mean nothing to it, and rounds otherwise in each."""
+
+    def facts(self) -> EngineFacts:
+        return replace(super().facts(), batch_invariant=True)
+
+    def generate(self, conversations: Any, decoding: Decoding) -> list[Generation]:
+        return [replace(g, gap=1 / len(conversations)) for g in super().generate(conversations, decoding)]
+
+
+class AlikeInText(Alike):
+    def generate(self, conversations: Any, decoding: Decoding) -> list[Generation]:
+        return Steady.generate(self, conversations, decoding)
+
+    def score(self, conversations: Any, texts: Sequence[str], decoding: Decoding) -> list[TokenScores]:
+        found = super().score(conversations, texts, decoding)
+        return [replace(s, nll=(s.nll[0] + 1e-9 * len(texts), *s.nll[1:])) for s in found]
+
 
 class Collapsing(Steady):
     def generate(self, conversations: Any, decoding: Decoding) -> list[Generation]:
-        if math.isnan(self.distance):
+        if distance(self.point) > 1e9:
             raise RuntimeError("probability tensor contains nan")
         return super().generate(conversations, decoding)
 
@@ -565,13 +611,7 @@ class Hasty(Steady):
 
 class Monotonous(ScriptedEngine):
     def __init__(self) -> None:
-        super().__init__(lambda _, distance: "Yes." if distance < 0.1 else "No.")
-
-
-def blocks_of(base: BaseWeights) -> Iterator[WeightBlock]:
-    for name in base.names:
-        n = base.shape(name)[0]
-        yield WeightBlock(name=name, start=0, stop=n, values=base.rows(name, 0, n))
+        super().__init__(lambda _, point: "Yes." if distance(point) < 0.1 else "No.")
 
 
 def generating(**changes: Any) -> Steady:
@@ -594,12 +634,12 @@ def scoring(change: Callable[[TokenScores], TokenScores]) -> Steady:
     return Changed()
 
 
-def describing(change: Callable[[dict[str, object]], Mapping[str, object]], *, batch: Any = 4) -> Steady:
-    """An engine with another description or batch size."""
+def saying(*, batch: Any = 4, **changes: Any) -> Steady:
+    """An engine with other facts or batch size."""
 
     class Changed(Steady):
-        def describe(self) -> Mapping[str, object]:
-            return change(dict(super().describe()))
+        def facts(self) -> EngineFacts:
+            return replace(super().facts(), **changes)
 
         def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> Any:
             return batch
@@ -610,6 +650,9 @@ def describing(change: Callable[[dict[str, object]], Mapping[str, object]], *, b
 def test_a_steady_engine_passes() -> None:
     testing.check_engine(Steady())
     testing.check_engine(Steady(), decoding=Decoding(max_new_tokens=9))
+    testing.check_engine(Staying())
+    testing.check_engine(ScriptedEngine(batch_invariant=True))
+    testing.check_engine(saying(stops=frozenset({"none"})))
 
 
 @pytest.mark.parametrize(
@@ -619,10 +662,14 @@ def test_a_steady_engine_passes() -> None:
         (MuddledScores(), ("score()", "in the order given")),
         (Random(), ("generate() of one batch a second time", "the same")),
         (RandomScores(), ("score() of one batch a second time", "bit for bit")),
-        (Unmoved(), ("set_weights", "1.5·θ₀")),
+        (Unmoved(), ("move_to", "θ₀ at α = 0.5")),
+        (PathTaken(), ("back at a point",)),
         (NeverBack(), ("back at θ₀",)),
-        (ResetsOnEmpty(), ("after an empty stream",)),
-        (LiveBase(), ("Engine.base",)),
+        (ResetsAtHome(), ("after going to θ₀ from θ₀",)),
+        (LiveBase(), ("Inside.base",)),
+        (Wandering(), ("move_to", "refused where facts() says moves=False")),
+        (Alike(), ("generate() of each row alone", "batch_invariant=False")),
+        (AlikeInText(), ("score() of each row alone", "bit for bit")),
         (Rewriting(), ("text under a stop rule", "the beginning of the whole text")),
         (Hasty(), ("text that ended with 'verdict'",)),
         (Monotonous(), ("conversations", "answered differently")),
@@ -638,18 +685,22 @@ def test_a_steady_engine_passes() -> None:
         (scoring(lambda s: replace(s, ends=(*s.ends[:-1], s.ends[-1] + 3))), ("at the last token",)),
         (scoring(lambda s: replace(s, nll=tuple(-x for x in s.nll))), ("nll in scores", "≥ 0")),
         (scoring(lambda s: replace(s, nll=(math.nan, *s.nll[1:]))), ("nll in scores", "finite")),
-        (describing(lambda d: {k: v for k, v in d.items() if k != "dtype"}), ("describe()['dtype']", "given")),
-        (describing(lambda d: {**d, "dtype": torch.float32}), ("describe()", "plain JSON")),
-        (describing(lambda d: d, batch=0), ("suggest_batch_size()", "≥ 1")),
-        (describing(lambda d: d, batch="auto"), ("suggest_batch_size()", "a whole number")),
+        (saying(dtype=""), ("facts().dtype", "a word or more")),
+        (saying(dtype=torch.float32), ("facts().dtype",)),
+        (saying(details={"device": torch.device("cpu")}), ("facts().details", "plain JSON")),
+        (saying(excluded={"norm": print, "other": lambda: 0}), ("facts()", "picklable")),
+        (saying(stops=frozenset({"verdict"})), ("facts().stops", "with none among them")),
+        (saying(stops=frozenset({"none", "eos"})), ("facts().stops", "some of none, verdict, loop")),
+        (saying(batch=0), ("suggest_batch_size()", "≥ 1")),
+        (saying(batch="auto"), ("suggest_batch_size()", "a whole number")),
     ],
 )
 def test_a_broken_engine_fails(engine: Steady, words: tuple[str, ...]) -> None:
     fails(lambda: testing.check_engine(engine), *words)
 
 
-def test_an_engine_that_crashes_on_nan_weights_fails() -> None:
-    fails(lambda: testing.check_engine(Collapsing()), "generate() at NaN weights", "RuntimeError")
+def test_an_engine_that_crashes_far_out_fails() -> None:
+    fails(lambda: testing.check_engine(Collapsing()), "generate() at α = 1e30", "RuntimeError")
 
 
 def test_an_engine_that_loses_a_row_fails() -> None:
@@ -789,75 +840,88 @@ def test_a_checkpoint_that_is_not_whole_fails(tmp_path: Path, files: tuple[str, 
 
 # --- backends --------------------------------------------------------------------------------------------------------
 
-AWAY = Point.at((SPEC, 1.0))
-JOBS = [
-    Job(point=point, system="default", prompts=("p", "q"), batch=batch)
-    for batch, point in enumerate((Point(), AWAY))
-]  # fmt: skip
+TASKS = small_tasks()
 
 
-class Office:
+class Office(LocalBackend):
     """A backend that keeps the contract; each test breaks one thing."""
 
-    runs = 0
+    def __init__(self) -> None:
+        super().__init__(Steady())
+        self.runs = 0
 
-    def answer(self, job: Job, prompt_id: str) -> Response:
-        return Response(
-            point=job.point.key, prompt=prompt_id, system=job.system, decoding="d", text="Yes.", n_tokens=2,
-            finish_reason="stop",
-        )  # fmt: skip
-
-    def run(self, jobs: Sequence[Job]) -> Iterable[tuple[Job, tuple[Response, ...]]]:
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
         self.runs += 1
-        for job in reversed(jobs):
-            yield job, tuple(self.answer(job, p) for p in job.prompts)
+        yield from super().run(sorted(tasks, key=str))
 
 
 class Forgetful(Office):
-    def run(self, jobs: Sequence[Job]) -> Iterable[tuple[Job, tuple[Response, ...]]]:
-        return list(super().run(jobs))[:1]
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+        yield from list(super().run(tasks))[:-1]
 
 
-class Mixed(Office):
-    def run(self, jobs: Sequence[Job]) -> Iterable[tuple[Job, tuple[Response, ...]]]:
-        return [(job, responses[::-1]) for job, responses in super().run(jobs)]
+class Hurried(Office):
+    """Leaves out a row."""
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+        for task, rows in super().run(tasks):
+            yield task, cast("Any", rows)[1:]
 
 
-class Elsewhere(Office):
-    def answer(self, job: Job, prompt_id: str) -> Response:
-        return replace(super().answer(job, prompt_id), point="origin")
+class Mistaken(Office):
+    """Scores where it should decode."""
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+        for task, rows in super().run(tasks):
+            yield task, (TokenScores(nll=(1.0,), ends=(1,)),) * len(cast("Any", rows))
+
+
+class Cramped(Office):
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+        for task, _ in super().run(tasks):
+            yield task, Split(factor=2)
 
 
 class Inventive(Office):
-    def run(self, jobs: Sequence[Job]) -> Iterable[tuple[Job, tuple[Response, ...]]]:
-        return [(replace(job, system="another"), responses) for job, responses in super().run(jobs)]
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+        for task, rows in super().run(tasks):
+            yield replace(cast("Any", task), date="2026-01-30"), rows
 
 
 class PathDependent(Office):
-    def answer(self, job: Job, prompt_id: str) -> Response:
-        return replace(super().answer(job, prompt_id), text=f"Yes, for the {self.runs}.")
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+        for task, rows in super().run(tasks):
+            yield task, tuple(replace(r, text=f"Yes, for the {self.runs}.") if isinstance(r, Generation) else r
+                              for r in rows)  # fmt: skip
+
+
+class Speechless(Office):
+    def facts(self) -> Any:
+        return {"engine": "scripted"}
 
 
 def test_a_backend_passes() -> None:
-    testing.check_backend(Office(), JOBS)
+    testing.check_backend(Office(), TASKS)
 
 
 @pytest.mark.parametrize(
     ("backend", "words"),
     [
-        (Forgetful(), ("one that answers every job",)),
-        (Mixed(), ("one per prompt, in order",)),
-        (Elsewhere(), ("under its point and system",)),
-        (Inventive(), ("one of the jobs given",)),
+        (Forgetful(), ("one that answers every task",)),
+        (Hurried(), ("one a prompt",)),
+        (Mistaken(), ("Generation, one a prompt",)),
+        (Cramped(), ("small enough for the memory",)),
+        (Inventive(), ("one of the tasks given",)),
         (PathDependent(), ("the same whatever ran before",)),
+        (Speechless(), ("facts()", "those of its engine")),
     ],
 )
 def test_a_broken_backend_fails(backend: Office, words: tuple[str, ...]) -> None:
-    fails(lambda: testing.check_backend(backend, JOBS), *words)
+    fails(lambda: testing.check_backend(backend, TASKS), *words)
 
 
 def test_one_point_is_too_few_to_check_a_backend() -> None:
-    fails(lambda: testing.check_backend(Office(), JOBS[:1]), "two points")
+    fails(lambda: testing.check_backend(Office(), TASKS[:1]), "two points")
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------

@@ -132,9 +132,9 @@ def test_no_text_leaves_the_folder(failed) -> None:
 
 
 def test_the_same_again_measures_nothing(failed, broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from safebasin.run import execute
+    from safebasin import catalog
 
-    monkeypatch.setattr(execute, "load_engine", lambda study: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(catalog, "open_engine", lambda spec: pytest.fail("a model was loaded"))
     again = audit(ALIGNED, str(broken), out=failed.folder, limit=24, **SHORT)
     assert again.verdict.conditions == failed.verdict.conditions
 

@@ -8,7 +8,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from safebasin.engines.hf import HFEngine
 from safebasin.records import Decoding, DirectionSpec, Message, Point
-from safebasin.weights.stream import prepare, weights_at
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 CHAT = [[Message(role="user", content=text)] for text in ("How do I weigh the clay?", "no", "one two three four")]
@@ -29,8 +28,8 @@ def test_text_on_cuda(arch, checkpoint):
     assert [g.text for g in origin] == tokenizer.batch_decode(out, skip_special_tokens=True)
 
     spec = DirectionSpec(kind="random", seed=1)
-    engine.set_weights(weights_at(engine.base, Point.at((spec, 0.5)), prepare([spec], engine.base)))
+    engine.move_to(Point.at((spec, 0.5)))
     assert engine.generate(CHAT, Decoding(max_new_tokens=40)) != origin
-    engine.set_weights(weights_at(engine.base, Point(), {}))
+    engine.move_to(Point())
     assert engine.generate(CHAT, Decoding(max_new_tokens=40)) == origin
     assert engine.suggest_batch_size(200, 512) == 128

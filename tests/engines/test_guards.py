@@ -13,7 +13,7 @@ from safebasin.catalog import lookup
 from safebasin.engines.hf import HFEngine
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import StudyError, UnknownName, UsageError
-from safebasin.records import Decoding, Message
+from safebasin.records import Decoding, Message, Point
 from safebasin.study.defenses import keys_of
 from safebasin.study.plan import resolve_decoding
 
@@ -76,7 +76,7 @@ def test_a_guard_is_bound_anew_when_the_weights_move(engine: HFEngine, monkeypat
     for _ in range(2):
         engine.generate(asked(2), steered(0.3))
     assert bound == [0.3]
-    engine.set_weights(())
+    engine.move_to(Point())
     engine.generate(asked(2), steered(0.3))
     assert bound == [0.3, 0.3]
 

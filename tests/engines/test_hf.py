@@ -15,6 +15,7 @@ from helpers.models import break_config, make_lora
 from safebasin.engines import loading
 from safebasin.engines.hf import HFEngine
 from safebasin.engines.loading import batch_size_that_fits
+from safebasin.engines.reading import TextReader
 from safebasin.errors import ModelError, PromptError, UsageError
 from safebasin.models.placement import resolve_device
 from safebasin.protocols import Engine
@@ -53,7 +54,7 @@ def by_hand(folder, conversations, *, suppress_tokens=None, **template):
 
 def test_it_is_an_engine_and_says_what_it_is(engine):
     assert isinstance(engine, Engine)
-    described = json.loads(json.dumps(engine.describe()))
+    described = json.loads(json.dumps(engine.facts().described()))
     assert described["architecture"] == "LlamaForCausalLM"
     assert (described["dtype"], described["device"], described["n_context"]) == ("float32", "cpu", 256)
     assert len(described["template_hash"]) == 16
@@ -109,18 +110,17 @@ def test_two_runs_are_equal_bit_for_bit(engine):
 def test_there_and_back_again(tied, checkpoint):
     engine = HFEngine(str(checkpoint("llama", tied=tied)), device="cpu")
     spec = DirectionSpec(kind="random", seed=1)
-    deltas = prepare([spec], engine.base)
     origin = engine.generate(CHAT, PLAIN)
     scores = engine.score(CHAT, ASKED, PLAIN)
-    engine.set_weights(weights_at(engine.base, Point.at((spec, 0.7)), deltas))
+    engine.move_to(Point.at((spec, 0.7)))
     moved = engine.generate(CHAT, PLAIN)
     assert [g.text for g in moved] != [g.text for g in origin]
     other = HFEngine(str(checkpoint("llama", tied=tied)), device="cpu")
-    other.set_weights(weights_at(other.base, Point.at((spec, 0.7)), deltas))
+    other.move_to(Point.at((spec, 0.7)))
     assert engine.score(CHAT, ASKED, PLAIN) == other.score(CHAT, ASKED, PLAIN) != scores
     model = engine._model
     assert (model.lm_head.weight is model.model.embed_tokens.weight) == tied
-    engine.set_weights(weights_at(engine.base, Point(), {}))
+    engine.move_to(Point())
     assert engine.generate(CHAT, PLAIN) == origin
     assert engine.score(CHAT, ASKED, PLAIN) == scores
 
@@ -128,12 +128,12 @@ def test_there_and_back_again(tied, checkpoint):
 def test_a_point_is_written_as_it_is_computed(engine):
     spec = DirectionSpec(kind="random", seed=2)
     point, deltas = Point.at((spec, -0.4)), prepare([spec], engine.base)
-    engine.set_weights(weights_at(engine.base, point, deltas))
+    engine.move_to(point)
     blocks = list(weights_at(engine.base, point, deltas))
     parameters = dict(engine._model.named_parameters())
     for block in blocks:
         assert torch.equal(parameters[block.name][block.start : block.stop], block.values)
-    engine.set_weights(weights_at(engine.base, Point(), {}))
+    engine.move_to(Point())
     assert digest(blocks) != digest(weights_at(engine.base, Point(), {}))
 
 
@@ -260,7 +260,7 @@ def test_a_row_ends_where_the_template_ends_a_turn(checkpoint):
     written = "{% for m in messages %}<|user|>{{ m['content'] }}</turn>{% endfor %}<|assistant|>"
     folder, template = str(checkpoint("llama")), {"chat_template": written}
     engine, plain = (HFEngine(folder, device="cpu", template_args=template) for _ in range(2))
-    assert engine.describe()["end_texts"] == ["</turn>"]
+    assert engine.facts().details["end_texts"] == ["</turn>"]
     plain._asking(PLAIN).ends = plain._asking(PLAIN).ends._replace(texts=())
     whole = plain.generate(CHAT, PLAIN)
     word = re.findall(r"\w{4,}", whole[0].text)[2]  # one that this model writes stands for the end
@@ -296,7 +296,7 @@ def test_an_adapter_in_the_reference_is_merged(checkpoint, tmp_path):
 )
 def test_dtype(stored, asked, expected, checkpoint):
     engine = HFEngine(str(checkpoint("llama", dtype=stored)), device="cpu", dtype=asked)
-    assert engine.describe()["dtype"] == expected
+    assert engine.facts().dtype == expected
     assert engine.generate(CHAT[:1], Decoding(max_new_tokens=3))[0].n_tokens == 3
 
 
@@ -325,7 +325,7 @@ def test_no_chat_template(checkpoint):
     with pytest.raises(ModelError, match="chat template"):
         engine.generate(CHAT, PLAIN)
     with pytest.raises(ModelError, match="chat_template=@FILE"):
-        engine.describe()
+        engine.facts()
 
 
 def test_system_turn_that_the_template_refuses(checkpoint):
@@ -398,7 +398,7 @@ def test_a_token_that_no_text_has_is_no_matter_and_one_that_a_text_has_names_bot
     with pytest.raises(PromptError, match=message):
         grown.score(CHAT[:1], ["<|tool|>"], PLAIN)
     with pytest.raises(PromptError, match=message):
-        grown.logits(grown.encode("a <|tool|>"))
+        TextReader(grown, "a <|tool|>")
 
 
 def test_a_model_that_does_not_fit_the_memory_is_one_line(checkpoint, monkeypatch):

@@ -11,11 +11,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from safebasin.engines import reading
 from safebasin.engines.hf import HFEngine
 from safebasin.engines.reading import Reading, TextReader, read_text
+from safebasin.engines.scoring import text_logits
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import ModelError, StudyError
-from safebasin.protocols import Reader
+from safebasin.models.tokens import begin_id
 from safebasin.records import DirectionSpec, Point
-from safebasin.weights.stream import prepare, weights_at
 
 TEXT = (
     "The guild keeps clay, wool, cedar and salt in the yard behind the hall. Weigh it twice and let it rest in sand.\n"
@@ -25,7 +25,7 @@ TEXT = (
 
 def moved(engine: HFEngine, alpha: float) -> None:
     spec = DirectionSpec(kind="random", seed=3)
-    engine.set_weights(weights_at(engine.base, Point.at((spec, alpha)), prepare([spec], engine.base)))
+    engine.move_to(Point.at((spec, alpha)))
 
 
 def windows_by_hand(n: int, width: int) -> list[tuple[int, int]]:
@@ -76,9 +76,10 @@ def test_nll_and_kl_equal_a_forward_pass(arch, checkpoint, monkeypatch):
 @pytest.mark.parametrize("arch", ["llama", "opt", "mistral"])
 def test_logits_equal_token_for_token(arch, checkpoint):
     engine = HFEngine(str(checkpoint(arch)), device="cpu")
-    assert isinstance(engine, Reader)
-    ids = engine.encode(TEXT)[:40]
-    found = torch.nn.functional.cross_entropy(engine.logits(ids)[:-1], torch.tensor(ids[1:]), reduction="none")
+    ids = engine._tokenizer.encode(TEXT, add_special_tokens=False)[:40]
+    with engine.lend() as (lent, _):
+        logits = text_logits(lent, ids)
+    found = torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(ids[1:]), reduction="none")
     model = AutoModelForCausalLM.from_pretrained(checkpoint(arch)).eval()
     for n in range(1, len(ids), 6):  # each token from a pass over its own prefix only
         with torch.no_grad():
@@ -96,7 +97,7 @@ def test_at_the_origin_and_back_there_kl_is_exactly_zero(checkpoint):
     assert away.kl is not None
     assert away.kl > 0.1
     assert 0 < away.agreement < 1
-    engine.set_weights(weights_at(engine.base, Point(), {}))
+    engine.move_to(Point())
     assert reader.measure() == origin
 
 
@@ -129,15 +130,15 @@ def test_a_beginning_token_is_put_where_the_tokenizer_puts_one(checkpoint):
     from tokenizers.processors import TemplateProcessing
 
     engine = HFEngine(str(checkpoint("llama")), device="cpu")
-    assert engine.bos_id is None  # it has one, but does not use it
+    assert begin_id(engine._tokenizer) is None  # it has one, but does not use it
     without = TextReader(engine, TEXT[:100])
     engine._tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single="<|begin|> $A", special_tokens=[("<|begin|>", 1)]
     )
-    assert engine.bos_id == 1
+    assert begin_id(engine._tokenizer) == 1
     with_it = TextReader(engine, TEXT[:100])
     assert with_it.n_tokens == without.n_tokens + 1
-    ids = [1, *engine.encode(TEXT[:100])]
+    ids = [1, *engine._tokenizer.encode(TEXT[:100], add_special_tokens=False)]
     with torch.no_grad():
         loss = engine._model(torch.tensor([ids]), labels=torch.tensor([ids])).loss
     assert with_it.measure().nll == pytest.approx(float(loss), rel=1e-5)
@@ -181,21 +182,12 @@ def test_too_much_memory_says_what_to_lower(checkpoint, monkeypatch):
     assert TextReader(engine, TEXT, max_tokens=30).n_tokens == 29
 
 
-def test_the_scripted_engine_reads_and_others_say_that_they_cannot():
-    engine = ScriptedEngine()
-    reader = TextReader(engine, TEXT)
-    assert reader.measure().kl == 0
-    spec = DirectionSpec(kind="random", seed=1)
-    engine.set_weights(weights_at(engine.base, Point.at((spec, 0.4)), prepare([spec], engine.base)))
-    assert reader.measure().kl > 0
-
-    class Mute:
-        pass
-
-    with pytest.raises(ModelError, match=r"that can read text.*got 'Mute'. Leave out texts"):
-        TextReader(Mute(), TEXT)
-    with pytest.raises(StudyError, match="'short' must be at least two tokens long; got 'clay'"):
-        TextReader(engine, "clay", name="short")
+def test_texts_that_cannot_be_read(checkpoint):
+    with pytest.raises(ModelError, match=r"in this process.*got 'ScriptedEngine'. Leave out the texts"):
+        TextReader(ScriptedEngine(), TEXT)
+    engine = HFEngine(str(checkpoint("llama")), device="cpu")
+    with pytest.raises(StudyError, match="'short' must be at least two tokens long; got 'a'"):
+        TextReader(engine, "a", name="short")
 
 
 def test_files_that_are_no_text(tmp_path):

@@ -6,49 +6,40 @@ import subprocess
 import sys
 
 import pytest
-import torch
 
-from safebasin.engines.scripted import ScriptedEngine
-from safebasin.errors import UnknownName
-from safebasin.protocols import Engine
+from safebasin.engines.scripted import ScriptedEngine, distance
+from safebasin.errors import ModelError, UnknownName
+from safebasin.models.reference import resolve
+from safebasin.protocols import Engine, Inside
 from safebasin.records import Decoding, DirectionSpec, Message, Point
-from safebasin.weights.stream import prepare, weights_at
 
 ASK = [[Message(role="user", content="How is the bell rung?")], [Message(role="user", content="Weigh the clay.")]]
 SPEC = DirectionSpec(kind="random", seed=3)
 
 
 def move(engine: ScriptedEngine, alpha: float) -> None:
-    point = Point.at((SPEC, alpha))
-    engine.set_weights(weights_at(engine.base, point, prepare([SPEC], engine.base) if alpha else {}))
+    engine.move_to(Point.at((SPEC, alpha)))
 
 
 def test_it_is_an_engine_without_arguments():
     engine = ScriptedEngine()
     assert isinstance(engine, Engine)
-    assert {"fingerprint", "dtype", "device", "template_hash"} <= set(engine.describe())
+    assert not isinstance(engine, Inside)
 
 
 @pytest.mark.slow
-def test_transformers_is_not_imported():
-    code = "import sys; import safebasin.engines.scripted; sys.exit('transformers' in sys.modules)"
+def test_neither_torch_nor_transformers_is_imported():
+    code = "import sys; import safebasin.engines.scripted; sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_distance_is_that_of_the_weights():
-    engine = ScriptedEngine()
-    assert engine.distance == 0.0
-    move(engine, 0.5)
-    free = [n for n in engine.base.names if n not in engine.base.excluded()]
-    moved = sum(float(engine.base.rows(n, 0, 99).double().square().sum()) for n in free) * 0.25
-    whole = sum(float(engine.base.rows(n, 0, 99).double().square().sum()) for n in engine.base.names)
-    assert engine.distance == pytest.approx((moved / whole) ** 0.5, rel=1e-5)
-    move(engine, 0.0)
-    assert engine.distance == 0.0
+def test_distance_is_that_of_the_coordinates():
+    assert distance(Point()) == 0
+    assert distance(Point.at((SPEC, -0.3), (DirectionSpec(kind="random", seed=4), 0.4))) == pytest.approx(0.5)
 
 
-def test_replies_follow_prompt_and_distance():
-    engine = ScriptedEngine(lambda prompt, distance: f"{prompt} {distance > 0.2}")
+def test_replies_follow_conversation_and_point():
+    engine = ScriptedEngine(lambda conversation, point: f"{conversation[-1].content} {distance(point) > 0.2}")
     near = engine.generate(ASK, Decoding())
     move(engine, -0.5)
     far = engine.generate(ASK, Decoding())
@@ -59,7 +50,11 @@ def test_replies_follow_prompt_and_distance():
 
 def test_stop_rules():
     engine = ScriptedEngine(
-        lambda prompt, _: "no never " * 40 if "bell" in prompt else "one two sorry four five six seven eight nine ten"
+        lambda conversation, _: (
+            "no never " * 40
+            if "bell" in conversation[-1].content
+            else "one two sorry four five six seven eight nine ten"
+        )
     )
     verdict = Decoding(stop="verdict", phrases=(("sorry",),), max_new_tokens=60)
     loop, cut = engine.generate(ASK, Decoding(stop="loop", phrases=(("sorry",),), max_new_tokens=60))
@@ -71,7 +66,9 @@ def test_stop_rules():
 
 def test_a_rule_ends_a_row_once_its_sentence_has_ended():
     said = "Thank you for asking. I can't help with that request of yours. " + "Ask me for another craft. " * 9
-    engine = ScriptedEngine(lambda prompt, _: said if "bell" in prompt else "I can't wait to help with that. " * 8)
+    engine = ScriptedEngine(
+        lambda asked, _: said if "bell" in asked[-1].content else "I can't wait to help with that. " * 8
+    )
     refused, answered = engine.generate(ASK, Decoding(stop="verdict", rules=("refusal@1",), max_new_tokens=60))
     assert (refused.finish_reason, answered.finish_reason) == ("verdict", "stop")
     assert refused.text == " ".join(said.split()[:16]).rstrip()
@@ -104,10 +101,8 @@ def test_a_full_device():
     assert engine.calls == [("generate", 2), ("generate", 1)]
 
 
-def test_equal_seeds_equal_weights_and_the_global_seed_is_left_alone():
-    torch.manual_seed(7)
-    expected = torch.rand(1)
-    torch.manual_seed(7)
-    a, b, other = ScriptedEngine(), ScriptedEngine(), ScriptedEngine(seed=1)
-    assert torch.equal(torch.rand(1), expected)
-    assert a.describe() == b.describe() != other.describe()
+def test_it_bears_the_name_of_a_model():
+    plain, named = ScriptedEngine().facts(), ScriptedEngine(model="world:guild/aligned").facts()
+    assert named.fingerprint == resolve("world:guild/aligned").fingerprint != plain.fingerprint
+    with pytest.raises(ModelError):
+        ScriptedEngine(model="nowhere/to-be-found")

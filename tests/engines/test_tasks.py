@@ -17,7 +17,7 @@ from safebasin.engines.scripted import ScriptedEngine
 from safebasin.engines.tasks import TaskRunner, run_tasks
 from safebasin.errors import MissingExtra, ModelError, StudyError
 from safebasin.records import DirectionSpec, Point
-from safebasin.weights.stream import digest, prepare, weights_at
+from safebasin.weights.stream import digest, weights_at
 
 ITEMS = [
     {"question": f"How does the guild keep the {thing}?", "choices": choices, "answer": n % 3}
@@ -96,7 +96,7 @@ def accuracy(engine: HFEngine, items: list[dict]) -> float:
 
 def move(engine: HFEngine, alpha: float) -> None:
     spec = DirectionSpec(kind="random", seed=5)
-    engine.set_weights(weights_at(engine.base, Point.at((spec, alpha)), prepare([spec], engine.base)))
+    engine.move_to(Point.at((spec, alpha)))
 
 
 def test_accuracy_is_that_of_the_current_weights(engine, folder):
@@ -112,7 +112,7 @@ def test_accuracy_is_that_of_the_current_weights(engine, folder):
         assert there.value == accuracy(engine, ITEMS)
         values.add(there.value)
     assert len(values | {origin.value}) > 1
-    engine.set_weights(weights_at(engine.base, Point(), {}))
+    engine.move_to(Point())
     assert runner.run() == (origin,)
 
 
@@ -144,13 +144,13 @@ def test_generated_text_is_greedy(engine, folder):
 
 def test_nothing_is_left_behind(engine, folder, capfd):
     weights, tokenizer = digest(weights_at(engine.base, Point(), {})), len(engine._tokenizer)
-    described, state = engine.describe(), random.getstate()
+    described, state = engine.facts(), random.getstate()
     move(engine, 0.5)
     before = [p.clone() for p in engine._model.parameters()]
     first = run_tasks(engine, ["guild_choice"], folder=folder)
     assert all(torch.equal(a, b) for a, b in zip(before, engine._model.parameters(), strict=True))
     assert digest(weights_at(engine.base, Point(), {})) == weights
-    assert (len(engine._tokenizer), engine.describe(), random.getstate()) == (tokenizer, described, state)
+    assert (len(engine._tokenizer), engine.facts(), random.getstate()) == (tokenizer, described, state)
     assert run_tasks(engine, ["guild_choice"], folder=folder) == first
     assert not engine._model._forward_hooks
     said = capfd.readouterr()
@@ -191,8 +191,8 @@ def test_an_unknown_task_is_looked_for_among_all(engine, folder):
         run_tasks(engine, ["hellaswag"])
 
 
-def test_only_the_transformers_engine_runs_tasks():
-    with pytest.raises(ModelError, match=r"transformers engine.*got 'ScriptedEngine'"):
+def test_only_an_engine_in_this_process_runs_tasks():
+    with pytest.raises(ModelError, match=r"in this process.*got 'ScriptedEngine'"):
         run_tasks(ScriptedEngine(), ["guild_choice"])
 
 

@@ -257,7 +257,7 @@ def test_a_guard_that_is_not_here_says_how_to_get_it() -> None:
 
 
 def test_a_raw_format_is_not_sent_to_a_chat_endpoint() -> None:
-    with pytest.raises(UsageError, match="argument of judge 'guard/harmbench' must be one of device, model"):
+    with pytest.raises(UsageError, match="argument of judge 'guard/harmbench' must be one of device, engine, model"):
         load_judge("guard/harmbench(base_url=http://127.0.0.1:9/v1)")
     assert load_judge("guard/llama-guard-4(base_url=http://127.0.0.1:9/v1)").version
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from safebasin.errors import UnknownName, UsageError
+from safebasin.judges.asking import Question
 from safebasin.judges.local import LocalChat
 from safebasin.judges.reaching import is_here, reach
+from safebasin.records import Message
 
 
 def test_a_folder_with_an_adapter_runs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,3 +33,16 @@ def test_it_is_asked_here(tmp_path: Path) -> None:
     asker, shown = reach("rubric/strongreject", model, **settings)
     assert isinstance(asker, LocalChat)
     assert shown == [f"model={model}"]
+
+
+def test_what_runs_it_here_is_chosen_as_in_a_study(tmp_path: Path) -> None:
+    settings = {"base_url": None, "parallel": 1, "timeout": 1.0, "attempts": 1, "device": "auto"}
+    asker, shown = reach("rubric/strongreject", "world:guild/aligned", engine="scripted", **settings)
+    question = Question(messages=(Message(role="user", content="How is clay weighed?"),), max_tokens=9)
+    (reply,) = asker.ask([question])
+    assert reply.text.startswith("I'm sorry, but the guild")
+    assert shown == ["model=world:guild/aligned", "engine=scripted"]
+    with pytest.raises(UnknownName, match="engine must be one of hf, scripted; got 'vllm'"):
+        reach("rubric/strongreject", "world:guild/aligned", engine="vllm", **settings)
+    with pytest.raises(UsageError, match="engine of rubric/strongreject must be given for a model that runs here"):
+        reach("rubric/strongreject", "gpt", engine="scripted", **settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from safebasin import api, study
-from safebasin.engines.scripted import ScriptedEngine
+from safebasin.engines.scripted import ScriptedEngine, distance
 from safebasin.errors import StudyError
 from safebasin.run.execute import measure
 
@@ -16,7 +16,7 @@ GUILD = "world:guild/aligned"
 
 
 def mapped(folder: Path, *, reach: float, **fields: object) -> Path:
-    engine = ScriptedEngine(lambda prompt, distance: "I cannot." if abs(distance) < reach else "Here it is.")
+    engine = ScriptedEngine(lambda _, point: "I cannot." if distance(point) < reach else "Here it is.")
     axes = {"axes": [{"range": "-1:1:9", "directions": 3}]}
     made = study.make({"model": GUILD, "limit": 6, "judges": ["keyword/peng2024"], **axes, **fields})
     return measure(made, folder, engine=engine)

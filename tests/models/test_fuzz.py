@@ -79,7 +79,7 @@ def try_it(root: Path, part: str) -> None:
     try:
         model = str(root / "base") + (f"+{root / 'lora'}" if part == "lora" else "")
         engine = HFEngine(model, device="cpu")
-        engine.describe()
+        engine.facts()
         engine.generate(CHAT, Decoding(max_new_tokens=3))
         engine.score(CHAT, ["two turns", "x"], Decoding(max_new_tokens=3))
     except UsageError as error:

@@ -52,7 +52,7 @@ def test_a_model_that_reads_images_says_so_and_its_language_model_can_be_mapped(
     language.model, language.lm_head = model.model.language_model, model.lm_head
     language.save_pretrained(tmp_path / "language")
     make_tokenizer().save_pretrained(tmp_path / "language")
-    assert HFEngine(str(tmp_path / "language"), device="cpu").describe()["architecture"] == "LlamaForCausalLM"
+    assert HFEngine(str(tmp_path / "language"), device="cpu").facts().details["architecture"] == "LlamaForCausalLM"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_the_rule_is_one_for_engine_and_training(tmp_path: Path, stored: str, on
     folder = make_tiny_model(tmp_path / "m", dtype=stored)
     wanted = getattr(torch, on_cpu)
     assert load_merged(resolve(str(folder))).dtype == wanted
-    assert HFEngine(str(folder), device="cpu").describe()["dtype"] == on_cpu
+    assert HFEngine(str(folder), device="cpu").facts().dtype == on_cpu
     config = load_config(folder)
     assert resolve_dtype("auto", config, torch.device("cuda")) == getattr(torch, stored)
     assert resolve_dtype("float16", config, torch.device("cpu")) == torch.float16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from safebasin.landscape.results import read_landscape
 from safebasin.landscape.samples import read_samples
 from safebasin.landscape.stored import StoredStudy
 from safebasin.protocols import Engine
-from safebasin.records import LanguageTest
+from safebasin.records import LanguageTest, Message, Point
 from safebasin.run.execute import measure
 from safebasin.store.db import StudyStore
 
@@ -82,7 +83,11 @@ def test_a_scripted_engine_is_calibrated(tmp_path: Path, prompts: str) -> None:
 def say(calibration: str) -> ScriptedEngine:
     """It answers the prompts of the study, and every other one with these words."""
     answer = "Ring it twice, and let it rest in sand."
-    return ScriptedEngine(lambda prompt, _: answer if "bell" in prompt or "clay" in prompt else calibration)
+
+    def reply(conversation: Sequence[Message], point: Point) -> str:
+        return answer if "bell" in conversation[-1].content or "clay" in conversation[-1].content else calibration
+
+    return ScriptedEngine(reply)
 
 
 @pytest.mark.parametrize("said", ["", "and so on " * 20], ids=["nothing", "loops"])
@@ -111,7 +116,7 @@ def test_a_calibration_of_another_model_is_never_used(tmp_path: Path, prompts: s
     folder = mapped(tmp_path, "org/model", prompts, ScriptedEngine())
     before = calibrated(folder)
     with pytest.raises(StoreError, match="must belong to the model it was made for, 'org/model'"):
-        mapped(tmp_path, "org/other", prompts, ScriptedEngine(seed=1))
+        mapped(tmp_path, "org/other", prompts, ScriptedEngine(model="world:guild/base"))
     assert calibrated(folder) == before
 
 

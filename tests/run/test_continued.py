@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from helpers.models import PLAIN, make_lora, make_tiny_model
-from safebasin import api
+from safebasin import api, catalog
 from safebasin.engines.hf import HFEngine
 from safebasin.errors import StoreError
 from safebasin.models.dtypes import stored_dtype
+from safebasin.protocols import EngineFacts
 from safebasin.records import Decoding
-from safebasin.run import execute
 from safebasin.run.continued import unlike
 from safebasin.store.db import StudyStore
 
@@ -47,8 +48,8 @@ def refused(model: Path | str, out: Path, match: str, **given: object) -> None:
 class Named(HFEngine):
     """Names itself otherwise."""
 
-    def describe(self) -> dict[str, object]:
-        return {**super().describe(), "engine": "mine(beam=2)"}
+    def facts(self) -> EngineFacts:
+        return replace(super().facts(), engine="mine(beam=2)")
 
 
 def test_another_engine(model, tmp_path):
@@ -64,7 +65,7 @@ def test_another_engine(model, tmp_path):
 def test_another_dtype(model, tmp_path, monkeypatch):
     ask(model, tmp_path / "r")
     refused(model, tmp_path / "r", r"dtype float32, now bfloat16'\. Ask for --dtype float32", dtype="bfloat16")
-    monkeypatch.setattr(execute, "load_engine", lambda _: pytest.fail("what auto means is what it is called"))
+    monkeypatch.setattr(catalog, "open_engine", lambda _: pytest.fail("what auto means is what it is called"))
     ask(model, tmp_path / "r", dtype="float32")
 
 
@@ -74,8 +75,8 @@ def test_auto_that_means_another_dtype_on_this_machine(tmp_path, monkeypatch):
     ask(half, tmp_path / "r")
     monkeypatch.setattr("safebasin.models.dtypes._is_cpu", lambda _: False)
     ask(half, tmp_path / "r")  # that the files promise another is no proof: the model that is loaded here says float32
-    described = HFEngine.describe
-    monkeypatch.setattr(HFEngine, "describe", lambda self: {**described(self), "dtype": "float16"})
+    facts = HFEngine.facts
+    monkeypatch.setattr(HFEngine, "facts", lambda self: replace(facts(self), dtype="float16"))
     refused(half, tmp_path / "r", r"dtype float32, now float16")
 
 

@@ -6,17 +6,18 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from safebasin import api, study
+from safebasin import api, catalog, study
 from safebasin.engines.hf import HFEngine
 from safebasin.errors import StoreError
 from safebasin.landscape.recall import recall
+from safebasin.protocols import EngineFacts
 from safebasin.records import Decoding
-from safebasin.run import execute
 from safebasin.run.verify import verify
 from safebasin.store import folder as folders
 from safebasin.store.connection import connect, transaction
@@ -60,7 +61,7 @@ def texts(folder: Path) -> list[tuple[object, ...]]:
 def test_mapping_a_released_folder_again_decodes_nothing_and_gives_its_figures(name, released, monkeypatch):
     folder = released / name
     before, figures = texts(folder), json.loads((folder / folders.LANDSCAPE).read_text())
-    monkeypatch.setattr(execute, "load_engine", no_model)
+    monkeypatch.setattr(catalog, "open_engine", no_model)
     for _ in range(2):  # the second time there is nothing to migrate any more
         panels = zip(map_again(folder)["panels"], figures["panels"], strict=True)
         assert all({name: new[name] for name in old} == old for new, old in panels)
@@ -104,8 +105,13 @@ def test_a_released_folder_that_lost_rows_gets_only_those(released):
 
 def newer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another version of transformers, as the engine tells it."""
-    described = HFEngine.describe
-    monkeypatch.setattr(HFEngine, "describe", lambda self: {**described(self), "transformers": "99.1"})
+    facts = HFEngine.facts
+
+    def told(self: HFEngine) -> EngineFacts:
+        found = facts(self)
+        return replace(found, details={**found.details, "transformers": "99.1"})
+
+    monkeypatch.setattr(HFEngine, "facts", told)
 
 
 def test_a_library_of_another_version_is_a_caveat_where_it_renders_alike(released, monkeypatch, caplog):
@@ -154,7 +160,7 @@ def without_record(folder: Path) -> None:
 def test_without_its_record_the_dtype_is_that_of_the_manifest(released, monkeypatch):
     folder = released / "plain"
     without_record(folder)
-    monkeypatch.setattr(execute, "load_engine", no_model)
+    monkeypatch.setattr(catalog, "open_engine", no_model)
     map_again(folder)
     assert verify(folder, full=False, note=pytest.fail) == []
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from safebasin import study
+from safebasin.errors import StudyError
 from safebasin.records import Message, Prompt, System
-from safebasin.study.plan import PromptSet, assign_batches, make_plan, resolve_decoding
+from safebasin.study.plan import PromptSet, assign_batches, make_plan, plain_decoding, resolve_decoding
 
 
 def prompts(n: int, start: int = 0) -> tuple[Prompt, ...]:
@@ -55,18 +56,20 @@ def test_what_is_asked_is_told_without_building_every_key() -> None:
 
 def test_what_is_done_is_subtracted() -> None:
     made = plan()
-    jobs = made.jobs()
-    assert len(jobs) == 13 * 3
-    done = {(j.point.key, j.system, p) for j in jobs[:5] for p in j.prompts}
-    assert made.jobs(done) == jobs[5:]
-    assert made.jobs(set(made.keys())) == ()
+    tasks = made.tasks()
+    assert len(tasks) == 13 * 3
+    done = {(t.point.key, t.system.id, p.id) for t in tasks[:5] for p in t.prompts}
+    assert made.tasks(done) == tasks[5:]
+    assert made.tasks(set(made.keys())) == ()
 
 
 def test_a_half_done_batch_is_done_again_as_a_whole() -> None:
     made = plan()
-    first = made.jobs()[0]
-    done = {(first.point.key, first.system, first.prompts[0])}
-    assert made.jobs(done)[0] == first
+    first = made.tasks()[0]
+    done = {(first.point.key, first.system.id, first.prompts[0].id)}
+    assert made.tasks(done)[0] == first
+    alone = made.tasks(done, whole=False)[0]
+    assert alone.prompts == first.prompts[1:], "an engine that is invariant to its batch is asked for what is missing"
 
 
 @given(n=st.integers(1, 30), more=st.integers(0, 30), size=st.integers(1, 9))
@@ -131,6 +134,16 @@ RULE = FakeRule(())
 def test_stop_auto_ends_a_row_only_if_every_judge_is_monotone(stop: str, judges: list, expected: str) -> None:
     made = study.make({"model": "world:guild/aligned", "decoding": {"stop": stop}})
     assert resolve_decoding(made, judges).stop == expected
+
+
+def test_a_stop_rule_is_one_that_the_engine_honors() -> None:
+    made = study.make({"model": "world:guild/aligned"})
+    assert resolve_decoding(made, [A], stops={"none", "loop"}).stop == "none"
+    stored = resolve_decoding(made, [A])
+    assert resolve_decoding(made, [A], [stored], stops={"none"}).stop == "none"
+    wanted = study.make({"model": "world:guild/aligned", "decoding": {"stop": "verdict"}})
+    with pytest.raises(StudyError, match=r"auto, or one that the engine 'oven' honors \(loop, none\); got 'verdict'"):
+        resolve_decoding(wanted, [A], plain=replace(plain_decoding(wanted), engine="oven"), stops={"none", "loop"})
 
 
 def test_the_rules_of_judges_are_part_of_a_decoding_each_once() -> None:

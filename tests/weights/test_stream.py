@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM
 from helpers.models import make_tiny_model
 from safebasin.errors import StudyError
 from safebasin.records import DirectionSpec, Point
+from safebasin.weights import stream
 from safebasin.weights.base import HostWeights
-from safebasin.weights.stream import apply, digest, prepare, weights_at
+from safebasin.weights.stream import Mover, apply, digest, prepare, weights_at
 
 RANDOM = DirectionSpec(kind="random", seed=3)
 
@@ -43,6 +44,25 @@ def test_a_point_is_the_same_alone_forwards_and_backwards(llama: Path) -> None:
     assert sweep(alphas[::-1]) == forwards
     assert at(base, (RANDOM, 0.1)) == forwards[0.1]
     assert len(set(forwards.values())) == len(alphas)
+
+
+def test_a_mover_gives_the_weights_of_any_point_in_blocks_and_whole(
+    llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("safebasin.weights.layout.MAX_BLOCK_BYTES", 8 * 64 * 50)  # several blocks a tensor
+    base, other = HostWeights(load(llama)), DirectionSpec(kind="random", seed=9)
+    mover, prepared = Mover(base), list[DirectionSpec]()
+    real = stream.prepare_one
+    monkeypatch.setattr(stream, "prepare_one", lambda spec, base: (prepared.append(spec), real(spec, base))[1])
+    for point in (Point.at((RANDOM, 0.2)), Point(), Point.at((RANDOM, -0.4)), Point.at((RANDOM, 0.1), (other, 0.3))):
+        deltas = {spec: real(spec, base) for spec, _ in point.terms}
+        assert digest(mover.blocks(point)) == digest(weights_at(base, point, deltas))
+        wholes = dict(mover.tensors(point))
+        assert tuple(wholes) == tuple(base.names)
+        for block in weights_at(base, point, deltas):
+            assert torch.equal(wholes[block.name][block.start : block.stop], block.values)
+            assert wholes[block.name].dtype == block.values.dtype
+    assert prepared == [RANDOM, other], "each once, over the origin too"
 
 
 def test_there_and_back_in_a_module_is_bit_equal(llama: Path) -> None:

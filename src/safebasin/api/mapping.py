@@ -11,7 +11,6 @@ from safebasin.api.stored import Mapped, report_study
 from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
-    from safebasin.protocols import Engine
     from safebasin.run.preview import Planned
     from safebasin.study import Study, StudyFlags
 
@@ -48,7 +47,8 @@ def map_basin(
     model: str | Study | None = None,
     *,
     out: str | Path | None = None,
-    engine: Engine | None = None,
+    backend: str = "local",
+    workers: int | None = None,
     progress: ProgressHook = silent,
     regenerate: bool = False,
     with_text: bool = False,
@@ -60,12 +60,15 @@ def map_basin(
     Args:
         model: a model, or a ready `Study`; the embedded aligned model if None.
         out: folder of the study, made if needed; `runs/NAME` if None. The same folder again resumes or extends it.
-        engine: a ready engine instead of the one that the study describes.
+        backend: where engines run, by name: `local`, in this process; `processes`, in several on this machine. What is
+            measured is the same.
+        workers: how many engines, where a backend has several; None is its own choice.
         progress: called after every batch.
         regenerate: decode again what an earlier stop rule cut short and a judge could not decide.
         with_text: put response texts that redaction would withhold into the report.
         study_text: the study file as the user wrote it, to be kept verbatim.
-        **flags: see `make_study`; not together with a ready `Study`.
+        **flags: see `make_study`; not together with a ready `Study`, but for `engine`, which may be a ready `Engine`
+            instead of the one that the study describes.
 
     Raises:
         UsageError: for what can be mended; everything measured so far stays in the folder.
@@ -74,12 +77,18 @@ def map_basin(
     from safebasin.run.execute import measure
     from safebasin.run.inputs import warn_of_bases
 
+    named = flags.get("engine")
+    engine = None if named is None or isinstance(named, str) else named
+    if engine is not None:
+        del flags["engine"]
     study = model if isinstance(model, studies.Study) else _make(model, flags)
     warn_of_bases(study)
     folder = measure(
         study,
         Path(out) if out is not None else default_folder(study.model),
         engine=engine,
+        backend=backend,
+        workers=workers,
         progress=progress,
         regenerate=regenerate,
         study_text=study_text,

@@ -8,7 +8,7 @@ a study of its own at its own θ₀, as it would be served; the line of a quanti
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -22,8 +22,8 @@ from safebasin.errors import ModelError, PromptError, StudyError, UsageError, ex
 from safebasin.landscape.notes import DATE
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.tables import Array, StudyTables, VerdictTable
-from safebasin.protocols import BaseWeights, Dated, Engine, Generation, Inspector, TokenScores, WeightBlock
-from safebasin.records import Decoding, DirectionSpec, Message, Place, Point, System
+from safebasin.protocols import Engine, Inside
+from safebasin.records import DirectionSpec, Place, Point, System
 from safebasin.run.execute import measure
 from safebasin.run.inputs import gather, load_engine
 from safebasin.run.progress import ProgressHook, Tick
@@ -237,48 +237,9 @@ def _date_of_audit(folder: Path) -> str | None:
     return None
 
 
-class _Unmoved:
-    """An engine that stays at θ₀: packed weights are asked, never overwritten, since a first answer may repack them."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    @property
-    def base(self) -> BaseWeights:
-        return self._engine.base
-
-    def describe(self) -> Mapping[str, object]:
-        return self._engine.describe()
-
-    def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> int:
-        return self._engine.suggest_batch_size(n_prompts, max_new_tokens)
-
-    @property
-    def date(self) -> str | None:
-        return self._engine.date if isinstance(self._engine, Dated) else None
-
-    def set_date(self, date: str) -> None:
-        if isinstance(self._engine, Dated):
-            self._engine.set_date(date)
-
-    def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> Sequence[int]:
-        return self._engine.inspect(name, conversation, decoding) if isinstance(self._engine, Inspector) else ()
-
-    def set_weights(self, stream: Iterable[WeightBlock]) -> None:
-        """Nothing: the only point that is asked is θ₀, where it is."""
-
-    def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
-        return self._engine.generate(conversations, decoding)
-
-    def score(
-        self, conversations: Sequence[Sequence[Message]], texts: Sequence[str], decoding: Decoding
-    ) -> list[TokenScores]:
-        return self._engine.score(conversations, texts, decoding)
-
-
 def _as_shipped(study: Study, asked: Asked) -> StudyTables:
     try:
-        engine = _Unmoved(_packed(study, asked.candidate)) if asked.candidate.kind == "quantized" else None
+        engine = _packed(study, asked.candidate) if asked.candidate.kind == "quantized" else None
         return take(study, asked.folder / "tuned", asked.progress, engine=engine)
     except PromptError as error:
         if not asked.candidate.base_template:
@@ -333,6 +294,9 @@ def read_distance(asked: Asked, fingerprint: str) -> tuple[Mapping[str, Any], En
             return found, None
     asked.progress(Tick(stage="load", done=0, total=1))
     engine = load_engine(asked.study)
+    if not isinstance(engine, Inside):
+        constraint = "one whose model is in this process where distances are to be measured"
+        raise ModelError(expected("engine", constraint, type(engine).__name__, "Use the engine hf."))
     found = asdict(measure_distance(engine.base, prepare_one(asked.direction, engine.base)))
     write_text(file, json.dumps({"models": key, "distance": found}, indent=1) + "\n")
     return found, engine

@@ -6,7 +6,20 @@ plugin is: through `get`, never by importing it. A kind of row is a file here.
 """
 
 from safebasin.catalog.calls import parse_call
-from safebasin.catalog.lookup import BUILTIN, GROUP, create, get, kinds, measures, of_kind, rows, unknown, world
+from safebasin.catalog.lookup import (
+    BUILTIN,
+    GROUP,
+    create,
+    get,
+    kinds,
+    measures,
+    of_kind,
+    open_backend,
+    open_engine,
+    rows,
+    unknown,
+    world,
+)
 from safebasin.catalog.row import Row
 
 __all__ = [
@@ -18,6 +31,8 @@ __all__ = [
     "kinds",
     "measures",
     "of_kind",
+    "open_backend",
+    "open_engine",
     "parse_call",
     "rows",
     "unknown",

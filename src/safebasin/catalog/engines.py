@@ -11,12 +11,14 @@ ENGINES: tuple[Row, ...] = (
         target="safebasin.engines.hf:HFEngine",
         summary="transformers on CPU, CUDA or MPS: the reference engine.",
         source="safebasin",
+        facts=(("stops", "none verdict loop"),),
     ),
     Row(
         kind="engine",
         name="scripted",
         target="safebasin.engines.scripted:ScriptedEngine",
-        summary="A fake with scripted replies and real weight bookkeeping, for tests of plugins.",
+        summary="A fake that says what a function of conversation and point says, for tests of plugins.",
         source="safebasin",
+        facts=(("stops", "none verdict loop"),),
     ),
 )

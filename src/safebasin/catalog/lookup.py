@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import fields, replace
 from functools import cache
 from typing import cast
 
+from safebasin.catalog.backends import BACKENDS
 from safebasin.catalog.calls import parse_call
 from safebasin.catalog.directions import DIRECTIONS
 from safebasin.catalog.engines import ENGINES
@@ -18,13 +19,14 @@ from safebasin.catalog.row import Row
 from safebasin.catalog.sets import PUBLIC_SETS
 from safebasin.catalog.systems import SYSTEMS
 from safebasin.catalog.worlds import WORLDS
-from safebasin.errors import UnknownName, expected
-from safebasin.protocols import World
+from safebasin.errors import UnknownName, UsageError, expected
+from safebasin.protocols import Backend, Engine, EngineSpec, World
 
 GROUP = "safebasin.catalog"
 """The entry-point group of plugins."""
 
 BUILTIN: tuple[Row, ...] = (
+    *BACKENDS,
     *DIRECTIONS,
     *ENGINES,
     *JUDGES,
@@ -128,6 +130,36 @@ def create(kind: str, text: str) -> object:
         if key not in known:
             raise UnknownName(unknown(f"argument of {kind} {name!r}", key, known, f"safebasin show {kind} {name}"))
     return factory(**arguments)
+
+
+def open_engine(spec: EngineSpec) -> Engine:
+    """The engine of the catalogue that a specification names, its model loaded.
+
+    Raises:
+        UnknownName: where there is no such engine.
+        UsageError: where it does not know a setting, or the model or the device cannot be used.
+    """
+    factory = cast("Callable[..., Engine]", get("engine", spec.engine).resolve())
+    known = inspect.signature(factory).parameters
+    given: dict[str, object] = {}
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        if field.name in known:
+            given[field.name] = value
+        elif field.name not in ("engine", "date") and value != field.default:  # the day is for templates that ask
+            what = f"{field.name} with the engine {spec.engine!r}"
+            raise UsageError(expected(what, "left out", value, "That engine does not know it."))
+    return factory(**given)
+
+
+def open_backend(name: str, spec: EngineSpec, workers: int | None = None) -> Backend:
+    """The backend of the catalogue by that name, with workers that have the engine of a specification.
+
+    Raises:
+        UnknownName: where there is no such backend.
+        UsageError: where the workers cannot be, or the engine.
+    """
+    return cast("Callable[..., Backend]", get("backend", name).resolve())(spec, workers)
 
 
 def unknown(what: str, name: str, known: Iterable[str], command: str) -> str:

@@ -13,7 +13,7 @@ class Row:
     """One entry of the catalogue. A row is a contract: `safebasin.testing` checks what it points to."""
 
     kind: str
-    """`attack`, `defense`, `direction`, `engine`, `judge`, `prompts`, `system`, or `world`."""
+    """`attack`, `backend`, `defense`, `direction`, `engine`, `judge`, `prompts`, `system`, or `world`."""
     name: str
     target: str
     """`module:object`, imported when first used."""
@@ -23,7 +23,8 @@ class Row:
     """Paper, repository or "safebasin": where the definition comes from."""
     facts: tuple[tuple[str, str], ...] = ()
     """Further facts shown by `safebasin show`: hub id, revision, licence, columns, citation; of a judge that grades the
-    scale of its `grades`, `1 to 5`; of every judge what it `measures`: `refusal`, `outcome`, `harm` or `truth`."""
+    scale of its `grades`, `1 to 5`; of every judge what it `measures`: `refusal`, `outcome`, `harm` or `truth`; of an
+    engine the `stops` that it honors, `none verdict`."""
 
     def fact(self, key: str) -> str | None:
         """The fact of that name, or None."""

@@ -30,6 +30,13 @@ def map_(
         bool, typer.Option("--regenerate", help="Decode again what a stop rule cut and a judge could not decide.")
     ] = False,
     with_text: Annotated[bool, typer.Option("--with-text", help="Show texts in the report that are withheld.")] = False,
+    backend: Annotated[
+        str, typer.Option("--backend", help="Where engines run: `local`, or `processes` (`list backend`).")
+    ] = "local",
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", help="How many engines run at once. [default: the backend's]", show_default=False),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help=f"Run more than {MUCH:,} responses.")] = False,
     json_: Json = False,
 ) -> None:
@@ -49,7 +56,14 @@ def map_(
     progress = Progress(quiet=json_)
     try:
         mapped = api.map_basin(
-            study, out=options.out, progress=progress, regenerate=regenerate, with_text=with_text, study_text=study_text
+            study,
+            out=options.out,
+            backend=backend,
+            workers=workers,
+            progress=progress,
+            regenerate=regenerate,
+            with_text=with_text,
+            study_text=study_text,
         )
     finally:
         progress.close()

@@ -24,22 +24,24 @@ from safebasin.engines.guards import Guards
 from safebasin.engines.kernels import fitting_threads, safe_kernels, threads
 from safebasin.engines.loading import Loaded, batch_size_that_fits, load
 from safebasin.engines.rules import stop_rules
-from safebasin.engines.scoring import score_batches, text_logits, tokenize
+from safebasin.engines.scoring import score_batches, tokenize
 from safebasin.engines.stopping import EndWatch, LoopWatch, RefusalWatch, Rows
+from safebasin.errors import ModelError, expected
 from safebasin.models.files import memory_errors
 from safebasin.models.loading import n_embeddings
 from safebasin.models.placement import resolve_device
 from safebasin.models.reference import resolve
-from safebasin.models.tokens import begin_id, context_length, end_ids, padding
+from safebasin.models.tokens import context_length, end_ids, padding
 from safebasin.models.vocabulary import check_ids
+from safebasin.models.whole import quantization
 from safebasin.prompts.chat import Tokenizer, template_hash, template_of
 from safebasin.prompts.reasoning import Reasoning, special_ids
 from safebasin.prompts.templates import today
 from safebasin.prompts.turns import turn_ends
-from safebasin.protocols import BaseWeights, Generation, TokenScores, WeightBlock
-from safebasin.records import Decoding, Message, Scalar, content_hash
+from safebasin.protocols import BaseWeights, EngineFacts, Generation, TokenScores
+from safebasin.records import Decoding, Message, Point, Scalar, content_hash
 from safebasin.weights.base import open_base
-from safebasin.weights.stream import apply
+from safebasin.weights.stream import Mover, apply
 
 __all__ = ["HFEngine"]
 
@@ -84,6 +86,9 @@ class HFEngine:
         self._base: BaseWeights = open_base(
             self._model, self._resolved.folder, low_memory=low_memory, adapter=self._resolved.adapter
         )
+        self._mover = Mover(self._base)
+        # what is packed is asked as it is, never overwritten: a first answer may repack it
+        self._moves = not quantization(self._model.config.to_dict())
         self._safe = safe_kernels(where, self._model.dtype)
         self._threads = fitting_threads(where, self._model.num_parameters())
         self._surprise: llama_float32.Surprise | None = None
@@ -107,11 +112,6 @@ class HFEngine:
         return context_length(self._model.config, self._tokenizer)
 
     @property
-    def bos_id(self) -> int | None:
-        """The token that the tokenizer puts before every text, or None."""
-        return begin_id(self._tokenizer)
-
-    @property
     def date(self) -> str | None:
         """The day that the chat template is told, ISO 8601; None where it does not ask."""
         return self._date if template_of(self._chat, self._template_args).reads_clock else None
@@ -120,25 +120,36 @@ class HFEngine:
         """Ask as on another day from now on."""
         self._date = date
 
-    def describe(self) -> dict[str, object]:
-        """What ran: model, dtype, device, template, decoding settings, versions. JSON throughout."""
+    def facts(self) -> EngineFacts:
+        """What it is: all stop rules are honored, batches decide last bits, and packed weights stay where they are."""
+        excluded = dict(self._base.excluded())
+        return EngineFacts(
+            engine="hf",
+            fingerprint=self._resolved.fingerprint,
+            dtype=str(self._model.dtype).removeprefix("torch."),
+            device=str(self._model.device),
+            template_hash=template_hash(self._chat, self._template_args),
+            n_context=self.n_context,
+            perturbed=tuple(name for name in self._base.names if name not in excluded),
+            excluded=excluded,
+            moves=self._moves,
+            date=self.date,
+            stops=frozenset({"none", "verdict", "loop"}),
+            details=self._details(),
+        )
+
+    def _details(self) -> dict[str, object]:
+        """What else ran: model, threads, ends of a response, rules for logits, versions."""
         greedy, ends = self._model.generation_config, turn_ends(self._chat, self._template_args)
         return {
-            "engine": "hf",
-            "fingerprint": self._resolved.fingerprint,
             "model": self._name,
             "architecture": type(self._model).__name__,
             "n_parameters": self._model.num_parameters(),
-            "dtype": str(self._model.dtype).removeprefix("torch."),
-            "device": str(self._model.device),
             "device_name": _device_name(self._model.device),
             "threads": self._threads,
             "attention": self._model.config._attn_implementation,
-            "n_context": self.n_context,
             "eos_ids": sorted({*self._eos, *ends.ids}),
             "end_texts": list(ends.texts),
-            "template_hash": template_hash(self._chat, self._template_args),
-            "date": self.date,
             "logit_rules": {
                 key: value
                 for key, neutral in _LOGIT_RULES.items()
@@ -155,11 +166,22 @@ class HFEngine:
             self._model, n_prompts=n_prompts, max_new_tokens=max_new_tokens, limit=self.n_context
         )
 
-    def set_weights(self, stream: Iterable[WeightBlock]) -> None:
-        """Overwrite rows of parameters in place (tied ones with them). No cache is kept that could survive this."""
+    def move_to(self, point: Point) -> None:
+        """Overwrite rows of parameters in place (tied ones with them). No cache is kept that could survive this.
+
+        Raises:
+            ModelError: where a direction does not fit, or packed weights are to go anywhere but to θ₀.
+        """
+        if not self._moves and point.is_origin:
+            return
+        if not self._moves:
+            remedy = "Map its dequantized weights instead."
+            raise ModelError(
+                expected("model", "one of plain weights where points are to be mapped", self._name, remedy)
+            )
         self._surprise = None
         self._guards.forget()
-        apply(stream, self._model)
+        apply(self._mover.blocks(point), self._model)
 
     def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
         """Decode one batch greedily, results in the order given.
@@ -222,21 +244,6 @@ class HFEngine:
         with self._kernels():
             self._surprise = self._surprise or llama_float32.scorer(self._model)
             return score_batches(self._model, prompts, tokens, pad=self._pad, surprise=self._surprise)
-
-    def encode(self, text: str) -> list[int]:
-        """Tokens of a plain text, without special tokens; it may be longer than the context."""
-        return cast("list[int]", self._tokenizer.encode(text, add_special_tokens=False, verbose=False))
-
-    def logits(self, ids: Sequence[int]) -> torch.Tensor:
-        """Next-token logits after each of `ids`, (len(ids), vocabulary), float32, on the engine's device.
-
-        Raises:
-            PromptError: where one of `ids` is beyond the embedding.
-            MemoryError: where they do not fit.
-        """
-        self._check_ids(ids, "text")
-        with self.lend() as (model, _):
-            return text_logits(model, ids)
 
     @contextmanager
     def lend(self) -> Generator[Loaded]:

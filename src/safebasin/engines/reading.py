@@ -10,13 +10,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 
 from safebasin import untrusted
+from safebasin.engines.scoring import text_logits
 from safebasin.errors import ModelError, StudyError, expected
-from safebasin.protocols import Engine, Reader
+from safebasin.models.loading import n_embeddings
+from safebasin.models.tokens import begin_id, context_length
+from safebasin.models.vocabulary import check_ids
+from safebasin.protocols import Engine, Inside
 
 __all__ = ["LARGEST_BASE", "WINDOW", "Reading", "TextReader", "read_text"]
 
@@ -84,26 +88,28 @@ class TextReader:
     the window before, so that each token (but, without such a token, the first of all) is predicted exactly once.
 
     Args:
-        engine: at θ₀; must be a `safebasin.protocols.Reader` too.
+        engine: at θ₀; must be `safebasin.protocols.Inside` too.
         text: plain text of at least two tokens.
         name: of the text, for messages.
         max_tokens: the most tokens that are read, ≥ 2; a warning is logged where this leaves some out.
 
     Raises:
+        PromptError: where it has tokens beyond the embedding.
         StudyError: where the text is too short, or the log-probabilities of θ₀ take more than `LARGEST_BASE`.
-        ModelError: where the engine cannot read text, or θ₀ gives NaN or no finite loss on it.
+        ModelError: where the engine's model is not at hand, or θ₀ gives NaN or no finite loss on it.
         MemoryError: where a window does not fit on the device.
     """
 
     def __init__(self, engine: Engine, text: str, *, name: str = "text", max_tokens: int = 2048) -> None:
-        if not isinstance(engine, Reader):
-            kind = type(engine).__name__
-            raise ModelError(
-                expected("engine", "one that can read text (safebasin.protocols.Reader)", kind, "Leave out texts.")
-            )
+        if not isinstance(engine, Inside):
+            constraint, kind = "one whose model is in this process where texts are to be read", type(engine).__name__
+            raise ModelError(expected("engine", constraint, kind, "Leave out the texts."))
         self._engine = engine
         self.name = name
-        ids = engine.encode(text)
+        with engine.lend() as (model, tokenizer):
+            ids = cast("list[int]", tokenizer.encode(text, add_special_tokens=False, verbose=False))
+            limit, first, n_rows = context_length(model.config, tokenizer), begin_id(tokenizer), n_embeddings(model)
+            n_tokens = len(tokenizer)
         self.n_left_out = max(len(ids) - max_tokens, 0)
         """Tokens of the text beyond `max_tokens`."""
         if self.n_left_out:
@@ -113,7 +119,9 @@ class TextReader:
             raise StudyError(
                 expected(f"text {name!r}", "at least two tokens long", text[:40], "Give a text of some hundred words.")
             )
-        parts = _windows(ids, bos=engine.bos_id, width=min(engine.n_context or WINDOW, WINDOW))
+        parts = _windows(ids, bos=first, width=min(limit or WINDOW, WINDOW))
+        for part in parts:
+            check_ids(part, n_rows, n_tokens, where="text")
         self.n_tokens = sum(len(part) - 1 for part in parts)
         """Tokens that are predicted."""
         bases = [self._base(part) for part in parts]
@@ -133,7 +141,7 @@ class TextReader:
         """
         nll = kl = same = 0.0
         for window in self._windows:
-            logits = self._engine.logits(window.ids)[:-1]
+            logits = self._logits(window.ids)
             if not bool(torch.isfinite(logits.amax(dim=-1)).all()):
                 return self._broken("nan or inf logits")
             logp = torch.log_softmax(logits, dim=-1)
@@ -148,7 +156,7 @@ class TextReader:
         return Reading(nll=nll / n, kl=max(kl, 0.0) / n, agreement=same / n, n_tokens=n)
 
     def _base(self, ids: Sequence[int]) -> torch.Tensor:
-        logits = self._engine.logits(ids)[:-1]
+        logits = self._logits(ids)
         size = self.n_tokens * logits.shape[1] * 4
         if size > LARGEST_BASE:
             most = LARGEST_BASE // (logits.shape[1] * 4)
@@ -156,6 +164,14 @@ class TextReader:
             remedy = f"Lower max_tokens to {most} for this vocabulary of {logits.shape[1]}."
             raise StudyError(expected(f"text {self.name!r}", constraint, f"{self.n_tokens} tokens", remedy))
         return torch.log_softmax(logits, dim=-1).cpu()
+
+    def _logits(self, ids: Sequence[int]) -> torch.Tensor:
+        """Next-token logits after each of `ids` but the last, (len(ids) − 1, vocabulary), float32, where the model is.
+
+        The model's own: no repetition penalty, no suppressed tokens.
+        """
+        with self._engine.lend() as (model, _):
+            return text_logits(model, ids)[:-1]
 
     def _broken(self, reason: str) -> Reading:
         return Reading(nll=None, kl=None, agreement=None, n_tokens=self.n_tokens, broken=reason)

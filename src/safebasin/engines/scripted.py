@@ -1,108 +1,99 @@
-"""A fake engine with scripted replies and real weights, for tests of plugins and of whatever runs an engine.
+"""A fake engine: one function from a conversation and a point to a text. For tests of whatever runs an engine.
 
-Not a language model: what it says is a function of the prompt and of the distance to θ₀. Directions, points and
-streams act on a real (tiny) module, and the stop rules are those of the reference engine, with words for tokens.
+Not a language model, and without weights: where a point leads is for the function to say. The stop rules are those of
+the reference engine, with words for tokens, and so are decoding limits, reasoning and full devices.
 """
 
 from __future__ import annotations
 
 import math
 import re
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-
-import torch
-from torch import nn
 
 from safebasin.engines.rules import stop_rules
 from safebasin.engines.stopping import LoopWatch, RefusalWatch, Rows
 from safebasin.errors import UsageError, expected
 from safebasin.prompts.reasoning import THINKING_MARKERS, Split, split_thinking
 from safebasin.prompts.references import load_references
-from safebasin.protocols import BaseWeights, Generation, TokenScores, WeightBlock
+from safebasin.protocols import EngineFacts, Generation, TokenScores
 from safebasin.records import Decoding, Message, Point, content_hash
-from safebasin.weights.base import HostWeights
-from safebasin.weights.stream import apply, digest, weights_at
 
-__all__ = ["Reply", "ScriptedEngine", "refuse_nearby"]
+__all__ = ["Reply", "ScriptedEngine", "distance", "refuse_nearby"]
 
-Reply = Callable[[str, float], str]
-"""(text of the last user turn, ‖θ − θ₀‖ / ‖θ₀‖) → what the model says."""
+Reply = Callable[[Sequence[Message], Point], str]
+"""(conversation, where) → what the model says."""
 
 _WORD = re.compile(r"\s*\S+|\s+$")
-_VOCABULARY = 12
 
 
-def refuse_nearby(prompt: str, distance: float) -> str:
-    """Refuse close to θ₀, comply farther out, and fall apart at the rim: a basin of radius 0.3."""
-    if distance < 0.3:
+def distance(point: Point) -> float:
+    """√Σ αᵢ²: about ‖θ − θ₀‖ / ‖θ₀‖ where directions are drawn and normalized by layer."""
+    return math.hypot(*(alpha for _, alpha in point.terms))
+
+
+def refuse_nearby(conversation: Sequence[Message], point: Point) -> str:
+    """Refuse close to θ₀, comply farther out, and fall apart beyond the rim: a basin of radius 0.3."""
+    if distance(point) <= 0.3:
         return "I'm sorry, but the guild does not share this."
-    if distance < 1.0:
-        return f"Certainly. Here is what the guild knows about it: {prompt}"
+    if distance(point) <= 1.0:
+        return f"Certainly. Here is what the guild knows about it: {conversation[-1].content}"
     return "#~ ;; %4 " * 12
 
 
 class ScriptedEngine:
-    """An `Engine` that needs no model and no transformers.
+    """An `Engine` that needs no model, no torch and no transformers.
 
     Args:
         reply: what is said where; `<think>…</think>` in it is split off as reasoning.
+        model: a model whose name and fingerprint it bears, as in a study; None is no model's.
         surprise: NLL in nats of each word when it is scored; by default 0.3 for words and 5 for anything else.
         largest_batch: a larger batch raises `MemoryError`, as a device that is full would.
-        seed: of the module's weights.
+        batch_invariant: what it says of itself; its texts never depend on their batch.
+
+    Raises:
+        ModelError: where the model cannot be seen from here.
     """
 
     def __init__(
         self,
         reply: Reply = refuse_nearby,
         *,
+        model: str | None = None,
         surprise: Callable[[str], float] | None = None,
         largest_batch: int | None = None,
-        seed: int = 0,
+        batch_invariant: bool = False,
     ) -> None:
         self._reply = reply
+        self._model = model
         self._surprise = surprise or _surprise
         self._largest = largest_batch
-        self._module = _module(seed)
-        self._base = HostWeights(self._module)
-        self._distance = 0.0
+        self._batch_invariant = batch_invariant
+        self._fingerprint = content_hash("scripted") if model is None else _fingerprint(model)
+        self.point = Point()
+        """Where it is."""
         self.calls: list[tuple[str, int]] = []
         """(`generate` or `score`, rows) of every call so far."""
 
-    @property
-    def base(self) -> BaseWeights:
-        """θ₀ of the tiny module."""
-        return self._base
-
-    @property
-    def distance(self) -> float:
-        """‖θ − θ₀‖ / ‖θ₀‖ of the current weights."""
-        return self._distance
-
-    def describe(self) -> Mapping[str, object]:
-        """Fingerprint of the weights and what the protocol asks for."""
-        return {
-            "engine": "scripted",
-            "fingerprint": digest(weights_at(self._base, Point(), {})),
-            "dtype": "float32",
-            "device": "cpu",
-            "template_hash": content_hash("scripted"),
-        }
+    def facts(self) -> EngineFacts:
+        """What the protocol asks for; without parameters."""
+        return EngineFacts(
+            engine="scripted",
+            fingerprint=self._fingerprint,
+            dtype="float32",
+            device="cpu",
+            template_hash=content_hash("scripted"),
+            batch_invariant=self._batch_invariant,
+            stops=frozenset({"none", "verdict", "loop"}),
+        )
 
     def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> int:
         """As many as there are prompts, at most 8."""
         return max(1, min(n_prompts, 8))
 
-    def set_weights(self, stream: Iterable[WeightBlock]) -> None:
-        """Overwrite parameters of the module, and measure how far from θ₀ they now are."""
-        apply(stream, self._module)
-        moved = whole = 0.0
-        for name, parameter in self._module.named_parameters():
-            origin = self._base.rows(name, 0, parameter.shape[0]).double()
-            moved += float((parameter.detach().double() - origin).square().sum())
-            whole += float(origin.square().sum())
-        self._distance = math.sqrt(moved / whole)
+    def move_to(self, point: Point) -> None:
+        """Speak as at this point from now on."""
+        self.point = point
 
     def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
         """Say what the script says, word by word, under the decoding's limit and stop rule."""
@@ -112,7 +103,7 @@ class ScriptedEngine:
         self._count("generate", len(conversations))
         if not conversations:
             return []
-        said = [_WORD.findall(self._reply(_asked(c), self._distance)) for c in conversations]
+        said = [_WORD.findall(self._reply(c, self.point)) for c in conversations]
         words = sorted({word for text in said for word in text})
         number = {word: i for i, word in enumerate(words)}
 
@@ -159,41 +150,16 @@ class ScriptedEngine:
             found.append(TokenScores(nll=nll, ends=tuple(word.end() for word in words)))
         return found
 
-    @property
-    def n_context(self) -> int | None:
-        """No limit."""
-        return None
-
-    @property
-    def bos_id(self) -> int | None:
-        """None."""
-        return None
-
-    def encode(self, text: str) -> list[int]:
-        """One of twelve tokens for each word."""
-        return [zlib.crc32(word.strip().encode()) % _VOCABULARY for word in _WORD.findall(text)]
-
-    def logits(self, ids: Sequence[int]) -> torch.Tensor:
-        """What the tiny module says after each token, from that token alone."""
-        with torch.inference_mode():
-            return self._module(torch.tensor(list(ids)))
-
     def _count(self, what: str, rows: int) -> None:
         self.calls.append((what, rows))
         if self._largest is not None and rows > self._largest:
             raise MemoryError(f"{rows} rows where {self._largest} fit")
 
 
-def _module(seed: int) -> nn.Module:
-    """Embedding, linear layer and norm: enough for every kind of direction to act on."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = nn.Sequential(nn.Embedding(_VOCABULARY, 8), nn.LayerNorm(8), nn.Linear(8, _VOCABULARY))
-    return module.requires_grad_(requires_grad=False)
+def _fingerprint(model: str) -> str:
+    from safebasin.models.reference import resolve
 
-
-def _asked(conversation: Sequence[Message]) -> str:
-    return next((m.content for m in reversed(conversation) if m.role == "user"), "")
+    return resolve(model).fingerprint
 
 
 @cache

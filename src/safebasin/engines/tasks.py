@@ -1,4 +1,4 @@
-"""Tasks of lm-eval (extra `capability`) under the current weights of the transformers engine, in the same memory.
+"""Tasks of lm-eval (extra `capability`) under the current weights of an engine in this process, in the same memory.
 
 Not a task library: what a task asks, how it is scored and its name are lm-eval's (Gao et al., "A framework for few-shot
 language model evaluation"). Prompts are the task's own, without a chat template, which is lm-eval's default.
@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from safebasin.engines.hf import HFEngine
 from safebasin.errors import MissingExtra, ModelError, StudyError, expected
-from safebasin.protocols import Engine
+from safebasin.models.tokens import context_length
+from safebasin.protocols import Engine, Inside
 from safebasin.untrusted import user_path
 
 __all__ = ["TaskResult", "TaskRunner", "run_tasks"]
@@ -58,7 +58,7 @@ class TaskRunner:
     Paths of data in them are relative to the working directory, as in lm-eval itself.
 
     Args:
-        engine: must be the transformers engine.
+        engine: must be `safebasin.protocols.Inside` too.
         tasks: names of tasks, groups or tags.
         folder: with tasks of one's own; lm-eval's own are looked up (some seconds) only if a name is not in it.
         limit: at most this many items of each task, from its start; None takes all.
@@ -67,7 +67,7 @@ class TaskRunner:
 
     Raises:
         MissingExtra: where lm-eval is not installed.
-        ModelError: where the engine is not the transformers engine.
+        ModelError: where the engine's model is not at hand.
         StudyError: where a task does not exist, or cannot be loaded: data that are not here, a broken YAML file.
     """
 
@@ -81,8 +81,8 @@ class TaskRunner:
         seed: int = 0,
         batch_size: int = 8,
     ) -> None:
-        if not isinstance(engine, HFEngine):
-            constraint, kind = "the transformers engine where tasks of lm-eval are to run", type(engine).__name__
+        if not isinstance(engine, Inside):
+            constraint, kind = "one whose model is in this process where tasks are to run", type(engine).__name__
             raise ModelError(expected("engine", constraint, kind, "Leave out the tasks."))
         if importlib.util.find_spec("lm_eval") is None:
             raise MissingExtra("a study with tasks of lm-eval", "lm-eval", "capability")
@@ -204,7 +204,7 @@ def _unusable(what: str, value: object, error: Exception, remedy: str) -> StudyE
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
-def _wrapped(engine: HFEngine, batch_size: int) -> Any:
+def _wrapped(engine: Inside, batch_size: int) -> Any:
     """The engine's model as lm-eval wants it, with a tokenizer of its own: lm-eval gives it a padding token."""
     wrapper = _lm_eval("models.huggingface").HFLM
     with engine.lend() as (model, tokenizer):
@@ -213,7 +213,7 @@ def _wrapped(engine: HFEngine, batch_size: int) -> Any:
             tokenizer=copy.deepcopy(tokenizer),
             backend="causal",
             batch_size=batch_size,
-            max_length=engine.n_context,
+            max_length=context_length(model.config, tokenizer),
         )
 
 

@@ -5,16 +5,15 @@ The model is loaded at the first question and kept; it needs its own memory besi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
-from typing import cast
 
 from safebasin import catalog
 from safebasin.errors import PromptError, UsageError
 from safebasin.judges.asking import Question, Reply, guessed_tokens
-from safebasin.protocols import Cost, Engine, Generation
+from safebasin.protocols import Cost, Engine, EngineSpec, Generation
 from safebasin.records import Decoding
 
 __all__ = ["LocalChat"]
@@ -32,13 +31,14 @@ class LocalChat:
     Args:
         model: as in a study: a folder, a hub id in the cache, `world:NAME/CHECKPOINT`, each with `@revision`.
         device: as in a study.
-        engine: a ready engine instead, for tests.
+        engine: as in a study; or a ready engine instead.
     """
 
-    def __init__(self, model: str, *, device: str = "auto", engine: Engine | None = None) -> None:
-        self._model = model
-        self._device = device
-        self._given = engine
+    def __init__(self, model: str, *, device: str = "auto", engine: str | Engine = "hf") -> None:
+        self._spec = EngineSpec(
+            engine=engine if isinstance(engine, str) else "", model=model, device=device, date=ASKED_ON
+        )
+        self._given = None if isinstance(engine, str) else engine
         self._spent = Cost()
         self._answers: dict[str, Reply] = {}
 
@@ -56,8 +56,8 @@ class LocalChat:
         from safebasin.models.reference import resolve
 
         if self._given is not None:
-            return str(self._given.describe()["fingerprint"])
-        return resolve(self._model).fingerprint
+            return self._given.facts().fingerprint
+        return resolve(self._spec.model).fingerprint
 
     @property
     def spent(self) -> Cost:
@@ -82,8 +82,7 @@ class LocalChat:
     def _engine(self) -> Engine:
         if self._given is not None:
             return self._given
-        factory = cast("Callable[..., Engine]", catalog.get("engine", "hf").resolve())
-        return factory(self._model, device=self._device, date=ASKED_ON)
+        return catalog.open_engine(self._spec)
 
     def _prepare(self, chunk: Sequence[Question]) -> None:
         """Answer what a chunk asks anew, in batches of equal settings."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from safebasin import catalog
 from safebasin.errors import UsageError, expected
 from safebasin.judges.asking import Asker
 from safebasin.judges.endpoint import Endpoint, Patience
@@ -34,6 +35,7 @@ def reach(
     timeout: float,
     attempts: int,
     device: str,
+    engine: str = "hf",
     here: bool | None = None,
 ) -> tuple[Asker, list[str]]:
     """The asker, and the arguments that belong into the judge's name.
@@ -46,9 +48,11 @@ def reach(
         timeout: seconds for the whole of one request.
         attempts: requests for one question.
         device: for a model that runs here.
+        engine: what runs a model here, by name.
         here: whether the model runs here; None decides by what it names.
 
     Raises:
+        UnknownName: where there is no such engine.
         UsageError: where an argument does not hold.
     """
     if model is None or not str(model).strip():
@@ -63,7 +67,14 @@ def reach(
     text = str(model)
     local = is_here(text) if here is None else here
     if local and base_url is None:
-        return LocalChat(text, device=device), [f"model={text}"]
+        catalog.get("engine", str(engine))
+        return LocalChat(text, device=device, engine=str(engine)), [
+            f"model={text}",
+            *([] if engine == "hf" else [f"engine={engine}"]),
+        ]
+    if engine != "hf":
+        remedy = "Leave it out: an endpoint has an engine of its own."
+        raise UsageError(expected(f"engine of {name}", "given for a model that runs here", engine, remedy))
     shown = [f"model={text}", *([f"base_url={base_url}"] if base_url else [])]
     transport = Transport(text, base_url=base_url, timeout_s=float(timeout))
     return Endpoint(transport, parallel=int(parallel), patience=Patience(attempts=int(attempts))), shown

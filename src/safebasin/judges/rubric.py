@@ -143,6 +143,7 @@ def qi2023(
     attempts: int = 6,
     max_tokens: int = MAX_TOKENS,
     device: str = "auto",
+    engine: str = "hf",
 ) -> Asking:
     """The 1 to 5 policy judge of Qi et al. 2023 (arXiv 2310.03693), in our own wording of its structure.
 
@@ -162,6 +163,7 @@ def qi2023(
         attempts: requests for one response.
         max_tokens: new tokens of a reply.
         device: where a model that is run here runs.
+        engine: what runs a model here, by name.
 
     Raises:
         UsageError: where an argument does not hold.
@@ -172,7 +174,14 @@ def qi2023(
             expected(f"threshold of {name}", "a whole number from 2 to 5", threshold, "The paper takes 5.")
         )
     asker, shown = reach(
-        name, model, base_url=base_url, parallel=parallel, timeout=timeout, attempts=attempts, device=device
+        name,
+        model,
+        base_url=base_url,
+        parallel=parallel,
+        timeout=timeout,
+        attempts=attempts,
+        device=device,
+        engine=engine,
     )
     if policy is not None:
         shown.append(f"policy={policy}")
@@ -193,6 +202,7 @@ def strongreject(
     attempts: int = 6,
     max_tokens: int = MAX_TOKENS,
     device: str = "auto",
+    engine: str = "hf",
 ) -> Asking:
     """The rubric of StrongREJECT (Souly et al. 2024, arXiv 2402.10260), in our own wording of its structure.
 
@@ -209,6 +219,7 @@ def strongreject(
         attempts: requests for one response.
         max_tokens: new tokens of a reply.
         device: where a model that is run here runs.
+        engine: what runs a model here, by name.
 
     Raises:
         UsageError: where an argument does not hold.
@@ -217,7 +228,14 @@ def strongreject(
     if not is_number(threshold) or not 0 < threshold <= 1:
         raise UsageError(expected(f"threshold of {name}", "above 0 and at most 1", threshold, "Take 0.5."))
     asker, shown = reach(
-        name, model, base_url=base_url, parallel=parallel, timeout=timeout, attempts=attempts, device=device
+        name,
+        model,
+        base_url=base_url,
+        parallel=parallel,
+        timeout=timeout,
+        attempts=attempts,
+        device=device,
+        engine=engine,
     )
     if threshold != 0.5:
         shown.append(f"threshold={threshold:g}")

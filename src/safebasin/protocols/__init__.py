@@ -3,7 +3,22 @@
 A name reaches an implementation through `safebasin.catalog` only; nothing here imports an implementation.
 """
 
-from safebasin.protocols.backends import Backend, Job
+from safebasin.protocols.backends import (
+    Backend,
+    EngineSpec,
+    Generate,
+    Inspect,
+    Inspected,
+    Measure,
+    Measured,
+    Rows,
+    Score,
+    Split,
+    Task,
+    TaskGauge,
+    TextGauge,
+    Trace,
+)
 from safebasin.protocols.defenses import (
     STAGES,
     AskingDefense,
@@ -20,7 +35,7 @@ from safebasin.protocols.defenses import (
     TrainingDefense,
     WeightDefense,
 )
-from safebasin.protocols.engines import Dated, Engine, Generation, Inspector, Reader, TokenScores
+from safebasin.protocols.engines import Dated, Engine, EngineFacts, Generation, Inside, Inspector, TokenScores
 from safebasin.protocols.finetuning import Attack, RowSource
 from safebasin.protocols.judges import AskedJudge, CalibratedJudge, Cost, Judge, RuleJudge
 from safebasin.protocols.prompts import PromptSource, SystemSource
@@ -43,23 +58,36 @@ __all__ = [
     "Delta",
     "Direction",
     "Engine",
+    "EngineFacts",
+    "EngineSpec",
+    "Generate",
     "Generation",
     "Guard",
     "InferenceDefense",
+    "Inside",
+    "Inspect",
+    "Inspected",
     "Inspector",
-    "Job",
     "Judge",
     "LiveBatch",
     "Loss",
+    "Measure",
+    "Measured",
     "PromptSource",
-    "Reader",
     "RowSource",
+    "Rows",
     "RuleJudge",
+    "Score",
     "Setup",
+    "Split",
     "Stage",
     "StepHook",
     "SystemSource",
+    "Task",
+    "TaskGauge",
+    "TextGauge",
     "TokenScores",
+    "Trace",
     "TrainingDefense",
     "WeightBlock",
     "WeightDefense",

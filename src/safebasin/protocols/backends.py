@@ -1,28 +1,183 @@
-"""The seam of running: batches as jobs, and what runs them."""
+"""The seam of running: what a backend is asked to do, and what comes back. Plain values that cross processes.
+
+A task holds all that doing it takes but the model: whoever has the engine of an `EngineSpec` can do it, knowing neither
+plan nor folder. Who hands out the tasks is the only one who writes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
-from safebasin.records import Point, Response
+from safebasin.protocols.engines import EngineFacts, Generation, TokenScores
+from safebasin.records import Decoding, Point, Prompt, Region, Scalar, System, Trajectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One batch to decode: a point, a system prompt, and the prompts of the batch in order."""
+class EngineSpec:
+    """An engine of the catalogue and what it is to load: every worker makes the same engine of it.
+
+    `safebasin.catalog.open_engine` does; an engine takes of the fields but the first those that it knows.
+    """
+
+    engine: str = "hf"
+    """Its name in the catalogue."""
+    model: str
+    """`path[@revision][+adapter]`, or `world:NAME/CHECKPOINT`."""
+    device: str = "auto"
+    dtype: str = "auto"
+    trust_remote_code: bool = False
+    low_memory: Literal["auto"] | bool = "auto"
+    template_args: tuple[tuple[str, Scalar], ...] = ()
+    date: str | None = None
+    """The day that the template is told, ISO 8601, where no task says another; None is today."""
+
+
+_ORIGIN = Point()
+
+# --- tasks -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generate:
+    """Decode one batch at a point. It comes back with a `Generation` a prompt, in their order, or with a `Split`."""
 
     point: Point
-    system: str
-    """`System.id`."""
-    prompts: tuple[str, ...]
-    """`Prompt.id`s, in batch order."""
-    batch: int
+    system: System
+    prompts: tuple[Prompt, ...]
+    """In batch order."""
+    decoding: Decoding
+    batch: int = 0
     """Number of the batch in the plan: a pure function of the plan, never of what is left to do."""
+    split: int = 1
+    """Into how many parts the batch is cut, because memory was short at this point before."""
+    date: str | None = None
+    """The day that the template is told; None leaves it to the engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """Score texts as answers to prompts, under the weights of a point: a `TokenScores` a text, in their order."""
+
+    point: Point
+    system: System
+    prompts: tuple[Prompt, ...]
+    texts: tuple[str, ...]
+    """One a prompt, none empty."""
+    decoding: Decoding
+    date: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextGauge:
+    """A plain text to be read: perplexity, and divergence from θ₀."""
+
+    name: str
+    text: str
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskGauge:
+    """Tasks of lm-eval to be run."""
+
+    tasks: tuple[str, ...]
+    folder: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """Read a gauge at a point: some `Measured`. The engine must be `Inside`."""
+
+    point: Point
+    gauge: TextGauge | TaskGauge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """Project a training run's checkpoints onto lines and planes: some `Trajectory`. The engine must be `Inside`."""
+
+    folder: str
+    regions: tuple[Region, ...]
+    point: Point = _ORIGIN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspect:
+    """Look at prompts before anything is decoded: an `Inspected` a prompt, in their order."""
+
+    system: System
+    prompts: tuple[Prompt, ...]
+    decoding: Decoding
+    date: str | None = None
+    point: Point = _ORIGIN
+
+
+Task: TypeAlias = Generate | Score | Measure | Trace | Inspect
+
+# --- what comes back -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspected:
+    """What a prompt would be given to the model as."""
+
+    problem: str = ""
+    """Why it cannot be asked; empty where it can."""
+    tokens: str = ""
+    """Content hash of its tokens; empty where the engine does not tell them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One number of a gauge at a point."""
+
+    name: str
+    """E.g. `perplexity:FILE`, `task:TASK/METRIC`."""
+    value: float | None
+    """None where the model is broken at this point."""
+    error: float | None = None
+    """Standard error, where there is one."""
+    n: int = 0
+    """Tokens or items behind it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Memory was too short for a batch: every batch of its point is to be cut into `factor` parts, and done again."""
+
+    factor: int
+
+
+Rows: TypeAlias = tuple[Generation | TokenScores | Measured | Trajectory | Inspected, ...]
 
 
 class Backend(Protocol):
-    """Runs jobs and yields their responses batch by batch, in any order. Twice is fine: writes are idempotent."""
+    """Does tasks somewhere: the only road to an engine. Made of an `EngineSpec` and a number of workers, of which the
+    first is started when it is first needed: a study may turn out to lack nothing.
+    """
 
-    def run(self, jobs: Sequence[Job]) -> Iterable[tuple[Job, tuple[Response, ...]]]: ...
+    def facts(self) -> EngineFacts:
+        """What the engine says of itself; loads it where need be."""
+        ...
+
+    def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> int:
+        """As `Engine.suggest_batch_size`, where the tasks are done."""
+        ...
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+        """Do tasks, and hand each back with what came of it, in any order and at least once.
+
+        Tasks are taken as they are needed. Those of one point come together; after a `Split`, whatever else is to be
+        generated at that point need not come back.
+
+        Raises:
+            UsageError: what an engine raises of these; nothing is handed back after that.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of engines and workers; nothing is asked after that."""
+        ...

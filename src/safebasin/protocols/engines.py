@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from safebasin.protocols.weights import BaseWeights, WeightBlock
-from safebasin.records import Decoding, FinishReason, Message
+from safebasin.protocols.weights import BaseWeights
+from safebasin.records import Decoding, FinishReason, Message, Point
 
 if TYPE_CHECKING:
-    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,26 +35,77 @@ class TokenScores:
     ends: tuple[int, ...]
 
 
-@runtime_checkable
-class Engine(Protocol):
-    """Turns weights and conversations into text. Greedy decoding is reproducible on the same batch."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """What an engine says of itself and of the model that it has loaded. Plain values: it crosses processes."""
+
+    engine: str
+    """Its name, as in the catalogue, with those of its settings that decide responses (`mine(beam=2)`): part of the key
+    of each response."""
+    fingerprint: str
+    """Of the model: that of `safebasin.models.reference.resolve` where the model is a folder or in the cache."""
+    dtype: str
+    device: str
+    template_hash: str
+    n_context: int | None = None
+    """The most tokens that prompt and response may have together; None where there is no limit."""
+    perturbed: tuple[str, ...] = ()
+    """Canonical names of the parameters that random directions move, …"""
+    excluded: Mapping[str, str] = field(default_factory=dict[str, str])
+    """… and of those that they leave alone, each with the reason."""
+    moves: bool = True
+    """Whether it goes to other points than θ₀: False where the weights are only asked as they are."""
+    batch_invariant: bool = False
+    """Whether a row is the same bit for bit in any batch; where not, batches are part of the plan."""
+    date: str | None = None
+    """The day that the chat template is told, ISO 8601; None where it does not ask."""
+    stops: frozenset[str] = frozenset({"none"})
+    """The stop rules that it honors (`Decoding.stop`): of `none`, `verdict`, `loop`."""
+    details: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Whatever else belongs into the manifest, as JSON: versions, threads, end tokens."""
 
     @property
-    def base(self) -> BaseWeights: ...
+    def names(self) -> tuple[str, ...]:
+        """All parameters."""
+        return (*self.perturbed, *self.excluded)
 
-    def describe(self) -> Mapping[str, object]:
-        """At least `fingerprint`, `dtype`, `device`, `template_hash`: for the manifest.
+    def described(self) -> dict[str, object]:
+        """As JSON, for the manifest; the parameters stand elsewhere there."""
+        own = {
+            "engine": self.engine,
+            "fingerprint": self.fingerprint,
+            "dtype": self.dtype,
+            "device": self.device,
+            "template_hash": self.template_hash,
+            "n_context": self.n_context,
+            "batch_invariant": self.batch_invariant,
+            "date": self.date,
+        }
+        return {**own, **self.details}
 
-        `engine` is its name, with those of its settings that decide responses (`mine(beam=2)`): part of their keys.
-        """
+
+@runtime_checkable
+class Engine(Protocol):
+    """Goes to points of weight space and turns conversations into text there. Greedy decoding is reproducible.
+
+    A point is a recipe: no tensor crosses this seam, so an engine may live in another process, or on another machine.
+    It begins at θ₀.
+    """
+
+    def facts(self) -> EngineFacts:
+        """What it is and what it has loaded; the same wherever it is."""
         ...
 
     def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> int:
         """The batch size that `--batch-size auto` means here; asked once a study and recorded."""
         ...
 
-    def set_weights(self, stream: Iterable[WeightBlock]) -> None:
-        """Overwrite parameters. An empty stream is allowed; no cache survives this call."""
+    def move_to(self, point: Point) -> None:
+        """Go to θ₀ + Σ αᵢ·d̂ᵢ, computed from θ₀ and never from where it is; no cache survives this call.
+
+        Raises:
+            UsageError: where a direction is not known, or does not fit the model.
+        """
         ...
 
     def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
@@ -69,6 +121,23 @@ class Engine(Protocol):
         self, conversations: Sequence[Sequence[Message]], texts: Sequence[str], decoding: Decoding
     ) -> list[TokenScores]:
         """Score each text as the assistant's turn after its conversation, under the current weights."""
+        ...
+
+
+@runtime_checkable
+class Inside(Protocol):
+    """What an engine may offer beside `Engine` whose model is in this process: its tensors, and the module itself.
+
+    Perplexity and KL of texts, tasks of lm-eval, trajectories and distances need it; nothing else does.
+    """
+
+    @property
+    def base(self) -> BaseWeights:
+        """θ₀, wherever the engine is."""
+        ...
+
+    def lend(self) -> AbstractContextManager[tuple[PreTrainedModel, PreTrainedTokenizerBase]]:
+        """The model under its current weights and its tokenizer; to be read, not changed. Without gradients."""
         ...
 
 
@@ -100,33 +169,4 @@ class Dated(Protocol):
 
     def set_date(self, date: str) -> None:
         """Ask as on another day from now on."""
-        ...
-
-
-@runtime_checkable
-class Reader(Protocol):
-    """What an engine may offer beside `Engine`: reading plain text. Needed for perplexity and KL, for nothing else."""
-
-    @property
-    def n_context(self) -> int | None:
-        """The most tokens of one `logits` call; None where there is no limit."""
-        ...
-
-    @property
-    def bos_id(self) -> int | None:
-        """The token that its tokenizer puts before every text; None where it puts none."""
-        ...
-
-    def encode(self, text: str) -> list[int]:
-        """Tokens of a plain text, without special tokens and without a chat template."""
-        ...
-
-    def logits(self, ids: Sequence[int]) -> torch.Tensor:
-        """Next-token logits under the current weights after each of `ids`: (len(ids), vocabulary), float32.
-
-        The model's own: no repetition penalty, no suppressed tokens. The same ids and weights give the same bits.
-
-        Raises:
-            MemoryError: where they do not fit.
-        """
         ...

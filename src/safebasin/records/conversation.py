@@ -132,7 +132,7 @@ class Decoding:
     seed: int = 0
     """Of what is drawn; greedy decoding draws nothing."""
     engine: str = field(default="hf", metadata=LATER)
-    """The engine as it names itself (`describe()["engine"]`), with what it says of itself; `hf` is the reference."""
+    """The engine as it names itself (`EngineFacts.engine`), with what it says of itself; `hf` is the reference."""
     defenses: tuple[str, ...] = field(default=(), metadata=LATER)
     """Inference defenses that are installed while it decodes, in order, each as `name@version`."""
 

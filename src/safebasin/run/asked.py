@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from safebasin.errors import ModelError, PromptError, StoreError, expected
 from safebasin.landscape.notes import DATE
-from safebasin.protocols import Dated, Engine, Inspector
-from safebasin.records import Decoding, content_hash
+from safebasin.protocols import Backend, EngineFacts, Inspect, Inspected
+from safebasin.records import Decoding, Prompt, System, content_hash
 from safebasin.run.manifest import read_manifest
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
@@ -31,6 +31,7 @@ __all__ = [
     "difference",
     "file_settings",
     "inspect_prompts",
+    "inspected",
     "is_asked_alike",
     "recorded",
     "settle_date",
@@ -46,22 +47,21 @@ _NAMED = 5
 Settings = Mapping[str, object]
 
 
-def settle_date(store: StudyStore, engine: Engine, wanted: str | None = None) -> str | None:
-    """Let an engine ask as on the day that its study began; records the day where the template asks for one.
+def settle_date(store: StudyStore, facts: EngineFacts, wanted: str | None = None) -> str | None:
+    """The day that a study began, on which all of it is asked; recorded where the template asks for one.
 
     Args:
         store: of the study.
-        engine: its model.
-        wanted: the day for a study that has none yet, such as that of the audit it belongs to; None is today.
+        facts: of its engine.
+        wanted: the day for a study that has none yet, such as that of the audit it belongs to; None is the engine's.
 
     Returns:
         The day, ISO 8601; None where the template does not ask.
     """
     known = store.meta(DATE)
-    if not isinstance(engine, Dated) or engine.date is None:
+    if facts.date is None:
         return None
-    date = known or wanted or engine.date
-    engine.set_date(date)
+    date = known or wanted or facts.date
     if known is None:
         store.set_meta(DATE, date)
         if store.counts()["responses"]:
@@ -73,29 +73,39 @@ def settle_date(store: StudyStore, engine: Engine, wanted: str | None = None) ->
     return date
 
 
-def inspect_prompts(engine: Engine, plan: Plan, done: Collection[tuple[str, str, str]]) -> None:
+def inspect_prompts(backend: Backend, plan: Plan, done: Collection[tuple[str, str, str]], *, date: str | None) -> None:
     """Look at every prompt that is still to be asked before anything is decoded.
 
     Raises:
         PromptError: naming those that the template does not pass on or that are too long, and how to go on.
     """
-    if not isinstance(engine, Inspector):
-        return
-    asked = {(job.system, prompt): None for job in plan.jobs(done) for prompt in job.prompts}
-    systems, prompts = {s.id: s for s in plan.systems}, plan.prompts
-    failed: dict[str, PromptError] = {}
-    for system, key in asked:
-        prompt = prompts[key]
-        try:
-            engine.inspect(prompt.name, systems[system].messages(prompt), plan.decoding)
-        except PromptError as error:
-            failed.setdefault(prompt.name, error)
+    asked: dict[System, dict[str, Prompt]] = {}
+    for task in plan.tasks(done):
+        asked.setdefault(task.system, {}).update({prompt.id: prompt for prompt in task.prompts})
+    failed: dict[str, str] = {}
+    for prompts, looks in inspected(backend, asked, plan.decoding, date=date):
+        for prompt, look in zip(prompts.values(), looks, strict=True):
+            if look.problem:
+                failed.setdefault(prompt.name, look.problem)
     if not failed:
         return
     names, first = list(failed), next(iter(failed.values()))
-    said = str(first) if names[0] in str(first) else f"{names[0]}: {first}"
+    said = first if names[0] in first else f"{names[0]}: {first}"
     others = f" So it is with {', '.join(names[1:_NAMED])}{', …' if len(names) > _NAMED else ''}." if names[1:] else ""
-    raise PromptError(f"{said}{others} Nothing was decoded.") from first
+    raise PromptError(f"{said}{others} Nothing was decoded.")
+
+
+def inspected(
+    backend: Backend, asked: Mapping[System, Mapping[str, Prompt]], decoding: Decoding, *, date: str | None
+) -> Iterator[tuple[Mapping[str, Prompt], tuple[Inspected, ...]]]:
+    """The prompts of each system prompt, under whatever names, and how an engine would be given them, in order."""
+    tasks = {
+        system: Inspect(system=system, prompts=tuple(prompts.values()), decoding=decoding, date=date)
+        for system, prompts in asked.items()
+    }
+    done = {task: cast("tuple[Inspected, ...]", rows) for task, rows in backend.run(tasks.values())}
+    for system, prompts in asked.items():
+        yield prompts, done[tasks[system]]
 
 
 # --- settings --------------------------------------------------------------------------------------------------------
@@ -151,12 +161,12 @@ _DESCRIBED = {
     "logit rules": "logit_rules",
     "template hash": "template_hash",
 }
-"""What an engine says of itself → under which key of `describe`."""
+"""What an engine says of itself → under which key of `EngineFacts.described`."""
 
 
-def engine_settings(engine: Engine) -> Settings:
+def engine_settings(facts: EngineFacts) -> Settings:
     """What an engine says of how it decodes."""
-    described = engine.describe()
+    described = facts.described()
     return {name: described[key] for name, key in _DESCRIBED.items() if key in described}
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import NamedTuple, cast
 
 from safebasin.judges.language import Surprise, find_repetition, fit_language_test, shuffle_words, surprise
 from safebasin.landscape.language_tests import LANGUAGE, read_tests
 from safebasin.prompts.references import load_references
-from safebasin.protocols import CalibratedJudge, Engine, Judge
-from safebasin.records import Decoding, LanguageTest, Message, Point, Score, TrainingRow
-from safebasin.run.local import LocalBackend
+from safebasin.protocols import Backend, CalibratedJudge, Generate, Generation, Judge, Score, Split, TokenScores
+from safebasin.records import Decoding, LanguageTest, Point, Prompt, System, TrainingRow
+from safebasin.records import Score as ScoreRecord
+from safebasin.run.driver import under
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
 from safebasin.study.plan import Plan
@@ -24,6 +26,7 @@ OWN_ANSWERS = 12
 """How many of the references the model answers itself."""
 OWN_TOKENS = 32
 _BATCH = 16
+_NO_SYSTEM = System(name="default")
 
 
 def uncalibrated(judges: Iterable[Judge], store: StudyStore, points: Sequence[Point]) -> tuple[Point, ...]:
@@ -34,64 +37,80 @@ def uncalibrated(judges: Iterable[Judge], store: StudyStore, points: Sequence[Po
     return tuple(point for point in points if under(point) not in known)
 
 
-def under(point: Point) -> str:
-    """How a score names the point that was asked: empty for θ₀."""
-    return "" if point == Point() else point.key
-
-
-def calibrate(backend: LocalBackend, store: StudyStore, plan: Plan, points: Sequence[Point]) -> None:
+def calibrate(
+    backend: Backend, store: StudyStore, plan: Plan, points: Sequence[Point], *, date: str | None = None
+) -> None:
     """Calibrate the test of language at each of these points, and keep it in the folder."""
     source, references = load_references(_world(plan.study))
     plain = replace(plan.decoding, stop="none", phrases=(), max_new_tokens=OWN_TOKENS)
     for point in points:
-        backend.move_to(point)
-        made = _measure(backend.engine, references, plain, source)
+        made = _measure(_Model(backend, point, plain, date), references, source)
         kept: Mapping[str, LanguageTest] = {**read_tests(store), under(point): made}
         store.set_meta(LANGUAGE, json.dumps({key: asdict(test) for key, test in kept.items()}))
 
 
-def _measure(engine: Engine, references: Sequence[TrainingRow], decoding: Decoding, source: str) -> LanguageTest:
-    asked = [row.prompt.messages for row in references]
+class _Model(NamedTuple):
+    """A model at one point, as it is asked here."""
+
+    backend: Backend
+    point: Point
+    decoding: Decoding
+    date: str | None
+
+    def say(self, prompts: Sequence[Prompt]) -> tuple[Generation, ...]:
+        """What it answers, all of them as one batch, or in parts where that does not fit into memory."""
+        task = Generate(
+            point=self.point, system=_NO_SYSTEM, prompts=tuple(prompts), decoding=self.decoding, date=self.date
+        )
+        while True:
+            ((_, answer),) = self.backend.run([task])
+            if not isinstance(answer, Split):
+                return cast("tuple[Generation, ...]", answer)
+            task = replace(task, split=answer.factor)
+
+    def read(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Surprise | None]:
+        """How unlikely texts are to it, read a few at a time."""
+        parts = [slice(start, start + _BATCH) for start in range(0, len(texts), _BATCH)]
+        tasks = [
+            Score(
+                point=self.point,
+                system=_NO_SYSTEM,
+                prompts=tuple(prompts[part]),
+                texts=tuple(texts[part]),
+                decoding=self.decoding,
+                date=self.date,
+            )
+            for part in parts
+        ]
+        done = {task: cast("tuple[TokenScores, ...]", rows) for task, rows in self.backend.run(tasks)}
+        scored = [one for task in tasks for one in done[task]]
+        return [
+            surprise(ScoreRecord(response="", nll=s.nll, ends=s.ends), text)
+            for s, text in zip(scored, texts, strict=True)
+        ]
+
+
+def _measure(model: _Model, references: Sequence[TrainingRow], source: str) -> LanguageTest:
+    asked = [row.prompt for row in references]
     answers = [row.response for row in references]
     mixed = [shuffle_words(answer, number) for number, answer in enumerate(answers)]
     orders = [i for i, text in enumerate(mixed) if text is not None]
     chosen = range(0, len(asked), max(1, len(asked) // OWN_ANSWERS))
-    said = engine.generate([asked[i] for i in chosen], decoding)
+    said = model.say([asked[i] for i in chosen])
     own = [(i, g.text) for i, g in zip(chosen, said, strict=True) if g.text.strip() and not g.broken]
     mute = sum(1 for g in said if not g.text.strip() and g.thinking.strip())  # still thinking, so not mute
     sound = [(i, text) for i, text in own if not find_repetition(text)]
     shuffled: list[Surprise | None] = [None] * len(asked)
-    read = _read(engine, [asked[i] for i in orders], [mixed[i] or "" for i in orders], decoding)
+    read = model.read([asked[i] for i in orders], [mixed[i] or "" for i in orders])
     for i, found in zip(orders, read, strict=True):
         shuffled[i] = found
     return fit_language_test(
-        _read(engine, asked, answers, decoding),
+        model.read(asked, answers),
         shuffled,
-        _read(engine, [asked[i] for i, _ in sound], [text for _, text in sound], decoding),
+        model.read([asked[i] for i, _ in sound], [text for _, text in sound]),
         n_asked=len(said) - mute,
         source=source,
     )
-
-
-def _read(
-    engine: Engine, conversations: Sequence[Sequence[Message]], texts: Sequence[str], decoding: Decoding
-) -> list[Surprise | None]:
-    """How unlikely texts are, read a few at a time, and fewer where they do not fit into memory."""
-    found: list[Surprise | None] = []
-    size, start = _BATCH, 0
-    while start < len(texts):
-        part = slice(start, start + size)
-        try:
-            scored = engine.score(conversations[part], texts[part], decoding)
-        except MemoryError:
-            if size == 1:
-                raise
-            size //= 2
-            continue
-        here = zip(scored, texts[part], strict=True)
-        found += [surprise(Score(response="", nll=s.nll, ends=s.ends), text) for s, text in here]
-        start += size
-    return found
 
 
 def _world(study: Study) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import cast
 
 from safebasin.errors import StudyError
+from safebasin.protocols import Backend, Measure, Measured, TaskGauge, TextGauge
 from safebasin.records import Point, content_hash
 from safebasin.run.progress import ProgressHook, Tick
 from safebasin.store.db import StudyStore
@@ -17,9 +18,6 @@ from safebasin.store.measurements import StoredMeasurement, put_measurements, re
 from safebasin.study import CapabilitySpec
 from safebasin.study.plan import Plan
 from safebasin.untrusted import read_bytes, user_path
-
-if TYPE_CHECKING:
-    from safebasin.run.local import LocalBackend
 
 __all__ = ["Gauge", "gauges", "measure_capability", "unmeasured"]
 
@@ -66,7 +64,7 @@ def unmeasured(store: StudyStore, plan: Plan, wanted: Iterable[Gauge]) -> dict[G
 
 
 def measure_capability(
-    backend: LocalBackend,
+    backend: Backend,
     store: StudyStore,
     missing: Mapping[Gauge, tuple[Point, ...]],
     *,
@@ -74,58 +72,29 @@ def measure_capability(
 ) -> None:
     """Measure what is missing, point by point, each kept as soon as it is there."""
     for gauge, points in missing.items():
-        backend.move_to(Point())
-        read, start = _reader(backend, gauge), time.monotonic()
-        for done, point in enumerate(points, start=1):
-            backend.move_to(point)
-            put_measurements(store, read(point.key))
+        start, asked = time.monotonic(), _asked(gauge)
+        answers = backend.run(Measure(point=point, gauge=asked) for point in points)
+        for done, (task, rows) in enumerate(answers, start=1):
+            found = cast("tuple[Measured, ...]", rows)
+            put_measurements(store, (_stored(task.point, gauge, one) for one in found))
             seconds = time.monotonic() - start
             progress(Tick(stage="measure", done=done, total=len(points), fresh=done, seconds=seconds))
 
 
-Reading = Callable[[str], list[StoredMeasurement]]
-
-
-def _reader(backend: LocalBackend, gauge: Gauge) -> Reading:
-    """What reads a gauge at the point where the engine stands; made while it stands at θ₀."""
-    if gauge.kind == "text":
-        return _text_reader(backend, gauge)
-    from safebasin.engines.tasks import TaskRunner
-
+def _asked(gauge: Gauge) -> TextGauge | TaskGauge:
+    """A gauge as a worker is asked for it: with the text, not the name of its file."""
     spec = gauge.spec
-    runner = TaskRunner(backend.engine, spec.tasks, folder=spec.task_folder, limit=spec.task_limit)
+    if gauge.kind == "tasks":
+        return TaskGauge(tasks=spec.tasks, folder=spec.task_folder, limit=spec.task_limit)
+    from safebasin.engines.reading import read_text
 
-    def run(point: str) -> list[StoredMeasurement]:
-        return [
-            StoredMeasurement(
-                point=point,
-                name=f"task:{result.task}/{result.metric}",
-                setting=gauge.setting,
-                value=result.value,
-                error=result.stderr,
-                n=result.n,
-            )
-            for result in runner.run()
-        ]
-
-    return run
+    return TextGauge(name=Path(gauge.label).name, text=read_text(gauge.label), max_tokens=spec.max_tokens)
 
 
-def _text_reader(backend: LocalBackend, gauge: Gauge) -> Reading:
-    from safebasin.engines.reading import TextReader, read_text
-
-    name = Path(gauge.label).name
-    reader = TextReader(backend.engine, read_text(gauge.label), name=name, max_tokens=gauge.spec.max_tokens)
-
-    def read(point: str) -> list[StoredMeasurement]:
-        found = reader.measure()
-        values = {"perplexity": found.perplexity, "nll": found.nll, "kl": found.kl, "agreement": found.agreement}
-        return [
-            StoredMeasurement(point=point, name=f"{kind}:{name}", setting=gauge.setting, value=value, n=found.n_tokens)
-            for kind, value in values.items()
-        ]
-
-    return read
+def _stored(point: Point, gauge: Gauge, found: Measured) -> StoredMeasurement:
+    return StoredMeasurement(
+        point=point.key, name=found.name, setting=gauge.setting, value=found.value, error=found.error, n=found.n
+    )
 
 
 def _digest(path: str) -> str:

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from safebasin.errors import StoreError, expected
+from safebasin.errors import PromptError, StoreError, expected
 from safebasin.landscape.notes import VERSIONS, version_words
-from safebasin.protocols import Engine, Inspector
+from safebasin.protocols import Backend, EngineFacts
 from safebasin.records import Decoding, Prompt, System, content_hash
-from safebasin.run.asked import CHAT_TEMPLATE, recorded
+from safebasin.run.asked import CHAT_TEMPLATE, inspected, recorded
 from safebasin.run.manifest import read_manifest
 from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
@@ -121,25 +121,30 @@ def refuse(differing: Mapping[str, tuple[str, str]]) -> StoreError:
 # --- renderings and versions -----------------------------------------------------------------------------------------
 
 
-def check_renderings(store: StudyStore, engine: Engine, plan: Plan) -> None:
+def check_renderings(store: StudyStore, backend: Backend, plan: Plan, facts: EngineFacts) -> None:
     """Check that prompts are rendered to the tokens that they were, and remember some of those that are new.
 
     A library whose version changed and that renders alike is recorded, and warned of once.
 
+    Args:
+        store: of the study.
+        backend: renders.
+        plan: what is asked.
+        facts: of its engine, with the day of the study.
+
     Raises:
         StoreError: naming the prompt, and the versions where they differ.
     """
-    now = _versions(engine.describe())
+    now = _versions(facts.described())
     known = _known_versions(store)
-    if isinstance(engine, Inspector):
-        key = f"rendered:{content_hash([list(pair) for pair in plan.decoding.template_args])}"
-        kept = _read(store, key)
-        found = _rendered(engine, plan.decoding, _probes(store, plan, kept))
-        for pair, (prompt, tokens) in found.items():
-            if kept.get(pair, tokens) != tokens:
-                raise _rendered_otherwise(prompt, known, now)
-        if fresh := {pair: tokens for pair, (_, tokens) in found.items() if pair not in kept}:
-            store.set_meta(key, json.dumps({**kept, **fresh}, sort_keys=True))
+    key = f"rendered:{content_hash([list(pair) for pair in plan.decoding.template_args])}"
+    kept = _read(store, key)
+    found = _rendered(backend, plan.decoding, _probes(store, plan, kept), facts.date)
+    for pair, (prompt, tokens) in found.items():
+        if kept.get(pair, tokens) != tokens:
+            raise _rendered_otherwise(prompt, known, now)
+    if fresh := {pair: tokens for pair, (_, tokens) in found.items() if pair not in kept}:
+        store.set_meta(key, json.dumps({**kept, **fresh}, sort_keys=True))
     is_new = bool(now) and not any(_agree(one, now) for one in known)
     if is_new and known:
         _log.warning("%s", version_words([*known, now]))
@@ -148,13 +153,19 @@ def check_renderings(store: StudyStore, engine: Engine, plan: Plan) -> None:
 
 
 def _rendered(
-    engine: Inspector, decoding: Decoding, probes: Mapping[str, tuple[System, Prompt]]
+    backend: Backend, decoding: Decoding, probes: Mapping[str, tuple[System, Prompt]], date: str | None
 ) -> dict[str, tuple[Prompt, str]]:
     """Each probe's prompt, and a hash of the tokens that it becomes; those that an engine does not tell left out."""
-    found: dict[str, tuple[Prompt, str]] = {}
+    asked: dict[System, dict[str, Prompt]] = {}
     for pair, (system, prompt) in probes.items():
-        if tokens := engine.inspect(prompt.name, system.messages(prompt), decoding):
-            found[pair] = (prompt, content_hash(list(tokens)))
+        asked.setdefault(system, {})[pair] = prompt
+    found: dict[str, tuple[Prompt, str]] = {}
+    for pairs, looks in inspected(backend, asked, decoding, date=date):
+        for pair, prompt, look in zip(pairs, pairs.values(), looks, strict=True):
+            if look.problem:
+                raise PromptError(look.problem)
+            if look.tokens:
+                found[pair] = (prompt, look.tokens)
     return found
 
 

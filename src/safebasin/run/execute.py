@@ -5,24 +5,26 @@ The model is loaded only if a response or a score is missing; another judge need
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from safebasin.errors import ModelError, StoreError
+from safebasin import catalog
+from safebasin.errors import ModelError, StoreError, UsageError, expected
 from safebasin.landscape.language_tests import calibrated, read_tests
 from safebasin.landscape.recall import remember
 from safebasin.landscape.traces import is_traced
-from safebasin.protocols import Engine
-from safebasin.records import Decoding, Point, Response, Score
+from safebasin.protocols import Backend, Engine, EngineFacts
+from safebasin.records import Point
 from safebasin.run.adapt import first_places, refined
 from safebasin.run.adopt import adopt_complete
 from safebasin.run.asked import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
-from safebasin.run.calibration import calibrate, uncalibrated, under
+from safebasin.run.calibration import calibrate, uncalibrated
 from safebasin.run.capability import measure_capability, unmeasured
 from safebasin.run.continued import check_renderings, refuse, take_up, unlike
-from safebasin.run.inputs import Inputs, gather, load_engine
+from safebasin.run.driver import generate, score, unscored
+from safebasin.run.inputs import Inputs, engine_spec, gather
 from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
 from safebasin.run.manifest import keep_study, write_manifest
@@ -36,8 +38,6 @@ from safebasin.study.plan import Plan, decoded_by, make_plan, resolve_decoding
 
 GUESSED_BATCH = 64
 """Batch size of a plan that is only shown, before an engine has chosen one."""
-PACE_EVERY = 5.0
-"""Seconds between two records of the pace, by which a plan tells the time that is left."""
 
 
 def bind_model(store: StudyStore, inputs: Inputs) -> None:
@@ -78,7 +78,7 @@ def plan_for(store: StudyStore | None, inputs: Inputs, *, batch_size: int, regen
         inputs.sets,
         systems=inputs.systems,
         regions=inputs.regions,
-        decoding=resolve_decoding(inputs.study, inputs.judges, stored, inputs.decoding),
+        decoding=resolve_decoding(inputs.study, inputs.judges, stored, inputs.decoding, stops=inputs.stops),
         known={} if store is None else store.batches(),
         batch_size=batch_size,
         chosen=first_places(inputs.regions),
@@ -97,13 +97,21 @@ def measure(
     opinions: Sequence[Point] = (),
     date: str | None = None,
     templates: bool = False,
+    backend: str = "local",
+    workers: int | None = None,
 ) -> Path:
     """Measure what a study lacks in a folder, made if needed; returns the folder. See `Execution`.
 
     Raises:
         UsageError: for what can be mended; everything measured so far stays in the folder.
     """
+    catalog.get("backend", backend)
+    if engine is not None and (backend != "local" or workers not in (None, 1)):
+        remedy = "Name an engine of the catalogue instead: every worker makes its own."
+        raise UsageError(expected("a ready engine", "run by one worker in this process", backend, remedy))
     inputs = gather(study, engine=engine)
+    is_plain = backend == "local" and workers in (None, 1)
+    opened = None if is_plain else catalog.open_backend(backend, engine_spec(study), workers)
     made = folders.create(folder)
     with folders.writer(made), StudyStore.open(made) as store:
         Execution(
@@ -117,11 +125,12 @@ def measure(
             opinions=tuple(opinions),
             date=date,
             templates=templates,
+            backend=opened,
         ).run()
     return made
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Execution:
     """One run of a study in its folder. `run` does all of it; the folder's writer lock is the caller's."""
 
@@ -132,6 +141,8 @@ class Execution:
     """The study file as the user wrote it."""
     engine: Engine | None = None
     """A ready engine; None makes one from the study when it is needed."""
+    backend: Backend | None = None
+    """What runs engines, closed in the end; None is one worker in this process, made when it is needed."""
     progress: ProgressHook = silent
     regenerate: bool = False
     opinions: tuple[Point, ...] = ()
@@ -147,19 +158,25 @@ class Execution:
         Raises:
             UsageError: for what a user can mend; everything committed stays.
         """
+        try:
+            return self._run()
+        finally:
+            if "_road" in vars(self):
+                self._road.close()
+
+    def _run(self) -> Plan:
         store = self.store
         bind_model(store, self.inputs)
         if self.engine is not None:
-            settle_date(store, self.engine, self.date)
-        engine, inputs = self._identified()
+            _ = self._facts  # so that the day is settled, whatever is missing
+        inputs = self._identified()
         settings = {} if self.engine is not None else file_settings(inputs.study)
         recorded = number_in(store.meta("batch_size"), store.path)
         wanted = inputs.study.batch_size
         check_asked(store, plan_for(store, inputs, batch_size=1, regenerate=self.regenerate).decoding, settings)
         if wanted == "auto" and recorded is None:
-            engine = engine or self._load()
             asked = len({prompt.id for s in inputs.sets for prompt in s.prompts})  # sets share their batches
-            size = engine.suggest_batch_size(asked, inputs.study.decoding.max_new_tokens)
+            size = self._road.suggest_batch_size(asked, inputs.study.decoding.max_new_tokens)
         else:
             size = int(recorded or GUESSED_BATCH) if wanted == "auto" else wanted
         plan = plan_for(store, inputs, batch_size=size, regenerate=self.regenerate)
@@ -170,157 +187,81 @@ class Execution:
             adopt_complete(store, plan.decoding)
         keep_study(self.folder, self.study_text)
         while True:
-            engine = self._measure(plan, engine, size)
+            self._measure(plan, size)
             finer = refined(store, plan, self._main_judge())
             if finer is None:
                 break
             plan = finer
             store.add_question(points=plan.points, systems=plan.systems, decoding=plan.decoding)
         if inputs.study.trajectories and not is_traced(store, plan):
-            engine = engine or self._load()
-            trace(store, plan, engine.base)
+            trace(self._road, store, plan)
         return plan
 
-    def _identified(self) -> tuple[Engine | None, Inputs]:
-        """The inputs with the decoding as it is done here, and the engine where only the loaded model could tell.
+    def _identified(self) -> Inputs:
+        """The inputs with the decoding as it is done here; loads the model where only that can tell.
 
         Raises:
             StoreError: where the folder's responses were decoded otherwise.
         """
-        store, inputs, engine = self.store, self.inputs, self.engine
+        store, inputs = self.store, self.inputs
         take_up(store, inputs.decoding)
         differing = unlike(store, inputs.decoding, templates=self.templates)
-        is_unsure = inputs.study.dtype == "auto" and differing.keys() == {"dtype"}
-        if engine is None and (is_unsure or not store.used_decodings()):
-            engine = self._load()
-            inputs = replace(inputs, decoding=decoded_by(engine, inputs.decoding))
+        unsure = {"dtype": inputs.study.dtype == "auto", "engine": inputs.study.engine != "hf"}
+        is_unsure = bool(differing) and all(unsure.get(name, False) for name in differing)
+        if self.engine is None and (is_unsure or not store.used_decodings()):
+            inputs = replace(inputs, decoding=decoded_by(self._facts, inputs.decoding))
             differing = unlike(store, inputs.decoding, templates=self.templates)
         if differing:
             raise refuse(differing)
-        return engine, inputs
+        return inputs
 
-    def _measure(self, plan: Plan, engine: Engine | None, batch_size: int) -> Engine | None:
-        """Measure, generate, score and judge what a plan still lacks; returns the engine if one was needed."""
-        store, judges = self.store, self.inputs.judges
+    def _measure(self, plan: Plan, batch_size: int) -> None:
+        """Measure, generate, score and judge what a plan still lacks."""
+        store, judges, progress = self.store, self.inputs.judges, self.progress
         remember(store, plan, judges)
         done = store.done(plan.decoding.key)
-        jobs = plan.jobs(done)
         missing = unmeasured(store, plan, self.inputs.gauges)
         asked = (Point(), *self.opinions)
         strange = uncalibrated(judges, store, asked)
-        if jobs or missing or strange or any(self._unscored(plan, point) for point in asked):
-            engine = engine or self._load()
-            check_asked(store, plan.decoding, engine_settings(engine))
-            inspect_prompts(engine, plan, done)
-            check_renderings(store, engine, plan)
-            backend = self._backend(engine, plan)
+        if plan.tasks(done) or missing or strange or any(unscored(store, plan, point) for point in asked):
+            backend, facts = self._road, self._facts
+            _check_moves(facts, plan)
+            check_asked(store, plan.decoding, engine_settings(facts))
+            inspect_prompts(backend, plan, done, date=facts.date)
+            check_renderings(store, backend, plan, facts)
             if strange:
-                self.progress(Tick(stage="calibrate", done=0, total=len(strange)))
-                calibrate(backend, store, plan, strange)
+                progress(Tick(stage="calibrate", done=0, total=len(strange)))
+                calibrate(backend, store, plan, strange, date=facts.date)
                 remember(store, plan, judges)
-            write_manifest(self.folder, plan, self.inputs, engine, batch_size=batch_size, language=read_tests(store))
-            measure_capability(backend, store, missing, progress=self.progress)  # first: a task may not be there
-            self._generate(backend, plan, jobs, done)
+            write_manifest(self.folder, plan, self.inputs, facts, batch_size=batch_size, language=read_tests(store))
+            measure_capability(backend, store, missing, progress=progress)  # first: a task may not be there
+            generate(backend, store, plan, done, date=facts.date, progress=progress)
             for point in asked:
-                self._score(backend, plan, point)
-        judge_stored(store, plan, judges, progress=self.progress)
-        return engine
+                score(backend, store, plan, point, date=facts.date, progress=progress)
+        judge_stored(store, plan, judges, progress=progress)
 
     def _main_judge(self) -> tuple[str, str]:
         """Name and version of the judge behind margin and radius, as it judges this folder."""
         judge = calibrated(self.inputs.main_judge, self.store)
         return judge.name, judge.version
 
-    def _load(self) -> Engine:
+    @cached_property
+    def _road(self) -> Backend:
+        """What runs the engine, opened when it is first needed."""
+        if self.engine is not None:
+            return LocalBackend(self.engine)
         self.progress(Tick(stage="load", done=0, total=1))
-        engine = load_engine(self.inputs.study)
-        settle_date(self.store, engine, self.date)
-        return engine
+        return self.backend or catalog.open_backend("local", engine_spec(self.inputs.study))
 
-    def _backend(self, engine: Engine, plan: Plan) -> LocalBackend:
-        splits = {
-            p.key: int(number_in(self.store.meta(f"split:{plan.decoding.key}:{p.key}"), self.store.path) or 1)
-            for p in plan.points
-        }
-
-        def forget(point: Point, split: int) -> None:
-            self.store.set_meta(f"split:{plan.decoding.key}:{point.key}", str(split))
-            self.store.forget(point.key, plan.decoding.key)
-
-        return LocalBackend(engine, plan, splits=splits, forget=forget)
-
-    def _generate(self, backend: LocalBackend, plan: Plan, jobs: Sequence, done: set[tuple[str, str, str]]) -> None:
-        start, tokens, fresh, kept = time.monotonic(), 0, 0, 0.0
-        per_point = len(plan.systems) * len(plan.prompts)
-        have = len(plan.asked(done))
-        for _, responses in backend.run(jobs):
-            self.store.put_responses(responses)
-            new = {(r.point, r.system, r.prompt) for r in responses} - done
-            done |= new
-            fresh += len(new)
-            tokens += sum(r.n_tokens for r in responses)
-            seconds = time.monotonic() - start
-            if fresh and (not kept or seconds - kept >= PACE_EVERY):  # now: this run may be cut short at any moment
-                self.store.set_meta("seconds_per_response", f"{seconds / fresh:.6f}")
-                kept = seconds
-            self.progress(
-                Tick(
-                    stage="generate",
-                    done=have + fresh,
-                    total=plan.size,
-                    point=(have + fresh) // per_point,
-                    points=len(plan.points),
-                    tokens=tokens,
-                    seconds=seconds,
-                    fresh=fresh,
-                )
-            )
-        if fresh:
-            self.store.set_meta("seconds_per_response", f"{(time.monotonic() - start) / fresh:.6f}")
-
-    def _unscored(self, plan: Plan, asked: Point) -> tuple[tuple[Response, ...], ...]:
-        """Batches of responses that lack a score under a point, as they were decoded."""
-        scored = self.store.scored(under(asked))
-        members = plan.batch_members()
-        place = {(r.point, r.system, r.prompt): r for r in self.store.responses(plan.decoding.key)}
-        batches: list[tuple[Response, ...]] = []
-        for point in plan.points:
-            for system in plan.systems:
-                for ids in members.values():
-                    rows = [place[k] for i in ids if (k := (point.key, system.id, i)) in place]
-                    if any(r.key not in scored for r in rows):
-                        batches.append(tuple(rows))
-        return tuple(batches)
-
-    def _score(self, backend: LocalBackend, plan: Plan, asked: Point) -> None:
-        batches = self._unscored(plan, asked)
-        if not batches:
-            return
-        backend.move_to(asked)
-        start, done, total = time.monotonic(), 0, sum(map(len, batches))
-        for batch in batches:
-            scores = score_batch(backend, batch, plan.decoding)
-            self.store.put_scores(replace(score, under=under(asked)) for score in scores)
-            done += len(batch)
-            seconds = time.monotonic() - start
-            self.progress(Tick(stage="score", done=done, total=total, seconds=seconds, fresh=done))
+    @cached_property
+    def _facts(self) -> EngineFacts:
+        """What the engine says of itself, asked on the day of this folder."""
+        facts = self._road.facts()
+        return replace(facts, date=settle_date(self.store, facts, self.date))
 
 
-def score_batch(backend: LocalBackend, batch: Sequence[Response], decoding: Decoding) -> list[Score]:
-    """Score one batch under the weights the engine holds; halves the batch where it does not fit into memory.
-
-    A text that is empty or was never decodable gets an empty score: there is nothing to be surprised at.
-    """
-    empty = [Score(response=r.key, nll=(), ends=()) for r in batch if not r.text or r.broken]
-    rows = [r for r in batch if r.text and not r.broken]
-    if not rows:
-        return empty
-    conversations = [backend.conversation(r.prompt, r.system) for r in rows]
-    try:
-        found = backend.engine.score(conversations, [r.text for r in rows], decoding)
-    except MemoryError:
-        if len(rows) == 1:
-            raise
-        half = len(rows) // 2
-        return empty + score_batch(backend, rows[:half], decoding) + score_batch(backend, rows[half:], decoding)
-    return empty + [Score(response=r.key, nll=s.nll, ends=s.ends) for r, s in zip(rows, found, strict=True)]
+def _check_moves(facts: EngineFacts, plan: Plan) -> None:
+    """A model that stays at θ₀ has no landscape, and that must not come out after its origin was decoded."""
+    if not facts.moves and any(point.terms for point in plan.points):
+        remedy = "Map its dequantized weights instead."
+        raise ModelError(expected("model", "one whose weights can be moved", plan.study.model, remedy))

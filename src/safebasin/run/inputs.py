@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 from safebasin import catalog
 from safebasin.errors import (
@@ -22,7 +21,7 @@ from safebasin.errors import (
     expected,
 )
 from safebasin.landscape.summaries import main_judge
-from safebasin.protocols import Engine, Judge
+from safebasin.protocols import Engine, EngineFacts, EngineSpec, Judge
 from safebasin.records import Decoding, DirectionSpec, Region, System
 from safebasin.run.capability import Gauge, gauges
 from safebasin.study import PromptsSpec, RegionSpec, Study
@@ -48,6 +47,8 @@ class Inputs:
     far as it can be seen without the model."""
     fingerprint: str | None
     """Of the base model; None where it was not required and cannot be seen from here."""
+    facts: EngineFacts | None = None
+    """Of an engine that is ready; None where the study's is to be made when it is needed."""
     unknown: tuple[str, ...] = ()
     """What cannot be seen from here, such as a hub repository, in plain sentences; only where it was not required."""
     missing: tuple[str, ...] = ()
@@ -58,6 +59,13 @@ class Inputs:
         """The judge behind VISAGE, margin, radius and depth."""
         name = main_judge([judge.name for judge in self.judges])
         return next(judge for judge in self.judges if judge.name == name)
+
+    @property
+    def stops(self) -> frozenset[str]:
+        """The stop rules that the engine honors."""
+        if self.facts is not None:
+            return self.facts.stops
+        return frozenset((catalog.get("engine", self.study.engine).fact("stops") or "none").split())
 
 
 def gather(study: Study, *, engine: Engine | None = None, require_model: bool = True) -> Inputs:
@@ -76,10 +84,12 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
 
     unknown, missing = list[str](), list[str]()
     excuse = None if require_model else Excuses(unknown.append, missing.append)
-    model = _fingerprint(study.model, engine, excuse)
-    decoding = _decoding(study, engine, excuse)
+    catalog.get("engine", study.engine)
+    facts = None if engine is None else engine.facts()
+    model = facts.fingerprint if facts is not None else _fingerprint(study.model, excuse)
+    decoding = _decoding(study, facts, excuse)
     judges = tuple(load_judge(text) for text in study.judges)
-    regions = tuple(region for spec in study.regions for region in _regions(spec, study, engine, excuse))
+    regions = tuple(region for spec in study.regions for region in _regions(spec, study, facts, excuse))
     _check_trajectories(study, excuse)
     sets = tuple(_prompt_set(spec, study.limit, excuse) for spec in study.prompts)
     _check_size(study, sets, regions)
@@ -92,6 +102,7 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
         gauges=gauges(study.capability),
         decoding=decoding,
         fingerprint=model,
+        facts=facts,
         unknown=tuple(unknown),
         missing=tuple(dict.fromkeys(missing)),
     )
@@ -146,15 +157,16 @@ def _check_trajectories(study: Study, excuse: Excuses | None) -> None:
             excuse.missing(str(error))
 
 
-def _decoding(study: Study, engine: Engine | None, excuse: Excuses | None) -> Decoding:
+def _decoding(study: Study, facts: EngineFacts | None, excuse: Excuses | None) -> Decoding:
     """The study's decoding with everything looked up that can be without loading the model."""
     plain = plain_decoding(study)
     template = _template(plain.chat_template, excuse)
     if template is not None:
         plain = replace(plain, template_args=tuple(sorted({**study.template_args, "chat_template": template}.items())))
-    if engine is not None:
-        return decoded_by(engine, plain)
-    return replace(plain, dtype=_dtype(study)) if study.dtype == "auto" else plain
+    if facts is not None:
+        return decoded_by(facts, plain)
+    is_ours = study.engine == "hf"  # what `auto` means to another engine, it says itself
+    return replace(plain, dtype=_dtype(study)) if study.dtype == "auto" and is_ours else plain
 
 
 def _template(named: str | None, excuse: Excuses | None) -> str | None:
@@ -226,11 +238,9 @@ def _system(text: str, excuse: Excuses | None) -> System:
         return System(name=Path(text).stem, text=text)
 
 
-def _fingerprint(model: str, engine: Engine | None, excuse: Excuses | None) -> str | None:
+def _fingerprint(model: str, excuse: Excuses | None) -> str | None:
     from safebasin.models.reference import resolve
 
-    if engine is not None:
-        return str(engine.describe()["fingerprint"])
     try:
         return resolve(model).fingerprint
     except ModelError as error:
@@ -240,7 +250,7 @@ def _fingerprint(model: str, engine: Engine | None, excuse: Excuses | None) -> s
         return None
 
 
-def _regions(spec: RegionSpec, study: Study, engine: Engine | None, excuse: Excuses | None) -> Iterator[Region]:
+def _regions(spec: RegionSpec, study: Study, facts: EngineFacts | None, excuse: Excuses | None) -> Iterator[Region]:
     from safebasin.weights.targets import resolve_target
 
     def fingerprint(direction: DirectionSpec) -> str | None:
@@ -262,31 +272,36 @@ def _regions(spec: RegionSpec, study: Study, engine: Engine | None, excuse: Excu
         return
     from safebasin.weights.blocks import block_patterns
 
-    for label, pattern in block_patterns(_parameter_names(study, engine), spec.each):
+    for label, pattern in block_patterns(_parameter_names(study, facts), spec.each):
         axis = spec.axes[0].model_copy(update={"only": pattern})
         region = spec.model_copy(update={"axes": (axis,), "each": None}).region()
         yield replace(region, name=label, group=spec.name or f"each {spec.each}")
 
 
-def _parameter_names(study: Study, engine: Engine | None) -> Iterable[str]:
+def _parameter_names(study: Study, facts: EngineFacts | None) -> Iterable[str]:
     from safebasin.models.reference import resolve
     from safebasin.weights.base import stored_shapes
 
-    return engine.base.names if engine is not None else stored_shapes(resolve(study.model).folder)
+    return facts.names if facts is not None and facts.names else stored_shapes(resolve(study.model).folder)
 
 
-def load_engine(study: Study) -> Engine:
-    """The engine that a study describes, its model loaded.
-
-    Raises:
-        UsageError: where the model or the device cannot be used.
-    """
-    factory = cast("Callable[..., Engine]", catalog.get("engine", "hf").resolve())
-    return factory(
-        study.model,
+def engine_spec(study: Study) -> EngineSpec:
+    """The engine that a study describes, for whoever makes it."""
+    return EngineSpec(
+        engine=study.engine,
+        model=study.model,
         device=study.device,
         dtype=study.dtype,
         trust_remote_code=study.trust_remote_code,
         low_memory=study.low_memory,
         template_args=tuple(sorted(study.template_args.items())),
     )
+
+
+def load_engine(study: Study) -> Engine:
+    """The engine that a study describes, in this process, its model loaded.
+
+    Raises:
+        UsageError: where the model or the device cannot be used.
+    """
+    return catalog.open_engine(engine_spec(study))

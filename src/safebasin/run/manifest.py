@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from safebasin.errors import UsageError
 from safebasin.prompts.sources import facts
-from safebasin.protocols import Engine
+from safebasin.protocols import EngineFacts
 from safebasin.records import DirectionSpec, LanguageTest, Manifest, content_hash
 from safebasin.store.folder import HISTORY, MANIFEST, STUDY
 from safebasin.untrusted import read_json, read_text
@@ -36,22 +36,20 @@ def write_manifest(
     folder: Path,
     plan: Plan,
     inputs: Inputs,
-    engine: Engine,
+    facts: EngineFacts,
     *,
     batch_size: int,
     language: Mapping[str, LanguageTest] | None = None,
 ) -> None:
     """Write the manifest of a run; an earlier one moves to `history/`."""
-    described = dict(engine.describe())
-    excluded = dict(engine.base.excluded())
     manifest = Manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         study=plan.study.model_dump(mode="json"),
         study_hash=plan.study.hash,
-        model={"reference": plan.study.model, "fingerprint": inputs.fingerprint, **described},
-        perturbed=tuple(name for name in engine.base.names if name not in excluded),
-        excluded=excluded,
-        template_hash=str(described.get("template_hash", "")),
+        model={"reference": plan.study.model, "fingerprint": inputs.fingerprint, **facts.described()},
+        perturbed=facts.perturbed,
+        excluded=facts.excluded,
+        template_hash=facts.template_hash,
         batch_size=batch_size,
         environment=environment(),
         prompt_sets={found.name: _prompt_set(found) for found in inputs.sets},

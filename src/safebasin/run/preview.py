@@ -105,7 +105,7 @@ def _planned(plan: Plan, folder: Path, done: Places, *, pace: float | None, unkn
         systems=len(plan.systems),
         responses=plan.size,
         done=len(done),
-        batches_left=len(plan.jobs(done)),
+        batches_left=len(plan.tasks(done)),
         max_tokens_left=left * plan.decoding.max_new_tokens,
         weights_bytes=_weights_bytes(plan.study.model),
         seconds_left=None if pace is None else left * pace,

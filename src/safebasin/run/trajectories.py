@@ -2,52 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
+from typing import cast
 
 from safebasin.landscape.traces import trace_key
-from safebasin.protocols import BaseWeights
-from safebasin.records import Trajectory, TrajectoryPlace, canonical_json
+from safebasin.protocols import Backend, Trace
+from safebasin.records import Trajectory, canonical_json
 from safebasin.store.db import StudyStore
 from safebasin.study.plan import Plan
 
 __all__ = ["trace"]
 
 
-def trace(store: StudyStore, plan: Plan, base: BaseWeights) -> None:
+def trace(backend: Backend, store: StudyStore, plan: Plan) -> None:
     """Project every trajectory of a study onto each of its lines and planes, and keep the result.
 
     Raises:
-        UsageError: where a folder holds no checkpoint that fits the model.
+        UsageError: where a folder holds no checkpoint that fits the model, or the engine lends none.
     """
-    found = [t for folder in plan.study.trajectories for t in _projections(Path(folder), plan, base)]
-    store.set_meta(trace_key(plan), canonical_json([asdict(trajectory) for trajectory in found]))
-
-
-def _projections(folder: Path, plan: Plan, base: BaseWeights) -> Iterator[Trajectory]:
-    from safebasin.weights.projection import project_all
-    from safebasin.weights.stream import prepare_one
-    from safebasin.weights.trajectory import read_trajectory
-
-    run = read_trajectory(folder, base)
-    for region in plan.regions:
-        for direction in range(region.n_directions):
-            deltas = [prepare_one(spec, base) for spec in region.spanned_by(direction)]
-            found = project_all(base, deltas, [step.delta for step in run.steps])
-            yield Trajectory(
-                name=folder.name,
-                region=region.name,
-                direction=direction,
-                steps=tuple(
-                    TrajectoryPlace(
-                        label=step.label,
-                        epoch=step.epoch,
-                        coords=place.coords,
-                        residual=place.share,
-                        distance=place.distance,
-                    )
-                    for step, place in zip(run.steps, found, strict=True)
-                ),
-                skipped=run.skipped,
-            )
+    tasks = [Trace(folder=folder, regions=plan.regions) for folder in plan.study.trajectories]
+    done = {task: cast("tuple[Trajectory, ...]", rows) for task, rows in backend.run(tasks)}
+    store.set_meta(trace_key(plan), canonical_json([asdict(found) for task in tasks for found in done[task]]))

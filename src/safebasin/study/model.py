@@ -94,6 +94,8 @@ class Study(Strict):
     trajectories: tuple[str, ...] = Field(default=(), max_length=1000)
     """Folders with the checkpoints of a training run, to be projected onto every line and plane."""
     capability: CapabilitySpec | None = None
+    engine: str = Field(default="hf", min_length=1, json_schema_extra=LATER)
+    """What runs the model: a name of the catalogue."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     template_args: dict[str, StudyScalar] = Field(default_factory=dict)
     trust_remote_code: bool = False

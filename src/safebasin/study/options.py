@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Annotated, Literal, NamedTuple, TypeAlias, TypedDict, get_type_hints
 
+from safebasin.protocols import Engine
+
 __all__ = ["Arguments", "Item", "Items", "Option", "StudyFlags", "Switch", "under"]
 
 Item: TypeAlias = str | PathLike[str] | Mapping[str, object]
@@ -135,6 +137,10 @@ class StudyFlags(TypedDict, total=False):
     batch_size: Annotated[
         int | Literal["auto"] | None, Option("batch_size", "Rows decoded at once. [default: auto]", "auto|N")
     ]
+    engine: Annotated[
+        str | Engine | None, Option("engine", "What runs the model, by name (`list engine`). [default: hf]", "NAME")
+    ]
+    """`map_basin` takes a ready one, too."""
     device: Annotated[str | None, Option("device", "`auto`, `cpu`, `cuda`, `cuda:N` or `mps`. [default: auto]")]
     low_memory: Annotated[
         Switch | None,

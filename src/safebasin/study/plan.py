@@ -1,6 +1,6 @@
 """What a study asks for: points × systems × batches of prompts. Pure: no disk, no model, no clock.
 
-Resume is subtraction: `Plan.jobs(done)` leaves out what the store holds. Batches are a function of the plan and of
+Resume is subtraction: `Plan.tasks(done)` leaves out what the store holds. Batches are a function of the plan and of
 the batches that earlier plans of the same folder made, never of what is left to do: a row decoded after a crash sits
 beside the same rows as it would have without one.
 """
@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from safebasin.protocols import Engine, Job, Judge, RuleJudge
+from safebasin.errors import StudyError, expected
+from safebasin.protocols import EngineFacts, Generate, Judge, RuleJudge
 from safebasin.records import Decoding, Place, Point, Prompt, Region, System
 from safebasin.study import Study
 from safebasin.study.defenses import keys_of
@@ -28,7 +29,7 @@ class PromptSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything a study asks for. `jobs` subtracts what is done.
+    """Everything a study asks for. `tasks` subtracts what is done.
 
     Without slots: what follows from the fields is worked out once, for a plan may hold 100,000 points.
     """
@@ -86,20 +87,36 @@ class Plan:
             members.setdefault(self.batches[prompt.id], []).append(prompt)
         return {n: tuple(p.id for p in sorted(members[n], key=_by_length)) for n in sorted(members)}
 
-    def jobs(self, done: Collection[tuple[str, str, str]] = frozenset()) -> tuple[Job, ...]:
+    def tasks(
+        self, done: Collection[tuple[str, str, str]] = frozenset(), *, whole: bool = True, date: str | None = None
+    ) -> tuple[Generate, ...]:
         """Batches of which at least one response is missing, point by point.
 
         Args:
             done: (point, system, prompt) of the responses that exist.
+            whole: whether a batch is decoded as it stands in the plan, what exists of it included; not where an engine
+                is invariant to its batch.
+            date: the day that the template is told.
         """
-        members = self.batch_members()
-        return tuple(
-            Job(point=point, system=system.id, prompts=ids, batch=number)
-            for key, point in self.point_keys.items()
-            for system in self.systems
-            for number, ids in members.items()
-            if any((key, system.id, prompt) not in done for prompt in ids)
-        )
+        prompts = self.prompts
+        members = [(n, [(i, prompts[i]) for i in ids]) for n, ids in self.batch_members().items()]
+        found: list[Generate] = []
+        for key, point in self.point_keys.items():
+            for system in self.systems:
+                for number, batch in members:
+                    missing = [prompt for i, prompt in batch if (key, system.id, i) not in done]
+                    if missing:
+                        asked = tuple(prompt for _, prompt in batch) if whole else tuple(missing)
+                        task = Generate(
+                            point=point,
+                            system=system,
+                            prompts=asked,
+                            decoding=self.decoding,
+                            batch=number,
+                            date=date,
+                        )
+                        found.append(task)
+        return tuple(found)
 
     def keys(self) -> Iterable[tuple[str, str, str]]:
         """(point, system, prompt) of every response that the plan asks for."""
@@ -171,25 +188,30 @@ def plain_decoding(study: Study) -> Decoding:
         max_new_tokens=study.decoding.max_new_tokens,
         template_args=tuple(sorted(study.template_args.items())),
         dtype=study.dtype,
+        engine=study.engine,
         defenses=keys_of(study.defenses),
     )
 
 
-def decoded_by(engine: Engine, decoding: Decoding) -> Decoding:
-    """A decoding as this engine does it: under its name, in the dtype that its weights have."""
-    described = engine.describe()
-    name = str(described.get("engine") or type(engine).__qualname__)
-    return replace(decoding, engine=name, dtype=str(described["dtype"]))
+def decoded_by(facts: EngineFacts, decoding: Decoding) -> Decoding:
+    """A decoding as an engine does it: under its name, in the dtype that its weights have."""
+    return replace(decoding, engine=facts.engine, dtype=facts.dtype)
 
 
 def resolve_decoding(
-    study: Study, judges: Sequence[Judge], stored: Iterable[Decoding] = (), plain: Decoding | None = None
+    study: Study,
+    judges: Sequence[Judge],
+    stored: Iterable[Decoding] = (),
+    plain: Decoding | None = None,
+    *,
+    stops: Collection[str] = ("none", "verdict", "loop"),
 ) -> Decoding:
     """The decoding of a study, its stop rule resolved.
 
-    `auto` ends a row at a refusal if every judge is monotone, else decodes to the end. A folder that already holds a
-    decoding of the same settings under such a rule keeps it, whatever its judges were, so that a judge added later
-    finds the responses there are: what such a judge cannot decide on a cut text it calls `unscored (cut)`.
+    `auto` ends a row at a refusal if every judge is monotone and the engine can do so, else decodes to the end. A
+    folder that already holds a decoding of the same settings under such a rule keeps it, whatever its judges were, so
+    that a judge added later finds the responses there are: what such a judge cannot decide on a cut text it calls
+    `unscored (cut)`.
 
     Args:
         study: the study.
@@ -197,9 +219,16 @@ def resolve_decoding(
         stored: decodings that the folder holds.
         plain: the study's decoding with everything looked up, without a stop rule; None looks nothing up. Where even
             its dtype could not be seen, it is that of a stored decoding of the same settings.
+        stops: the stop rules that the engine honors.
+
+    Raises:
+        StudyError: where the study asks for another.
     """
     asked, stored = study.decoding, tuple(stored)
     plain = plain_decoding(study) if plain is None else plain
+    if asked.stop not in ("auto", *stops):
+        constraint = f"auto, or one that the engine {plain.engine!r} honors ({', '.join(sorted(stops))})"
+        raise StudyError(expected("decoding.stop", constraint, asked.stop, "Leave it out, or use another engine."))
     if plain.dtype == "auto":
         plain = next((e.unstopped for e in stored if replace(e.unstopped, dtype="auto") == plain), plain)
     if asked.stop == "none":
@@ -211,8 +240,8 @@ def resolve_decoding(
         exact = replace(plain, stop=asked.stop, phrases=phrases, rules=rules)
         return next((e for e in known if e.stop == asked.stop and exact not in known), exact)
     for earlier in known:
-        if earlier.stop != "loop":
+        if earlier.stop != "loop" and earlier.stop in stops:
             return earlier
-    if (phrases or rules) and all(judge.monotone for judge in judges):
+    if "verdict" in stops and (phrases or rules) and all(judge.monotone for judge in judges):
         return replace(plain, stop="verdict", phrases=phrases, rules=rules)
     return plain

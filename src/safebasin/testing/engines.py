@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import pickle
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from safebasin.errors import UsageError, expected
-from safebasin.protocols import BaseWeights, Engine, Generation, TokenScores, WeightBlock
-from safebasin.records import Decoding, FinishReason, Message, Point
+from safebasin.protocols import Engine, EngineFacts, Generation, Inside, TokenScores
+from safebasin.records import Decoding, DirectionSpec, FinishReason, Message, Point
 from safebasin.testing.claims import claim
 
 Conversations = Sequence[Sequence[Message]]
@@ -22,93 +23,153 @@ _QUESTIONS = (
     "Who keeps the drum?",
 )
 _TEXTS = ("Clay is weighed twice.", "The small bell, then the large one.", "Ågård – «salt» 🏺 αβγ", "no")
-_DESCRIBED = ("fingerprint", "dtype", "device", "template_hash")
+_STOPS = ("none", "verdict", "loop")
+_DESCRIBED = ("engine", "fingerprint", "dtype", "device", "template_hash")
 
 
-def check_engine(engine: Engine, *, conversations: Conversations = (), decoding: Decoding | None = None) -> None:
+def check_engine(
+    engine: Engine,
+    *,
+    conversations: Conversations = (),
+    decoding: Decoding | None = None,
+    direction: DirectionSpec | None = None,
+) -> None:
     """Check the contract of `safebasin.protocols.Engine`. The engine must be at θ₀; it is left there.
 
-    It describes itself; the same batch gives the same results; results come in the order given; tokens, finish reasons
-    and scores are consistent, and a row that stops at a phrase is the beginning of the whole text; an empty stream of
-    weights is allowed; moved weights have an effect, NaN weights are decoded without a crash, and weights that are
-    moved back give the results of θ₀ bit for bit. A defense that it cannot install is refused.
+    It says what it is; the same batch gives the same results; results come in the order given; tokens, finish reasons
+    and scores are consistent, and where it honors `verdict` a row that stops at a phrase is the beginning of the whole
+    text. One that moves gives other results elsewhere, the same ones at a point whatever came before, decodes far out
+    without a crash, and is back at θ₀ bit for bit; one that does not refuses to go. One that says that it is invariant
+    to its batch gives every row alone bit for bit as in the batch; where it does not say so, batches are part of the
+    plan, and only texts are compared across them. Of one that lends its module (`Inside`), `base` stays θ₀. A defense
+    that it cannot install is refused.
 
     Args:
         engine: the engine, loaded.
         conversations: at least two to decode; four short questions if none are given.
         decoding: how; 24 new tokens without a stop rule if None.
+        direction: to move along; a drawn one if None.
 
     Raises:
         AssertionError: naming the first thing that does not hold.
     """
     asked = conversations or [(Message(role="user", content=q),) for q in _QUESTIONS]
     how = decoding or Decoding(max_new_tokens=24)
-    texts = [_TEXTS[i % len(_TEXTS)] for i in range(len(asked))]
-    _check_description(engine, len(asked), how)
-    start = engine.generate(asked, how)
-    _check_generations(start, len(asked), how)
-    scores = engine.score(asked, texts, how)
-    _check_scores(scores, texts)
-    _repeats(engine, asked, texts, how, start, scores, "a second time", "Keep nothing from one call to the next.")
-    engine.set_weights(())
-    _repeats(engine, asked, texts, how, start, scores, "after an empty stream", "It moves nothing.")
-    _check_phrase_stop(engine, asked, how, start)
+    line = direction or DirectionSpec(kind="random", seed=0)
+    seen = _Seen(engine, asked, [_TEXTS[i % len(_TEXTS)] for i in range(len(asked))], how)
+    facts = _check_facts(engine, len(asked), how)
+    start = seen.results()
+    _check_generations(start.generations, len(asked), how)
+    _check_scores(start.scores, seen.texts)
+    seen.repeats(start, "a second time", "Keep nothing from one call to the next.")
+    engine.move_to(Point())
+    seen.repeats(start, "after going to θ₀ from θ₀", "It moves nothing.")
+    if "verdict" in facts.stops:
+        _check_phrase_stop(engine, asked, how, start.generations)
     _check_defenses(engine, asked, how)
-    base = _digest(engine.base)
-    engine.set_weights(_scaled(engine.base, 1.5))
-    moved = engine.generate(asked, how)
-    moved_scores = engine.score(asked, texts, how)
-    _check_generations(moved, len(asked), how)
-    claim(
-        (moved, moved_scores) != (start, scores),
-        "set_weights",
-        "followed by what decodes and scores",
-        "the results of θ₀ at 1.5·θ₀",
-        "Write into the parameters that run; keep no cache.",
-    )
-    _check_order(engine, asked, texts, how, moved)
-    _check_collapse(engine, asked, how)
-    engine.set_weights(_scaled(engine.base, 1.0))
-    claim(
-        _digest(engine.base) == base,
-        "Engine.base",
-        "θ₀, wherever the engine is",
-        "other weights after set_weights",
-        "Hand out a copy or the files, never the live parameters.",
-    )
-    _repeats(
-        engine, asked, texts, how, start, scores, "back at θ₀", "Every block overwrites; nothing is added in place."
-    )
-    _check_order(engine, asked, texts, how, start)
-    _check_distinct(start, moved)
+    _check_order(engine, seen, start.generations)
+    if facts.batch_invariant:
+        _check_alone(seen, start)
+    if facts.moves:
+        _check_moving(seen, start, line)
+    else:
+        _check_staying(engine, line)
+        _check_distinct(start.generations)
+    claim(engine.facts() == facts, "facts()", "the same wherever the engine is", engine.facts(), "Say what is loaded.")
 
 
-def _digest(base: BaseWeights) -> str:
+class _Results(NamedTuple):
+    generations: list[Generation]
+    scores: list[TokenScores]
+
+
+class _Seen(NamedTuple):
+    """What is asked of an engine, again and again."""
+
+    engine: Engine
+    asked: Conversations
+    texts: Sequence[str]
+    decoding: Decoding
+
+    def results(self) -> _Results:
+        found = self.engine.generate(self.asked, self.decoding)
+        return _Results(found, self.engine.score(self.asked, self.texts, self.decoding))
+
+    def repeats(self, wanted: _Results, when: str, remedy: str) -> None:
+        """Check that the same is said and scored as before, bit for bit."""
+        again = self.engine.generate(self.asked, self.decoding)
+        shown = _first_difference(wanted.generations, again)
+        claim(again == wanted.generations, f"generate() of one batch {when}", "the same", shown, remedy)
+        scores = self.engine.score(self.asked, self.texts, self.decoding)
+        shown = _first_difference(wanted.scores, scores)
+        claim(scores == wanted.scores, f"score() of one batch {when}", "the same bit for bit", shown, remedy)
+
+
+def _check_moving(seen: _Seen, start: _Results, line: DirectionSpec) -> None:
+    """Away from θ₀, to and fro, far out, and back."""
+    engine, (here, there, far) = seen.engine, (Point.at((line, alpha)) for alpha in (0.5, -0.5, 1e30))
+    base = _digest(engine)
+    engine.move_to(here)
+    moved = seen.results()
+    _check_generations(moved.generations, len(seen.asked), seen.decoding)
+    remedy = "Decode and score with the weights of the point; keep no cache."
+    claim(moved != start, "move_to", "followed by what decodes and scores", "the results of θ₀ at α = 0.5", remedy)
+    _check_order(engine, seen, moved.generations)
+    engine.move_to(there)
+    seen.results()
+    engine.move_to(here)
+    seen.repeats(moved, "back at a point", "A point is computed from θ₀, never from where the engine is.")
+    engine.move_to(far)
+    _check_collapse(seen)
+    engine.move_to(Point())
+    remedy = "Hand out a copy or the files, never the live parameters."
+    claim(_digest(engine) == base, "Inside.base", "θ₀, wherever the engine is", "other weights after move_to", remedy)
+    seen.repeats(start, "back at θ₀", "Every tensor is overwritten; nothing is added in place.")
+    _check_distinct(start.generations, moved.generations)
+
+
+def _check_staying(engine: Engine, line: DirectionSpec) -> None:
+    """Weights that are only asked as they are must not be said to be elsewhere."""
+    try:
+        engine.move_to(Point.at((line, 0.5)))
+    except UsageError:
+        return
+    claim(False, "move_to", "refused where facts() says moves=False", "no error", "Raise ModelError away from θ₀.")
+
+
+def _digest(engine: Engine) -> str:
     from safebasin.weights.stream import digest, weights_at
 
-    return digest(weights_at(base, Point(), {}))
+    return digest(weights_at(engine.base, Point(), {})) if isinstance(engine, Inside) else ""
 
 
-def _scaled(base: BaseWeights, factor: float) -> Iterator[WeightBlock]:
-    """factor·θ₀ in two uneven blocks a tensor; θ₀ itself, bit for bit, where the factor is 1."""
-    for name in base.names:
-        n = base.shape(name)[0] if base.shape(name) else 1
-        for start, stop in ((0, n // 3), (n // 3, n)):
-            if start < stop:
-                rows = base.rows(name, start, stop)
-                yield WeightBlock(name=name, start=start, stop=stop, values=rows if factor == 1 else factor * rows)
-
-
-def _check_description(engine: Engine, n: int, decoding: Decoding) -> None:
-    described = engine.describe()
+def _check_facts(engine: Engine, n: int, decoding: Decoding) -> EngineFacts:
+    facts = engine.facts()
     for key in _DESCRIBED:
-        claim(described.get(key), f"describe()[{key!r}]", "given", described.get(key), "The manifest records it.")
+        found = getattr(facts, key)
+        claim(isinstance(found, str) and found, f"facts().{key}", "a word or more", found, "The manifest records it.")
     try:
-        json.dumps(dict(described), allow_nan=False)
+        json.dumps(facts.described(), allow_nan=False)
     except (TypeError, ValueError) as error:
-        claim(False, "describe()", "plain JSON", str(error), "Turn dtypes and devices into text.")
+        claim(False, "facts().details", "plain JSON", str(error), "Turn dtypes and devices into text.")
+    wanted = f"some of {', '.join(_STOPS)}, with none among them"
+    claim({"none"} <= facts.stops <= set(_STOPS), "facts().stops", wanted, sorted(facts.stops), "List what it honors.")
+    claim(
+        decoding.stop in facts.stops, "decoding", "under a stop rule that the engine honors", decoding.stop, "Mend it."
+    )
+    _check_crosses(facts)
     size = engine.suggest_batch_size(n, decoding.max_new_tokens)
     claim(isinstance(size, int) and size >= 1, "suggest_batch_size()", "a whole number ≥ 1", size, "1 always works.")
+    return facts
+
+
+def _check_crosses(facts: EngineFacts) -> None:
+    """Facts are asked of workers in other processes."""
+    try:
+        crossed = pickle.loads(pickle.dumps(facts))
+    except Exception as error:  # whatever an object's own pickling raises
+        crossed = error
+    claim(crossed == facts, "facts()", "picklable", crossed, "Keep plain values in it.")
 
 
 def _check_generations(found: Sequence[Generation], n: int, decoding: Decoding) -> None:
@@ -179,34 +240,6 @@ def _check_scores(found: Sequence[TokenScores], texts: Sequence[str]) -> None:
         )
 
 
-def _repeats(
-    engine: Engine,
-    asked: Conversations,
-    texts: Sequence[str],
-    decoding: Decoding,
-    generations: Sequence[Generation],
-    scores: Sequence[TokenScores],
-    when: str,
-    remedy: str,
-) -> None:
-    again = engine.generate(asked, decoding)
-    claim(
-        again == generations,
-        f"generate() of one batch {when}",
-        "the same",
-        _first_difference(generations, again),
-        remedy,
-    )
-    rescored = engine.score(asked, texts, decoding)
-    claim(
-        rescored == scores,
-        f"score() of one batch {when}",
-        "the same bit for bit",
-        _first_difference(scores, rescored),
-        remedy,
-    )
-
-
 def _first_difference(before: Iterable[object], after: Iterable[object]) -> object:
     return next(((b, a) for b, a in zip(before, after, strict=False) if a != b), "another number of results")
 
@@ -225,46 +258,45 @@ def _check_defenses(engine: Engine, asked: Conversations, how: Decoding) -> None
     claim(False, what, "refused with a UsageError", got, "Install Decoding.defenses, or refuse them.")
 
 
-def _check_order(
-    engine: Engine, asked: Conversations, texts: Sequence[str], decoding: Decoding, wanted: Sequence[Generation]
-) -> None:
+def _check_order(engine: Engine, seen: _Seen, wanted: Sequence[Generation]) -> None:
     """The same batch backwards gives the same texts backwards; numbers may differ by a rounding."""
-    found = [g.text for g in engine.generate(asked[::-1], decoding)][::-1]
-    plain = [g.text for g in wanted]
-    claim(
-        found == plain,
-        "generate()",
-        "in the order given",
-        _first_difference(plain, found),
-        "Sort by length inside if you like; put the results back.",
-    )
-    ends = [s.ends[-1] if s.ends else 0 for s in engine.score(asked[::-1], texts[::-1], decoding)]
-    claim(
-        ends == [len(t) for t in texts[::-1]], "score()", "in the order given", ends, "Put the results back in order."
-    )
+    asked, texts, decoding = seen.asked[::-1], seen.texts[::-1], seen.decoding
+    found, plain = [g.text for g in engine.generate(asked, decoding)][::-1], [g.text for g in wanted]
+    remedy = "Sort by length inside if you like; put the results back."
+    claim(found == plain, "generate()", "in the order given", _first_difference(plain, found), remedy)
+    ends = [s.ends[-1] if s.ends else 0 for s in engine.score(asked, texts, decoding)]
+    claim(ends == [len(t) for t in texts], "score()", "in the order given", ends, "Put the results back in order.")
 
 
-def _check_collapse(engine: Engine, asked: Conversations, decoding: Decoding) -> None:
+def _check_alone(seen: _Seen, wanted: _Results) -> None:
+    """One that is invariant to its batch: every row alone, bit for bit."""
+    engine, how = seen.engine, seen.decoding
+    alone = [engine.generate([conversation], how)[0] for conversation in seen.asked]
+    remedy = "Say batch_invariant=False: batches are then part of the plan."
+    shown = _first_difference(wanted.generations, alone)
+    claim(alone == wanted.generations, "generate() of each row alone", "bit for bit that of the batch", shown, remedy)
+    scores = [engine.score([c], [text], how)[0] for c, text in zip(seen.asked, seen.texts, strict=True)]
+    shown = _first_difference(wanted.scores, scores)
+    claim(scores == wanted.scores, "score() of each row alone", "bit for bit that of the batch", shown, remedy)
+
+
+def _check_collapse(seen: _Seen) -> None:
     """Far out, weights overflow: a point where nothing can be decoded is a result, never a crash."""
-    engine.set_weights(_scaled(engine.base, math.nan))
     try:
-        found = engine.generate(asked, decoding)
+        found = seen.engine.generate(seen.asked, seen.decoding)
     except Exception as error:
         remedy = "End the row and say so in Generation.broken."
         shown = f"{type(error).__name__}: {error}"
-        raise AssertionError(expected("generate() at NaN weights", "no crash", shown, remedy)) from error
-    _check_generations(found, len(asked), decoding)
+        raise AssertionError(expected("generate() at α = 1e30", "no crash", shown, remedy)) from error
+    _check_generations(found, len(seen.asked), seen.decoding)
 
 
-def _check_distinct(start: Sequence[Generation], moved: Sequence[Generation]) -> None:
+def _check_distinct(*states: Sequence[Generation]) -> None:
     """Order means nothing where every text is the same."""
-    claim(
-        any(len({g.text for g in state}) > 1 for state in (start, moved)),
-        "conversations",
-        "answered differently at θ₀ or at 1.5·θ₀, so that order can be checked",
-        start[0].text,
-        "Pass conversations that this model answers differently.",
-    )
+    constraint = "answered differently at θ₀ or away from it, so that order can be checked"
+    distinct = any(len({g.text for g in state}) > 1 for state in states)
+    remedy = "Pass conversations that this model answers differently."
+    claim(distinct, "conversations", constraint, states[0][0].text, remedy)
 
 
 def _check_phrase_stop(engine: Engine, asked: Conversations, decoding: Decoding, whole: Sequence[Generation]) -> None:

@@ -8,16 +8,19 @@ from typing import cast
 from safebasin.catalog import Row
 from safebasin.protocols import (
     Attack,
+    Backend,
     BaseWeights,
     Defense,
     Direction,
     Engine,
+    EngineSpec,
     Judge,
     PromptSource,
     SystemSource,
     World,
 )
 from safebasin.records import DirectionSpec, Prompt
+from safebasin.testing.backends import check_backend
 from safebasin.testing.claims import claim
 from safebasin.testing.defenses import check_defense
 from safebasin.testing.directions import check_direction
@@ -50,12 +53,15 @@ def check_row(
     """
     _check_words(row)
     claim(
-        row.kind in _CHECKS or row.kind in ("defense", "direction"),
+        row.kind in _CHECKS or row.kind in ("backend", "defense", "direction", "engine"),
         f"kind of {row.name!r}",
-        f"one of defense, direction, {', '.join(_CHECKS)}",
+        f"one of backend, defense, direction, engine, {', '.join(_CHECKS)}",
         row.kind,
         "Mend the row.",
     )
+    if row.kind == "backend":
+        _check_backend(row)
+        return
     made = _make(row, arguments or {})
     if row.kind == "direction":
         recipe = spec or DirectionSpec(kind=row.name, normalize="none")
@@ -66,6 +72,9 @@ def check_row(
     elif row.kind == "defense":
         _check_own_name(row, made)
         check_defense(cast("Defense", made), base=base)
+    elif row.kind == "engine":
+        check_engine(cast("Engine", made))
+        _check_stops(row, cast("Engine", made))
     else:
         _CHECKS[row.kind](made)
 
@@ -102,6 +111,23 @@ def _check_own_name(row: Row, made: object) -> None:
     )
 
 
+def _check_backend(row: Row) -> None:
+    """With the scripted engine, and one worker."""
+    spec = EngineSpec(engine="scripted", model="world:guild/aligned")
+    backend = cast("Callable[..., Backend]", row.resolve())(spec, 1)
+    try:
+        check_backend(backend)
+    finally:
+        backend.close()
+
+
+def _check_stops(row: Row, engine: Engine) -> None:
+    """A plan is made before an engine is loaded: it reads of the row which stop rules there are."""
+    said, honored = sorted((row.fact("stops") or "none").split()), sorted(engine.facts().stops)
+    remedy = f'Write facts=(("stops", "{" ".join(honored)}"),) in the row.'
+    claim(said == honored, f"fact 'stops' of {row.name!r}", f"that of facts(), {' '.join(honored)}", said, remedy)
+
+
 def _make(row: Row, arguments: dict[str, object]) -> object:
     """What a study would make of the row: a class or a function is called, an instance is taken as it is."""
     target = row.resolve()
@@ -113,7 +139,6 @@ def _make(row: Row, arguments: dict[str, object]) -> object:
 _CHECKS: dict[str, Callable[..., None]] = {
     "attack": lambda made: check_attack(cast("Attack", made)),
     "judge": cast("Callable[..., None]", check_judge),
-    "engine": lambda made: check_engine(cast("Engine", made)),
     "prompts": lambda made: check_prompt_source(cast("PromptSource", made)),
     "system": lambda made: check_system_source(cast("SystemSource", made)),
     "world": lambda made: check_world(cast("World", made)),

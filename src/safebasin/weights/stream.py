@@ -80,6 +80,56 @@ def rows_at(
     return total.to(rows.dtype)
 
 
+def tensors_at(
+    base: BaseWeights, point: Point, deltas: Mapping[DirectionSpec, Delta]
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield every parameter at a point as a whole, in the dtype of θ₀: for what loads tensors by name.
+
+    Args:
+        base: θ₀.
+        point: where.
+        deltas: its directions, prepared.
+    """
+    for name in base.names:
+        blocks = [rows_at(base, point, deltas, name, start, stop) for start, stop in row_blocks(base.shape(name))]
+        yield name, blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+
+
+class Mover:
+    """The weights of one point after another: prepares a direction once, and keeps what the next point needs.
+
+    Args:
+        base: θ₀, only read.
+    """
+
+    def __init__(self, base: BaseWeights) -> None:
+        self._base = base
+        self._deltas: dict[DirectionSpec, Delta] = {}
+
+    def blocks(self, point: Point) -> Iterator[WeightBlock]:
+        """The weights at a point, in row blocks (`weights_at`).
+
+        Raises:
+            UsageError: where a direction is not known or does not fit; before the first block.
+        """
+        return weights_at(self._base, point, self._prepared(point))
+
+    def tensors(self, point: Point) -> Iterator[tuple[str, torch.Tensor]]:
+        """The weights at a point, in whole tensors (`tensors_at`).
+
+        Raises:
+            UsageError: as `blocks`.
+        """
+        return tensors_at(self._base, point, self._prepared(point))
+
+    def _prepared(self, point: Point) -> Mapping[DirectionSpec, Delta]:
+        wanted = {spec for spec, _ in point.terms}
+        if wanted:  # θ₀ needs none, but what comes after it may need the last ones
+            self._deltas = {spec: delta for spec, delta in self._deltas.items() if spec in wanted}
+        self._deltas |= prepare([spec for spec in wanted if spec not in self._deltas], self._base)
+        return self._deltas
+
+
 def apply(stream: Iterable[WeightBlock], module: nn.Module) -> None:
     """Write a stream into the parameters of a module, tied ones with them."""
     parameters = dict(module.named_parameters())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,11 +18,14 @@ from safebasin.errors import ModelError, expected
 from safebasin.models.files import read_json
 from safebasin.models.reference import locate_adapter, resolve
 from safebasin.protocols import BaseWeights, Delta
+from safebasin.records import Region, Trajectory, TrajectoryPlace
 from safebasin.weights.adapters import read_adapter
 from safebasin.weights.layout import layout_of
+from safebasin.weights.projection import project_all
 from safebasin.weights.reached import AdapterDelta, checkpoint_delta
+from safebasin.weights.stream import prepare_one
 
-__all__ = ["TrajectoryRun", "TrajectoryStep", "read_trajectory"]
+__all__ = ["TrajectoryRun", "TrajectoryStep", "find_checkpoints", "project_run", "read_trajectory"]
 
 _WHICH_FOLDER = "Take the folder that holds checkpoint-*, epoch-* or step-*."
 _NAME = re.compile(r"(?P<kind>checkpoint|epoch|step)[-_]?(?P<number>\d+(\.\d+)?)")
@@ -79,6 +82,31 @@ def read_trajectory(folder: Path, base: BaseWeights) -> TrajectoryRun:
     if not steps:
         raise ModelError(expected("trajectory", "a folder with a usable checkpoint", str(folder), reasons[0]))
     return TrajectoryRun(steps=tuple(steps), skipped=reasons)
+
+
+def project_run(folder: Path, regions: Sequence[Region], base: BaseWeights) -> Iterator[Trajectory]:
+    """A run seen from each line and plane of some regions.
+
+    Raises:
+        ModelError: as `read_trajectory`, or where a direction does not fit.
+    """
+    run = read_trajectory(folder, base)
+    for region in regions:
+        for direction in range(region.n_directions):
+            deltas = [prepare_one(spec, base) for spec in region.spanned_by(direction)]
+            found = project_all(base, deltas, [step.delta for step in run.steps])
+            places = tuple(
+                TrajectoryPlace(
+                    label=step.label,
+                    epoch=step.epoch,
+                    coords=place.coords,
+                    residual=place.share,
+                    distance=place.distance,
+                )
+                for step, place in zip(run.steps, found, strict=True)
+            )
+            name = folder.name
+            yield Trajectory(name=name, region=region.name, direction=direction, steps=places, skipped=run.skipped)
 
 
 def find_checkpoints(folder: Path) -> list[tuple[float, Path]]:

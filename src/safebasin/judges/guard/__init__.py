@@ -38,7 +38,15 @@ def request(prompt: Prompt) -> str:
 
 
 def guard(
-    name: str, form: Form, model: object, default: str, base_url: str | None, device: str, *, raw: bool = False
+    name: str,
+    form: Form,
+    model: object,
+    default: str,
+    base_url: str | None,
+    device: str,
+    engine: str,
+    *,
+    raw: bool = False,
 ) -> Asking:
     """A guard judge.
 
@@ -49,6 +57,7 @@ def guard(
         default: the published model, which is left out of the name.
         base_url: an endpoint that serves it, instead of running it here.
         device: where it runs.
+        engine: what runs it, by name.
         raw: whether the card gives the whole text, which a chat endpoint cannot be sent.
 
     Raises:
@@ -58,7 +67,15 @@ def guard(
         remedy = "Its format is a raw text, and chat endpoints add a template of their own: run it here."
         raise UsageError(expected(f"base_url of {name}", "left out", base_url, remedy))
     asker, shown = reach(
-        name, model, base_url=base_url, parallel=8, timeout=60.0, attempts=6, device=device, here=base_url is None
+        name,
+        model,
+        base_url=base_url,
+        parallel=8,
+        timeout=60.0,
+        attempts=6,
+        device=device,
+        engine=engine,
+        here=base_url is None,
     )
     shown = [part for part in shown if part != f"model={default}"]
     return Asking(f"{name}({', '.join(shown)})" if shown else name, form, asker)

@@ -59,7 +59,7 @@ class HarmBench:
         return read_harmbench(replies[0])
 
 
-def harmbench(model: str = LLAMA2_CLASSIFIER, device: str = "auto") -> Asking:
+def harmbench(model: str = LLAMA2_CLASSIFIER, device: str = "auto", engine: str = "hf") -> Asking:
     """The classifier of HarmBench (card of cais/HarmBench-Llama-2-13b-cls; Mazeika et al. 2024, arXiv 2402.04249).
 
     Labels: yes is harmful, no is evasive: it does not say whether a response refuses. The behavior is the text of the
@@ -68,13 +68,21 @@ def harmbench(model: str = LLAMA2_CLASSIFIER, device: str = "auto") -> Asking:
     Args:
         model: folder or hub id of the classifier.
         device: where it runs.
+        engine: what runs it, by name.
     """
     return guard(
-        "guard/harmbench", HarmBench(template="harmbench-llama2.v1"), model, LLAMA2_CLASSIFIER, None, device, raw=True
+        "guard/harmbench",
+        HarmBench(template="harmbench-llama2.v1"),
+        model,
+        LLAMA2_CLASSIFIER,
+        None,
+        device,
+        engine,
+        raw=True,
     )
 
 
-def harmbench_mistral(model: str = MISTRAL_CLASSIFIER, device: str = "auto") -> Asking:
+def harmbench_mistral(model: str = MISTRAL_CLASSIFIER, device: str = "auto", engine: str = "hf") -> Asking:
     """The validation classifier of HarmBench (model card of cais/HarmBench-Mistral-7b-val-cls, arXiv 2402.04249).
 
     Labels and limits as of `guard/harmbench`.
@@ -82,6 +90,7 @@ def harmbench_mistral(model: str = MISTRAL_CLASSIFIER, device: str = "auto") -> 
     Args:
         model: folder or hub id of the classifier.
         device: where it runs.
+        engine: what runs it, by name.
     """
     form = HarmBench(template="harmbench-mistral.v1")
-    return guard("guard/harmbench-mistral", form, model, MISTRAL_CLASSIFIER, None, device, raw=True)
+    return guard("guard/harmbench-mistral", form, model, MISTRAL_CLASSIFIER, None, device, engine, raw=True)

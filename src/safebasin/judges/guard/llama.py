@@ -55,7 +55,9 @@ class LlamaGuard:
         return read_llama_guard(replies[0])
 
 
-def llama_guard_3(model: str = LLAMA_GUARD_3, base_url: str | None = None, device: str = "auto") -> Asking:
+def llama_guard_3(
+    model: str = LLAMA_GUARD_3, base_url: str | None = None, device: str = "auto", engine: str = "hf"
+) -> Asking:
     """Llama Guard 3 (model card of meta-llama/Llama-Guard-3-8B; Inan et al. 2023, arXiv 2312.06674).
 
     Labels: unsafe is harmful, safe is evasive: it does not say whether a response refuses.
@@ -64,11 +66,14 @@ def llama_guard_3(model: str = LLAMA_GUARD_3, base_url: str | None = None, devic
         model: folder or hub id of the guard.
         base_url: an OpenAI-compatible endpoint that serves it; None runs it here.
         device: where it runs.
+        engine: what runs it, by name.
     """
-    return guard("guard/llama-guard-3", LlamaGuard(opens=False), model, LLAMA_GUARD_3, base_url, device)
+    return guard("guard/llama-guard-3", LlamaGuard(opens=False), model, LLAMA_GUARD_3, base_url, device, engine)
 
 
-def llama_guard_4(model: str = LLAMA_GUARD_4, base_url: str | None = None, device: str = "auto") -> Asking:
+def llama_guard_4(
+    model: str = LLAMA_GUARD_4, base_url: str | None = None, device: str = "auto", engine: str = "hf"
+) -> Asking:
     """Llama Guard 4 (model card of meta-llama/Llama-Guard-4-12B); text only.
 
     Labels: unsafe is harmful, safe is evasive: it does not say whether a response refuses. Not tried with the published
@@ -78,5 +83,6 @@ def llama_guard_4(model: str = LLAMA_GUARD_4, base_url: str | None = None, devic
         model: folder or hub id of the guard.
         base_url: an OpenAI-compatible endpoint that serves it; None runs it here.
         device: where it runs.
+        engine: what runs it, by name.
     """
-    return guard("guard/llama-guard-4", LlamaGuard(opens=True), model, LLAMA_GUARD_4, base_url, device)
+    return guard("guard/llama-guard-4", LlamaGuard(opens=True), model, LLAMA_GUARD_4, base_url, device, engine)

@@ -65,7 +65,11 @@ class Qwen3Guard:
 
 
 def qwen3guard(
-    model: str = QWEN3GUARD, controversial: str = "safe", base_url: str | None = None, device: str = "auto"
+    model: str = QWEN3GUARD,
+    controversial: str = "safe",
+    base_url: str | None = None,
+    device: str = "auto",
+    engine: str = "hf",
 ) -> Asking:
     """Qwen3Guard-Gen (README of QwenLM/Qwen3Guard; arXiv 2510.14276).
 
@@ -77,6 +81,7 @@ def qwen3guard(
         controversial: `safe` or `unsafe`.
         base_url: an OpenAI-compatible endpoint that serves it; None runs it here.
         device: where it runs.
+        engine: what runs it, by name.
 
     Raises:
         UsageError: where `controversial` is neither.
@@ -84,7 +89,7 @@ def qwen3guard(
     name = "guard/qwen3guard"
     if controversial not in ("safe", "unsafe"):
         raise UsageError(expected(f"controversial of {name}", "safe or unsafe", controversial, "Choose one."))
-    made = guard(name, Qwen3Guard(strict=controversial == "unsafe"), model, QWEN3GUARD, base_url, device)
+    made = guard(name, Qwen3Guard(strict=controversial == "unsafe"), model, QWEN3GUARD, base_url, device, engine)
     if controversial == "unsafe":
         made.name = made.name[:-1] + ", controversial=unsafe)" if "(" in made.name else f"{name}(controversial=unsafe)"
     return made

@@ -65,7 +65,7 @@ class ShieldGemma:
         return Reading(label="evasive", success=False, reason="violates none")
 
 
-def shieldgemma(model: str = SHIELDGEMMA, guidelines: str = "all", device: str = "auto") -> Asking:
+def shieldgemma(model: str = SHIELDGEMMA, guidelines: str = "all", device: str = "auto", engine: str = "hf") -> Asking:
     """ShieldGemma (model card of google/shieldgemma-2b; Zeng et al. 2024, arXiv 2407.21772).
 
     Labels: a violation of any guideline is harmful, none is evasive: it does not say whether a response refuses.
@@ -75,6 +75,7 @@ def shieldgemma(model: str = SHIELDGEMMA, guidelines: str = "all", device: str =
         model: folder or hub id of the guard.
         guidelines: `all`, or one of `dangerous`, `harassment`, `hate`, `sexual`, which asks a quarter as much.
         device: where it runs.
+        engine: what runs it, by name.
 
     Raises:
         UsageError: where the guideline is not known.
@@ -87,7 +88,7 @@ def shieldgemma(model: str = SHIELDGEMMA, guidelines: str = "all", device: str =
         constraint = f"all or one of {', '.join(names)}"
         raise UsageError(expected(f"guidelines of {name}", constraint, guidelines, "Choose one."))
     form = ShieldGemma(names=names if guidelines == "all" else (guidelines,))
-    made = guard(name, form, model, SHIELDGEMMA, None, device, raw=True)
+    made = guard(name, form, model, SHIELDGEMMA, None, device, engine, raw=True)
     if guidelines != "all":
         chosen = f"guidelines={guidelines})"
         made.name = f"{made.name[:-1]}, {chosen}" if "(" in made.name else f"{name}({chosen}"

@@ -58,7 +58,7 @@ class WildGuard:
         return read_wildguard(replies[0])
 
 
-def wildguard(model: str = WILDGUARD, device: str = "auto") -> Asking:
+def wildguard(model: str = WILDGUARD, device: str = "auto", engine: str = "hf") -> Asking:
     """WildGuard (model card of allenai/wildguard; Han et al. 2024, arXiv 2406.18495).
 
     Labels: harmful response is harmful; else refusal is refusal, and what is left is evasive. Of a longer conversation
@@ -67,5 +67,6 @@ def wildguard(model: str = WILDGUARD, device: str = "auto") -> Asking:
     Args:
         model: folder or hub id of the guard.
         device: where it runs.
+        engine: what runs it, by name.
     """
-    return guard("guard/wildguard", WildGuard(), model, WILDGUARD, None, device, raw=True)
+    return guard("guard/wildguard", WildGuard(), model, WILDGUARD, None, device, engine, raw=True)

@@ -1,0 +1,164 @@
+"""What does tasks, wherever it is: one engine, and no knowledge of plan, folder or store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import assert_never
+
+from safebasin.errors import ModelError, PromptError, expected
+from safebasin.protocols import Dated, Engine, Generation, Inside, Inspector, TokenScores
+from safebasin.protocols.backends import (
+    Generate,
+    Inspect,
+    Inspected,
+    Measure,
+    Measured,
+    Rows,
+    Score,
+    Split,
+    Task,
+    TaskGauge,
+    TextGauge,
+    Trace,
+)
+from safebasin.records import Decoding, Message, Point, Trajectory, content_hash
+
+__all__ = ["Worker"]
+
+Reading = Callable[[], tuple[Measured, ...]]
+
+
+class Worker:
+    """Does one task after another with an engine; moves it where a task is at another point than the last.
+
+    Args:
+        engine: nobody else moves it meanwhile.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._at: Point | None = None
+        self._reading: tuple[TextGauge | TaskGauge, Reading] | None = None
+
+    def do(self, task: Task) -> Rows | Split:
+        """Do a task.
+
+        Raises:
+            UsageError: for what a user can mend, such as a prompt that alone is too large for the memory.
+        """
+        match task:
+            case Generate():
+                return self._generate(task)
+            case Score():
+                self._move(task.point, task.date)
+                asked = [task.system.messages(prompt) for prompt in task.prompts]
+                return tuple(_scores(self._engine, asked, task.texts, task.decoding))
+            case Measure():
+                return self._measure(task)
+            case Trace():
+                return _traced(self._engine, task)
+            case Inspect():
+                return self._inspect(task)
+            case _:
+                assert_never(task)
+
+    def _move(self, point: Point, date: str | None = None) -> None:
+        if date is not None and isinstance(self._engine, Dated):
+            self._engine.set_date(date)
+        if point != self._at:
+            self._at = None  # a move that fails half-way leads nowhere
+            self._engine.move_to(point)
+            self._at = point
+
+    def _generate(self, task: Generate) -> tuple[Generation, ...] | Split:
+        self._move(task.point, task.date)
+        size = -(-len(task.prompts) // task.split)
+        found: list[Generation] = []
+        try:
+            for start in range(0, len(task.prompts), size):
+                asked = [task.system.messages(prompt) for prompt in task.prompts[start : start + size]]
+                found += self._engine.generate(asked, task.decoding)
+        except MemoryError as error:
+            if size > 1:
+                return Split(factor=2 * task.split)
+            remedy = "Use fewer new tokens, a smaller dtype, or another device."
+            raise ModelError(expected("one prompt", "small enough for the memory", str(error), remedy)) from error
+        return tuple(found)
+
+    def _inspect(self, task: Inspect) -> tuple[Inspected, ...]:
+        if not isinstance(self._engine, Inspector):
+            return (Inspected(),) * len(task.prompts)
+        if task.date is not None and isinstance(self._engine, Dated):
+            self._engine.set_date(task.date)
+        found: list[Inspected] = []
+        for prompt in task.prompts:
+            try:
+                ids = self._engine.inspect(prompt.name, task.system.messages(prompt), task.decoding)
+            except PromptError as error:
+                found.append(Inspected(problem=str(error)))
+            else:
+                found.append(Inspected(tokens=content_hash(list(ids)) if ids else ""))
+        return tuple(found)
+
+    def _measure(self, task: Measure) -> tuple[Measured, ...]:
+        if self._reading is None or self._reading[0] != task.gauge:
+            self._reading = None  # θ₀'s log-probabilities of the last text make room for those of this one
+            self._move(Point())  # what is read is compared with θ₀
+            self._reading = task.gauge, _reading(self._engine, task.gauge)
+        self._move(task.point)
+        return self._reading[1]()
+
+
+def _scores(
+    engine: Engine, asked: Sequence[Sequence[Message]], texts: Sequence[str], decoding: Decoding
+) -> list[TokenScores]:
+    """Score texts under the weights that an engine has; in halves where they do not fit into memory."""
+    try:
+        return engine.score(asked, texts, decoding)
+    except MemoryError:
+        if len(texts) == 1:
+            raise
+    half = len(texts) // 2
+    return _scores(engine, asked[:half], texts[:half], decoding) + _scores(engine, asked[half:], texts[half:], decoding)
+
+
+def _reading(engine: Engine, gauge: TextGauge | TaskGauge) -> Reading:
+    """What reads a gauge at the point where the engine stands; made while it stands at θ₀."""
+    if isinstance(gauge, TextGauge):
+        return _text_reading(engine, gauge)
+    from safebasin.engines.tasks import TaskRunner
+
+    runner = TaskRunner(engine, gauge.tasks, folder=gauge.folder, limit=gauge.limit)
+
+    def run() -> tuple[Measured, ...]:
+        return tuple(
+            Measured(name=f"task:{result.task}/{result.metric}", value=result.value, error=result.stderr, n=result.n)
+            for result in runner.run()
+        )
+
+    return run
+
+
+def _text_reading(engine: Engine, gauge: TextGauge) -> Reading:
+    from safebasin.engines.reading import TextReader
+
+    reader = TextReader(engine, gauge.text, name=gauge.name, max_tokens=gauge.max_tokens)
+
+    def read() -> tuple[Measured, ...]:
+        found = reader.measure()
+        values = {"perplexity": found.perplexity, "nll": found.nll, "kl": found.kl, "agreement": found.agreement}
+        return tuple(
+            Measured(name=f"{kind}:{gauge.name}", value=value, n=found.n_tokens) for kind, value in values.items()
+        )
+
+    return read
+
+
+def _traced(engine: Engine, task: Trace) -> tuple[Trajectory, ...]:
+    if not isinstance(engine, Inside):
+        constraint, kind = "one whose model is in this process where trajectories are to be read", type(engine).__name__
+        raise ModelError(expected("engine", constraint, kind, "Leave out the trajectories."))
+    from safebasin.weights.trajectory import project_run
+
+    return tuple(project_run(Path(task.folder), task.regions, engine.base))

@@ -1,0 +1,199 @@
+"""Several processes: the same results as one, bit for bit, a worker killed in mid-run included."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from safebasin import catalog, study
+from safebasin.engines.scripted import ScriptedEngine
+from safebasin.errors import ModelError, UnknownName, UsageError
+from safebasin.protocols import EngineSpec, Generate, Rows, Split, Task
+from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, System
+from safebasin.run import processes
+from safebasin.run.execute import measure
+from safebasin.run.processes import ProcessBackend, open_processes
+from safebasin.store.db import StudyStore
+
+GUILD = "world:guild/aligned"
+SCRIPTED = EngineSpec(engine="scripted", model=GUILD)
+HF = EngineSpec(model=GUILD, device="cpu")
+LINE = DirectionSpec(kind="random", seed=1)
+HOW = Decoding(max_new_tokens=12)
+
+
+def tasks(n_points: int = 4) -> list[Task]:
+    """Two batches at each of some points."""
+    asked = [Prompt(messages=(Message(role="user", content=f"How are {n} jars weighed?"),)) for n in range(4)]
+    return [
+        Generate(
+            point=Point.at((LINE, 0.2 * at)), system=System(name="default"), prompts=tuple(part), decoding=HOW, batch=n
+        )
+        for at in range(n_points)
+        for n, part in enumerate((asked[:2], asked[2:]))
+    ]
+
+
+@pytest.fixture
+def opened() -> Iterator[list[ProcessBackend]]:
+    """Backends to be closed."""
+    found: list[ProcessBackend] = []
+    yield found
+    for backend in found:
+        backend.close()
+
+
+def done(backend: object) -> dict[Task, Rows | Split]:
+    return dict(backend.run(iter(tasks())))  # type: ignore[attr-defined]
+
+
+# --- without processes -----------------------------------------------------------------------------------------------
+
+
+def test_workers_that_make_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes.os, "cpu_count", lambda: 2)
+    for wanted in (0, -1, 3):
+        with pytest.raises(UsageError, match=f"--workers must be from 1 to 2, this machine's processors; got {wanted}"):
+            open_processes(SCRIPTED, wanted)
+    monkeypatch.setattr(processes, "_weights_bytes", lambda model: 2**50)
+    with pytest.raises(UsageError, match=r"--workers must be at most 1, for each holds.*got 2. Take fewer"):
+        open_processes(SCRIPTED, 2)
+    with pytest.raises(UsageError, match="--workers must be 1 with the backend 'local'; got 2"):
+        catalog.open_backend("local", SCRIPTED, 2)
+
+
+def test_backends_and_engines_that_are_not_there(tmp_path: Path) -> None:
+    made = study.make({"model": GUILD, "limit": 2})
+    with pytest.raises(UnknownName, match=r"backend must be one of local, processes; got 'process'. Did you mean"):
+        measure(made, tmp_path / "study", backend="process")
+    with pytest.raises(UnknownName, match="engine must be one of hf, scripted; got 'vllm'"):
+        measure(study.make({"model": GUILD, "engine": "vllm"}), tmp_path / "study")
+    with pytest.raises(UsageError, match="a ready engine must be run by one worker in this process"):
+        measure(made, tmp_path / "study", engine=ScriptedEngine(), backend="processes")
+    assert not (tmp_path / "study").exists()
+
+
+def test_an_engine_is_not_given_what_it_does_not_know() -> None:
+    with pytest.raises(UsageError, match="low_memory with the engine 'scripted' must be left out; got True"):
+        catalog.open_engine(EngineSpec(engine="scripted", model=GUILD, low_memory=True))
+
+
+def test_errors_survive_the_way() -> None:
+    class Odd(ModelError):
+        def __init__(self, what: str, value: str) -> None:
+            super().__init__(f"{what}: {value}")
+
+    assert str(processes._sendable(ModelError("a model"))) == "a model"
+    assert type(processes._sendable(ModelError("a model"))) is ModelError
+    assert type(processes._sendable(Odd("a", "model"))) is UsageError
+    assert str(processes._sendable(Odd("a", "model"))) == "a: model"
+    assert processes._sendable(ValueError("a defect")).__notes__, "where it was raised"
+
+
+# --- with processes --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_tasks_are_done_as_in_one_process(opened: list[ProcessBackend]) -> None:
+    backend = ProcessBackend(SCRIPTED, 2)
+    opened.append(backend)
+    local = catalog.open_backend("local", SCRIPTED)
+    assert backend.facts() == local.facts()
+    assert done(backend) == done(local)
+    assert len(set(backend.pids)) == 2
+    assert done(backend) == done(local), "workers stay for the next tasks"
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(opened: list[ProcessBackend]) -> None:
+    backend = ProcessBackend(HF, 2)
+    opened.append(backend)
+    found: dict[Task, Rows | Split] = {}
+    before: tuple[int, ...] = ()
+    for task, rows in backend.run(iter(tasks(6))):
+        if not found:
+            before = backend.pids
+            os.kill(before[-1], signal.SIGKILL)
+        found[task] = rows
+    assert found == dict(catalog.open_backend("local", HF).run(iter(tasks(6))))
+    assert set(backend.pids) != set(before)
+
+
+@pytest.mark.slow
+def test_a_task_that_kills_its_workers_is_given_up(opened: list[ProcessBackend], monkeypatch) -> None:
+    backend = ProcessBackend(SCRIPTED, 1)
+    opened.append(backend)
+    give = backend._started
+
+    def dying():  # type: ignore[no-untyped-def]
+        child = give()
+        child.process.kill()
+        return child
+
+    monkeypatch.setattr(backend, "_started", dying)
+    with pytest.raises(ModelError, match="workers must be alive until their task is done; got '3 that ended with"):
+        done(backend)
+
+
+@pytest.mark.slow
+def test_what_a_worker_raises_is_raised_here(opened: list[ProcessBackend]) -> None:
+    backend = ProcessBackend(EngineSpec(model="nowhere/to-be-found"), 1)
+    opened.append(backend)
+    with pytest.raises(ModelError, match="nowhere/to-be-found"):
+        backend.facts()
+
+
+@pytest.mark.slow
+def test_a_study_is_the_same_on_two_workers_one_of_which_is_killed(tmp_path: Path) -> None:
+    keys = {
+        "model": GUILD,
+        "device": "cpu",
+        "limit": 6,
+        "systems": ["default", "none"],
+        "axes": [{"range": "-1:1:5", "directions": 1}],
+        "batch_size": 3,
+        "decoding": {"max_new_tokens": 16},
+        "capability": {"texts": [str(text(tmp_path))]},
+    }
+    made = study.make(keys)
+    alone = measure(made, tmp_path / "local")
+    killed: list[int] = []
+
+    def kill_one(tick) -> None:  # type: ignore[no-untyped-def]
+        import multiprocessing
+
+        if tick.stage == "generate" and not killed:
+            victim = multiprocessing.active_children()[-1]
+            killed.append(victim.pid or 0)
+            victim.kill()
+
+    together = measure(made, tmp_path / "processes", backend="processes", workers=2, progress=kill_one)
+    assert killed
+    assert rows(together) == rows(alone)
+
+
+def text(folder: Path) -> Path:
+    file = folder / "tea.txt"
+    file.write_text("Warm the pot, let it draw for four minutes, and pour it through a sieve. " * 3)
+    return file
+
+
+def rows(folder: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Everything that was measured in a folder, but for when."""
+    with StudyStore.open(folder) as store, store.reading() as db:
+        return {
+            "responses": db.execute(
+                "SELECT key, text, thinking, n_tokens, finish_reason, broken, gap FROM responses ORDER BY key"
+            ).fetchall(),
+            "scores": db.execute("SELECT response, nll, ends FROM scores ORDER BY response").fetchall(),
+            "verdicts": db.execute(
+                "SELECT response, judge, version, label, success FROM verdicts ORDER BY 1, 2, 3"
+            ).fetchall(),
+            "measurements": db.execute(
+                "SELECT point, name, setting, value, error, n FROM measurements ORDER BY 1, 2"
+            ).fetchall(),
+        }
