@@ -195,7 +195,7 @@ def test_overlays_name_their_panels_and_change_with_the_judge(visit):
     assert names == ["harmful", "jailbreak/prefix_injection"]
     heights = f"JSON.stringify({drawn}.map((t) => t.y))"
     before = page.evaluate(heights)
-    page.select_option("#compared-1 [name=judge]", "1")
+    page.select_option("#compared-1 [name=judge]", index=1)
     page.wait_for_function(f"(old) => {heights} !== old", arg=before)
     ranges = "[...document.querySelectorAll('#compared-2 .multiple')].map((n) => n.layout.xaxis.range.join())"
     assert len(set(page.evaluate(ranges))) == 1

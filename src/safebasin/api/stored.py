@@ -207,9 +207,12 @@ def verify_study(
         full: hash the weights of the model too, against the hash of the first `verify --full`.
         note: told what could not be checked, such as rows of a release that kept no digests.
     """
+    from safebasin.store import folder as folders
+
+    found = folders.require(Path(folder))  # before numpy is loaded, which waits for ever where memory is short
     from safebasin.run.verify import verify
 
-    return verify(Path(folder), full=full, note=note)
+    return verify(found, full=full, note=note)
 
 
 def judge_file(
