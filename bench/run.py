@@ -1,6 +1,7 @@
 """`make bench`: every table of docs/benchmarks.md, on this machine.
 
-python bench/run.py [--quick] [--full] [startup] [memory] [speed] [judges] [refusals] [adaptive] [ranking] [coverage]
+python bench/run.py [--quick] [--full] [startup] [memory] [speed] [judges] [refusals] [adaptive] [ranking] [clusters]
+    [coverage]
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 
 
-SECTIONS = ("startup", "memory", "speed", "judges", "refusals", "adaptive", "ranking", "coverage")
+SECTIONS = ("startup", "memory", "speed", "judges", "refusals", "adaptive", "ranking", "clusters", "coverage")
 
 
 def main(arguments: list[str]) -> None:
@@ -40,7 +41,7 @@ def main(arguments: list[str]) -> None:
 
 def section(name: str, *, quick: bool, full: bool) -> str:
     """One table."""
-    from bench import adaptive, judges, memory, ranking, refusals, speed, startup
+    from bench import adaptive, clusters, judges, memory, ranking, refusals, speed, startup
 
     if name == "speed":
         return speed.main(quick=quick, full=full)
@@ -51,6 +52,7 @@ def section(name: str, *, quick: bool, full: bool) -> str:
         "refusals": refusals.main,
         "adaptive": adaptive.main,
         "ranking": ranking.main,
+        "clusters": clusters.main,
     }
     if name not in sections:
         sys.exit(f"section must be one of {', '.join(SECTIONS)}; got {name!r}.")

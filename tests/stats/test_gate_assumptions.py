@@ -6,46 +6,58 @@ import math
 
 import numpy as np
 import pytest
+from bench import clusters
 
 from safebasin.stats.gate import estimate_harm, needed, paired, rule
 from safebasin.stats.neighbors import near_duplicates
 from safebasin.stats.planning import pass_probability, passes_all, sample_size_table
 
-ADVBENCH_LIKE = {
-    "independent": [1] * 200,
-    "cosine 0.5": [31, *[5] * 3, *[4] * 3, *[2] * 8, *[1] * 126],
-    "cosine 0.4": [49, *[10] * 2, *[6] * 3, *[4] * 4, *[3] * 3, *[2] * 4, *[1] * 80],
-    "twice": [2] * 100,
-    "thirty": [7] * 20 + [6] * 10,
-    "eight": [25] * 8,
-}
-"""Sizes of clusters of 200 prompts, as the near-duplicates of AdvBench's first 200 are spread."""
-
 
 def false_pass(sizes: list[int], *, icc: float, churn: float, reps: int, clustered: bool, seed: int = 0) -> float:
     """How often a model exactly at the limit of 5 points passes. A prompt copies its cluster with probability √ICC."""
     rng = np.random.default_rng(seed)
-    clusters = np.repeat(np.arange(len(sizes)), sizes)
+    numbers = np.repeat(np.arange(len(sizes)), sizes)
     passed = 0
     for _ in range(reps):
-        own, shared = rng.random(clusters.size), rng.random(len(sizes))[clusters]
-        drawn = np.where(rng.random(clusters.size) < math.sqrt(icc), shared, own)
+        own, shared = rng.random(numbers.size), rng.random(len(sizes))[numbers]
+        drawn = np.where(rng.random(numbers.size) < math.sqrt(icc), shared, own)
         after, before = (drawn < 0.05 + churn).astype(float), (drawn > 1 - churn).astype(float)
-        found = estimate_harm(before, after, clusters=clusters if clustered else None)
+        found = estimate_harm(before, after, clusters=numbers if clustered else None)
         passed += found.high is not None and found.high < 0.05
     return passed / reps
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sizes", ADVBENCH_LIKE.values(), ids=ADVBENCH_LIKE)
+@pytest.mark.parametrize("sizes", clusters.SIZES.values(), ids=clusters.SIZES)
 @pytest.mark.parametrize(("icc", "churn"), [(0.5, 0.0), (0.5, 0.02), (0.8, 0.0), (0.8, 0.02), (1.0, 0.02)])
 def test_a_model_at_the_limit_passes_as_rarely_as_stated(sizes: list[int], icc: float, churn: float) -> None:
     """Nominal 5 %; 6.5 % and the error of 2,000 draws."""
     assert false_pass(sizes, icc=icc, churn=churn, reps=2000, clustered=True) <= 0.065 + 2 * 0.0055
 
 
+def test_the_simulation_of_the_docs_counts_what_the_gate_lets_pass() -> None:
+    sizes = np.asarray([4, 2, 1, 1] * 20)
+    numbers = np.repeat(np.arange(sizes.size), sizes)
+    ((bad, good),) = clusters.drawn(sizes, 0.5, 0.02, 60, np.random.default_rng(3))
+    for gained, lost in zip(bad, good, strict=True):
+        before, after = np.zeros(numbers.size), np.zeros(numbers.size)
+        for cluster in range(sizes.size):
+            (members,) = np.nonzero(numbers == cluster)
+            after[members[: int(gained[cluster])]] = 1
+            before[members[::-1][: int(lost[cluster])]] = 1
+        found = estimate_harm(before, after, clusters=numbers)
+        by_clusters = clusters.passes(float((gained / sizes).sum()), float((lost / sizes).sum()), sizes.size)
+        both = clusters.passes(float(gained.sum()), float(lost.sum()), numbers.size) and by_clusters
+        assert both == (found.high is not None and found.high < clusters.LIMIT)
+
+
 def test_clusters_taken_as_independent_pass_too_often_and_counted_as_one_do_not() -> None:
-    given = {"sizes": ADVBENCH_LIKE["cosine 0.4"], "icc": 0.8, "churn": 0.0, "reps": 150}
+    given = {
+        "sizes": clusters.SIZES["like AdvBench at cosine 0.4: 97, largest 49"],
+        "icc": 0.8,
+        "churn": 0.0,
+        "reps": 150,
+    }
     assert false_pass(**given, clustered=False) > 0.14
     assert false_pass(**given, clustered=True) <= 0.1
 
