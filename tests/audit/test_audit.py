@@ -400,3 +400,5 @@ def test_the_line_between_identical_models_is_not_measured_in_between(tmp_path: 
     assert line.identical
     assert line.alphas == (0.0, 1.0)
     assert all(len(rates) == 2 for rates in line.rates.values())
+    with StudyStore.open(found.folder / "line") as store, store.reading() as db:
+        assert db.execute("SELECT count(*) FROM scores_under").fetchone() == (0,)  # TUNED's opinion is that of BASE

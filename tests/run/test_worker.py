@@ -89,8 +89,8 @@ def test_what_needs_tensors_names_the_engine_that_has_none(task: Measure | Trace
 # --- the driver ------------------------------------------------------------------------------------------------------
 
 
-def mapped(folder: Path, engine: ScriptedEngine) -> dict[str, str]:
-    """Response key → text of a study of four prompts in one batch at three points."""
+def mapped(folder: Path, engine: ScriptedEngine, **keys: object) -> dict[str, str]:
+    """Response key → text of a study of four prompts in one batch at three points, but for keys that say otherwise."""
     made = study.make(
         {
             "model": "world:guild/aligned",
@@ -99,6 +99,7 @@ def mapped(folder: Path, engine: ScriptedEngine) -> dict[str, str]:
             "axes": [{"range": "-1:1:3", "directions": 1}],
             "judges": ["keyword/peng2024"],
             "batch_size": 4,
+            **keys,
         }
     )
     with StudyStore.open(measure(made, folder, engine=engine)) as store:
@@ -120,6 +121,63 @@ def test_a_point_without_room_is_done_again_in_smaller_batches(tmp_path: Path, b
     assert [rows for kind, rows in cramped.calls if kind == "generate"] == [4, 4, 4, 2, 1, 1, 1, 1]
     with StudyStore.open(tmp_path / "cramped") as store, store.reading() as db:
         assert db.execute("SELECT value FROM meta WHERE key LIKE 'split:%'").fetchall() == [("4",)]
+
+
+class Ended(ScriptedEngine):
+    """Has room for the first batch at α = 1 and not for the second, and is ended when that point is begun anew."""
+
+    def generate(self, conversations, decoding):  # type: ignore[no-untyped-def]
+        if any(alpha == 1 for _, alpha in self.point.terms):
+            done = sum(kind == "generate" and point == self.point.key for kind, point in self.asked)
+            self.asked.append(("generate", self.point.key))
+            if done == 1:
+                raise MemoryError
+            if done > 1:
+                raise KeyboardInterrupt
+        return super().generate(conversations, decoding)
+
+    asked: list[tuple[str, str]]
+
+
+def test_what_was_decoded_in_batches_that_proved_too_large_is_forgotten_at_once(tmp_path: Path) -> None:
+    engine = Ended()
+    engine.asked = []
+    with pytest.raises(KeyboardInterrupt):
+        mapped(tmp_path / "study", engine, batch_size=2)
+    with StudyStore.open(tmp_path / "study") as store:
+        left = {r.point for r in store.responses()}
+    assert len(engine.asked) == 3
+    assert engine.asked[0][1] not in left
+    assert left
+
+
+def test_sets_share_their_batches(tmp_path: Path) -> None:
+    class Counting(ScriptedEngine):
+        def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> int:
+            offered.append(n_prompts)
+            return n_prompts
+
+    offered: list[int] = []
+    sets = ["world:guild/harmful[:4]", "world:guild/harmful[2:6]", "world:guild/benign[:3]"]
+    engine = Counting()
+    mapped(tmp_path / "study", engine, prompts=[{"name": str(i), "source": s} for i, s in enumerate(sets)],
+           batch_size="auto")  # fmt: skip
+    assert offered == [9]
+    assert {rows for kind, rows in engine.calls if kind == "generate"} == {9}
+
+
+def test_a_text_that_could_not_be_decoded_to_its_end_is_nothing_to_be_surprised_at(tmp_path: Path) -> None:
+    class Broken(ScriptedEngine):
+        def generate(self, conversations, decoding):  # type: ignore[no-untyped-def]
+            return [replace(g, broken="nan logits") for g in super().generate(conversations, decoding)]
+
+    engine = Broken()
+    texts = mapped(tmp_path / "study", engine, judges=["outcome"])
+    with StudyStore.open(tmp_path / "study") as store:
+        scores = list(store.scores(texts).values())
+    assert all(texts.values())
+    assert len(scores) == len(texts)
+    assert not any(score.nll for score in scores)
 
 
 def test_an_engine_that_is_invariant_to_its_batch_is_asked_for_what_is_missing(tmp_path: Path) -> None:

@@ -54,7 +54,8 @@ def test_a_mover_gives_the_weights_of_any_point_in_blocks_and_whole(
     mover, prepared = Mover(base), list[DirectionSpec]()
     real = stream.prepare_one
     monkeypatch.setattr(stream, "prepare_one", lambda spec, base: (prepared.append(spec), real(spec, base))[1])
-    for point in (Point.at((RANDOM, 0.2)), Point(), Point.at((RANDOM, -0.4)), Point.at((RANDOM, 0.1), (other, 0.3))):
+    route = (Point.at((RANDOM, 0.2)), Point(), Point.at((RANDOM, -0.4)), Point.at((RANDOM, 0.1), (other, 0.3)))
+    for point in (*route, Point.at((other, 0.3)), route[0]):
         deltas = {spec: real(spec, base) for spec, _ in point.terms}
         assert digest(mover.blocks(point)) == digest(weights_at(base, point, deltas))
         wholes = dict(mover.tensors(point))
@@ -62,7 +63,7 @@ def test_a_mover_gives_the_weights_of_any_point_in_blocks_and_whole(
         for block in weights_at(base, point, deltas):
             assert torch.equal(wholes[block.name][block.start : block.stop], block.values)
             assert wholes[block.name].dtype == block.values.dtype
-    assert prepared == [RANDOM, other], "each once, over the origin too"
+    assert prepared == [RANDOM, other, RANDOM], "each once, over the origin too; what was left is let go of"
 
 
 def test_there_and_back_in_a_module_is_bit_equal(llama: Path) -> None:
