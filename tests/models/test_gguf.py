@@ -166,3 +166,13 @@ def test_references_to_files_are_text() -> None:
     )
     assert str(ModelRef.parse("models+q4.gguf")) == "models/q4.gguf"
     assert ModelRef.parse("org/name+./lora").adapter == "./lora"
+
+
+def test_a_file_is_known_by_what_follows_its_settings_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf, "_HEAD", 64)
+    one, other = tmp_path / "one.gguf", tmp_path / "other.gguf"
+    one.write_bytes(b"GGUF" + bytes(9_000))
+    other.write_bytes(b"GGUF" + bytes(8_000) + b"\x01" + bytes(999))
+    assert gguf.identity(one) != gguf.identity(other)
+    other.write_bytes(one.read_bytes())
+    assert gguf.identity(one) == gguf.identity(other)
