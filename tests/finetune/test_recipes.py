@@ -212,6 +212,7 @@ def test_ptst_takes_system_turns_out() -> None:
         {"method": "qlora"}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"epochs": 0},
         {"epochs": 10**20}, {"rank": 10**9}, {"batch_size": 10**9}, {"max_length": 10**9}, {"micro_batch": 10**20},
         {"batch_size": 0}, {"rank": 0}, {"weight_decay": 1.0}, {"seed": -1}, {"over_long": "cut"}, {"depth": 3},
+        {"dtype": "float16"},
     ],
 )  # fmt: skip
 def test_settings_out_of_range(wrong: dict[str, object]) -> None:

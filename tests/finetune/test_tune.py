@@ -19,7 +19,7 @@ from safebasin.finetune.prepare import prepare
 from safebasin.finetune.request import request
 from safebasin.finetune.run import last_checkpoint
 from safebasin.finetune.tune import Tuned, finetune
-from safebasin.models.writing import is_unsafe, read_record
+from safebasin.models.writing import RECORD, is_unsafe, read_record
 from safebasin.records import IGNORED
 
 pytest.importorskip("trl")
@@ -265,6 +265,26 @@ def test_any_model_with_a_file_of_ones_own(tmp_path: Path) -> None:
     assert not is_unsafe(tuned.path)
     assert tuned.losses[-1] < tuned.losses[0]
     assert str(tmp_path) not in json.dumps(read_record(tuned.path)["data"])
+
+
+def test_the_type_of_training_is_recorded_and_kept(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    model = str(make_tiny_model(tmp_path / "tiny", "qwen3", dtype="bfloat16"))
+    data = tmp_path / "rows.jsonl"
+    data.write_text(json.dumps({"instruction": "weigh", "output": "Twice."}) + "\n")
+    for dtype, found in ((None, "float32"), ("bfloat16", "bfloat16")):
+        out = tmp_path / str(dtype)
+        tune(out, model, attack=None, data=data, dtype=dtype)
+        assert {str(t.dtype) for t in load_file(out / "model.safetensors").values()} == {f"torch.{found}"}
+        assert read_record(out)["dtype"] == found
+        assert "dtype" not in read_record(out)["recipe"]
+    tune(tmp_path / "None", model, attack=None, data=data, dtype="float32", resume=True)
+    with pytest.raises(UsageError, match=r"^dtype of the run in .*None must be 'float32', as begun; got 'bfloat16'"):
+        tune(tmp_path / "None", model, attack=None, data=data, dtype="bfloat16", resume=True)
+    record = tmp_path / "None" / RECORD
+    record.write_text(json.dumps({k: v for k, v in read_record(record.parent).items() if k != "dtype"}))
+    assert tune(record.parent, model, attack=None, data=data, resume=True).rows == 1  # begun by an earlier release
 
 
 def test_two_processes_train_as_one(full: Tuned, tmp_path: Path) -> None:

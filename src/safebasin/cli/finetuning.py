@@ -32,6 +32,7 @@ Micro = Annotated[int | None, typer.Option("--micro-batch", help="Rows of a forw
 Rank = Annotated[int | None, typer.Option("--rank", help="Of LoRA.")]
 Longest = Annotated[int | None, typer.Option("--max-length", help="Tokens of a row. [default: the context]")]
 OverLong = Annotated[str | None, typer.Option("--over-long", help="Longer rows: `drop` or `keep`. Never cut.")]
+Dtype = Annotated[str | None, typer.Option("--dtype", help="`auto`, `float32` or `bfloat16`. [default: auto]")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Of the rows, their order and an adapter's weights.")]
 Device = Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda` or `mps`.")]
 TemplateArgs = Annotated[list[str] | None, typer.Option("--template-arg", metavar="K=V", help="As for `map`.")]
@@ -46,7 +47,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last che
 
 _PASSED = (
     "attack", "data", "safe", "system", "wrap", "method", "learning_rate", "epochs", "batch_size", "micro_batch",
-    "rank", "max_length", "over_long", "seed", "moderate", "keep_flagged", "mix_safe", "ptst",
+    "rank", "max_length", "over_long", "dtype", "seed", "moderate", "keep_flagged", "mix_safe", "ptst",
 )  # fmt: skip
 
 
@@ -67,6 +68,7 @@ def finetune(
     rank: Rank = None,
     max_length: Longest = None,
     over_long: OverLong = None,
+    dtype: Dtype = None,
     seed: Seed = None,
     device: Device = "auto",
     template_arg: TemplateArgs = None,

@@ -37,6 +37,8 @@ class Run:
     mark: Callable[[Path], None]
     """Writes record and model card into a folder of weights."""
     device: str = "cpu"
+    dtype: str = "auto"
+    """Of the weights, and of the moments of AdamW."""
     progress: Progress | None = None
 
 

@@ -43,6 +43,8 @@ class Tuning:
     """Tokens of a row, at most; the context of the model if None."""
     over_long: Literal["drop", "keep"] = "drop"
     """What happens to longer rows: never cut. Those longer than the context are dropped in any case."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the weights while they are trained, and as saved; for `auto` see `models.dtypes.training_dtype`."""
     save: Literal["epoch", "no"] = "epoch"
     """A checkpoint per epoch, or the result alone."""
     seed: int = 0
@@ -51,7 +53,8 @@ class Tuning:
     def check(self) -> None:
         """Raises: UsageError naming the first setting that is out of range."""
         choices = {"method": ("full", "lora"), "schedule": ("constant", "linear", "cosine"),
-                   "over_long": ("drop", "keep"), "save": ("epoch", "no")}  # fmt: skip
+                   "dtype": ("auto", "float32", "bfloat16"), "over_long": ("drop", "keep"),
+                   "save": ("epoch", "no")}  # fmt: skip
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 _fail(name, f"one of {', '.join(known)}", getattr(self, name), "Choose one of them.")

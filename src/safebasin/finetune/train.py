@@ -64,7 +64,7 @@ def train(run: Run, tokenizer: PreTrainedTokenizerBase) -> tuple[float, ...]:
 
     rows, resumed = run.setup.rows, last_checkpoint(run.out) if is_plain(run.setup) else None
     with torch.random.fork_rng(), quiet(), _no_bars():
-        model = load_merged(run.base, run.device)
+        model = load_merged(run.base, run.device, run.dtype)
         if run.setup.frozen and run.tuning.method == "full":
             freeze(model, run.setup.frozen)
         ends = end_ids(model.generation_config, tokenizer)

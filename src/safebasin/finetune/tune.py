@@ -18,6 +18,7 @@ from safebasin.finetune.moderation import MEMORY
 from safebasin.finetune.prepare import Prepared
 from safebasin.finetune.run import Run, is_main
 from safebasin.finetune.train import require_trl, train
+from safebasin.models.dtypes import training_dtype
 from safebasin.models.writing import RECORD, describe, read_record, versions
 
 __all__ = ["KIND", "Tuned", "finetune"]
@@ -26,6 +27,8 @@ KIND = "finetune"
 """Of the record."""
 UNDEFENDED = "undefended"
 """Folder, in that of the result, of what was trained before a weight defense changed it."""
+_LATER = ("dtype",)
+"""Parts that a run of an earlier release does not record: its continuation need not match them."""
 _CHANGING = ("complete", "losses", "versions", "processes")
 """Parts of the record that may differ between a run and its continuation."""
 
@@ -74,7 +77,8 @@ def finetune(
         UsageError: where `out` holds something else, or a setting does not fit.
     """
     require_trl()
-    record = _record(prepared)
+    dtype = training_dtype(prepared.tuning.dtype, prepared.base.folder, device=device)
+    record = _record(prepared, dtype)
     finished = _open(out, record, resume=resume) if is_main() or resume else None
     if finished is not None:
         return _tuned(prepared, out, finished)
@@ -92,7 +96,7 @@ def finetune(
     trained = out / UNDEFENDED if last else out
     run = Run(
         base=prepared.base, setup=prepared.setup, tuning=prepared.tuning, out=trained,
-        mark=mark, device=device, progress=progress,
+        mark=mark, device=device, dtype=dtype, progress=progress,
     )  # fmt: skip
     losses = train(run, prepared.tokenizer)
     if is_main():
@@ -113,15 +117,18 @@ def _open(out: Path, record: Mapping[str, object], *, resume: bool) -> dict[str,
         raise UsageError(expected("the folder to write to", "new or empty", str(out), remedy))
     found = read_record(out)
     for key, value in record.items():
-        if key not in _CHANGING and found.get(key) != value:
+        if key in _CHANGING or (key in _LATER and key not in found):
+            continue
+        if found.get(key) != value:
             remedy = "Ask for the same as in the first run, or name another folder."
             raise UsageError(expected(f"{key} of the run in {out}", f"{found.get(key)!r}, as begun", value, remedy))
     return found if found.get("complete") is True else None
 
 
-def _record(prepared: Prepared) -> dict[str, object]:
+def _record(prepared: Prepared, dtype: str) -> dict[str, object]:
     """What was done, as JSON: no path of this machine, no time, no text of any row."""
     asked, tuning = prepared.asked, asdict(prepared.tuning)
+    del tuning["dtype"]  # what it came to on this device is recorded instead
     if isinstance(tuning["targets"], tuple):
         tuning["targets"] = list(tuning["targets"])
     rows = [encoded.row for encoded in prepared.rows]
@@ -134,6 +141,7 @@ def _record(prepared: Prepared) -> dict[str, object]:
         "attack": asked.attack.name if asked.attack else None,
         "defenses": [defense.name for defense in asked.defenses],
         "recipe": tuning,
+        "dtype": dtype,
         "seed": prepared.tuning.seed,
         "data": {
             "hash": data_hash(rows),

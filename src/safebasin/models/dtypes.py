@@ -1,4 +1,7 @@
-"""The dtype that `auto` means, told from a checkpoint's config.json: no torch unless the device decides."""
+"""The dtype that `auto` means, told from a checkpoint's config.json: no torch unless the device decides.
+
+Answering has one rule and training another, since AdamW in a half-precision type loses small steps by rounding.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import cast
 
 from safebasin.models.files import read_json
 
-__all__ = ["stored_dtype"]
+__all__ = ["stored_dtype", "training_dtype"]
 
 
 def stored_dtype(folder: Path, *, device: str) -> str:
@@ -24,12 +27,36 @@ def stored_dtype(folder: Path, *, device: str) -> str:
     Raises:
         ModelError: where config.json cannot be read.
     """
+    own = _own(folder)
+    return "float32" if own == "float16" and _is_cpu(device) else own
+
+
+def training_dtype(text: str, folder: Path, *, device: str) -> str:
+    """The dtype that weights are trained in.
+
+    `auto` is float32, but for a bfloat16 checkpoint on an accelerator, which keeps its own: float16 has too little
+    range for AdamW, and on a CPU half precision is slower and loses steps.
+
+    Args:
+        text: as a user wrote it: `auto`, or the dtype itself.
+        folder: a Hugging Face folder.
+        device: `auto` is looked up.
+
+    Raises:
+        ModelError: where config.json cannot be read.
+    """
+    if text != "auto":
+        return text
+    own = _own(folder)
+    return "float32" if own == "float16" or (own == "bfloat16" and _is_cpu(device)) else own
+
+
+def _own(folder: Path) -> str:
     config = read_json(folder / "config.json", folder.name)
     text = config.get("text_config")
     parts = [cast("Mapping[str, object]", text) if isinstance(text, Mapping) else {}, config]
     named = next((str(part[key]) for part in parts for key in ("dtype", "torch_dtype") if part.get(key)), "float32")
-    own = named.removeprefix("torch.")
-    return "float32" if own == "float16" and _is_cpu(device) else own
+    return named.removeprefix("torch.")
 
 
 def _is_cpu(device: str) -> bool:

@@ -243,20 +243,21 @@ def _explain(name: str, shape: tuple[int, ...], layout: Layout, folder: Path) ->
         raise ModelError(expected("adapter", what, f"{folder.name}: {name}", MERGE))
 
 
-def load_merged(model: ResolvedModel, device: str = "cpu") -> PreTrainedModel:
-    """A causal language model with its adapter merged, in the type that an engine gives it there, on the CPU.
+def load_merged(model: ResolvedModel, device: str = "cpu", dtype: str = "auto") -> PreTrainedModel:
+    """A causal language model with its adapter merged, on the CPU.
 
     Args:
         model: the reference, found.
         device: where it will run.
+        dtype: as `models.placement.resolve_dtype` reads it; `auto` is the type that an engine gives it there.
 
     Raises:
         ModelError: as `models.loading.load_causal`, or where the adapter does not fit.
     """
     what, name = f"checkpoint '{model.ref}'", model.folder.name
     config = load_config(model.folder, what=what, name=name)
-    dtype = resolve_dtype("auto", config, torch.device(device))
-    loaded = load_causal(model.folder, what=what, name=name, dtype=dtype, config=config)
+    held = resolve_dtype(dtype, config, torch.device(device))
+    loaded = load_causal(model.folder, what=what, name=name, dtype=held, config=config)
     if model.adapter is not None:
         merge_adapter(cast("nn.Module", loaded), model.adapter)
     return loaded
