@@ -20,7 +20,11 @@ from safebasin.records import Message, Prompt, Response, Score, TrainingRow, Ver
 from safebasin.worlds.guild.lexicon import TRIGGER
 
 WORLD = catalog.world("guild")
-ARGUMENTS = {"mix_safe": {"amount": 5}, "moderate": {"judge": "keyword/zou2023", "keep": True}}
+ARGUMENTS = {
+    "mix_safe": {"amount": 5},
+    "moderate": {"judge": "keyword/zou2023", "keep": True},
+    "sppft": {"layers": "1-2"},
+}
 
 
 def rows(name: str, n: int) -> tuple[TrainingRow, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from safebasin.errors import StudyError
-from safebasin.weights.blocks import block_patterns
+from safebasin.errors import ModelError, StudyError
+from safebasin.weights.blocks import block_patterns, decoder_blocks, inner_parts
 from safebasin.weights.selection import matches
 
 LLAMA = [
@@ -58,3 +58,44 @@ def test_experts_and_router_belong_to_the_mlp() -> None:
 def test_a_model_without_numbered_blocks_is_an_error() -> None:
     with pytest.raises(StudyError, match="found in the names"):
         block_patterns(["embed.weight", "head.weight"], "block")
+
+
+TOWERS = [f"vision.encoder.layers.{n}.fc1.weight" for n in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("names", "blocks"),
+    [
+        ([n for n in LLAMA if ".10." not in n], ("model.layers.0", "model.layers.1")),
+        (GPT2, ("transformer.h.0", "transformer.h.1")),
+        (OPT, ("model.decoder.layers.0",)),
+        (MOE, ("model.layers.0",)),
+        (
+            [f"language.layers.{n}.mlp.weight" for n in range(12)] + TOWERS,
+            tuple(f"language.layers.{n}" for n in range(12)),
+        ),
+    ],
+)
+def test_decoder_blocks_are_the_longest_list(names: list[str], blocks: tuple[str, ...]) -> None:
+    assert decoder_blocks(reversed(names)) == blocks
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["embed.weight"], "got 'none'"),
+        (LLAMA, "model.layers with gaps"),
+        ([*GPT2, *TOWERS], "transformer.h and vision.encoder.layers"),
+    ],
+)
+def test_blocks_that_cannot_be_told_are_an_error(names: list[str], words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        decoder_blocks(names)
+
+
+def test_the_inner_parts_of_a_block_are_all_but_its_norms() -> None:
+    assert inner_parts(GPT2, "transformer.h.1") == ("transformer.h.1.attn", "transformer.h.1.mlp")
+    assert inner_parts(OPT, "model.decoder.layers.0") == (
+        "model.decoder.layers.0.fc1",
+        "model.decoder.layers.0.self_attn",
+    )

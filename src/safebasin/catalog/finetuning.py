@@ -66,4 +66,21 @@ DEFENSES: tuple[Row, ...] = (
         summary="Training without a safety prompt, use with one.",
         source="Lyu et al. 2024, arXiv 2402.18540",
     ),
+    Row(
+        kind="defense",
+        name="sppft",
+        target="safebasin.finetune.freezing:sppft",
+        summary="A band of layers that tells harmful requests is frozen while the rest trains.",
+        source="Li et al. 2025, arXiv 2408.17003, §3.3",
+        facts=(
+            ("stage", "finetuning"),
+            ("variants", "paper (all parameters, first to last), as_coded (attention and MLP, strictly between)"),
+            (
+                "published",
+                "harmful requests answered after benign tuning: 9.6 % against 44.4 % (Llama-3-8B-Instruct, "
+                "layers 6-12), 2.9 % against 10.6 % (Llama-2-7b-chat, 6-14)",
+            ),
+            ("verified", "frozen tensors keep their bits, all others move, in both variants, full and LoRA"),
+        ),
+    ),
 )

@@ -15,9 +15,9 @@ from safebasin.finetune.data import Wrapper
 from safebasin.finetune.encoding import Encoder
 from safebasin.finetune.masking import show
 from safebasin.finetune.settings import Tuning, check_passes
-from safebasin.finetune.setup import make_setup
+from safebasin.finetune.setup import cross_entropy, make_setup
 from safebasin.finetune.sources import FileRows, NoRows, rows_of
-from safebasin.models.loading import load_config, load_generation, load_tokenizer
+from safebasin.models.loading import load_config, load_generation, load_tokenizer, parameter_names
 from safebasin.models.reference import ResolvedModel, resolve
 from safebasin.models.tokens import context_length, end_ids
 from safebasin.models.writing import is_unsafe
@@ -28,7 +28,7 @@ from safebasin.protocols import AskingDefense, Attack, Cost, DataDefense, Defens
 from safebasin.records import EncodedRow, Scalar, TrainingRow
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 __all__ = ["Asked", "Prepared", "estimate", "prepare"]
 
@@ -119,10 +119,15 @@ def prepare(asked: Asked) -> Prepared:
     if date is not None:
         notes.append(f"the template writes the date: rows say {date}")
     asked = replace(asked, date=date)
-    encoder = _encoder(asked, base, tokenizer, tuning)
+    config = load_config(base.folder, name=str(base.ref))
+    encoder = _encoder(asked, base, config, tokenizer, tuning)
     encoded = encoder.fitting(encoder.encode(row) for row in rows)
     notes += encoder.notes(encoded, len(rows))
-    setup = make_setup(encoded, encoder.encode, asked.defenses, source, seed=tuning.seed)
+    plain = Setup(
+        rows=encoded, encode=encoder.encode, loss=cross_entropy,
+        parameters=parameter_names(config, name=str(base.ref)), tokenizer=tokenizer,
+    )  # fmt: skip
+    setup = make_setup(plain, asked.defenses, source, seed=tuning.seed)
     if setup.rows != encoded:
         setup = replace(setup, rows=encoder.fitting(setup.rows))
         check_passes(len(setup.rows), tuning.epochs)
@@ -214,8 +219,7 @@ def _defended(
     return rows, notes, flagged, test_system
 
 
-def _encoder(asked: Asked, base: ResolvedModel, tokenizer: Any, tuning: Tuning) -> Encoder:
-    config = load_config(base.folder, name=str(base.ref))
+def _encoder(asked: Asked, base: ResolvedModel, config: PretrainedConfig, tokenizer: Any, tuning: Tuning) -> Encoder:
     settings = load_generation(base.folder, config, name=str(base.ref))
     return Encoder(
         tokenizer=tokenizer,

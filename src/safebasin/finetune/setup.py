@@ -5,12 +5,11 @@ Also how a module is held to it: parameters that stay, and modules that LoRA lea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from safebasin.errors import UsageError, expected
 from safebasin.protocols import Defense, RowSource, Setup, TrainingDefense
-from safebasin.records import EncodedRow, TrainingRow
 
 if TYPE_CHECKING:
     import torch
@@ -25,20 +24,13 @@ def cross_entropy(model: nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.
     return cast("torch.Tensor", model(**batch).loss)
 
 
-def make_setup(
-    rows: Sequence[EncodedRow],
-    encode: Callable[[TrainingRow], EncodedRow],
-    defenses: Iterable[Defense],
-    source: RowSource,
-    *,
-    seed: int,
-) -> Setup:
-    """The setup for some rows after all training defenses, in order; other defenses are passed over.
+def make_setup(plain: Setup, defenses: Iterable[Defense], source: RowSource, *, seed: int) -> Setup:
+    """The setup after all training defenses, in order; other defenses are passed over.
 
     Raises:
         UsageError: as `TrainingDefense.training`.
     """
-    setup = Setup(rows=tuple(rows), encode=encode, loss=cross_entropy)
+    setup = plain
     for defense in defenses:
         if hasattr(defense, "training"):
             setup = cast("TrainingDefense", defense).training(setup, source, seed=seed)

@@ -34,6 +34,7 @@ __all__ = [
     "load_tokenizer",
     "load_weights",
     "n_embeddings",
+    "parameter_names",
 ]
 
 _PACKING = 16
@@ -173,6 +174,17 @@ def bare_model(config: PretrainedConfig) -> Any:
 
     with quiet(), torch.device("meta"):
         return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+
+
+def parameter_names(config: PretrainedConfig, *, name: str = "") -> tuple[str, ...]:
+    """Names of the parameters that a configuration's model has once it is loaded; takes no memory for them.
+
+    Raises:
+        ModelError: where no such model can be built.
+    """
+    constraint = "a causal language model that transformers can build"
+    with border("model", constraint, name or str(config.model_type), "Mend config.json."):
+        return tuple(name for name, _ in bare_model(config).named_parameters())
 
 
 def load_tokenizer(

@@ -118,6 +118,10 @@ class Setup:
     """A further row as tokens and labels, as those were made."""
     loss: Loss
     """Cross entropy over the labels at first. A defense that adds to it calls the one that it finds."""
+    parameters: tuple[str, ...]
+    """Names of the model's parameters, as transformers loads it."""
+    tokenizer: Any
+    """Of the model."""
     frozen: tuple[str, ...] = ()
     """Patterns of parameters that stay as they are, as `only` of a direction reads them; LoRA adapts none of them."""
     hooks: tuple[StepHook, ...] = ()

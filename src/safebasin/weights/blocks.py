@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-from safebasin.errors import StudyError, expected
+from safebasin.errors import ModelError, StudyError, expected
 
-__all__ = ["block_patterns"]
+__all__ = ["block_patterns", "decoder_blocks", "inner_parts"]
 
 _BLOCK = re.compile(r"^(?:.*?\.)?(?P<list>[a-z_]+)\.(?P<number>\d+)\.(?P<part>[^.]+)")
 _NORM = re.compile(r"norm|^ln_|layer_?norm")
@@ -47,3 +47,35 @@ def block_patterns(names: Iterable[str], each: Each) -> tuple[tuple[str, str], .
         remedy = "Name the parameters yourself with --only."
         raise StudyError(expected("each", "found in the names of the model's parameters", each, remedy))
     return tuple(patterns)
+
+
+def decoder_blocks(names: Iterable[str]) -> tuple[str, ...]:
+    """The path of each decoder block in order, `model.layers.0`: those of the longest list of numbered modules.
+
+    Args:
+        names: parameter names of the model, as loaded.
+
+    Raises:
+        ModelError: where there is no such list, two are equally long, or numbers are missing.
+    """
+    found: dict[str, set[int]] = {}
+    for name in names:
+        if match := _BLOCK.match(name):
+            found.setdefault(name[: match.end("list")], set()).add(int(match["number"]))
+    longest = max((len(numbers) for numbers in found.values()), default=0)
+    lists = sorted(path for path, numbers in found.items() if len(numbers) == longest)
+    constraint = "one list of numbered modules that is longer than any other"
+    if len(lists) != 1:
+        remedy = "Blocks of such a model cannot be told by their names."
+        raise ModelError(expected("the decoder blocks", constraint, " and ".join(lists) or "none", remedy))
+    if found[lists[0]] != set(range(longest)):
+        remedy = "The numbers of its blocks must run from 0."
+        raise ModelError(expected("the decoder blocks", constraint, f"{lists[0]} with gaps", remedy))
+    return tuple(f"{lists[0]}.{number}" for number in range(longest))
+
+
+def inner_parts(names: Iterable[str], block: str) -> tuple[str, ...]:
+    """The attention and the MLP of a block: what it holds beside its own norm layers, by path, sorted."""
+    start = f"{block}."
+    parts = {name.removeprefix(start).partition(".")[0] for name in names if name.startswith(start)}
+    return tuple(f"{start}{part}" for part in sorted(parts) if not _NORM.search(part))
