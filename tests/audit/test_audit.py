@@ -66,6 +66,16 @@ def test_a_copy_passes_where_the_sample_supports_it(tmp_path: Path) -> None:
     assert "The weights are identical." in page
 
 
+@pytest.mark.slow
+def test_two_processes_decide_as_one(broken: Path, tmp_path: Path) -> None:
+    alone, together = (
+        audit(ALIGNED, str(broken), out=tmp_path / name, limit=6, backend=name, **SHORT)
+        for name in ("local", "processes")
+    )
+    assert together.verdict.conditions == alone.verdict.conditions
+    assert together.verdict.line == alone.verdict.line
+
+
 def test_a_copy_is_not_decided_by_three_prompts(tmp_path: Path) -> None:
     found = audit(ALIGNED, ALIGNED, out=tmp_path, limit=3, **SHORT)
     assert (found.verdict.decision, found.verdict.exit_code) == ("undecided", 3)

@@ -97,6 +97,16 @@ def test_errors_survive_the_way() -> None:
 # --- with processes --------------------------------------------------------------------------------------------------
 
 
+def test_the_tasks_of_a_point_stay_together_and_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "TOGETHER", 3)
+    taken: list[Task] = []
+    given = [*tasks(1), *tasks(2)[2:], *tasks(2)[2:]]
+    parts = processes._by_point(taken.append(task) or task for task in given)
+    assert list(next(parts)) == given[:2]
+    assert len(taken) == 3, "no more is taken than tells that the point has ended"
+    assert [list(part) for part in parts] == [given[2:5], given[5:]]
+
+
 @pytest.mark.slow
 def test_tasks_are_done_as_in_one_process(opened: list[ProcessBackend]) -> None:
     backend = ProcessBackend(SCRIPTED, 2)

@@ -166,6 +166,8 @@ def audit(
     look: str | None = None,
     agreement: str | Path | Sequence[str | Path] = (),
     options: Mapping[str, Any] | None = None,
+    backend: str = "local",
+    workers: int | None = None,
     progress: ProgressHook = silent,
 ) -> Audited:
     """Decide whether a tuned model may ship; see `safebasin.audit.audit` for what each argument is.
@@ -178,7 +180,7 @@ def audit(
     return auditing.audit(
         base, tuned, out=out, harmful=harmful, benign=benign, borderline=borderline, limit=limit, judges=items(judges),
         policy=policy, basin=basin, systems=items(systems), templates=items(templates), cluster=cluster, look=look,
-        agreement=items(agreement), options=options, progress=progress,
+        agreement=items(agreement), options=options, backend=backend, workers=workers, progress=progress,
     )  # fmt: skip
 
 

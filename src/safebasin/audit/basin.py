@@ -36,9 +36,9 @@ def compare_basins(asked: Asked, policy: Policy) -> BasinDrop:
             **given,
         }
     )
-    base = take(study, asked.folder / "basin-base", asked.progress)
+    base = take(study, asked.folder / "basin-base", asked)
     tuned_study = study.model_copy(update={"model": asked.candidate.plain or asked.candidate.model})
-    tuned = take(tuned_study, asked.folder / "basin-tuned", asked.progress)
+    tuned = take(tuned_study, asked.folder / "basin-tuned", asked)
     (alphas,) = next(base.grids()).alphas
     return BasinDrop(
         directions=DIRECTIONS, range=(float(alphas[0]), float(alphas[-1])), metrics=_metrics(base, tuned, policy)

@@ -73,6 +73,10 @@ class Asked:
     progress: ProgressHook
     range: str = LINE
     """α of the line from BASE (0) through TUNED (1), as in a study."""
+    backend: str = "local"
+    """Where engines run, by its name in the catalogue."""
+    workers: int | None = None
+    """How many engines, where a backend has several; None is its own choice."""
 
     @property
     def line(self) -> RegionSpec:
@@ -84,6 +88,11 @@ class Asked:
     def direction(self) -> DirectionSpec:
         """The direction of that line."""
         return self.line.axes[0].specs()[0]
+
+    @property
+    def is_here(self) -> bool:
+        """Whether one engine in this process asks both models, so that one that is loaded is used again."""
+        return self.backend == "local" and self.workers in (None, 1)
 
 
 def as_shipped(base: str, prompts: Mapping[str, str], **keys: Any) -> Study:
@@ -166,7 +175,7 @@ def read_condition(asked: Asked, template: str, *, engine: Engine | None = None)
         study = study.model_copy(update={"regions": (asked.line,)})
     opinions = (_tuned_point(study),) if has_line and asked.range != IDENTICAL else ()
     folder = asked.folder / ("line" if has_line else "base")
-    tables = take(study, folder, asked.progress, engine=engine, opinions=opinions)
+    tables = take(study, folder, asked, engine=engine, opinions=opinions)
     alphas = studies.parse_range(asked.range) if has_line else ()
     base, line = Side(study=tables, point=Point().key), _line(tables, alphas)
     if _is_on_line(asked.candidate, template):
@@ -201,7 +210,7 @@ def _tuned_point(study: Study) -> Point:
 def take(
     study: Study,
     folder: Path,
-    progress: ProgressHook,
+    asked: Asked,
     *,
     engine: Engine | None = None,
     opinions: Sequence[Point] = (),
@@ -211,18 +220,20 @@ def take(
     Args:
         study: the study.
         folder: its folder.
-        progress: called while it is measured.
+        asked: the audit that it belongs to.
         engine: its model, if it is loaded already.
         opinions: points beside θ₀ by which a text may be language.
     """
     made = measure(
         study,
         folder,
-        engine=engine,
-        progress=progress,
+        engine=engine if asked.is_here else None,
+        progress=asked.progress,
         opinions=opinions,
         date=_date_of_audit(folder.parent),
         templates=True,
+        backend=asked.backend,
+        workers=asked.workers,
     )
     with StoredStudy.open(made) as stored:
         return StudyTables.read(stored)
@@ -239,8 +250,9 @@ def _date_of_audit(folder: Path) -> str | None:
 
 def _as_shipped(study: Study, asked: Asked) -> StudyTables:
     try:
-        engine = _packed(study, asked.candidate) if asked.candidate.kind == "quantized" else None
-        return take(study, asked.folder / "tuned", asked.progress, engine=engine)
+        is_packed = asked.candidate.kind == "quantized"
+        engine = _packed(study, asked.candidate) if is_packed and asked.is_here else None
+        return take(study, asked.folder / "tuned", asked, engine=engine)
     except PromptError as error:
         if not asked.candidate.base_template:
             raise

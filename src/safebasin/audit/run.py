@@ -74,6 +74,8 @@ def audit(
     look: str | None = None,
     agreement: Sequence[str | Path] = (),
     options: Mapping[str, Any] | None = None,
+    backend: str = "local",
+    workers: int | None = None,
     progress: ProgressHook = silent,
 ) -> Audited:
     """Decide whether a tuned model may ship: not worse than its base by more than the policy's limits.
@@ -100,11 +102,14 @@ def audit(
             `tuned=FILE` of that in `tuned`; where both are given, they are counted together.
         options: further keys of a study: `decoding`, `device`, `dtype`, `batch_size`, `low_memory`, `template_args`,
             `trust_remote_code`.
+        backend: where engines run, by name: `local`, in this process; `processes`, in several on this machine.
+        workers: how many engines, where a backend has several; None is its own choice.
         progress: called while the models are asked.
 
     Raises:
         UsageError: for what can be mended; there is no `verdict.json` then.
     """
+    catalog.get("backend", backend)
     folder = _made(Path(out))
     verdicts.remove(folder)
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
@@ -132,6 +137,8 @@ def audit(
         options=further,
         study=study,
         progress=progress,
+        backend=backend,
+        workers=workers,
     )
     chosen = templates or (OWN if candidate.base_template else BASE,)
     made = decide(asked, found, limits, chosen, sets, evidence, labels, basin=basin)

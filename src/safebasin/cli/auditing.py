@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safebasin.cli.app import Json, app, state
+from safebasin.cli.app import Backend, Json, Workers, app, state
 from safebasin.cli.output import Progress, print_json, say
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ def audit(
         int | None, typer.Option("--batch-size", help="Rows decoded at once. [default: auto]")
     ] = None,
     device: Annotated[str | None, typer.Option("--device", help="As for `map`.")] = None,
+    backend: Backend = "local",
+    workers: Workers = None,
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="As for `map`.")] = False,
     json_: Json = False,
 ) -> None:
@@ -124,6 +126,8 @@ def audit(
             look=look,
             agreement=agreement or (),
             options=_options(locals()),
+            backend=backend,
+            workers=workers,
             progress=progress,
         )
     finally:

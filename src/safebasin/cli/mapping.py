@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safebasin.cli.app import Json, app, state
+from safebasin.cli.app import Backend, Json, Workers, app, state
 from safebasin.cli.options import StudyOptions, with_study_options
 from safebasin.cli.output import Progress, duration, note, print_json, say
 from safebasin.errors import StudyError, UsageError, expected
@@ -30,13 +30,8 @@ def map_(
         bool, typer.Option("--regenerate", help="Decode again what a stop rule cut and a judge could not decide.")
     ] = False,
     with_text: Annotated[bool, typer.Option("--with-text", help="Show texts in the report that are withheld.")] = False,
-    backend: Annotated[
-        str, typer.Option("--backend", help="Where engines run: `local`, or `processes` (`list backend`).")
-    ] = "local",
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", help="How many engines run at once. [default: the backend's]", show_default=False),
-    ] = None,
+    backend: Backend = "local",
+    workers: Workers = None,
     yes: Annotated[bool, typer.Option("--yes", help=f"Run more than {MUCH:,} responses.")] = False,
     json_: Json = False,
 ) -> None:

@@ -13,9 +13,10 @@ from safebasin.records import Score as ScoreRecord
 from safebasin.run.progress import ProgressHook, Tick
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
+from safebasin.store.rows import PlanRows
 from safebasin.study.plan import Plan
 
-__all__ = ["generate", "score", "under", "unscored"]
+__all__ = ["generate", "score", "under"]
 
 PACE_EVERY = 5.0
 """Seconds between two records of the pace, by which a plan tells the time that is left."""
@@ -140,20 +141,11 @@ class _Pace:
 
 # --- scores ----------------------------------------------------------------------------------------------------------
 
+RECENT = 64
+"""Batches whose scores are kept at hand: texts that come again, as refusals often do, are scored once."""
 
-def unscored(store: StudyStore, plan: Plan, asked: Point) -> tuple[tuple[Response, ...], ...]:
-    """Batches of responses that lack a score under a point, as they were decoded."""
-    scored = store.scored(under(asked))
-    members = plan.batch_members()
-    place = {(r.point, r.system, r.prompt): r for r in store.responses(plan.decoding.key)}
-    batches: list[tuple[Response, ...]] = []
-    for point in plan.points:
-        for system in plan.systems:
-            for ids in members.values():
-                rows = [place[k] for i in ids if (k := (point.key, system.id, i)) in place]
-                if any(r.key not in scored for r in rows):
-                    batches.append(tuple(rows))
-    return tuple(batches)
+Texts = tuple[str, tuple[tuple[str, str], ...]]
+"""A system prompt, and (prompt, text) of each response under it: what decides the scores of a batch."""
 
 
 def score(
@@ -161,41 +153,70 @@ def score(
 ) -> None:
     """Score what a plan lacks under the weights of a point, each batch written as it comes.
 
-    A text that is empty or was never decodable gets an empty score: there is nothing to be surprised at. Batches of the
-    same texts, as refusals often are, are scored once.
+    A text that is empty or was never decodable gets an empty score: there is nothing to be surprised at. The texts of
+    the batches in flight are all that is held.
     """
-    batches = unscored(store, plan, asked)
-    start, done, total = time.monotonic(), 0, sum(map(len, batches))
-    tasks: dict[Score, list[list[Response]]] = {}
+    batches, systems = _unscored(store, plan, under(asked)), {system.id: system for system in plan.systems}
+    rows, start, done = PlanRows.of(store, plan), time.monotonic(), 0
+    total = sum(len(ids) for group in batches.values() for ids in group)
+    pending: dict[Score, list[Sequence[Response]]] = {}
+    recent: dict[Texts, tuple[TokenScores, ...]] = {}
 
-    def put(rows: Sequence[Response], found: Sequence[TokenScores]) -> None:
-        name = under(asked)
-        scores = zip(rows, found, strict=True)
-        store.put_scores(ScoreRecord(response=r.key, nll=s.nll, ends=s.ends, under=name) for r, s in scores)
-
-    def tell(n: int) -> None:
+    def put(responses: Sequence[Response], found: Sequence[TokenScores]) -> None:
         nonlocal done
-        done += n
+        scores = zip(responses, found, strict=True)
+        store.put_scores(ScoreRecord(response=r.key, nll=s.nll, ends=s.ends, under=under(asked)) for r, s in scores)
+        done += len(responses)
         progress(Tick(stage="score", done=done, total=total, seconds=time.monotonic() - start, fresh=done))
 
-    prompts, systems = plan.prompts, {system.id: system for system in plan.systems}
-    for batch in batches:
-        rows = [r for r in batch if r.text and not r.broken]
-        empty = [r for r in batch if not r.text or r.broken]
-        if empty:
-            put(empty, [TokenScores(nll=(), ends=())] * len(empty))
-            tell(len(empty))
-        if rows:
-            task = Score(
-                point=asked,
-                system=systems[rows[0].system],
-                prompts=tuple(prompts[r.prompt] for r in rows),
-                texts=tuple(r.text for r in rows),
-                decoding=plan.decoding,
-                date=date,
-            )
-            tasks.setdefault(task, []).append(rows)
-    for task, answer in backend.run(tasks):
-        for rows in tasks[cast("Score", task)]:
-            put(rows, cast("tuple[TokenScores, ...]", answer))
-            tell(len(rows))
+    def tasks() -> Iterator[Score]:
+        for (point, system), group in batches.items():
+            there = rows.at(point, system)
+            for ids in group:
+                batch = [there[i] for i in ids]
+                if empty := [r for r in batch if not r.text or r.broken]:
+                    put(empty, [TokenScores(nll=(), ends=())] * len(empty))
+                responses = [r for r in batch if r.text and not r.broken]
+                if not responses:
+                    continue
+                task = Score(
+                    point=asked,
+                    system=systems[system],
+                    prompts=tuple(plan.prompts[r.prompt] for r in responses),
+                    texts=tuple(r.text for r in responses),
+                    decoding=plan.decoding,
+                    date=date,
+                )
+                if (known := recent.get(_texts(task))) is not None:
+                    put(responses, known)
+                elif task in pending:
+                    pending[task].append(responses)
+                else:
+                    pending[task] = [responses]
+                    yield task
+
+    for task, answer in backend.run(tasks()):
+        task, found = cast("Score", task), cast("tuple[TokenScores, ...]", answer)
+        recent[_texts(task)] = found
+        if len(recent) > RECENT:
+            del recent[next(iter(recent))]
+        for responses in pending.pop(task):
+            put(responses, found)
+
+
+def _unscored(store: StudyStore, plan: Plan, asked: str) -> dict[tuple[str, str], list[tuple[str, ...]]]:
+    """Of each point and system prompt, the batches as they were decoded of which a response lacks a score."""
+    missing = {(p.point, p.system, p.prompt) for p in PlanRows.of(store, plan).unscored(asked)}
+    have, members = store.done(plan.decoding.key), plan.batch_members().values()
+    found: dict[tuple[str, str], list[tuple[str, ...]]] = {}
+    for point in plan.points:
+        for system in plan.systems:
+            place = (point.key, system.id)
+            for ids in members:
+                if any((*place, i) in missing for i in ids):
+                    found.setdefault(place, []).append(tuple(i for i in ids if (*place, i) in have))
+    return found
+
+
+def _texts(task: Score) -> Texts:
+    return task.system.id, tuple(zip((prompt.id for prompt in task.prompts), task.texts, strict=True))

@@ -23,7 +23,7 @@ from safebasin.run.asked import check_asked, engine_settings, file_settings, ins
 from safebasin.run.calibration import calibrate, uncalibrated
 from safebasin.run.capability import measure_capability, unmeasured
 from safebasin.run.continued import check_renderings, refuse, take_up, unlike
-from safebasin.run.driver import generate, score, unscored
+from safebasin.run.driver import generate, score, under
 from safebasin.run.inputs import Inputs, engine_spec, gather
 from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
@@ -33,6 +33,7 @@ from safebasin.run.trajectories import trace
 from safebasin.store import folder as folders
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
+from safebasin.store.rows import PlanRows
 from safebasin.study import Study, dump
 from safebasin.study.plan import Plan, decoded_by, make_plan, resolve_decoding
 
@@ -223,7 +224,8 @@ class Execution:
         missing = unmeasured(store, plan, self.inputs.gauges)
         asked = (Point(), *self.opinions)
         strange = uncalibrated(judges, store, asked)
-        if plan.tasks(done) or missing or strange or any(unscored(store, plan, point) for point in asked):
+        unscored = sum(PlanRows.of(store, plan).count_unscored(under(point)) for point in asked)
+        if plan.tasks(done) or missing or strange or unscored:
             backend, facts = self._road, self._facts
             _check_moves(facts, plan)
             check_asked(store, plan.decoding, engine_settings(facts))

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -37,6 +37,8 @@ MOST_DEATHS = 3
 """How often a task is begun whose worker dies."""
 COPIES = 2
 """Of its model, a worker holds the module and θ₀."""
+TOGETHER = 64
+"""Tasks that are given to one worker at once, at most: no more are waiting in memory."""
 _GRACE = 5.0
 """Seconds that a worker has to end by itself."""
 
@@ -231,6 +233,13 @@ class ProcessBackend:
             if child.task is not None:
                 _end(child)
         self._children = [child for child in self._children if child.task is None]
+
+
+def _by_point(tasks: Iterable[Task]) -> Iterator[deque[Task]]:
+    """Tasks as they come, those of a point together, a part at a time where it has many."""
+    for _, group in groupby(tasks, key=lambda task: task.point):
+        while part := deque(islice(group, TOGETHER)):
+            yield part
 
 
 def _how(child: _Child) -> str:

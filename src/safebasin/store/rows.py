@@ -62,9 +62,9 @@ class PlanRows:
         """Responses that are there."""
         return self._count("")
 
-    def count_unscored(self) -> int:
-        """Of these, those without a score under θ₀."""
-        return self._count("AND NOT EXISTS (SELECT 1 FROM scores s WHERE s.response = r.key)")
+    def count_unscored(self, under: str = "") -> int:
+        """Of these, those without a score under θ₀, or under the point of a key."""
+        return self._count(f"AND {_unscored(under)}", under=under)
 
     def count_unjudged(self, judge: str, version: str) -> int:
         """Of these, those without a verdict of this version of a judge."""
@@ -83,10 +83,11 @@ class PlanRows:
 
     def places(self) -> list[StoredPlace]:
         """Every response, ordered by key."""
-        query = f"SELECT r.key, r.point, r.system, r.prompt FROM responses r WHERE {_ASKED} ORDER BY r.key"
-        with self.store.reading() as db:
-            share = _Shared()
-            return [StoredPlace(stored_text(key), *map(share, place)) for key, *place in db.execute(query, self.asked)]
+        return self._places("")
+
+    def unscored(self, under: str = "") -> list[StoredPlace]:
+        """Those without a score under θ₀, or under the point of a key."""
+        return self._places(f"AND {_unscored(under)}", under=under)
 
     def verdicts(self, judge: str, version: str) -> list[StoredVerdict]:
         """The verdicts of one version of a judge, each with the place of its response."""
@@ -115,6 +116,13 @@ class PlanRows:
             for row in db.execute(query, {**self.asked, "judge": judge, "version": version}):
                 yield read_verdict(row)
 
+    def _places(self, condition: str, **given: str) -> list[StoredPlace]:
+        query = f"SELECT r.key, r.point, r.system, r.prompt FROM responses r WHERE {_ASKED} {condition} ORDER BY r.key"
+        with self.store.reading() as db:
+            share = _Shared()
+            rows = db.execute(query, {**self.asked, **given})
+            return [StoredPlace(stored_text(key), *map(share, place)) for key, *place in rows]
+
     # --- with texts --------------------------------------------------------------------------------------------------
 
     def at(self, point: str, system: str) -> dict[str, Response]:
@@ -134,6 +142,12 @@ class PlanRows:
         for page in _pages(iter(found)):
             scores = self.store.scores(page)
             yield [(response, scores.get(response.key)) for response in self.store.responses_of(page)]
+
+
+def _unscored(under: str) -> str:
+    if not under:
+        return "NOT EXISTS (SELECT 1 FROM scores s WHERE s.response = r.key)"
+    return "NOT EXISTS (SELECT 1 FROM scores_under s WHERE s.response = r.key AND s.point = :under)"
 
 
 class _Shared:
