@@ -116,8 +116,6 @@ def audit(
     sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
     names, systems, templates = _judges(items(judges), base), items(systems), items(templates)
     agreement = items(agreement)
-    for name in names:
-        load_judge(name)  # an unknown one is found before any weights are
     further = {"limit": limit, **(options or {})}
     study = as_shipped(base, sources, systems=list(systems), judges=list(names), **further)
     _check_basin(limits, basin=basin)
@@ -128,18 +126,9 @@ def audit(
     found = resolve(base)
     candidate = _candidate(tuned, found, study.dtype, folder, limits)
     asked = Asked(
-        folder=folder,
-        base=base,
-        candidate=candidate,
-        prompts=sources,
-        systems=systems,
-        judges=names,
-        options=further,
-        study=study,
-        progress=progress,
-        backend=backend,
-        workers=workers,
-    )
+        folder=folder, base=base, candidate=candidate, prompts=sources, systems=systems, judges=names,
+        options=further, study=study, progress=progress, backend=backend, workers=workers,
+    )  # fmt: skip
     chosen = templates or (OWN if candidate.base_template else BASE,)
     made = decide(asked, found, limits, chosen, sets, evidence, labels, basin=basin)
     return _written(folder, made, sets, earlier, look)
@@ -204,6 +193,8 @@ def _judges(given: Sequence[str], base: str) -> tuple[str, ...]:
     if base.startswith("world:"):
         own = catalog.get("world", base.removeprefix("world:").partition("/")[0]).fact("judge")
         judges += [own] if own else []
+    for judge in judges:
+        load_judge(judge)  # an unknown one is found before any weights are
     return tuple(dict.fromkeys(judges))
 
 
