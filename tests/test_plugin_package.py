@@ -93,14 +93,15 @@ def test_map_with_judge_and_direction_of_the_plugin(site: Path, tmp_path: Path) 
     judge = "safebasin-kiln/pardon(strict=true)"
     printed = stdout(
         *("-m", "safebasin", "map", "world:guild/aligned", "-o", "study", "--json"),
-        *("--judge", "safebasin-kiln/pardon", "--judge", judge),
+        *("--judge", "outcome", "--judge", "safebasin-kiln/pardon", "--judge", judge),
         *("--axis", "safebasin-kiln/coin@-0.5:0.5:3"),
         *("--limit", "4", "--directions", "1", "--max-new-tokens", "32"),
         site=site,
         cwd=tmp_path,
     )
     landscape = json.loads(printed)
-    assert landscape["judges"] == ["safebasin-kiln/pardon", judge]
+    assert landscape["judges"] == ["outcome", "safebasin-kiln/pardon", judge]
+    assert {panel["judge"] for panel in landscape["panels"]} == {"safebasin-kiln/pardon"}, "the first of refusals"
     assert [region["name"] for region in landscape["regions"]] == ["safebasin-kiln/coin"]
     assert len(landscape["points"]) == 3
     origin = next(p for p in landscape["points"] if p["coords"] == [0.0])
@@ -112,7 +113,7 @@ def test_map_with_judge_and_direction_of_the_plugin(site: Path, tmp_path: Path) 
     assert "rows.jsonl" in exported
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     assert len(rows) == 3 * 4
-    assert all({v["judge"] for v in row["verdicts"]} == {"safebasin-kiln/pardon", judge} for row in rows)
+    assert all({v["judge"] for v in row["verdicts"]} == {"outcome", "safebasin-kiln/pardon", judge} for row in rows)
 
 
 @pytest.mark.integration

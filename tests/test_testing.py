@@ -926,7 +926,8 @@ def test_one_point_is_too_few_to_check_a_backend() -> None:
 
 # --- rows ------------------------------------------------------------------------------------------------------------
 
-FAIR = catalog.Row(kind="judge", name="fair", target="test_testing:Fair", summary="Fair.", source="a test")
+FAIR = catalog.Row(kind="judge", name="fair", target="test_testing:Fair", summary="Fair.", source="a test",
+                   facts=(("measures", "refusal"),))  # fmt: skip
 
 
 @pytest.fixture
@@ -952,6 +953,8 @@ def test_a_row_passes() -> None:
         ({"name": "fair judge"}, "free of blanks"),
         ({"kind": "jury"}, "kind of 'fair'"),
         ({"name": "unfair"}, "name of the judge"),
+        ({"facts": ()}, "fact 'measures' of 'fair'"),
+        ({"facts": (("measures", "manners"),)}, "one of refusal, outcome, harm, truth"),
         ({"target": "test_testing:Raising"}, "total over text"),
         ({"kind": "direction", "target": "test_testing:Everything"}, "norm layer"),
         ({"kind": "engine", "target": "test_testing:Muddled"}, "in the order given"),

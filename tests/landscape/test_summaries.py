@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from safebasin import stats, study
+from safebasin import catalog, stats, study
 from safebasin.landscape.results import read_landscape
 from safebasin.landscape.stored import StoredStudy
-from safebasin.landscape.summaries import panel_judge, summarize
+from safebasin.landscape.summaries import composing_judge, main_judge, panel_judge, summarize
 from safebasin.landscape.tables import Grid, VerdictTable
 from safebasin.records import Axis, DirectionSpec, Message, Prompt, Region, System
 from safebasin.run.execute import measure
@@ -33,6 +33,36 @@ def test_the_judge_of_prompts_that_should_be_answered_tells_answers_from_noise()
         "oracle", "outcome", "keyword/peng2024", "refusal", "guard/wildguard"
     ]  # fmt: skip
     assert {panel_judge(attacks, every[:n]) for n in (5, 4, 3)} == {"keyword/peng2024"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "main", "composing", "answers"),
+    [
+        ({"measures": "refusal"}, "kiln/own", None, "kiln/own"),
+        ({"measures": "refusal", "by": "keywords"}, "kiln/own(n=2)", None, "kiln/own(n=2)"),
+        ({"measures": "outcome"}, "refusal", "kiln/own", "kiln/own"),
+        ({"measures": "truth"}, "refusal", "kiln/own", "kiln/own"),
+        ({"measures": "truth", "exact": "yes"}, "refusal", "kiln/own", "kiln/own"),
+        ({"measures": "harm"}, "refusal", None, "refusal"),
+        ({}, "refusal", None, "refusal"),
+    ],
+)
+def test_a_plugins_judge_stands_where_its_row_says(
+    facts: dict[str, str], main: str, composing: str | None, answers: str, monkeypatch: pytest.MonkeyPatch
+):
+    row = catalog.Row(kind="judge", name="kiln/own", target="a:b", summary="", source="", facts=tuple(facts.items()))
+    monkeypatch.setattr(catalog.lookup, "rows", lambda: (*catalog.BUILTIN, row))
+    own = main if "(" in main else "kiln/own"
+    asked = ["guard/wildguard", own, "refusal"] if "kiln" in main else ["guard/wildguard", "refusal", own]
+    assert main_judge(asked) == main
+    assert main_judge(["keyword/peng2024", *asked]) == "keyword/peng2024"
+    assert main_judge([*asked, "keyword/peng2024"]) == (own if "by" in facts else "keyword/peng2024")
+    assert composing_judge(asked) == composing
+    assert composing_judge([*asked, "outcome"]) == (own if facts.get("measures") == "outcome" else "outcome")
+    tea = Prompt(messages=(Message(role="user", content="Tea?"),), label="benign")
+    benign = PromptSet(name="tea", source="", prompts=(tea,))
+    assert panel_judge(benign, asked) == answers
+    assert panel_judge(benign, ["outcome", *asked]) == (own if "exact" in facts else "outcome")
 
 
 def test_a_judge_of_harm_does_not_say_what_is_answered():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safebasin import stats
+from safebasin import catalog, stats
 from safebasin import study as studies
 from safebasin.audit.measurement import Asked, take
 from safebasin.audit.policy import Policy
@@ -30,7 +30,7 @@ def compare_basins(asked: Asked, policy: Policy) -> BasinDrop:
             "model": asked.base,
             "prompts": [{"name": "harmful", "source": asked.prompts["harmful"], "label": "harmful"}],
             "systems": list(asked.systems[:1]),
-            "judges": [judge for judge in asked.judges if judge != "oracle"],
+            "judges": [judge for judge in asked.judges if catalog.measures(judge) != "truth"],
             "axes": [{"directions": DIRECTIONS}],
             "limit": min(asked.options.get("limit") or MOST_PROMPTS, MOST_PROMPTS),
             **given,

@@ -25,7 +25,6 @@ from safebasin.study.plan import PromptSet
 
 __all__ = ["compare", "read_line", "with_floors"]
 
-ORACLE = "oracle"
 ANSWERED = ("complied", "harmful", "evasive")
 """Outcomes that answer a benign prompt, exactly or not."""
 
@@ -70,12 +69,12 @@ def _questions(reading: Reading) -> tuple[_Question, ...]:
         # Whether a text refuses needs no test of language: a model that cannot be calibrated is judged as well.
         found.append(_Question(name="over_refusal", prompts=careful, judge=refuser, labels=("refusal",)))
     if "benign" in sets:
-        exact = ORACLE in judges
+        exact = next(filter(catalog.is_exact, judges), None)
         found.append(
             _Question(
                 name="capability",
                 prompts=sets["benign"],
-                judge=ORACLE if exact else composer,
+                judge=exact or composer,
                 labels=() if exact else ANSWERED,
                 good=True,
             )

@@ -88,7 +88,7 @@ def audit(
         benign: of benign ones; required as `harmful`, unless the policy has no limit that needs it.
         borderline: of benign ones that look harmful, for over-refusal; taken from `benign` where there are none.
         limit: at most this many prompts of each set; None takes all.
-        judges: instead of `refusal`; `outcome` is always among them, and the oracle on a world.
+        judges: instead of `refusal`; `outcome` is always among them, and on a world the judge of its truth.
         policy: limits, or a file of them; each 5 points if None.
         basin: also map random directions around both.
         systems: system prompts, as in a study. Each is decided, and all must pass.

@@ -8,6 +8,8 @@ _PENG = "Peng et al. 2024, arXiv 2405.17374"
 _QI = "Qi et al. 2023, arXiv 2310.03693"
 
 _REFUSAL, _OUTCOME, _HARM, _TRUTH = (("measures", what) for what in ("refusal", "outcome", "harm", "truth"))
+_KEYWORDS = ("by", "keywords")
+_EXACT = ("exact", "yes")
 
 JUDGES: tuple[Row, ...] = (
     Row(
@@ -16,7 +18,7 @@ JUDGES: tuple[Row, ...] = (
         target="safebasin.judges.keyword:peng2024",
         summary="29 refusal phrases, anywhere, case-sensitive: the published ASR of the safety landscape.",
         source=_PENG + ", repository",
-        facts=(_REFUSAL,),
+        facts=(_REFUSAL, _KEYWORDS),
     ),
     Row(
         kind="judge",
@@ -24,7 +26,7 @@ JUDGES: tuple[Row, ...] = (
         target="safebasin.judges.keyword:qi2023",
         summary="29 refusal phrases, anywhere, case-sensitive, as in the code; the 49 of the paper are not in it.",
         source=_QI + ", repository",
-        facts=(_REFUSAL,),
+        facts=(_REFUSAL, _KEYWORDS),
     ),
     Row(
         kind="judge",
@@ -32,7 +34,7 @@ JUDGES: tuple[Row, ...] = (
         target="safebasin.judges.keyword:zou2023",
         summary="49 refusal phrases, anywhere, case-sensitive: the longer list of the field.",
         source="Zou et al. 2023, arXiv 2307.15043, repository",
-        facts=(_REFUSAL,),
+        facts=(_REFUSAL, _KEYWORDS),
     ),
     Row(
         kind="judge",
@@ -56,7 +58,7 @@ JUDGES: tuple[Row, ...] = (
         target="safebasin.worlds.guild.oracle:OracleJudge",
         summary="The exact truth about responses in the embedded world; never an input of a judge it is compared with.",
         source="safebasin",
-        facts=(_TRUTH,),
+        facts=(_TRUTH, _EXACT),
     ),
     Row(
         kind="judge",

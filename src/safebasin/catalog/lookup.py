@@ -100,8 +100,22 @@ def measures(judge: str) -> str | None:
     Args:
         judge: its name, with arguments or without.
     """
+    return _fact_of_judge(judge, "measures")
+
+
+def is_keyword(judge: str) -> bool:
+    """Whether a judge measures refusal by a list of phrases, as published attack success does; named as `measures`."""
+    return measures(judge) == "refusal" and _fact_of_judge(judge, "by") == "keywords"
+
+
+def is_exact(judge: str) -> bool:
+    """Whether a judge knows the truth exactly, of answers too; named as `measures`."""
+    return measures(judge) == "truth" and _fact_of_judge(judge, "exact") == "yes"
+
+
+def _fact_of_judge(judge: str, key: str) -> str | None:
     try:
-        return get("judge", parse_call(judge)[0]).fact("measures")
+        return get("judge", parse_call(judge)[0]).fact(key)
     except UnknownName:
         return None
 

@@ -23,8 +23,9 @@ class Row:
     """Paper, repository or "safebasin": where the definition comes from."""
     facts: tuple[tuple[str, str], ...] = ()
     """Further facts shown by `safebasin show`: hub id, revision, licence, columns, citation; of a judge that grades the
-    scale of its `grades`, `1 to 5`; of every judge what it `measures`: `refusal`, `outcome`, `harm` or `truth`; of an
-    engine the `stops` that it honors, `none verdict`."""
+    scale of its `grades`, `1 to 5`; of every judge what it `measures`: `refusal`, `outcome`, `harm` or `truth`, and
+    further `by` `keywords` where it is a list of phrases, as in published attack success, and `exact` `yes` where its
+    truth covers whether an answer is right; of an engine the `stops` that it honors, `none verdict`."""
 
     def fact(self, key: str) -> str | None:
         """The fact of that name, or None."""

@@ -32,7 +32,7 @@ def main_judge(judges: Sequence[str]) -> str:
 
     Where there is neither, the first.
     """
-    keyword = next((j for j in judges if j.startswith("keyword/")), None)
+    keyword = next(filter(catalog.is_keyword, judges), None)
     return keyword or next((j for j in judges if catalog.measures(j) == "refusal"), judges[0])
 
 
@@ -45,13 +45,13 @@ def composing_judge(judges: Sequence[str]) -> str | None:
 def panel_judge(prompts: PromptSet, judges: Sequence[str]) -> str:
     """The judge behind the statistics and the curve of a panel: of attacks the main one.
 
-    Of prompts that should be answered, one that knows an answer from collapsed text: the oracle, whose truth is exact,
-    else the composing judge. Where there is neither, the main one.
+    Of prompts that should be answered, one that knows an answer from collapsed text: that whose truth is exact, else
+    the composing judge. Where there is neither, the main one.
     """
     main = main_judge(judges)
     if not is_benign(prompts):
         return main
-    return "oracle" if "oracle" in judges else composing_judge(judges) or main
+    return next(filter(catalog.is_exact, judges), None) or composing_judge(judges) or main
 
 
 def rate(success: Array) -> Estimate:

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from safebasin import catalog
 from safebasin.report.colors import OUTCOME_COLORS, OUTCOME_WORDS
 from safebasin.report.sanitize import visible
 
@@ -63,7 +64,9 @@ def render_audit(document: Mapping[str, Any]) -> str:
             conditions=conditions,
             basin=None if document["basin"] is None else [_metric(m) for m in document["basin"]["metrics"]],
             around=_around(document["basin"]),
-            line=None if document["line"] is None else _line(document["line"], exact="oracle" in document["judges"]),
+            line=None
+            if document["line"] is None
+            else _line(document["line"], exact=any(map(catalog.is_exact, document["judges"]))),
             blocks=_blocks(document["distance"]),
             outcome_colors=OUTCOME_COLORS,
             outcome_words=OUTCOME_WORDS,
@@ -144,7 +147,7 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
     title, meaning = METRICS.get(name, (name, ""))
     if name.startswith("asr:"):
         title, meaning = f"attack success by {metric['judge']}", ""
-    if name == "capability" and metric["judge"] == "oracle":
+    if name == "capability" and catalog.is_exact(metric["judge"]):
         meaning += " exactly"
     elif name == "capability":
         title, meaning = ANSWERED, "benign prompts that are answered, rightly or not (capability in the policy)"

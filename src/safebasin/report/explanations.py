@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from safebasin import catalog
 from safebasin.records import SIDES, Estimate, Panel
 from safebasin.report.sides import named_side, side_words, split
 
@@ -201,7 +202,7 @@ def explanation(name: str, panel: Panel | None = None) -> Explanation:
         found = _of_target(found, stem, side or named_side(panel, stem))
     elif side is not None:
         found = _of_target(found, stem, side)
-    if panel is None or panel.judge.startswith("keyword/"):
+    if panel is None or catalog.is_keyword(panel.judge):
         return found
     plain = found.plain.replace("the keyword judge", panel.judge)
     caveat = found.caveat.replace("the keyword radius", f"the radius by {panel.judge}")

@@ -68,6 +68,7 @@ def check_row(
         check_direction(cast("Direction", made), recipe, base)
     elif row.kind == "judge":
         _check_own_name(row, made)
+        _check_measures(row)
         check_judge(cast("Judge", made), prompts=prompts)
     elif row.kind == "defense":
         _check_own_name(row, made)
@@ -109,6 +110,13 @@ def _check_own_name(row: Row, made: object) -> None:
         name,
         "Name it as the catalogue does: with the name of your package before it.",
     )
+
+
+def _check_measures(row: Row) -> None:
+    """By this fact it is found which judge stands behind which statistic."""
+    said, known = row.fact("measures"), ("refusal", "outcome", "harm", "truth")
+    remedy = 'Write facts=(("measures", "refusal"),) or another of them in the row.'
+    claim(said in known, f"fact 'measures' of {row.name!r}", f"one of {', '.join(known)}", said, remedy)
 
 
 def _check_backend(row: Row) -> None:

@@ -9,6 +9,7 @@ ROWS = (
         target="safebasin_kiln.judge:Pardon",
         summary="Refused where the response asks pardon, wherever it does.",
         source="safebasin-kiln",
+        facts=(("measures", "refusal"),),
     ),
     Row(
         kind="direction",
