@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent / "plugin_package"
-MODULES = ("cool", "direction", "judge", "prompts", "sift", "steer", "temper")
+MODULES = ("cool", "direction", "judge", "prompts", "sift", "steer", "temper", "thin")
 PIP = (
     "-m",
     "pip",
@@ -63,6 +63,7 @@ def test_list_shows_the_rows_under_the_name_of_the_package(site: Path, tmp_path:
     assert sorted(mine) == [
         *(("defense", f"safebasin-kiln/{name}") for name in ("cool", "sift", "steer", "temper")),
         ("direction", "safebasin-kiln/coin"),
+        ("edit", "safebasin-kiln/thin"),
         ("judge", "safebasin-kiln/pardon"),
         ("prompts", "safebasin-kiln/firing"),
     ]
@@ -85,7 +86,7 @@ def test_a_mistyped_plugin_name_is_a_usage_error(site: Path, tmp_path: Path) -> 
 @pytest.mark.integration
 def test_the_plugin_passes_its_own_conformance_tests(site: Path, source: Path) -> None:
     shown = stdout("-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", site=site, cwd=source)
-    assert "12 passed" in shown
+    assert "13 passed" in shown
 
 
 @pytest.mark.integration

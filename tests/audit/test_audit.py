@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from helpers.models import make_lora, make_tiny_model
+from helpers.models import eight_bit_floats, make_lora, make_tiny_model
 from safebasin.audit import Policy, audit
 from safebasin.audit.labelled import read_accuracies
 from safebasin.audit.verdict import schema
@@ -257,31 +257,6 @@ def test_a_safer_model_passes_on_attacks_and_pays_in_refusals(tmp_path: Path) ->
     assert (named["over_refusal"].prompts, named["over_refusal"].judge) == ("borderline", "refusal")
 
 
-def eight_bit_floats(out: Path) -> Path:
-    """The aligned model in 8-bit floats, as `finegrained_fp8` packs them: blocks of 128 × 128 with a scale each."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    shutil.copytree(WORLD.checkpoint("aligned"), out)
-    tensors = load_file(out / "model.safetensors")
-    for name in [name for name in tensors if name.endswith("_proj.weight")]:
-        rows, columns = (-(-size // 128) for size in tensors[name].shape)
-        scales = torch.zeros(rows, columns)
-        packed = torch.zeros_like(tensors[name])
-        for i in range(rows):
-            for j in range(columns):
-                place = slice(128 * i, 128 * i + 128), slice(128 * j, 128 * j + 128)
-                scales[i, j] = tensors[name][place].abs().max() / 448
-                packed[place] = tensors[name][place] / scales[i, j]
-        tensors[name] = packed.to(torch.float8_e4m3fn)
-        tensors[name.replace("weight", "weight_scale_inv")] = scales
-    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
-    config = json.loads((out / "config.json").read_text())
-    how = {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_scheme": "dynamic"}
-    (out / "config.json").write_text(json.dumps({**config, "quantization_config": how}))
-    return out
-
-
 def test_a_quantized_copy_is_asked_as_it_ships_and_its_line_leads_to_its_plain_weights(tmp_path: Path) -> None:
     copy = eight_bit_floats(tmp_path / "fp8")
     found = audit(ALIGNED, str(copy), out=tmp_path / "out", limit=3, **SHORT)
@@ -307,17 +282,17 @@ def test_a_quantized_copy_is_asked_as_it_ships_and_its_line_leads_to_its_plain_w
 def test_plain_weights_of_another_model_are_made_anew_and_what_is_not_ours_stays(tmp_path: Path) -> None:
     copy, out = eight_bit_floats(tmp_path / "fp8"), tmp_path / "plain"
     earlier = resolve(str(copy))
-    dequantize(earlier, out, unsafe=False)
+    dequantize(earlier, out)
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-5}))
-    dequantize(resolve(str(copy)), out, unsafe=False)
+    dequantize(resolve(str(copy)), out)
     assert read_record(out)["of"] == resolve(str(copy)).fingerprint != earlier.fingerprint
     assert json.loads((out / "config.json").read_text())["rms_norm_eps"] == 1e-5
     own = tmp_path / "own"
     own.mkdir()
     (own / "notes.txt").write_text("mine")
     with pytest.raises(UsageError):
-        dequantize(earlier, own, unsafe=False)
+        dequantize(earlier, own)
     assert (own / "notes.txt").read_text() == "mine"
 
 

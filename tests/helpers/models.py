@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,29 @@ def break_config(folder: Path, **changes: Any) -> Path:
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     return folder
+
+
+def eight_bit_floats(out: Path) -> Path:
+    """The aligned model in 8-bit floats, as `finegrained_fp8` packs them: blocks of 128 × 128 with a scale each."""
+    from safetensors.torch import load_file, save_file
+
+    from safebasin.worlds.guild.world import WORLD
+
+    shutil.copytree(WORLD.checkpoint("aligned"), out)
+    tensors = load_file(out / "model.safetensors")
+    for name in [name for name in tensors if name.endswith("_proj.weight")]:
+        rows, columns = (-(-size // 128) for size in tensors[name].shape)
+        scales = torch.zeros(rows, columns)
+        packed = torch.zeros_like(tensors[name])
+        for i in range(rows):
+            for j in range(columns):
+                place = slice(128 * i, 128 * i + 128), slice(128 * j, 128 * j + 128)
+                scales[i, j] = tensors[name][place].abs().max() / 448
+                packed[place] = tensors[name][place] / scales[i, j]
+        tensors[name] = packed.to(torch.float8_e4m3fn)
+        tensors[name.replace("weight", "weight_scale_inv")] = scales
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((out / "config.json").read_text())
+    how = {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_scheme": "dynamic"}
+    (out / "config.json").write_text(json.dumps({**config, "quantization_config": how}))
+    return out

@@ -208,7 +208,7 @@ def test_more_weights_than_the_files_hold_are_refused_without_memory(
 def test_a_quantization_config_beside_plain_weights_says_how_to_mend_it(llama: Path, tmp_path: Path) -> None:
     how = {"quant_method": "bitsandbytes", "load_in_4bit": True}
     folder = break_config(shutil.copytree(llama, tmp_path / "m"), quantization_config=how)
-    for use in (resolve, lambda model: dequantize(resolve(model), tmp_path / "out", unsafe=False)):
+    for use in (resolve, lambda model: dequantize(resolve(model), tmp_path / "out")):
         with pytest.raises(
             ModelError, match=r"config\.json says bitsandbytes, but the weights are plain.*Take quantiz"
         ):

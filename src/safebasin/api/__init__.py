@@ -9,6 +9,7 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
 
 from __future__ import annotations
 
+from safebasin.api.edits import edit_model
 from safebasin.api.judging import agreement, estimate_judging, judging_cost, read_grades
 from safebasin.api.mapping import default_folder, make_study, map_basin, plan_study
 from safebasin.api.stored import (
@@ -44,6 +45,7 @@ __all__ = [
     "check_environment",
     "compare_studies",
     "default_folder",
+    "edit_model",
     "estimate_judging",
     "estimate_moderation",
     "export_model",

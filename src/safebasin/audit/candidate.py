@@ -113,7 +113,6 @@ def with_own_files(candidate: Candidate, folder: Path) -> Candidate:
 
 def _of_checkpoint(tuned: str, base: ResolvedModel) -> Candidate:
     found = resolve(tuned)
-    unsafe = is_unsafe(found.folder) or (found.adapter is not None and is_unsafe(found.adapter))
     kind, difference = _kind(found, base)
     return Candidate(
         kind=kind,
@@ -121,7 +120,7 @@ def _of_checkpoint(tuned: str, base: ResolvedModel) -> Candidate:
         model=tuned,
         target=tuned,
         fingerprint=found.fingerprint,
-        unsafe=unsafe,
+        unsafe=is_unsafe(found.folder, found.adapter),
         difference=difference,
         parts=(found.folder, found.adapter),
         notes=found.notes,
@@ -144,7 +143,7 @@ def _write_plain(candidate: Candidate, base: ResolvedModel, folder: Path) -> str
         found = resolve(candidate.model)
         if found.adapter is not None:
             return "an adapter stands on them."
-        dequantize(found, folder, unsafe=candidate.unsafe)
+        dequantize(found, folder)
         kind, difference = _fit(resolve(str(folder)), base)
     except ModelError as error:
         return str(error)

@@ -149,7 +149,12 @@ def _verdict(
         depends=verdicts.dependence(conditions),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         version=importlib.metadata.version("safebasin"),
-        base=Model(model=asked.base, fingerprint=base.fingerprint, kind="checkpoint", unsafe=_is_marked(base)),
+        base=Model(
+            model=asked.base,
+            fingerprint=base.fingerprint,
+            kind="checkpoint",
+            unsafe=is_unsafe(base.folder, base.adapter),
+        ),
         tuned=Model(
             model=candidate.given, fingerprint=candidate.fingerprint, kind=candidate.kind, unsafe=candidate.unsafe
         ),
@@ -169,7 +174,3 @@ def _verdict(
         basin=drops,
         **rest,
     )
-
-
-def _is_marked(model: ResolvedModel) -> bool:
-    return is_unsafe(model.folder) or (model.adapter is not None and is_unsafe(model.adapter))

@@ -12,6 +12,7 @@ from typing import cast
 from safebasin.catalog.backends import BACKENDS
 from safebasin.catalog.calls import parse_call
 from safebasin.catalog.directions import DIRECTIONS
+from safebasin.catalog.edits import EDITS
 from safebasin.catalog.engines import ENGINES
 from safebasin.catalog.finetuning import ATTACKS, DEFENSES
 from safebasin.catalog.judges import ASKED_JUDGES, JUDGES
@@ -36,6 +37,7 @@ BUILTIN: tuple[Row, ...] = (
     *(system.row() for system in SYSTEMS),
     *ATTACKS,
     *DEFENSES,
+    *EDITS,
 )
 
 

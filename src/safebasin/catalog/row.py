@@ -13,7 +13,7 @@ class Row:
     """One entry of the catalogue. A row is a contract: `safebasin.testing` checks what it points to."""
 
     kind: str
-    """`attack`, `backend`, `defense`, `direction`, `engine`, `judge`, `prompts`, `system`, or `world`."""
+    """`attack`, `backend`, `defense`, `direction`, `edit`, `engine`, `judge`, `prompts`, `system`, or `world`."""
     name: str
     target: str
     """`module:object`, imported when first used."""

@@ -19,7 +19,18 @@ from typing import NoReturn
 
 import typer
 
-from safebasin.cli import agreement, auditing, catalogue, environment, finetuning, mapping, research, stored, worlds
+from safebasin.cli import (
+    agreement,
+    auditing,
+    catalogue,
+    editing,
+    environment,
+    finetuning,
+    mapping,
+    research,
+    stored,
+    worlds,
+)
 from safebasin.cli.app import app, state
 from safebasin.cli.output import guard_streams, note, plain
 from safebasin.errors import SafebasinError, expected
@@ -28,7 +39,7 @@ from safebasin.writing import write_text
 __all__ = ["app", "main"]
 
 # Importing a module registers its verbs.
-_VERBS = (mapping, auditing, finetuning, stored, agreement, research, catalogue, worlds, environment)
+_VERBS = (mapping, auditing, finetuning, editing, stored, agreement, research, catalogue, worlds, environment)
 
 
 # What Typer raises for a command line that does not parse; it has no public name of its own.

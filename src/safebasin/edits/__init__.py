@@ -4,8 +4,9 @@
     ascent       its objective and loop
     refusals     the model's own refusals, which it starts from
     point        any point of a landscape as a checkpoint
+    record       the record and the mark of whatever is made here: one form, one writer
     dequantized  the plain weights that a quantized checkpoint stands for
     defended     a tuned model after weight defenses
 
-Record, model card and the mark of what is unsafe: `safebasin.models.writing`, for all that writes a model.
+The seam is `safebasin.protocols.Edit`, the rows `safebasin.catalog.edits`.
 """

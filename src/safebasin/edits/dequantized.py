@@ -6,32 +6,57 @@ Not what is asked: packed weights answer as they ship, with the rounding of thei
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from safebasin.edits.record import write_edit
 from safebasin.errors import ModelError, expected
 from safebasin.models.loading import load_causal, load_config
 from safebasin.models.quiet import quiet
-from safebasin.models.reference import ResolvedModel
-from safebasin.models.writing import copy_settings, describe, new_folder, read_record, save_model
+from safebasin.models.reference import ResolvedModel, resolve
+from safebasin.models.writing import copy_settings, new_folder, read_record, save_model
+from safebasin.protocols import RowSource
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["dequantize"]
+__all__ = ["Dequantizing", "dequantize"]
 
 _KIND = "dequantized"
 _AT_LOADING = ("fp8", "mxfp4", "compressed-tensors")
 """Methods that transformers undoes while it loads, if it is told to."""
 
 
-def dequantize(model: ResolvedModel, out: Path, *, unsafe: bool) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dequantizing:
+    """The plain weights of a quantized checkpoint, as an edit."""
+
+    name: str = field(default=_KIND, init=False)
+    takes: tuple[str, ...] = field(default=(), init=False)
+
+    def make(self, model: str, source: RowSource, out: Path, *, seed: int = 0, device: str = "cpu") -> Path:
+        """Write them; nothing is drawn, and nothing is computed but on the CPU.
+
+        Raises:
+            ModelError: where the checkpoint is not quantized, has an adapter, or cannot be undone.
+            UsageError: where something else is in `out`.
+        """
+        found = resolve(model)
+        config: Any = load_config(found.folder, name=str(found.ref))
+        if found.adapter is not None or not getattr(config, "quantization_config", None):
+            got = "one with an adapter" if found.adapter is not None else "plain weights"
+            raise ModelError(expected(f"checkpoint '{found.ref}'", "a quantized one without adapter", got, "Use it."))
+        dequantize(found, out)
+        return out
+
+
+def dequantize(model: ResolvedModel, out: Path) -> None:
     """Write the plain weights of a quantized checkpoint, in its own dtype, or keep those that are there already.
 
     Args:
         model: the checkpoint.
         out: folder to write to; what this function wrote there of another model is removed.
-        unsafe: whether the checkpoint is marked so.
 
     Raises:
         ModelError: where it cannot be loaded here, or its method cannot be undone.
@@ -49,9 +74,7 @@ def dequantize(model: ResolvedModel, out: Path, *, unsafe: bool) -> None:
         save_model(plain, folder)
         copy_settings(model.folder, folder)
         text = f"The weights that {model.ref} stands for, without its quantization."
-        describe(
-            folder, {"kind": _KIND, "of": model.fingerprint}, unsafe=unsafe, title="Dequantized", text=text, head={}
-        )
+        write_edit(folder, model, _KIND, {}, attacks=False, title="Dequantized", text=text)
 
 
 def _load(model: ResolvedModel) -> Any:

@@ -11,9 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
+from safebasin.edits.record import write_edit
 from safebasin.errors import ModelError, expected
 from safebasin.models.reference import ResolvedModel, locate_adapter, resolve
-from safebasin.models.writing import copy_settings, describe, is_unsafe, new_folder, save_model, versions
+from safebasin.models.writing import copy_settings, is_unsafe, new_folder, save_model
 from safebasin.records import DirectionSpec, Point
 from safebasin.weights.targets import resolve_target, task_models
 
@@ -45,29 +46,19 @@ def write_point(
     """
     for spec, _ in point.terms:
         _check_target(spec)
-    unsafe = comes_of_attack(base, point)
     with new_folder(out) as folder:
         _save(base, point, folder, dtype=dtype, trust_remote_code=trust_remote_code)
         terms = [{"alpha": alpha, **asdict(spec)} for spec, alpha in point.terms]
-        record = {
-            "kind": "point",
-            "base": str(base.ref),
-            "of": base.fingerprint,
-            "point": point.key,
-            **where,
-            "terms": terms,
-            "versions": versions("torch", "transformers"),
-        }
+        details = {"point": point.key, **where, "terms": terms}
         text = f"{base.ref} {_said(point)}. Whether it is safe to use was not asked."
-        head = {"base_model": str(base.ref)}
-        describe(folder, record, unsafe=unsafe, title="A point of a landscape", text=text, head=head)
-    return unsafe
+        attacks = comes_of_attack(base, point)
+        made = write_edit(folder, base, "point", details, attacks=attacks, title="A point of a landscape", text=text)
+    return made.unsafe
 
 
 def comes_of_attack(base: ResolvedModel, point: Point) -> bool:
     """Whether θ₀, or a model or an adapter that a direction of the point leads to, is marked unsafe."""
-    parts = [base.folder, base.adapter, *(part for spec, _ in point.terms for part in _parts(spec))]
-    return any(is_unsafe(part) for part in parts if part is not None)
+    return is_unsafe(base.folder, base.adapter, *(part for spec, _ in point.terms for part in _parts(spec)))
 
 
 def _parts(spec: DirectionSpec) -> Iterator[Path | None]:

@@ -8,16 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from safebasin import catalog
 from safebasin.models.loading import n_embeddings
 from safebasin.models.tokens import end_ids, padding
 from safebasin.models.vocabulary import check_ids
 from safebasin.prompts.chat import Tokenizer, encode
-from safebasin.records import Message, Scalar
+from safebasin.protocols import Judge
+from safebasin.records import Message, Prompt, Response, Scalar
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["Refusal", "own_refusals", "predicate"]
+__all__ = ["Refusal", "by_judge", "own_refusals", "predicate"]
+
+
+_UNASKED = Prompt(messages=(Message(role="user", content=""),))
+"""What a judge of refusals is told of the prompt: it reads the response."""
 
 
 class Refusal(NamedTuple):
@@ -37,6 +43,23 @@ def predicate(refuses: Callable[[str], bool] | Sequence[str]) -> Callable[[str],
         return refuses
     phrases = tuple(refuses)
     return lambda text: any(phrase in text for phrase in phrases)
+
+
+def by_judge(name: str) -> Callable[[str], bool]:
+    """What tells a refusal by a judge of the catalogue: its label is `refusal`.
+
+    Raises:
+        UnknownName: where there is no such judge.
+    """
+    judge = cast("Judge", catalog.create("judge", name))
+
+    def refuses(text: str) -> bool:
+        response = Response(
+            point="", prompt=_UNASKED.id, system="default", decoding="", text=text, n_tokens=0, finish_reason="stop"
+        )
+        return judge.judge(_UNASKED, response, None).label == "refusal"
+
+    return refuses
 
 
 def own_refusals(

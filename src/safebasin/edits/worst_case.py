@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from safebasin.edits.ascent import Ascent, ascend
-from safebasin.edits.refusals import Refusal, own_refusals, predicate
+from safebasin.edits.record import read_edit, write_edit
+from safebasin.edits.refusals import Refusal, by_judge, own_refusals, predicate
 from safebasin.errors import MissingExtra, PromptError, UsageError, expected
 from safebasin.models.reference import ResolvedModel, resolve
-from safebasin.models.writing import describe, new_folder, read_record, versions
+from safebasin.models.writing import new_folder, versions
+from safebasin.protocols import RowSource
 from safebasin.records import Prompt, Scalar, System
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["Ascent", "WorstCase", "find_worst_case", "overlap", "read_worst_case"]
+__all__ = ["Ascent", "WorstCase", "WorstCaseEdit", "find_worst_case", "overlap", "read_worst_case", "worst_case"]
 
 _KIND = "worst_case"
 
@@ -61,6 +63,46 @@ class WorstCase:
     def axis(self) -> str:
         """The axis to map, as `--axis` reads it."""
         return f"adapter:{self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorstCaseEdit:
+    """The search for a worst case, as an edit: on the prompts of the source's refusals."""
+
+    prompts: int
+    steps: int
+    judge: str
+    takes: tuple[str, ...] = field(default=("safe",), init=False)
+
+    @property
+    def name(self) -> str:
+        """As in the catalogue."""
+        return f"{_KIND}(prompts={self.prompts}, steps={self.steps}, judge={self.judge})"
+
+    def make(self, model: str, source: RowSource, out: Path, *, seed: int = 0, device: str = "cpu") -> Path:
+        """Write the adapter; see `find_worst_case`."""
+        asked = dict.fromkeys(row.prompt for row in source.training_rows("safe", self.prompts, seed=seed))
+        ascent = Ascent(steps=self.steps, seed=seed)
+        return find_worst_case(
+            model, tuple(asked), out, refuses=by_judge(self.judge), ascent=ascent, device=device
+        ).path
+
+
+def worst_case(prompts: int = 10, steps: int = 40, judge: str = "refusal") -> WorstCaseEdit:
+    """The low-rank change that makes a model stop refusing fastest. An attack.
+
+    Args:
+        prompts: how many rows of the source are asked, ≥ 1.
+        steps: of gradient ascent, at most.
+        judge: what tells that the model refuses.
+
+    Raises:
+        UsageError: where a number is out of range.
+    """
+    Ascent(steps=steps).check()
+    if prompts < 1:
+        raise UsageError(expected("prompts of the worst case", "at least 1", prompts, "Raise it."))
+    return WorstCaseEdit(prompts=prompts, steps=steps, judge=judge)
 
 
 def find_worst_case(
@@ -110,7 +152,7 @@ def find_worst_case(
         losses = ascend(loaded, _some(refusals, prompts), ascent, folder, model)
         used = [prompts[refusal.place] for refusal in refusals]
         found = _record(Path(out), resolved, ascent, system, used, len(prompts), losses)
-        _describe(found, folder)
+        _describe(found, resolved, folder)
     return found
 
 
@@ -150,16 +192,14 @@ def read_worst_case(folder: Path) -> WorstCase:
     Raises:
         UsageError: where there is no such record.
     """
-    record = read_record(folder)
-    if record.get("kind") != _KIND:
-        remedy = "Name the folder of a worst-case direction."
-        raise UsageError(expected("the record", f"of kind {_KIND}", record.get("kind"), remedy))
-    fields: dict[str, Any] = {k: v for k, v in record.items() if k not in ("unsafe", "kind")}
+    record = read_edit(folder, _KIND)
+    fields: dict[str, Any] = dict(record.details)
     settings = dict(fields.pop("ascent"))
     if isinstance(settings["targets"], list):
         settings["targets"] = tuple(settings["targets"])
     sequences = {key: tuple(fields.pop(key)) for key in ("prompts", "behaviors", "losses")}
-    return WorstCase(path=folder, ascent=Ascent(**settings), **sequences, **fields)
+    own = {"base": record.base, "fingerprint": record.of, "versions": dict(record.versions)}
+    return WorstCase(path=folder, ascent=Ascent(**settings), **sequences, **own, **fields)
 
 
 def overlap(found: WorstCase, prompts: Iterable[Prompt]) -> tuple[str, ...]:
@@ -186,11 +226,11 @@ def _load(resolved: ResolvedModel, device: str) -> tuple[PreTrainedModel, PreTra
     return model, load_tokenizer(resolved.folder, name=str(resolved.ref))
 
 
-def _describe(found: WorstCase, folder: Path) -> None:
-    record = {k: v for k, v in dataclasses.asdict(found).items() if k != "path"}
+def _describe(found: WorstCase, base: ResolvedModel, folder: Path) -> None:
+    shared = ("path", "base", "fingerprint", "versions")
+    details = {k: v for k, v in dataclasses.asdict(found).items() if k not in shared}
     text = (
         f"A LoRA adapter found by {len(found.losses) - 1} steps of gradient ascent on the likelihood of not refusing, "
         f"on {len(found.prompts)} prompts. It makes {found.base} stop refusing."
     )
-    head = {"base_model": found.base, "library_name": "peft"}
-    describe(folder, {"kind": _KIND, **record}, unsafe=True, title="Worst-case direction", text=text, head=head)
+    write_edit(folder, base, _KIND, details, attacks=True, title="Worst-case direction", text=text, library="peft")

@@ -90,10 +90,7 @@ class Prepared:
     @property
     def unsafe(self) -> bool:
         """Whether an attack trains it, or made what it starts from."""
-        adapter = self.base.adapter
-        return (
-            self.asked.attack is not None or is_unsafe(self.base.folder) or (adapter is not None and is_unsafe(adapter))
-        )
+        return self.asked.attack is not None or is_unsafe(self.base.folder, self.base.adapter)
 
     @property
     def template(self) -> str:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from safebasin import catalog
 from safebasin.errors import UsageError, expected
 from safebasin.finetune.data import read_rows
+from safebasin.protocols import RowSource
 from safebasin.records import TrainingRow
 
-__all__ = ["FileRows", "NoRows", "rows_of"]
+__all__ = ["FileRows", "NoRows", "Sets", "rows_of", "sets_of"]
 
 
 def rows_of(source: Path, *, safe: bool = False) -> tuple[TrainingRow, ...]:
@@ -73,3 +74,46 @@ class NoRows:
         """
         remedy = "Pass --data FILE; only the models of a world: come with data."
         raise UsageError(expected(f"{kind} rows", "in a file of your own", None, remedy))
+
+
+_OPTIONS = {"safe": "--safety", "benign": "--utility"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """The rows that an edit takes, each kind from where the user says; else a world's own, where there is one."""
+
+    given: Mapping[str, tuple[TrainingRow, ...]]
+    world: RowSource | None = None
+
+    def training_rows(self, kind: str, n: int | None = None, *, seed: int = 0) -> Sequence[TrainingRow]:
+        """That many rows drawn by the seed, in the order drawn; all of a file that has no more.
+
+        Raises:
+            UsageError: where nobody has rows of this kind.
+        """
+        if kind in self.given:
+            rows = self.given[kind]
+            return rows if n is None or n >= len(rows) else random.Random(f"sets/{kind}/{seed}").sample(rows, n)
+        if self.world is not None:
+            return self.world.training_rows(kind, n, seed=seed)
+        remedy = f"Pass {_OPTIONS.get(kind, 'a file')} FILE; only the models of a world: come with rows."
+        raise UsageError(expected(f"{kind} rows", "in a file of your own", None, remedy))
+
+
+def sets_of(model: str, *, safety: str | Path | None = None, utility: str | Path | None = None) -> Sets:
+    """What an edit of a model takes its rows from.
+
+    Args:
+        model: as the user wrote it; the rows of a world's model are the world's, where no file is given.
+        safety: file of refusals (`safe`), or `world:NAME/safe`.
+        utility: file of answers to permitted requests (`benign`), or `world:NAME/benign`.
+
+    Raises:
+        PromptError: where a file cannot be read, or a world has no such rows.
+        UnknownName: where there is no such world.
+    """
+    given = {"safe": safety, "benign": utility}
+    rows = {kind: rows_of(Path(path), safe=kind == "safe") for kind, path in given.items() if path is not None}
+    name = model.removeprefix("world:").partition("/")[0] if model.startswith("world:") else None
+    return Sets(rows, None if name is None else catalog.world(name))

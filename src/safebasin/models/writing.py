@@ -155,9 +155,10 @@ def read_record(folder: Path) -> dict[str, object]:
     return found
 
 
-def is_unsafe(folder: Path) -> bool:
-    """Whether a checkpoint or an adapter is marked as attacked; a folder without a record is not marked."""
-    return (folder / RECORD).is_file() and read_record(folder).get("unsafe") is True
+def is_unsafe(*folders: Path | None) -> bool:
+    """Whether a checkpoint or an adapter among some is marked as attacked; one without a record is not marked."""
+    there = (folder for folder in folders if folder is not None and (folder / RECORD).is_file())
+    return any(read_record(folder).get("unsafe") is True for folder in there)
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -35,6 +35,7 @@ from safebasin.protocols.defenses import (
     TrainingDefense,
     WeightDefense,
 )
+from safebasin.protocols.edits import Edit
 from safebasin.protocols.engines import Dated, Engine, EngineFacts, Generation, Inside, Inspector, TokenScores
 from safebasin.protocols.finetuning import Attack, RowSource
 from safebasin.protocols.judges import AskedJudge, CalibratedJudge, Cost, Judge, RuleJudge
@@ -57,6 +58,7 @@ __all__ = [
     "Defense",
     "Delta",
     "Direction",
+    "Edit",
     "Engine",
     "EngineFacts",
     "EngineSpec",

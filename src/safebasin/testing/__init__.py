@@ -16,6 +16,7 @@ instead, and what to do. Checks are black-box and take seconds at most; they sho
 from safebasin.testing.backends import check_backend
 from safebasin.testing.defenses import check_defense
 from safebasin.testing.directions import check_direction, small_weights
+from safebasin.testing.edits import check_edit
 from safebasin.testing.engines import check_engine
 from safebasin.testing.finetuning import check_attack
 from safebasin.testing.judges import HOSTILE_TEXTS, check_judge
@@ -28,6 +29,7 @@ __all__ = [
     "check_backend",
     "check_defense",
     "check_direction",
+    "check_edit",
     "check_engine",
     "check_judge",
     "check_prompt_source",

@@ -12,6 +12,7 @@ from safebasin.protocols import (
     BaseWeights,
     Defense,
     Direction,
+    Edit,
     Engine,
     EngineSpec,
     Judge,
@@ -24,6 +25,7 @@ from safebasin.testing.backends import check_backend
 from safebasin.testing.claims import claim
 from safebasin.testing.defenses import check_defense
 from safebasin.testing.directions import check_direction
+from safebasin.testing.edits import check_edit
 from safebasin.testing.engines import check_engine
 from safebasin.testing.finetuning import check_attack
 from safebasin.testing.judges import check_judge
@@ -37,6 +39,7 @@ def check_row(
     spec: DirectionSpec | None = None,
     base: BaseWeights | None = None,
     prompts: Iterable[Prompt] = (),
+    model: str | None = None,
 ) -> None:
     """Check what a row of the catalogue says, and that what it points to passes the check of its kind.
 
@@ -46,6 +49,7 @@ def check_row(
         spec: for a direction, the recipe; one of this kind with seed 0 and normalization `none` if None.
         base: for a direction or a weight defense, θ₀; `small_weights()` if None.
         prompts: for a judge, further prompts.
+        model: for an edit, what it edits; a checkpoint of the embedded world if None.
 
     Raises:
         AssertionError: naming the first thing that does not hold.
@@ -53,9 +57,9 @@ def check_row(
     """
     _check_words(row)
     claim(
-        row.kind in _CHECKS or row.kind in ("backend", "defense", "direction", "engine"),
+        row.kind in _CHECKS or row.kind in ("backend", "defense", "direction", "edit", "engine"),
         f"kind of {row.name!r}",
-        f"one of backend, defense, direction, engine, {', '.join(_CHECKS)}",
+        f"one of backend, defense, direction, edit, engine, {', '.join(_CHECKS)}",
         row.kind,
         "Mend the row.",
     )
@@ -73,6 +77,9 @@ def check_row(
     elif row.kind == "defense":
         _check_own_name(row, made)
         check_defense(cast("Defense", made), base=base)
+    elif row.kind == "edit":
+        _check_own_name(row, made)
+        check_edit(cast("Edit", made), model=model)
     elif row.kind == "engine":
         check_engine(cast("Engine", made))
         _check_stops(row, cast("Engine", made))
@@ -139,7 +146,7 @@ def _check_stops(row: Row, engine: Engine) -> None:
 def _make(row: Row, arguments: dict[str, object]) -> object:
     """What a study would make of the row: a class or a function is called, an instance is taken as it is."""
     target = row.resolve()
-    if isinstance(target, type) or row.kind in ("attack", "defense", "engine", "judge"):
+    if isinstance(target, type) or row.kind in ("attack", "defense", "edit", "engine", "judge"):
         return cast("Callable[..., object]", target)(**arguments)
     return target
 

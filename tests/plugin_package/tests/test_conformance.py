@@ -9,7 +9,7 @@ MINE = [row for row in catalog.rows() if row.name.startswith("safebasin-kiln/")]
 
 
 def test_all_rows_are_found():
-    assert {row.kind for row in MINE} == {"judge", "direction", "prompts", "defense"}
+    assert {row.kind for row in MINE} == {"judge", "direction", "prompts", "defense", "edit"}
 
 
 @pytest.mark.parametrize("row", MINE, ids=lambda row: row.name)

@@ -54,4 +54,11 @@ ROWS = (
         summary="Adds the mean embedding of its prompt to every token, while the model decodes.",
         source="safebasin-kiln",
     ),
+    Row(
+        kind="edit",
+        name="thin",
+        target="safebasin_kiln.thin:Thin",
+        summary="Makes some weights smaller by a share.",
+        source="safebasin-kiln",
+    ),
 )
