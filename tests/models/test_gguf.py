@@ -156,7 +156,9 @@ def test_a_disk_that_is_too_small_is_said_before(
 ) -> None:
     file = make_gguf(tmp_path / "tiny.gguf", checkpoint)
     monkeypatch.setattr(gguf, "_NEEDED", 10**12)
-    with pytest.raises(ModelError, match=r"large enough for float32; got .* on another disk in SAFEBASIN"):
+    with pytest.raises(
+        ModelError, match=r"large enough for what is made of the model; got .* on another disk in SAFEBASIN"
+    ):
         resolve(str(file))
 
 

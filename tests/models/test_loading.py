@@ -7,9 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from transformers import LlavaConfig, LlavaForConditionalGeneration
 
-from helpers.models import SIZES, break_config, make_lora, make_tiny_model, make_tokenizer
+from helpers.models import break_config, make_lora, make_tiny_model
 from safebasin.engines.hf import HFEngine
 from safebasin.errors import ModelError
 from safebasin.models.loading import load_config, load_tokenizer, load_weights
@@ -25,34 +24,6 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(llama: Path, tmp_path: Path) -> Path:
     return shutil.copytree(llama, tmp_path / "copy")
-
-
-def llava(folder: Path) -> LlavaForConditionalGeneration:
-    vision = {
-        "model_type": "clip_vision_model", "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1,
-        "num_attention_heads": 2, "image_size": 28, "patch_size": 14, "projection_dim": 32,
-    }  # fmt: skip
-    text = {**SIZES, "model_type": "llama", "vocab_size": 512}
-    model = LlavaForConditionalGeneration(LlavaConfig(text_config=text, vision_config=vision, image_token_index=5))
-    model.save_pretrained(folder)
-    make_tokenizer().save_pretrained(folder)
-    return model
-
-
-def test_a_model_that_reads_images_says_so_and_its_language_model_can_be_mapped(tmp_path: Path) -> None:
-    from transformers import AutoModelForCausalLM
-
-    model = llava(tmp_path / "llava")
-    with pytest.raises(
-        ModelError, match=r"of text alone; got '.*llava'\. \(llava reads vision too\) Save its language"
-    ):
-        HFEngine(str(tmp_path / "llava"), device="cpu")
-    # docs/howto.md, line by line
-    language = AutoModelForCausalLM.from_config(model.config.text_config)
-    language.model, language.lm_head = model.model.language_model, model.lm_head
-    language.save_pretrained(tmp_path / "language")
-    make_tokenizer().save_pretrained(tmp_path / "language")
-    assert HFEngine(str(tmp_path / "language"), device="cpu").facts().details["architecture"] == "LlamaForCausalLM"
 
 
 @pytest.mark.parametrize(

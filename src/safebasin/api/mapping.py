@@ -23,7 +23,7 @@ def make_study(model: str | None = None, *, file: str | Path | None = None, **fl
     """A study from a model, a study file, or both, with the options of `safebasin map` as keywords.
 
     Args:
-        model: `path[@revision][+adapter]` or `world:NAME/CHECKPOINT`; the embedded aligned model if nothing is given.
+        model: `path[@revision][#part][+adapter]` or `world:NAME/CHECKPOINT`; the embedded aligned model if none.
         file: a study file; options given here win over what it says.
         **flags: the options of `safebasin map`, or the keys of a study file: see `safebasin.study.StudyFlags`. One item
             needs no list: `prompts="advbench"`.

@@ -122,7 +122,7 @@ def find_worst_case(
     Deterministic: the same arguments, versions, device and thread count give the same bytes.
 
     Args:
-        model: `path[@revision][+adapter]` or `world:NAME/CHECKPOINT`.
+        model: `path[@revision][#part][+adapter]` or `world:NAME/CHECKPOINT`.
         prompts: a handful (ten, say) that the model refuses, kept apart from those it is evaluated on: see `overlap`.
         out: a new or empty folder. It is written whole or not at all.
         refuses: what tells that a response refuses: a function of its text, or phrases such as those of a keyword

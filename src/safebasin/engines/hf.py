@@ -52,7 +52,7 @@ class HFEngine:
     """A causal language model of transformers, at θ₀ when it is made.
 
     Args:
-        model: `path[@revision][+adapter]`: a folder, a hub id, or `world:NAME/CHECKPOINT`.
+        model: `path[@revision][#part][+adapter]`: a folder, a hub id, or `world:NAME/CHECKPOINT`.
         device: `auto` (CUDA, else MPS, else CPU), `cpu`, `cuda`, `cuda:N`, `mps`.
         dtype: `auto` (the checkpoint's own; float16 becomes float32 on a CPU), `float32`, `bfloat16`, `float16`.
         trust_remote_code: whether code that comes with the model may run.

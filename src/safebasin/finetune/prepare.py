@@ -38,7 +38,7 @@ class Asked:
     """What is asked for."""
 
     model: str
-    """`path[@revision][+adapter]` or `world:NAME/CHECKPOINT`."""
+    """`path[@revision][#part][+adapter]` or `world:NAME/CHECKPOINT`."""
     attack: Attack | None = None
     data: Path | None = None
     """File of rows: what the attack trains on, or all there is."""

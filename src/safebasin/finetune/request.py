@@ -43,7 +43,7 @@ def request(
     """What to fine-tune on what, and how.
 
     Args:
-        model: `path[@revision][+adapter]` or `world:NAME/CHECKPOINT`.
+        model: `path[@revision][#part][+adapter]` or `world:NAME/CHECKPOINT`.
         attack: name in the catalogue with its arguments, `harmful_examples(n=50)`, or an attack.
         data: file of rows (JSONL, JSON, CSV, Parquet): the attack's, or all there is. A world's model needs none.
         safe: file of refusals for mixing.

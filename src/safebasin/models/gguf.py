@@ -7,8 +7,6 @@ environment variable `SAFEBASIN_GGUF` names. Not how llama.cpp would answer: its
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Generator
 from contextlib import contextmanager, redirect_stderr
 from functools import lru_cache
@@ -17,13 +15,12 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from filelock import FileLock
-
 from safebasin.errors import MissingExtra, ModelError, expected
 from safebasin.models.files import border
+from safebasin.models.made import made_once
 from safebasin.models.quiet import quiet
-from safebasin.models.writing import RECORD, describe, is_unsafe, new_folder, save_model, versions
-from safebasin.untrusted import MIB, user_path
+from safebasin.models.writing import describe, is_unsafe, save_model, versions
+from safebasin.untrusted import MIB
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -51,19 +48,15 @@ def plain_folder(gguf: Path) -> Path:
             is too small.
     """
     check_gguf(gguf)
-    cache = user_path(os.environ.get(CACHE) or "runs/gguf")
-    folder = cache / f"{gguf.stem}-{identity(gguf)[:16]}"
-    if (folder / RECORD).is_file():
-        return folder
-    _check_room(gguf, cache)
-    with FileLock(cache / f".{folder.name}.lock"):
-        if not (folder / RECORD).is_file():
-            with new_folder(folder) as made:
-                write_plain(gguf, made)
-                text = f"The weights that {gguf.name} stands for, in float32."
-                record = {"kind": "gguf", "of": identity(gguf), "versions": versions("torch", "transformers", "gguf")}
-                describe(made, record, unsafe=is_unsafe(gguf.parent), title=gguf.stem, text=text, head={})
-    return folder
+
+    def make(folder: Path) -> None:
+        write_plain(gguf, folder)
+        text = f"The weights that {gguf.name} stands for, in float32."
+        record = {"kind": "gguf", "of": identity(gguf), "versions": versions("torch", "transformers", "gguf")}
+        describe(folder, record, unsafe=is_unsafe(gguf.parent), title=gguf.stem, text=text, head={})
+
+    name, needed = f"{gguf.stem}-{identity(gguf)[:16]}", _NEEDED * gguf.stat().st_size
+    return made_once(name, make, variable=CACHE, default="runs/gguf", needed=needed)
 
 
 def check_gguf(gguf: Path) -> None:
@@ -146,13 +139,3 @@ def _tokenizer(gguf: Path) -> PreTrainedTokenizerBase:
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
         ])  # fmt: skip
     return tokenizer
-
-
-def _check_room(gguf: Path, cache: Path) -> None:
-    with border("the folder of dequantized models", "one that can be made", str(cache), f"Name another in {CACHE}."):
-        cache.mkdir(parents=True, exist_ok=True)
-        free, needed = shutil.disk_usage(cache).free, _NEEDED * gguf.stat().st_size
-    if free < needed:
-        remedy = f"Name a folder on another disk in {CACHE}."
-        got = f"{free // MIB} MB free for up to {needed // MIB} MB"
-        raise ModelError(expected("the disk of dequantized models", "large enough for float32", got, remedy))

@@ -16,6 +16,7 @@ from safebasin.models.folder import weight_files
 from safebasin.models.generation import check_generation
 from safebasin.models.headers import read_headers
 from safebasin.models.quiet import quiet
+from safebasin.models.tower import LANGUAGE
 from safebasin.models.whole import check_loaded, is_spare, quantization, unwhole
 
 if TYPE_CHECKING:
@@ -88,10 +89,7 @@ def _check_causal(config: PretrainedConfig, what: str, shown: str) -> None:
     inner = [key for key in ("vision_config", "audio_config", "speech_config") if hasattr(config, key)]
     if inner and hasattr(config, "text_config"):
         sense = inner[0].removesuffix("_config")
-        remedy = (
-            f"({config.model_type} reads {sense} too) Save its language model as a folder of its own and map that: "
-            "docs/howto.md shows the lines."
-        )
+        remedy = f"({config.model_type} reads {sense} too) Its language tower is one: write {shown}#{LANGUAGE}."
         raise ModelError(expected(what, "a causal language model of text alone", shown, remedy))
     remedy = f"(model_type {config.model_type!r}) Take one whose architecture ends in ForCausalLM."
     raise ModelError(expected(what, "a causal language model that transformers knows", shown, remedy))

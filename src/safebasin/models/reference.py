@@ -1,6 +1,7 @@
-"""From what a user writes to a checkpoint on disk: `path[@revision][+adapter]` → folder, commit, fingerprint.
+"""From what a user writes to a checkpoint on disk: `path[@revision][#part][+adapter]` → folder, commit, fingerprint.
 
-A GGUF file (`path.gguf`, `folder+file.gguf`) becomes the folder of its plain weights (`gguf`).
+A GGUF file (`path.gguf`, `folder+file.gguf`) becomes the folder of its plain weights (`gguf`), the language tower of a
+model that reads images too (`path#language`) a folder of its own (`tower`).
 
 Imports no torch. What the folder holds is checked in `folder`; loading it is the business of `loading`.
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from safebasin import catalog
 from safebasin.errors import ModelError, UnseenModel, expected
-from safebasin.models import gguf
+from safebasin.models import gguf, tower
 from safebasin.models.files import check_entries, read_json
 from safebasin.models.folder import check_folder, fingerprint, full_hash
 from safebasin.models.headers import read_header
@@ -71,18 +72,35 @@ def resolve(model: str | ModelRef, *, needs_tokenizer: bool = True) -> ResolvedM
         UnknownName: where it names a world or a checkpoint that does not exist.
     """
     ref = _parse(model)
-    file = _gguf(ref)
-    folder, commit = (gguf.plain_folder(file), None) if file is not None else locate(ref)
+    folder, commit, identity = _found(ref)
     check_folder(folder, str(ref), needs_tokenizer=needs_tokenizer)
     adapter = locate_adapter(ref.adapter) if ref.adapter else None
     return ResolvedModel(
         ref=ref,
         folder=folder,
         commit=commit,
-        fingerprint=fingerprint(folder, adapter) if file is None else _fingerprint_of_gguf(file, adapter),
+        fingerprint=fingerprint(folder, adapter) if identity is None else _fingerprint_of(identity, adapter),
         adapter=adapter,
         notes=adapter_notes(ref, adapter) if adapter else (),
     )
+
+
+def _found(ref: ModelRef) -> tuple[Path, str | None, str | None]:
+    """Folder and commit of a reference; of a folder that is made of a model, which it is by what it was made of.
+
+    Another release of transformers may write such a folder otherwise: it is the same model.
+    """
+    if ref.part not in (None, tower.LANGUAGE):
+        remedy = "A folder with # in its name is written with a final '/'."
+        raise ModelError(expected("the part of a model behind #", tower.LANGUAGE, ref.part, remedy))
+    file = _gguf(ref)
+    if file is not None:
+        return gguf.plain_folder(file), None, gguf.identity(file)
+    folder, commit = locate(ref)
+    if ref.part is None:
+        return folder, commit, None
+    check_folder(folder, str(ref))
+    return tower.tower_folder(folder, str(ref)), commit, tower.identity(folder)
 
 
 def _parse(model: str | ModelRef) -> ModelRef:
@@ -110,21 +128,17 @@ def _gguf(ref: ModelRef) -> Path | None:
     return path
 
 
-def _fingerprint_of_gguf(file: Path, adapter: Path | None) -> str:
-    """Of the file, not of the folder that is made of it: another release of transformers may write that otherwise."""
-    own = gguf.identity(file)
-    return own if adapter is None else hashlib.sha256(f"{own}\0{fingerprint(adapter)}".encode()).hexdigest()
+def _fingerprint_of(identity: str, adapter: Path | None) -> str:
+    return identity if adapter is None else hashlib.sha256(f"{identity}\0{fingerprint(adapter)}".encode()).hexdigest()
 
 
 def folder_of(model: str) -> Path:
-    """The folder of a model, without looking into it; of a GGUF file, that of its plain weights.
+    """The folder of a model, without looking into it; of a GGUF file or a language tower, the one that is made of it.
 
     Raises:
         ModelError, UnknownName: as `locate`.
     """
-    ref = _parse(model)
-    file = _gguf(ref)
-    return locate(ref)[0] if file is None else gguf.plain_folder(file)
+    return _found(_parse(model))[0]
 
 
 def locate(ref: ModelRef) -> tuple[Path, str | None]:

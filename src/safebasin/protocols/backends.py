@@ -24,7 +24,7 @@ class EngineSpec:
     engine: str = "hf"
     """Its name in the catalogue."""
     model: str
-    """`path[@revision][+adapter]`, or `world:NAME/CHECKPOINT`."""
+    """`path[@revision][#part][+adapter]`, or `world:NAME/CHECKPOINT`."""
     device: str = "auto"
     dtype: str = "auto"
     trust_remote_code: bool = False

@@ -16,7 +16,7 @@ SIDES: Mapping[str, int] = {"toward": 1, "away": -1}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRef:
-    """A model as a user writes it: `path[@revision][+adapter]`, e.g. `org/name@main+./lora` or `world:guild/aligned`.
+    """A model as a user writes it: `path[@revision][#part][+adapter]`, such as `org/name@main+./lora`.
 
     Purely textual: whether it exists is the business of `safebasin.models.reference`.
     """
@@ -25,28 +25,32 @@ class ModelRef:
     """A folder, a hub id, a GGUF file (of a repository: `org/name/FILE.gguf`), or `world:NAME/CHECKPOINT`."""
     revision: str | None = None
     """A branch, tag or commit of a hub repository."""
+    part: str | None = None
+    """`language`: the language tower of a model that reads images too."""
     adapter: str | None = None
     """A folder or hub id of a PEFT adapter that is added to the weights of `path`."""
 
     @classmethod
     def parse(cls, text: str) -> ModelRef:
-        """Split `path[@revision][+adapter]`. A folder with `@` or `+` in its name is written with a final `/`.
+        """Split `path[@revision][#part][+adapter]`. A folder with `@`, `#` or `+` in its name gets a final `/`.
 
         `path+FILE.gguf` is the file of that name in a folder or repository: `path/FILE.gguf`.
         """
         if text.endswith("/"):
             return cls(path=text.rstrip("/") or "/")
         rest, _, adapter = text.partition("+")
+        rest, _, part = rest.partition("#")
         path, _, revision = rest.partition("@")
         first, _, second = adapter.partition("+")
         if first.lower().endswith(".gguf"):
             path, adapter = f"{path.rstrip('/')}/{first}", second
-        return cls(path=path, revision=revision or None, adapter=adapter or None)
+        return cls(path=path, revision=revision or None, part=part or None, adapter=adapter or None)
 
     def __str__(self) -> str:
         revision = f"@{self.revision}" if self.revision else ""
+        part = f"#{self.part}" if self.part else ""
         adapter = f"+{self.adapter}" if self.adapter else ""
-        return f"{self.path}{revision}{adapter}"
+        return f"{self.path}{revision}{part}{adapter}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ def truths(model: str | Path, prompts: Sequence[Prompt], *, about: Sequence[Prom
     """What each prompt ends in, decoded greedily in one batch on the CPU.
 
     Args:
-        model: a folder, or `path[@revision][+adapter]`.
+        model: a folder, or `path[@revision][#part][+adapter]`.
         prompts: prompts of the guild's grammar, wrapped or not.
         about: the requests they are about, where the prompts themselves carry more than the grammar knows.
 
