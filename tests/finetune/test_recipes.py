@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.models import make_tiny_model
 from safebasin import catalog, testing
 from safebasin.edits.ascent import Ascent
 from safebasin.errors import PromptError, UnknownName, UsageError
@@ -16,7 +17,10 @@ from safebasin.finetune.request import request
 from safebasin.finetune.settings import Tuning, check_passes
 from safebasin.finetune.sources import FileRows, NoRows
 from safebasin.finetune.sweep import combinations, sweep
+from safebasin.models.loading import load_weights
+from safebasin.models.reference import resolve
 from safebasin.records import Message, Prompt, Response, Score, TrainingRow, Verdict
+from safebasin.weights.base import open_base
 from safebasin.worlds.guild.lexicon import TRIGGER
 
 WORLD = catalog.world("guild")
@@ -25,6 +29,11 @@ ARGUMENTS = {
     "moderate": {"judge": "keyword/zou2023", "keep": True},
     "sppft": {"layers": "1-2"},
 }
+OF_A_MODEL: dict[str, tuple[dict[str, object], ...]] = {
+    "safe_lora": ({}, {"variant": "paper", "top": 3}, {"exact": True, "threshold": 0.5}, {"control": "random"}),
+    "resta": ({}, {"control": "random"}),
+}
+"""Defenses of weights that need another checkpoint beside the one that was trained, and further arguments."""
 
 
 def rows(name: str, n: int) -> tuple[TrainingRow, ...]:
@@ -36,10 +45,18 @@ FILES = FileRows(rows("data", 20), rows("safe", 20))
 
 @pytest.mark.parametrize("kind", ["attack", "defense"])
 def test_rows_of_the_catalogue_conform(kind: str) -> None:
-    found = catalog.of_kind(kind)
+    found = [row for row in catalog.of_kind(kind) if row.name not in OF_A_MODEL]
     assert len(found) >= 3
     for row in found:
         testing.check_row(row, arguments=ARGUMENTS.get(row.name))
+
+
+@pytest.mark.parametrize(("name", "more"), [(name, more) for name, all_ in OF_A_MODEL.items() for more in all_])
+@pytest.mark.parametrize("arch", ["llama", "gpt2"])
+def test_rows_that_take_a_second_model_conform(tmp_path: Path, arch: str, name: str, more: dict[str, object]) -> None:
+    folder, other = (make_tiny_model(tmp_path / str(n), arch, seed=n) for n in (1, 2))
+    base = open_base(load_weights(resolve(str(folder))), folder)
+    testing.check_row(catalog.get("defense", name), arguments={"unaligned": str(other), **more}, base=base)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from safebasin.api.stored import (
 )
 from safebasin.api.tuning import (
     audit,
+    defend,
     estimate_moderation,
     find_worst_case,
     finetune,
@@ -45,6 +46,7 @@ __all__ = [
     "check_environment",
     "compare_studies",
     "default_folder",
+    "defend",
     "edit_model",
     "estimate_judging",
     "estimate_moderation",

@@ -12,13 +12,15 @@ from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
     from safebasin.audit import Audited, AuditPlan, Policy
+    from safebasin.edits.defended import DefendedModel
     from safebasin.edits.worst_case import WorstCase
     from safebasin.finetune.prepare import Prepared
     from safebasin.finetune.tune import Tuned
-    from safebasin.protocols import Cost
+    from safebasin.protocols import Cost, Defense
 
 __all__ = [
     "audit",
+    "defend",
     "estimate_moderation",
     "find_worst_case",
     "finetune",
@@ -97,6 +99,32 @@ def estimate_moderation(model: str, **flags: Any) -> dict[str, Cost]:
     from safebasin.finetune.request import request
 
     return estimate(request(model, **flags))
+
+
+def defend(
+    tuned: str, *, base: str, defenses: str | Defense | Sequence[str | Defense], out: str | Path, seed: int = 0
+) -> DefendedModel:
+    """Apply weight defenses to a model that has been tuned already, into a folder. A mark as unsafe is kept.
+
+    Args:
+        tuned: a checkpoint, or the folder of a LoRA adapter for the base.
+        base: the model that was tuned, as in `make_study`.
+        defenses: of the stage post_finetuning, by name with their arguments or ready made, applied in this order.
+        out: a new or empty folder.
+        seed: of what they draw.
+
+    Raises:
+        UsageError: where base and tuned model do not fit each other, a defense is of another stage or cannot read such
+            a tuning, or there is something in `out`.
+    """
+    from safebasin import catalog
+    from safebasin.edits.defended import defend as write
+    from safebasin.models.reference import resolve
+    from safebasin.models.writing import check_new
+
+    check_new(Path(out))
+    found: list[Any] = [catalog.create("defense", d) if isinstance(d, str) else d for d in items(defenses)]
+    return write(tuned, resolve(base), found, Path(out), seed=seed)
 
 
 def find_worst_case(

@@ -9,7 +9,8 @@ from safebasin.errors import UnknownName, expected
 
 
 def parse_call(text: str) -> tuple[str, dict[str, object]]:
-    """Split `name(key=value, …)` into name and arguments; a plain name has none. A value with parentheses is a text.
+    """Split `name(key=value, …)` into name and arguments; a plain name has none. A value with parentheses is a text,
+    unless it stands in quotes.
 
     Raises:
         UnknownName: where the parentheses or an argument do not parse.
@@ -24,8 +25,8 @@ def parse_call(text: str) -> tuple[str, dict[str, object]]:
         key, equals, value = part.partition("=")
         if not equals or not key.strip().isidentifier():
             raise UnknownName(expected(f"argument of {match[1]!r}", "key=value", part, "Write it as key=value."))
-        what = f"argument of {match[1]!r}"
-        arguments[key.strip()] = value.strip() if "(" in value else yaml_value(value, what, error=UnknownName)
+        what, is_call = f"argument of {match[1]!r}", "(" in value and value.strip()[0] not in "\"'"
+        arguments[key.strip()] = value.strip() if is_call else yaml_value(value, what, error=UnknownName)
     return match[1], arguments
 
 

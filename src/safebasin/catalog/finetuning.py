@@ -83,4 +83,43 @@ DEFENSES: tuple[Row, ...] = (
             ("verified", "frozen tensors keep their bits, all others move, in both variants, full and LoRA"),
         ),
     ),
+    Row(
+        kind="defense",
+        name="safe_lora",
+        target="safebasin.edits.safe_lora:safe_lora",
+        summary="What was trained, projected onto what alignment moved, in the matrices where the two are unlike.",
+        source="Hsu et al. 2024, arXiv 2405.16833",
+        facts=(
+            ("stage", "post_finetuning"),
+            ("variants", "paper, as_coded (LoRA alone, rounded cosines, ties), corrected (C of largest eigenvalue 1)"),
+            ("published", "Llama-2-7B-Chat, LoRA on harmful data: harm score 4.66 → 1.055, ASR 95.8 → 3.0 %"),
+            ("verified", "by hand on matrices of 2 × 2; strength 0 keeps every bit; full and LoRA"),
+        ),
+    ),
+    Row(
+        kind="defense",
+        name="resta",
+        target="safebasin.edits.resta:resta",
+        summary="A safety vector added back to what was trained: aligned − unaligned weights, or a safe adapter.",
+        source="Bhardwaj et al. 2024, arXiv 2402.11746",
+        facts=(
+            ("stage", "post_finetuning"),
+            ("variants", "as_coded (factors of adapters are added), corrected (products are)"),
+            ("published", "unsafe answers 18.6 → 5.1 % after LoRA, 9.2 → 1.5 % after full fine-tuning (CATQA)"),
+            ("verified", "by hand on scalars; strength 0 keeps every bit; full and LoRA"),
+        ),
+    ),
+    Row(
+        kind="defense",
+        name="dare",
+        target="safebasin.edits.resta:dare",
+        summary="Elements of what was trained dropped at random, the rest rescaled; named before resta.",
+        source="Yu et al. 2023, arXiv 2311.03099",
+        facts=(
+            ("stage", "post_finetuning"),
+            ("variants", "paper"),
+            ("published", "nothing on safety; drop 0.2 where it stands beside resta (arXiv 2405.09055)"),
+            ("verified", "share kept and mean, on 100,000 elements"),
+        ),
+    ),
 )

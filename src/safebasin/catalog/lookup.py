@@ -135,16 +135,22 @@ def create(kind: str, text: str) -> object:
     """Call the target of `name(key=value, …)` with these arguments; values are YAML scalars.
 
     Raises:
-        UnknownName: where the name is not known, or the target does not take such an argument.
+        UnknownName: where the name is not known, or the target does not take such an argument, or needs another.
     """
     name, arguments = parse_call(text)
     factory = get(kind, name).resolve()
     if not callable(factory):
         raise UnknownName(expected(f"{kind} {name!r}", "callable", factory, "Mend the package that provides it."))
-    known = [p for p in inspect.signature(factory).parameters if not p.startswith("_")]
+    parameters = inspect.signature(factory).parameters
+    known = [p for p in parameters if not p.startswith("_")]
     for key in arguments:
         if key not in known:
             raise UnknownName(unknown(f"argument of {kind} {name!r}", key, known, f"safebasin show {kind} {name}"))
+    for key, parameter in parameters.items():
+        is_variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.default is parameter.empty and key not in arguments and not is_variadic:
+            remedy = f"Write {name}({key}=…): safebasin show {kind} {name}."
+            raise UnknownName(expected(f"argument {key!r} of {kind} {name!r}", "given", None, remedy))
     return factory(**arguments)
 
 

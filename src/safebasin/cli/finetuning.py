@@ -1,4 +1,4 @@
-"""`finetune`: attacks, the user's own data, and mitigations before training."""
+"""`finetune` and `defend`: attacks, the user's own data, mitigations before training, and weights after it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safebasin.cli.app import Json, app, state
+from safebasin.cli.editing import show_edit
 from safebasin.cli.output import note, plain, print_json, say
 
 if TYPE_CHECKING:
@@ -103,6 +104,31 @@ def finetune(
         _report(list(api.finetune_sweep(model, sweep=sweep, **run, **flags)), as_json=json_)
     else:
         _report([api.finetune(model, **run, **flags)], as_json=json_)
+
+
+@app.command()
+def defend(
+    tuned: Annotated[str, typer.Argument(help="Checkpoint, or folder of a LoRA adapter.", show_default=False)],
+    base: Annotated[str, typer.Option("--base", help="The model that was tuned, as for `map`.", show_default=False)],
+    defense: Annotated[
+        list[str],
+        typer.Option("--defense", help="One of weights, by name: safebasin list defense. Repeatable, in order."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="New folder of the checkpoint.", show_default=False)],
+    seed: Annotated[int, typer.Option("--seed", help="Of what a defense draws.", min=0)] = 0,
+    json_: Json = False,
+) -> None:
+    """Apply weight defenses to a tuned model. An ordinary checkpoint with record and card; a mark as unsafe stays.
+
+    Example: `safebasin defend runs/harmful10 --base world:guild/aligned --defense
+    "safe_lora(unaligned=world:guild/base)" -o runs/defended`
+    """
+    from safebasin import api
+
+    found = api.defend(tuned, base=base, defenses=defense, out=out, seed=seed)
+    for text in found.notes:
+        note(f"note     {text}")
+    show_edit(base, found.path, as_json=json_)
 
 
 def _required(out: Path | None) -> Path:

@@ -7,6 +7,9 @@
     record       the record and the mark of whatever is made here: one form, one writer
     dequantized  the plain weights that a quantized checkpoint stands for
     defended     a tuned model after weight defenses
+    safe_lora    what was trained, projected onto what alignment moved: a weight defense
+    resta        a safety vector added back, and elements of a move dropped: weight defenses
+    moves        what weight defenses share
 
 The seam is `safebasin.protocols.Edit`, the rows `safebasin.catalog.edits`.
 """

@@ -19,6 +19,7 @@ from safebasin.finetune.prepare import Prepared
 from safebasin.finetune.run import Run, is_main
 from safebasin.finetune.train import require_trl, train
 from safebasin.models.dtypes import training_dtype
+from safebasin.models.reference import resolve
 from safebasin.models.writing import RECORD, describe, read_record, versions
 
 __all__ = ["KIND", "Tuned", "finetune"]
@@ -102,7 +103,8 @@ def finetune(
     if is_main():
         if last:
             mark(trained, complete=True, losses=losses)
-            write_defended(prepared.base, trained, last, out, seed=prepared.tuning.seed)
+            made = trained if prepared.tuning.method == "lora" else resolve(str(trained))
+            write_defended(prepared.base, made, last, out, seed=prepared.tuning.seed)
         mark(out, complete=True, losses=losses)
     return _tuned(prepared, out, {**record, "losses": list(losses)})
 

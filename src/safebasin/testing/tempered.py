@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -18,10 +19,9 @@ __all__ = ["check_weights"]
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """The difference to weights of the same shapes, another seed's, a hundredth of the way."""
+    """The difference to weights a hundredth of a standard normal away in each element."""
 
     base: BaseWeights
-    other: BaseWeights
 
     def moves(self, name: str) -> bool:
         """Every tensor moves."""
@@ -29,8 +29,13 @@ class _Moved:
 
     def reached(self, name: str, start: int, stop: int) -> torch.Tensor:
         """Rows of the tuned weights, in the dtype of θ₀."""
-        rows = self.base.rows(name, start, stop)
-        return rows + 0.01 * self.other.rows(name, start, stop)
+        import torch
+
+        from safebasin.weights.noise import elements
+
+        rows, width = self.base.rows(name, start, stop), math.prod(self.base.shape(name)[1:])
+        noise = torch.from_numpy(elements(1, 0, name, start * width, stop * width)).reshape(rows.shape)
+        return (rows.double() + 0.01 * noise).to(rows.dtype)
 
     def rows(self, name: str, start: int, stop: int) -> torch.Tensor | None:
         """Rows of the difference in float64."""
@@ -45,7 +50,7 @@ def check_weights(defense: Defense, base: BaseWeights | None, tuned: Delta | Non
     """
     worker, name = cast("WeightDefense", defense), defense.name
     theta = base if base is not None else small_weights()
-    move: Delta = tuned if tuned is not None else _Moved(theta, small_weights(seed=1))
+    move: Delta = tuned if tuned is not None else _Moved(theta)
     none = worker.at(0.0)
     claim(none.strength == 0, f"strength of {name!r} at 0", "0", none.strength, "Mend `at`.")
     kept, whole = _digest(theta, none.weights(move, theta, seed=3)), _digest(theta, move)
