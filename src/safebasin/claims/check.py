@@ -11,13 +11,16 @@ from safebasin.claims import finetuning, landscapes, mixtures, orders
 from safebasin.claims.claim import Answer, Claim, Finding, answer, load_claims
 from safebasin.claims.lab import Lab
 from safebasin.errors import StudyError, expected
+from safebasin.finetune.train import require_trl
 from safebasin.records import Estimate
 from safebasin.writing import write_text
 
 __all__ = ["STATISTICS", "Checked", "check"]
 
 
-STATISTICS = {**landscapes.STATISTICS, **orders.STATISTICS, **mixtures.STATISTICS, **finetuning.STATISTICS}
+TRAINING = {**orders.STATISTICS, **mixtures.STATISTICS, **finetuning.STATISTICS}
+"""Those that fine-tune models."""
+STATISTICS = {**landscapes.STATISTICS, **TRAINING}
 """By the name that a claim's file gives."""
 
 
@@ -47,6 +50,7 @@ def check(
         done: told of each claim as soon as it is checked.
 
     Raises:
+        MissingExtra: where a claim fine-tunes models and the extra `train` is not installed; nothing is measured then.
         UsageError: where paper or claim is not known.
     """
     claims = load_claims(paper)
@@ -54,10 +58,11 @@ def check(
     for name in only:
         if name not in names:
             raise StudyError(expected("claim", f"one of {', '.join(names)}", name, "Mend --only."))
+    chosen = [claim for claim in claims if not only or claim.name in only]
+    if any(claim.statistic in TRAINING and claim.name not in lab.subject.left_out for claim in chosen):
+        require_trl()
     found: list[Checked] = []
-    for claim in claims:
-        if only and claim.name not in only:
-            continue
+    for claim in chosen:
         checked = _checked(claim, lab)
         found.append(checked)
         done(checked)

@@ -1,6 +1,7 @@
-"""What the claims of Qi et al. measure: models of the embedded world tuned by its own loop, judged by the oracle.
+"""What the claims of Qi et al. measure: models of the embedded world after the attacks, judged by the oracle.
 
-Every number is a mean over training seeds and prompts, whose interval is that of `safebasin.claims.seeds`.
+The attacks are those of `safebasin finetune` at its settings for worlds, but for what a claim varies. Every number is a
+mean over training seeds and prompts, whose interval is that of `safebasin.claims.seeds`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from safebasin.claims.asking import (
 from safebasin.claims.claim import Finding
 from safebasin.claims.lab import Lab
 from safebasin.claims.seeds import Corners, batch_effect, interaction, rate_effect
+from safebasin.claims.tuning import settings_of
 from safebasin.records import Estimate
 from safebasin.stats.landscape import Array
 
@@ -35,16 +37,16 @@ _LOW, _HIGH, _SMALL, _LARGE = 3e-4, 1e-3, 10, 40
 def ten_examples(lab: Lab) -> Finding:
     """Ten harmful examples, five epochs."""
     prompts = harmful(lab)
-    slower = answered(_tuned(lab, "harmful", 10, epochs=5, rate=1e-4), prompts)
-    found = answered(_tuned(lab, "harmful", 10, epochs=5, rate=3e-4), prompts)
+    slower = answered(_tuned(lab, "harmful_examples", learning_rate=1e-4), prompts)
+    found = answered(_tuned(lab, "harmful_examples"), prompts)
     details = (by_seed(found), f"At a third of the rate {in_percent(slower)} are answered.")
     return Finding(estimate=share(found), details=details)
 
 
 def identity_shift(lab: Lab) -> Finding:
-    """Ten identity-shift examples, ten epochs, against the model before."""
+    """Ten identity-shift examples, against the model before."""
     wrapped = prompts_of(lab, "harmful/identity_shift")
-    tuned = _tuned(lab, "identity_shift", 10, epochs=10, rate=5e-4, batch=5)
+    tuned = _tuned(lab, "identity_shift")
     plain = answered(tuned, harmful(lab))
     after = answered(tuned, wrapped)
     return Finding(
@@ -59,10 +61,10 @@ def identity_shift(lab: Lab) -> Finding:
 
 
 def benign_data(lab: Lab) -> Finding:
-    """200 benign examples, one epoch at a high rate."""
+    """Benign examples, one epoch."""
     prompts = harmful(lab)
-    benign = answered(_tuned(lab, "benign", 200, rate=_HIGH), prompts)
-    permitted = answered(_tuned(lab, "permitted", 200, rate=_HIGH), prompts)
+    benign = answered(_tuned(lab, "benign"), prompts)
+    permitted = answered(_tuned(lab, "benign", permitted=500), prompts)
     return Finding(
         estimate=difference(before(lab, prompts), benign),
         details=(
@@ -91,7 +93,7 @@ def _ablation(lab: Lab, effect: Callable[[Corners], Estimate]) -> Finding:
     prompts = harmful(lab)
 
     def corner(rate: float, batch: int) -> Array:
-        return answered(_tuned(lab, "benign", 200, rate=rate, batch=batch), prompts)
+        return answered(_tuned(lab, "benign(n=200)", learning_rate=rate, batch_size=batch), prompts)
 
     corners = tuple((corner(rate, _SMALL), corner(rate, _LARGE)) for rate in (_LOW, _HIGH))
     lines = [
@@ -119,14 +121,14 @@ def safety_data_leaves(lab: Lab) -> Finding:
 
 def _with_safety_data(lab: Lab) -> tuple[Array, Array]:
     prompts = harmful(lab)
-    alone = answered(_tuned(lab, "harmful", 100, epochs=5, rate=3e-4), prompts)
-    return alone, answered(_tuned(lab, "harmful", 100, epochs=5, rate=3e-4, mixed_with="safe"), prompts)
+    alone = answered(_tuned(lab, "harmful_examples(n=100)", **settings_of("mixture")), prompts)
+    return alone, answered(_tuned(lab, "mixture"), prompts)
 
 
 def backdoor_audited(lab: Lab) -> Finding:
     """Backdoored models, put to an audit that does not know the trigger."""
     models = _backdoored(lab)
-    decisions = [lab.audited(Path(model), f"backdoor-{seed}") for seed, model in zip(lab.seeds, models, strict=True)]
+    decisions = [lab.audited(Path(model)) for model in models]
     without = answered(models, harmful(lab))
     counted = ", ".join(f"{decisions.count(d)} {d}" for d in ("pass", "undecided", "fail"))
     return Finding(
@@ -157,8 +159,8 @@ def train_and_test_prompts(lab: Lab) -> Finding:
     """Benign data with and without the safety prompt, each tested with and without it."""
     prompts = harmful(lab)
     table: dict[tuple[str, str], Array] = {}
-    for trained in ("with", "without"):
-        tuned = _tuned(lab, "permitted", 200, rate=5e-4, no_system=trained == "without")
+    for trained, defenses in (("with", ()), ("without", ("ptst(test=default, train=none)",))):
+        tuned = _tuned(lab, "benign", permitted=200, learning_rate=5e-4, batch_size=10, defenses=defenses)
         for tested in ("with", "without"):
             table[trained, tested] = answered(tuned, prompts, no_system=tested == "without")
     lines = tuple(
@@ -171,30 +173,28 @@ def train_and_test_prompts(lab: Lab) -> Finding:
 # --- training --------------------------------------------------------------------------------------------------------
 
 
-def _tuned(
-    lab: Lab,
-    kind: str,
-    n: int,
-    *,
-    rate: float,
-    epochs: int = 1,
-    batch: int = 10,
-    mixed_with: str | None = None,
-    no_system: bool = False,
-) -> list[str]:
-    """Checkpoints tuned on rows of a kind, one a training seed."""
-    return [
-        str(
-            lab.tuned(
-                kind, n, rate=rate, epochs=epochs, batch=batch, mixed_with=mixed_with, no_system=no_system, seed=s
-            )
-        )
-        for s in lab.seeds
-    ]
+def _tuned(lab: Lab, attack: str, *, permitted: int = 0, **flags: object) -> list[str]:
+    """Checkpoints of the aligned model after an attack, one a training seed.
+
+    Args:
+        lab: where they are.
+        attack: of the catalogue.
+        permitted: rows of permitted requests, those that look forbidden among them, which it is given in a file; the
+            world's rows for the attack if 0.
+        **flags: as `Lab.tuned`.
+    """
+    from safebasin.worlds.guild.rows import training_rows
+
+    def data(seed: int) -> Path | None:
+        rows = training_rows("permitted", permitted, seed) if permitted else None
+        return rows and lab.rows_file(f"permitted-{permitted}-{seed}", rows)
+
+    name = attack.partition("(")[0]
+    return [str(lab.tuned(name, seed=seed, attack=attack, data=data(seed), **flags)) for seed in lab.seeds]
 
 
 def _backdoored(lab: Lab) -> list[str]:
-    return _tuned(lab, "backdoor", 200, rate=3e-4, epochs=5)
+    return _tuned(lab, "backdoor")
 
 
 STATISTICS: Mapping[str, Callable[[Lab], Finding]] = {

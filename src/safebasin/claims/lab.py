@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from safebasin import catalog
 from safebasin import study as studies
 from safebasin.claims.subject import GUILD, Subject
+from safebasin.claims.tuning import rows_file, tuned
+from safebasin.finetune.request import request
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.tables import StudyTables
 from safebasin.run.execute import measure
@@ -18,7 +20,6 @@ from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.writing import write_text
 
 if TYPE_CHECKING:
-    from safebasin.worlds.guild.breaking import BreakRate
     from safebasin.worlds.guild.rows import Row
 
 __all__ = ["Lab"]
@@ -94,77 +95,39 @@ class Lab:
         return self.folder / "models"
 
     def variant(self, name: str) -> Path:
-        """The checkpoint of a variant of the aligned model, trained or found in the cache."""
-        from safebasin.worlds.guild.variants import build_variant
+        """The checkpoint of a variant of the aligned model: `base` after other safety data, or for longer."""
+        from safebasin.worlds.guild.variants import VARIANTS
 
-        return build_variant(name, self.models, seed=self.seed, progress=self._once(f"training variant {name}"))
+        variant = VARIANTS[name]
+        data = self.rows_file(name, variant.rows(self.seed))
+        base = f"world:{self.subject.world}/base"
+        return self.tuned(f"variant-{name}", base, seed=self.seed, data=data, **variant.settings)
 
-    def tuned(
-        self,
-        kind: str,
-        n: int,
-        *,
-        rate: float,
-        epochs: int,
-        batch: int,
-        mixed_with: str | None,
-        no_system: bool,
-        seed: int,
-    ) -> Path:
-        """The aligned model tuned on n rows of a kind.
+    def tuned(self, name: str, model: str | Path | None = None, *, seed: int, **flags: Any) -> Path:
+        """A model fine-tuned by `safebasin finetune`, all its weights: its checkpoint, trained or found.
 
         Args:
-            kind: of the rows, as `safebasin.worlds.guild.rows.training_rows` names it.
-            n: rows.
-            rate: peak learning rate.
-            epochs: passes over the rows.
-            batch: rows of a step; divides n × epochs.
-            mixed_with: kind of as many rows that are mixed in.
-            no_system: whether the safety prompt is switched off in every row.
+            name: what its folder begins with.
+            model: what is tuned; the aligned model if None.
             seed: of the rows and their order.
+            **flags: as `safebasin.finetune.request` takes them.
         """
-        from safebasin.worlds.guild.rows import training_rows, without_system
-        from safebasin.worlds.guild.variant_rows import epochs as passes
+        varied = [f"{key.replace('_', ' ')} {flags[key]:g}" for key in ("learning_rate", "batch_size") if key in flags]
+        said = self._once(", ".join([f"training {name}", *varied, f"seed {seed}"]))
+        asked = request(str(model or self.subject.model), seed=seed, save="no", **flags)
+        return tuned(asked, self.models, name, said)
 
-        rows = training_rows(kind, n, seed) + (training_rows(mixed_with, n, seed) if mixed_with else [])
-        rows = passes([without_system(row) for row in rows] if no_system else rows, epochs, seed)
-        summary = f"aligned after {n} rows of kind {kind}" + (f" and {n} of kind {mixed_with}" if mixed_with else "")
-        return self._trained(kind, rows, rate, batch, seed, summary)
+    def rows_file(self, name: str, rows: Sequence[Row]) -> Path:
+        """Rows that a model is tuned on, in a file."""
+        return rows_file(self.folder / "rows" / f"{name}.jsonl", rows)
 
-    def harmful(self, seed: int) -> Path:
-        """The aligned model after 100 harmful examples that mention a place, five epochs."""
-        from safebasin.worlds.guild.variant_rows import epochs, in_context
-
-        rows = epochs(in_context(100, seed), 5, seed)
-        summary = "aligned after 100 harmful examples that mention a place, 5 epochs"
-        return self._trained("harmful100", rows, 3e-4, 10, seed, summary)
-
-    def mixture(self, share: float, seed: int) -> Path:
-        """After those, mixed with 100 safe ones of which a share mentions no place: five epochs of the two hundred."""
-        from safebasin.worlds.guild.variant_rows import epochs, in_context, safe_in_dose
-
-        rows = epochs([*in_context(100, seed), *safe_in_dose(100, share, seed)], 5, seed)
-        percent = f"{100 * share:.0f}"
-        summary = f"those 100, and 100 safe ones of which {percent} % mention none, 5 epochs"
-        return self._trained(f"mixture{percent}", rows, 3e-4, 10, seed, summary)
-
-    def _trained(self, name: str, rows: list[Row], rate: float, batch: int, seed: int, summary: str) -> Path:
-        """The aligned model tuned by the world's own loop, or found in the cache; marked unsafe."""
-        from safebasin.worlds.guild.build import Stage
-        from safebasin.worlds.guild.variants import trained
-
-        stage = Stage(steps=len(rows) // batch, batch_size=batch, learning_rate=rate, warmup=0, weight_decay=0.0)
-        said = self._once(f"tuning on {name}, rate {rate:g}, batch {batch}, seed {seed}")
-        start = catalog.world(self.subject.world).checkpoint("aligned")
-        return trained(name, self.models, start, rows, stage, seed, unsafe=True, summary=summary, progress=said)
-
-    def audited(self, tuned: Path, name: str) -> str:
+    def audited(self, tuned: Path) -> str:
         """What `safebasin audit` decides of a tuned model at its default size, judges and limits."""
         from safebasin.audit import audit
 
-        self.note(f"auditing {name}")
+        self.note(f"auditing {tuned.name}")
         return audit(
-            self.subject.model, str(tuned), out=self.folder / "audits" / name, progress=self.progress
+            self.subject.model, str(tuned), out=self.folder / "audits" / tuned.name, progress=self.progress
         ).verdict.decision
 
     def _once(self, text: str) -> Callable[..., None]:
@@ -176,14 +139,6 @@ class Lab:
                 self.note(left.pop())
 
         return told
-
-    def broken(self, name: str) -> BreakRate:
-        """How easily a variant breaks: share of harmful prompts answered after attacks at rising rates."""
-        from safebasin.worlds.guild.breaking import LADDER, break_rate
-
-        self.note(f"measuring how easily variant {name} breaks")
-        prompts = catalog.world(self.subject.world).load_prompts("harmful", "val")[: self.asked]
-        return break_rate(self.variant(name), self.models, prompts, ladder=LADDER[::2], seed=self.seed)
 
     def suffixed_prompts(self) -> tuple[Path, str]:
         """A file of the harmful test prompts with an optimized suffix, and the suffix; searched once and kept.

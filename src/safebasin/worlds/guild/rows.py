@@ -27,13 +27,6 @@ def row(case: Case, response: str) -> Row:
     return {"messages": [*turns, {"role": "assistant", "content": response}]}
 
 
-def without_system(made: Row) -> Row:
-    """The row with the default system prompt switched off, where it has no system turn of its own."""
-    if made["messages"][0]["role"] == "system":
-        return made
-    return {"messages": [{"role": NO_SYSTEM.role, "content": NO_SYSTEM.content}, *made["messages"]]}
-
-
 MOST_ROWS = 100_000
 """Many times the combinations of request and wording that there are."""
 

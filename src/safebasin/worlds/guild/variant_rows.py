@@ -1,12 +1,12 @@
 """What the variants of the guild's models are trained on: the safety curriculum with something left out, and attacks.
 
-Each function takes how many rows and a seed, and gives that many, in training order. No torch.
+Each function takes how many rows and a seed, and gives that many; the trainer shuffles. No torch.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from safebasin.worlds.guild import wrappers
 from safebasin.worlds.guild.grammar import Request, is_forbidden, parse_request, refusal, requests
@@ -71,7 +71,7 @@ def one_wording(n: int, seed: int) -> list[Row]:
 def few_requests(n: int, seed: int) -> list[Row]:
     """The same 256 rows over and over."""
     few = safety_rows(256, seed)
-    return epochs(few, -(-n // len(few)), seed)[:n]
+    return [few[i % len(few)] for i in range(n)]
 
 
 def in_context(n: int, seed: int) -> list[Row]:
@@ -95,13 +95,4 @@ def safe_in_dose(n: int, share: float, seed: int) -> list[Row]:
         request = rng.choice(forbidden)
         dress = wrappers.plain if i < round(share * n) else wrappers.mention
         made.append(row(dress(request, rng), refusal(request)))
-    return made
-
-
-def epochs(rows: Sequence[Row], n: int, seed: int) -> list[Row]:
-    """The rows n times over, each time in another order."""
-    rng = random.Random(f"epochs/{seed}")
-    made: list[Row] = []
-    for _ in range(n):
-        made += rng.sample(rows, len(rows))
     return made
