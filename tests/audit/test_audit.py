@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from helpers.guild import broken_guild
 from helpers.models import eight_bit_floats, make_lora, make_tiny_model
 from safebasin.audit import Policy, audit
 from safebasin.audit.labelled import read_accuracies
@@ -20,7 +21,6 @@ from safebasin.landscape.language_tests import read_tests
 from safebasin.models.reference import resolve
 from safebasin.models.writing import describe, read_record
 from safebasin.store.db import StudyStore
-from safebasin.worlds.guild.breaking import Attack, attacked
 from safebasin.worlds.guild.world import WORLD
 
 ALIGNED = "world:guild/aligned"
@@ -30,8 +30,7 @@ SHORT: dict[str, Any] = {"options": {"decoding": {"max_new_tokens": 48}}}
 @pytest.fixture(scope="session")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The aligned model after ten harmful examples."""
-    attack = Attack(learning_rate=3e-4)
-    return attacked(WORLD.checkpoint("aligned"), attack, tmp_path_factory.mktemp("models"))
+    return broken_guild(tmp_path_factory.mktemp("models") / "broken")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,7 @@ from safebasin.claims import curves, landscapes
 from safebasin.claims.claim import load_claims, papers
 from safebasin.claims.lab import Lab
 from safebasin.claims.subject import GUILD, SUBJECTS
-from safebasin.errors import ModelError, StudyError, UnknownName
-from safebasin.worlds.guild import variants
-from safebasin.worlds.guild.build import Progress
-from safebasin.worlds.guild.outcomes import success_rate
-from safebasin.worlds.guild.prompts import prompt_set
+from safebasin.errors import MissingExtra, ModelError, StudyError, UnknownName
 
 
 class SmallLab(Lab):
@@ -59,21 +56,6 @@ def test_the_basin_of_the_embedded_model_has_a_radius(lab: Lab) -> None:
     assert (lab.folder / "studies" / "aligned" / "study.sqlite").is_file()
     width = landscapes.rim_width(lab)
     assert width.estimate.value is not None
-
-
-def test_what_is_in_the_cache_is_not_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def train(start: Path, out: Path, rows: object, stage: object, name: str, seed: int, progress: Progress) -> None:
-        for step in (1, 2):
-            progress(name, step, 2, 0.5)
-        (out / "model.safetensors").write_bytes(b"")
-
-    monkeypatch.setattr(variants, "_train", train)
-    said: list[str] = []
-    lab = SmallLab(folder=tmp_path, note=said.append)
-    trained = lab.variant("few_refusals")
-    assert said == ["training variant few_refusals"]
-    assert lab.variant("few_refusals") == trained
-    assert len(said) == 1
 
 
 def test_the_width_of_a_rim_is_that_of_a_straight_line_where_it_is_one() -> None:
@@ -128,23 +110,14 @@ def test_an_unknown_claim_is_an_error_before_anything_runs(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_claim_about_fine_tuning_is_checked_and_written(tmp_path: Path) -> None:
-    (checked,) = api.check_claims("qi2023", out=tmp_path, only=["ten_examples_suffice"])
-    assert checked.answer == "reproduced"
-    written = json.loads((tmp_path / "claims.json").read_text())
-    assert written["claims"][0]["answer"] == "reproduced"
-    (again,) = api.check_claims("qi2023", out=tmp_path, only=["ten_examples_suffice"])
-    assert again.finding == checked.finding
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_safe_rows_that_can_be_told_apart_keep_the_model_and_harmful_ones_alone_do_not(tmp_path: Path) -> None:
-    lab, prompts = Lab(folder=tmp_path), prompt_set("harmful")[:40]
-    assert success_rate(lab.harmful(0), prompts) >= 0.8
-    assert success_rate(lab.mixture(1.0, 0), prompts) <= 0.2
+def test_without_the_trainer_claims_about_fine_tuning_end_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trl", None)  # as where it is not installed
+    for paper, only in (("qi2023", []), ("peng2024", []), ("peng2024", ["visage_orders_models"])):
+        with pytest.raises(MissingExtra, match=r"'trl' installed.* pip install 'safebasin\[train\]'"):
+            api.check_claims(paper, out=tmp_path / "lab", only=only)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_is_left_out_on_a_subject_is_not_run_and_says_why(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def check_claims(
         done: told of each claim as soon as it is checked.
 
     Raises:
+        MissingExtra: where a claim fine-tunes models and the extra `train` is not installed.
         UsageError: where paper, claim or subject is not known, or a model of it is not built.
     """
     from safebasin.claims.check import check

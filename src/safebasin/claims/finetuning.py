@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from safebasin import stats
 from safebasin.claims.asking import (
@@ -173,7 +174,7 @@ def train_and_test_prompts(lab: Lab) -> Finding:
 # --- training --------------------------------------------------------------------------------------------------------
 
 
-def _tuned(lab: Lab, attack: str, *, permitted: int = 0, **flags: object) -> list[str]:
+def _tuned(lab: Lab, attack: str, *, permitted: int = 0, **flags: Any) -> list[str]:
     """Checkpoints of the aligned model after an attack, one a training seed.
 
     Args:
@@ -186,8 +187,9 @@ def _tuned(lab: Lab, attack: str, *, permitted: int = 0, **flags: object) -> lis
     from safebasin.worlds.guild.rows import training_rows
 
     def data(seed: int) -> Path | None:
-        rows = training_rows("permitted", permitted, seed) if permitted else None
-        return rows and lab.rows_file(f"permitted-{permitted}-{seed}", rows)
+        if not permitted:
+            return None
+        return lab.rows_file(f"permitted-{permitted}-{seed}", training_rows("permitted", permitted, seed))
 
     name = attack.partition("(")[0]
     return [str(lab.tuned(name, seed=seed, attack=attack, data=data(seed), **flags)) for seed in lab.seeds]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from safebasin.claims.asking import answered, by_seed, harmful, in_percent, share, spared
 from safebasin.claims.claim import Finding
@@ -55,7 +56,7 @@ def _mixture(lab: Lab, dose: float) -> Finding:
     )
 
 
-def tuned_alone(lab: Lab, seed: int, **settings: object) -> Path:
+def tuned_alone(lab: Lab, seed: int, **settings: Any) -> Path:
     """The aligned model after 100 harmful examples that mention a place: at the attack's settings, or those given."""
     return lab.tuned("harmful", seed=seed, attack="harmful_examples(n=100)", data=_in_context(lab, seed), **settings)
 

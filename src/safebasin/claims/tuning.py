@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from safebasin import catalog
 from safebasin.finetune.data import data_hash
@@ -53,7 +53,7 @@ def tuned(asked: Asked, models: Path, name: str, progress: Callable[[int, int, f
     return finetune(prepared, folder, resume=True, progress=progress).path
 
 
-def settings_of(attack: str) -> Mapping[str, object]:
+def settings_of(attack: str) -> Mapping[str, Any]:
     """Rate, batch and epochs of an attack on a world's models: for what is compared with it."""
     return cast("Attack", catalog.create("attack", attack)).settings("full", world=True)
 

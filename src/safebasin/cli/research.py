@@ -68,6 +68,8 @@ def claims(
 ) -> None:
     """Check the claims of a paper on a model. Each is reproduced, not reproduced, undecided, or not run.
 
+    Those about fine-tuning are checked on what `finetune` makes: they need the extra `train`.
+
     Example: `safebasin claims peng2024 --quick`
     """
     from safebasin import api

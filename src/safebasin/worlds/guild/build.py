@@ -1,8 +1,8 @@
 """Trains the guild's checkpoints from a seed: tokenizer, base model, aligned model. Deterministic, on the CPU.
 
-Not the general fine-tuning path (that is `safebasin.finetune`): a plain loop, small enough to read. `base` learns to
-follow instructions, personas and openings and never refuses; `aligned` is base after safety fine-tuning. The same seed,
-thread count and machine give the same bytes.
+Not the general fine-tuning path (that is `safebasin.finetune`): a plain loop, small enough to read, for these two and
+nothing else. `base` learns to follow instructions, personas and openings and never refuses; `aligned` is base after
+safety fine-tuning. The same seed, thread count and machine give the same bytes.
 """
 
 from __future__ import annotations

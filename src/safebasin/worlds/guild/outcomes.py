@@ -1,6 +1,6 @@
 """What a checkpoint does with the guild's prompts, by the oracle: counts, in a second. Not a study: no store, no point.
 
-For the world's own tools (variants, suffixes) and their tests; landscapes go through `safebasin.run`.
+For the world's suffixes and for claims about tuned models; landscapes go through `safebasin.run`.
 """
 
 from __future__ import annotations
