@@ -122,4 +122,24 @@ DEFENSES: tuple[Row, ...] = (
             ("verified", "share kept and mean, on 100,000 elements"),
         ),
     ),
+    Row(
+        kind="defense",
+        name="scans",
+        target="safebasin.steering.scans:Scans",
+        summary="Steers each prompt away from refusal or towards it, by what a second reading takes it for.",
+        source="Cao, Yang and Zhao 2025, arXiv 2408.11491, §3",
+        facts=(
+            ("stage", "inference"),
+            ("variants", "as_coded (vectors of unit length, last block after the final norm), paper (neither)"),
+            (
+                "published",
+                "refusal of safe prompts of XSTest 9.2 % against 58.0 %, of unsafe ones 93.5 % against 100 % "
+                "(Llama-2-7b-chat, strength 3.5, layers 10-19, threshold 0.75 chosen on the same sets)",
+            ),
+            (
+                "verified",
+                "vectors, scores, threshold in closed form; strength 0 changes no bit; rows answer alone as in a batch",
+            ),
+        ),
+    ),
 )

@@ -27,7 +27,7 @@ class Guards:
     def __init__(self, model: nn.Module, tokenizer: Any) -> None:
         self._model = model
         self._tokenizer = tokenizer
-        self._bound: dict[str, Guard] = {}
+        self._bound: dict[str, Guard | None] = {}
 
     def forget(self) -> None:
         """The weights have moved: what a defense measured of them holds no more."""
@@ -38,23 +38,26 @@ class Guards:
         """Install the defenses of a decoding, the first one innermost, for the batch that is decoded in the block.
 
         Args:
-            decoding: names them; None comes back where it names none.
+            decoding: names them; None comes back where it names none of a strength above 0: those change no bit, so
+                that rows are decoded as without them.
             ids: (rows, width), the prompts, padded at the left.
             mask: (rows, width), 1 where a token is real.
 
         Raises:
             UnknownName: where one is not in the catalogue, or is another version of it.
         """
-        if not decoding.defenses:
+        guards = [guard for key in decoding.defenses if (guard := self._guard(key)) is not None]
+        if not guards:
             yield None
             return
         batch = LiveBatch(ids=ids, mask=mask, alive=range(len(ids)))
         with ExitStack() as stack, torch.inference_mode():
-            for key in decoding.defenses:
-                stack.enter_context(self._guard(key).installed(batch))
+            for guard in guards:
+                stack.enter_context(guard.installed(batch))
             yield batch
 
-    def _guard(self, key: str) -> Guard:
+    def _guard(self, key: str) -> Guard | None:
         if key not in self._bound:
-            self._bound[key] = find_defense(key).guard(self._model, self._tokenizer)
+            defense = find_defense(key)
+            self._bound[key] = defense.guard(self._model, self._tokenizer) if defense.strength else None
         return self._bound[key]

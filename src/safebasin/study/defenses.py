@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import cast
 
@@ -9,7 +10,7 @@ from safebasin import catalog
 from safebasin.errors import StudyError, UnknownName, expected
 from safebasin.protocols import InferenceDefense
 
-__all__ = ["defense_key", "find_defense", "keys_of"]
+__all__ = ["defense_key", "find_defense", "keys_of", "with_world"]
 
 
 def defense_key(defense: InferenceDefense) -> str:
@@ -48,3 +49,19 @@ def _create(name: str) -> InferenceDefense:
         remedy = "One that works on rows, training or weights is for finetune: its --defense."
         raise StudyError(expected("the defense of a study", "one of the stage inference", shown, remedy))
     return cast("InferenceDefense", made)
+
+
+def with_world(name: str, world: str) -> str:
+    """A defense by name with the world of the model, where it has an argument `world` and is not given one.
+
+    Raises:
+        UnknownName: where it is not in the catalogue.
+    """
+    called, given = catalog.parse_call(name)
+    factory = catalog.get("defense", called).resolve()
+    if "world" in given or not callable(factory) or "world" not in inspect.signature(factory).parameters:
+        return name
+    told = name.strip().removesuffix(")").rstrip()
+    if "(" not in told:
+        return f"{called}(world={world})"
+    return f"{told}world={world})" if told.endswith("(") else f"{told}, world={world})"

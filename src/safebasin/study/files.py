@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from safebasin import catalog
 from safebasin.errors import StudyError, expected
+from safebasin.study.defenses import with_world
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
 from safebasin.study.options import StudyFlags, under
 from safebasin.study.regions import TARGETED, AxisSpec, RegionSpec, axis_fields, several
@@ -55,6 +56,9 @@ def make(fields: Mapping[str, object]) -> Study:
     regions = _as_regions(filled)
     filled["regions"] = [_with_axis_defaults(region, str(defaults["range"])) for region in regions]
     is_one = len(regions) == 1
+    if is_world and filled.get("defenses"):
+        world = str(model).removeprefix("world:").partition("/")[0]
+        filled["defenses"] = [with_world(d, world) if isinstance(d, str) else d for d in several(filled["defenses"])]
     decoding = filled.get("decoding", {})
     if isinstance(decoding, Mapping):
         filled["decoding"] = {
