@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from safebasin.api.edits import edit_model
 from safebasin.api.judging import agreement, estimate_judging, judging_cost, read_grades
+from safebasin.api.locating import locate_layers
 from safebasin.api.mapping import default_folder, make_study, map_basin, plan_study
 from safebasin.api.stored import (
     Compared,
@@ -58,6 +59,7 @@ __all__ = [
     "judge_file",
     "judge_study",
     "judging_cost",
+    "locate_layers",
     "make_study",
     "map_basin",
     "plan_audit",

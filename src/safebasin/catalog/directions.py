@@ -37,6 +37,13 @@ DIRECTIONS: tuple[Row, ...] = (
     ),
     Row(
         kind="direction",
+        name="scale",
+        target="safebasin.weights.directions:Scaled",
+        summary="A factor on the weights that `only` names, scale:1.2: α = 1 is scaled.",
+        source="Li et al. 2025, arXiv 2408.17003, §3.2",
+    ),
+    Row(
+        kind="direction",
         name="task",
         target="safebasin.weights.directions:TaskVector",
         summary="A task vector, the difference of two other checkpoints TUNED,BASE: α = 1 adds it, α = -1 negates it.",

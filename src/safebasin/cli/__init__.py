@@ -26,6 +26,7 @@ from safebasin.cli import (
     editing,
     environment,
     finetuning,
+    locating,
     mapping,
     research,
     stored,
@@ -39,7 +40,9 @@ from safebasin.writing import write_text
 __all__ = ["app", "main"]
 
 # Importing a module registers its verbs.
-_VERBS = (mapping, auditing, finetuning, editing, stored, agreement, research, catalogue, worlds, environment)
+_VERBS = (
+    mapping, auditing, finetuning, editing, locating, stored, agreement, research, catalogue, worlds, environment,
+)  # fmt: skip
 
 
 # What Typer raises for a command line that does not parse; it has no public name of its own.

@@ -65,7 +65,7 @@ def _parts(spec: DirectionSpec) -> Iterator[Path | None]:
     """Folders of weights that a direction is made of."""
     if spec.kind == "adapter":
         yield locate_adapter(spec.target or "")
-    elif spec.target and spec.kind != "quant":
+    elif spec.target and spec.kind not in ("quant", "scale"):
         for model in task_models(spec.target) if spec.kind == "task" else (spec.target,):
             found = resolve(model, needs_tokenizer=False)
             yield from (found.folder, found.adapter)

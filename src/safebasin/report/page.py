@@ -17,7 +17,7 @@ from markupsafe import Markup
 from safebasin.report.payload import embedded_json
 from safebasin.report.sanitize import visible
 
-__all__ = ["render_page"]
+__all__ = ["render_page", "render_still"]
 
 SCRIPTS = ("base", "lines", "planes", "together", "forest", "responses", "page")
 """The parts of the page's script, in order; together they are one function, and nothing of it is global."""
@@ -46,6 +46,16 @@ def render_page(template: str, payload: object, **values: object) -> str:
             payload=Markup(embedded_json(payload)),
         )
     )
+
+
+def render_still(template: str, **values: object) -> str:
+    """A self-contained page without any script, as text, to be written as UTF-8.
+
+    Args:
+        template: name of a file beside this module.
+        values: what the template shows; escaped there.
+    """
+    return _environment().get_template(template).render(values, style=Markup(_resource("report.css")))
 
 
 def _environment() -> jinja2.Environment:

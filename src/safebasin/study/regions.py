@@ -27,7 +27,7 @@ from safebasin.records import Axis, DirectionSpec, Region
 
 __all__ = ["LATER", "AxisSpec", "RegionSpec", "Strict", "axis_fields", "parse_range", "several"]
 
-TARGETED = ("to", "adapter", "quant", "task")
+TARGETED = ("to", "adapter", "quant", "scale", "task")
 """Kinds of direction that lead somewhere; α = 1 is there."""
 
 MOST_POINTS = 100_000
@@ -80,7 +80,8 @@ class AxisSpec(Strict):
     only: str | None = Field(default=None, max_length=100_000)
     """Patterns (`fnmatch`, joined by commas) of the parameter names that move."""
     target: str | None = None
-    """What α = 1 reaches: a model (`to`), an adapter, a scheme (`quant`), or for `task` two models `TUNED,BASE`."""
+    """What α = 1 reaches: a model (`to`), an adapter, a scheme (`quant`), a factor (`scale`), or for `task` two models
+    `TUNED,BASE`."""
 
     @field_validator("range")
     @classmethod

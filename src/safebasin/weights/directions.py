@@ -1,8 +1,8 @@
 """Directions: recipes that become blocks of d̂ on demand. Never files, never a second copy of the model.
 
 `Random` (Peng et al. 2024, §3) is here: Gaussian noise, scaled to the weights. Those that come from other files are in
-`reached`, quantization in `quantize`. Whole-model scalars (norms, inner products) are computed once in `prepare`, in
-float64.
+`reached`, quantization in `quantize`, factors in `scaling`. Whole-model scalars (norms, inner products) are computed
+once in `prepare`, in float64.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from safebasin.weights.layout import is_fused_experts
 from safebasin.weights.noise import NOISE_VERSION, NoiseCache, elements
 from safebasin.weights.quantize import Quantized
 from safebasin.weights.reached import Adapter, TaskVector, ToCheckpoint
+from safebasin.weights.scaling import Scaled
 from safebasin.weights.selection import inner, matches, selected
 from safebasin.weights.stream import prepare_one
 
-__all__ = ["Adapter", "Quantized", "Random", "TaskVector", "ToCheckpoint", "is_fused_experts"]
+__all__ = ["Adapter", "Quantized", "Random", "Scaled", "TaskVector", "ToCheckpoint", "is_fused_experts"]
 
 NORMALIZATIONS = ("layer", "filter", "model", "none")
 

@@ -1,15 +1,16 @@
-"""The target of a direction: what its text says (a scheme, an adapter, one model or two), and which it is. No torch."""
+"""The target of a direction: what its text says (a scheme, a factor, a model or two), and which it is. No torch."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 
 from safebasin.errors import StudyError, expected
 from safebasin.models.folder import fingerprint, full_hash
 from safebasin.models.reference import ResolvedModel, locate_adapter, resolve
 from safebasin.records import DirectionSpec
 
-__all__ = ["QUANT_VERSION", "SCHEMES", "quant_levels", "resolve_target", "task_models"]
+__all__ = ["QUANT_VERSION", "SCHEMES", "quant_levels", "resolve_target", "scale_factor", "task_models"]
 
 SCHEMES = {"int8": 127, "int4": 7}
 """Scheme → the largest integer of its symmetric range, −levels … levels."""
@@ -30,6 +31,22 @@ def quant_levels(target: str | None) -> int:
     return SCHEMES[target]
 
 
+def scale_factor(target: str | None) -> float:
+    """The factor of a scaling.
+
+    Raises:
+        StudyError: where it is no finite number, or moves nothing.
+    """
+    try:
+        factor = float(target or "")
+    except ValueError:
+        factor = math.nan
+    if not math.isfinite(factor) or factor == 1:
+        remedy = "Write scale:1.2 to make weights a fifth larger, scale:0.8 for a fifth smaller."
+        raise StudyError(expected("target of scale", "a finite factor other than 1", target, remedy))
+    return factor
+
+
 def task_models(target: str | None) -> tuple[str, str]:
     """The tuned model and the one it was tuned from, of `TUNED,BASE`.
 
@@ -47,15 +64,17 @@ def resolve_target(spec: DirectionSpec) -> str:
     """Fingerprint of what a direction leads to, weights included: a folder whose weights changed is another direction.
 
     A hub repository is known by its commit; of any other checkpoint or adapter every byte is read. A quantization
-    scheme is known by its levels and the version of the rounding.
+    scheme is known by its levels and the version of the rounding, a scaling by its factor.
 
     Raises:
         ModelError: where the target cannot be used.
-        StudyError: where it is not a known scheme (`quant`), or not two models (`task`).
+        StudyError: where it is not a known scheme (`quant`), no factor (`scale`), or not two models (`task`).
     """
     target = spec.target or ""
     if spec.kind == "quant":
         parts = [f"quant {quant_levels(target)} v{QUANT_VERSION}"]
+    elif spec.kind == "scale":
+        parts = [f"scale {scale_factor(target)!r}"]
     elif spec.kind == "adapter":
         folder = locate_adapter(target)
         parts = [fingerprint(folder), full_hash(folder)]
