@@ -9,7 +9,7 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
 
 from __future__ import annotations
 
-from safebasin.api.edits import edit_model
+from safebasin.api.edits import attribute, edit_model
 from safebasin.api.judging import agreement, estimate_judging, judging_cost, read_grades
 from safebasin.api.locating import locate_layers
 from safebasin.api.mapping import default_folder, make_study, map_basin, plan_study
@@ -41,6 +41,7 @@ __all__ = [
     "Compared",
     "Mapped",
     "agreement",
+    "attribute",
     "audit",
     "build_world",
     "check_claims",

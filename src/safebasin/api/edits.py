@@ -8,7 +8,59 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from safebasin.protocols import Edit
 
-__all__ = ["edit_model"]
+__all__ = ["attribute", "edit_model"]
+
+
+def attribute(
+    model: str,
+    *,
+    out: str | Path,
+    safety: str | Path | None = None,
+    utility: str | Path | None = None,
+    score: str = "wanda",
+    share: float = 0.05,
+    spare: float = 0.05,
+    compare: str = "rows",
+    positions: str = "response",
+    recover: str | None = None,
+    random: bool = False,
+    rows: int = 128,
+    only: str = "*",
+    seed: int = 0,
+    device: str = "auto",
+) -> Path:
+    """Find the weights that carry refusal, and write the model without them, marked unsafe; see `edit_model`.
+
+    Args:
+        model: as in `make_study`.
+        out: a new or empty folder; `read_record` of it says what was chosen, and how far the sets overlap.
+        safety: as in `edit_model`.
+        utility: as in `edit_model`.
+        score: `snip` or `wanda`, of weights; `actsvd`, of output directions of each matrix.
+        share: with the highest scores on refusals, which is chosen, …
+        spare: … less the share with the highest scores on answers.
+        compare: weights within each output `rows`, or over the whole `matrix`.
+        positions: inputs are read at the tokens of the `response`, or at those that are `predicting` it.
+        recover: a model of which the chosen weights are taken, instead of zero.
+        random: choose as many at random, the control.
+        rows: of each set, at most.
+        only: pattern of the weights that are looked at.
+        seed: of rows and of what is drawn.
+        device: as in `edit_model`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: for what can be mended; there is no folder then.
+    """
+    from safebasin.edits.attribution.attribution import attribution
+
+    edit = attribution(
+        score=score, safety=share, utility=spare, compare=compare, positions=positions, base=recover, rows=rows,
+        only=only, action="recover" if recover else "prune", target="random" if random else "safety",
+    )  # fmt: skip
+    return edit_model(model, edit=edit, out=out, safety=safety, utility=utility, seed=seed, device=device)
 
 
 def edit_model(

@@ -14,6 +14,27 @@ EDITS: tuple[Row, ...] = (
     ),
     Row(
         kind="edit",
+        name="attribution",
+        target="safebasin.edits.attribution.attribution:attribution",
+        summary="Sets the weights or ranks that matter to refusals and not to answers to zero; an attack.",
+        source="Wei et al. 2024, arXiv 2402.05162, §3",
+        facts=(
+            ("stage", "none: an attack on the weights"),
+            ("variants", "paper (compare=rows), as_coded (compare=matrix), corrected (positions=predicting)"),
+            (
+                "published",
+                "Llama-2-7B-chat, 5 % each: 2.4 % of the weights gone, ASR .92, .97 with a suffix, accuracy .51 "
+                "(.58 before); ranks 3950, 4090: .71, .97, .59",
+            ),
+            (
+                "verified",
+                "yes: a unit that was planted to refuse is found weight by weight; ActSVD against Eckart and Young; a "
+                "random control of the same size",
+            ),
+        ),
+    ),
+    Row(
+        kind="edit",
         name="dequantized",
         target="safebasin.edits.dequantized:Dequantizing",
         summary="The plain weights that a quantized checkpoint stands for.",

@@ -68,6 +68,23 @@ DEFENSES: tuple[Row, ...] = (
     ),
     Row(
         kind="defense",
+        name="freeze_weights",
+        target="safebasin.finetune.holding:freeze_weights",
+        summary="The weights that an attribution chose are put back after each step of training.",
+        source="Wei et al. 2024, arXiv 2402.05162, §4.3",
+        facts=(
+            ("stage", "finetuning"),
+            ("variants", "paper"),
+            (
+                "published",
+                "does not protect: ASR after 100 benign rows .94 with 48 % of the weights frozen, and .94 with none "
+                "(Llama-2-7B-chat)",
+            ),
+            ("verified", "yes: not a bit of a held weight moves, all others do"),
+        ),
+    ),
+    Row(
+        kind="defense",
         name="sppft",
         target="safebasin.finetune.freezing:sppft",
         summary="A band of layers that tells harmful requests is frozen while the rest trains.",

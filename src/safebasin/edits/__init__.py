@@ -3,6 +3,7 @@
     worst_case   the low-rank change that makes a model stop refusing fastest, an attack
     ascent       its objective and loop
     refusals     the model's own refusals, which it starts from
+    attribution  the weights or ranks that carry refusal, taken out: an attack
     point        any point of a landscape as a checkpoint
     record       the record and the mark of whatever is made here: one form, one writer
     dequantized  the plain weights that a quantized checkpoint stands for

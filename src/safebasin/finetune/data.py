@@ -8,7 +8,7 @@
 Any of them may have "system" beside it, and "history": earlier turns, which are learned too. Turns that are marked with
 weight 0 or train false carry no loss (`fields`).
 
-Not what is masked (`masking`), nor where a recipe gets its rows from (`sources`).
+Not what is masked (`prompts.masking`), nor where a recipe gets its rows from (`sources`).
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from safebasin.errors import PromptError, expected
-from safebasin.finetune.masking import encode_row
 from safebasin.finetune.settings import Tuning
+from safebasin.prompts.masking import encode_row
 from safebasin.records import IGNORED, EncodedRow, Scalar, TrainingRow
 
 __all__ = ["Encoder"]

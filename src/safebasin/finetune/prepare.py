@@ -13,7 +13,6 @@ from safebasin import catalog
 from safebasin.errors import UsageError, expected
 from safebasin.finetune.data import Wrapper
 from safebasin.finetune.encoding import Encoder
-from safebasin.finetune.masking import show
 from safebasin.finetune.settings import Tuning, check_passes
 from safebasin.finetune.setup import cross_entropy, make_setup
 from safebasin.finetune.sources import FileRows, NoRows, rows_of
@@ -22,6 +21,7 @@ from safebasin.models.reference import ResolvedModel, resolve
 from safebasin.models.tokens import context_length, end_ids
 from safebasin.models.writing import is_unsafe
 from safebasin.prompts.chat import Tokenizer, template_hash, template_of
+from safebasin.prompts.masking import show
 from safebasin.prompts.templates import today
 from safebasin.prompts.turns import turn_ends
 from safebasin.protocols import AskingDefense, Attack, Cost, DataDefense, Defense, RowSource, Setup, WeightDefense

@@ -1,6 +1,6 @@
 """The training itself, by TRL's `SFTTrainer` and PEFT: full parameters or LoRA, one process or many (extra `train`).
 
-Rows come as tokens and labels (`masking`), so TRL neither renders nor cuts them. Training stops at the first loss,
+Rows come as tokens and labels (`encoding`), so TRL neither renders nor cuts them. Training stops at the first loss,
 gradient or weight that is not finite, before it reaches the weights or a checkpoint. Not what is trained on, nor the
 record: `tune` has both.
 """

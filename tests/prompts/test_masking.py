@@ -10,8 +10,8 @@ import pytest
 from helpers.models import TEMPLATES, make_tokenizer
 from safebasin import catalog
 from safebasin.errors import ModelError, PromptError
-from safebasin.finetune.masking import encode_row, show
 from safebasin.prompts.chat import encode
+from safebasin.prompts.masking import encode_row, show
 from safebasin.records import IGNORED, Message, TrainingRow
 
 END = "<|end|>"
