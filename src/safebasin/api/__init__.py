@@ -9,6 +9,7 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
 
 from __future__ import annotations
 
+from safebasin.api.certifying import CertifiedStudy, certify_study
 from safebasin.api.edits import attribute, edit_model
 from safebasin.api.judging import agreement, estimate_judging, judging_cost, read_grades
 from safebasin.api.locating import locate_layers
@@ -38,12 +39,14 @@ from safebasin.api.tuning import (
 from safebasin.api.worlds import build_world, check_claims, check_environment, world
 
 __all__ = [
+    "CertifiedStudy",
     "Compared",
     "Mapped",
     "agreement",
     "attribute",
     "audit",
     "build_world",
+    "certify_study",
     "check_claims",
     "check_environment",
     "compare_studies",

@@ -23,6 +23,7 @@ from safebasin.cli import (
     agreement,
     auditing,
     catalogue,
+    certifying,
     editing,
     environment,
     finetuning,
@@ -41,7 +42,8 @@ __all__ = ["app", "main"]
 
 # Importing a module registers its verbs.
 _VERBS = (
-    mapping, auditing, finetuning, editing, locating, stored, agreement, research, catalogue, worlds, environment,
+    mapping, auditing, finetuning, editing, locating, stored, agreement, research, certifying, catalogue, worlds,
+    environment,
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from safebasin.untrusted import user_path
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["DefendedModel", "defend", "write_defended"]
+__all__ = ["DefendedModel", "defend", "find_tuned", "write_defended"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ def defend(tuned: str, base: ResolvedModel, defenses: Sequence[Defense], out: Pa
         UsageError: where a defense is of another stage, cannot read such a move, or there is something in `out`.
     """
     workers = _weight_defenses(defenses)
-    found = _find(tuned, base)
+    found = find_tuned(tuned, base)
     attacks = is_unsafe(found) if isinstance(found, Path) else is_unsafe(found.folder, found.adapter)
     names = [defense.name for defense in workers]
     with new_folder(out) as folder:
@@ -135,8 +135,12 @@ def _weight_defenses(defenses: Sequence[Defense]) -> list[WeightDefense]:
     return [cast("WeightDefense", defense) for defense in defenses]
 
 
-def _find(tuned: str, base: ResolvedModel) -> ResolvedModel | Path:
-    """A checkpoint, or the folder of an adapter on the base itself."""
+def find_tuned(tuned: str, base: ResolvedModel) -> ResolvedModel | Path:
+    """A tuned model as a user names it: a checkpoint, or the folder of an adapter on the base itself.
+
+    Raises:
+        ModelError: where it is not there.
+    """
     if (user_path(tuned) / "adapter_config.json").is_file():
         return locate_adapter(tuned)
     found = resolve(tuned)

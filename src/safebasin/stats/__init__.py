@@ -33,11 +33,20 @@ from safebasin.stats.order import Kendall, kendall, partial_kendall
 from safebasin.stats.ranking import RankedPair, Ranking, rank_by_margin
 from safebasin.stats.retention import estimate_retention_difference
 from safebasin.stats.sides import nearer_side, on_side, side_headline
+from safebasin.stats.smoothing import (
+    Certificate,
+    certified_radius,
+    certify,
+    clopper_pearson_low,
+    smoothed_at,
+    smoothed_share_at,
+)
 from safebasin.stats.surface import radius_2d
 
 __all__ = [
     "FEWEST_DIRECTIONS",
     "Accuracy",
+    "Certificate",
     "Confusion",
     "Interval",
     "Kendall",
@@ -46,6 +55,9 @@ __all__ = [
     "Ranking",
     "Side",
     "bootstrap_prompts",
+    "certified_radius",
+    "certify",
+    "clopper_pearson_low",
     "collapse",
     "confusion",
     "confusions",
@@ -84,6 +96,8 @@ __all__ = [
     "rank_by_margin",
     "reaches",
     "side_headline",
+    "smoothed_at",
+    "smoothed_share_at",
     "tango",
     "visage",
     "wilson",

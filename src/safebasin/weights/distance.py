@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from safebasin.errors import StudyError
@@ -12,7 +12,7 @@ from safebasin.weights.blocks import block_patterns
 from safebasin.weights.layout import row_blocks
 from safebasin.weights.selection import matches
 
-__all__ = ["Distance", "Moved", "measure_distance"]
+__all__ = ["Distance", "Lengths", "Moved", "measure_distance", "measure_lengths"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,30 @@ class Distance:
     n_tensors_total: int
     blocks: tuple[Moved, ...]
     """In the order of the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lengths:
+    """How far a model moved in the tensors of a direction, and in all others; ‖·‖₂, not relative to anything."""
+
+    inside: float
+    outside: float
+
+
+def measure_lengths(base: BaseWeights, delta: Delta, names: Collection[str]) -> Lengths:
+    """Norms of a direction over some tensors and over the rest, summed in float64.
+
+    Args:
+        base: θ₀.
+        delta: the direction, at α = 1.
+        names: of the tensors inside.
+    """
+    squares: dict[bool, list[float]] = {True: [], False: []}
+    for name in base.names:
+        for start, stop in row_blocks(base.shape(name)):
+            rows = delta.rows(name, start, stop)
+            squares[name in names].append(0.0 if rows is None else float(rows.double().square().sum()))
+    return Lengths(inside=math.sqrt(math.fsum(squares[True])), outside=math.sqrt(math.fsum(squares[False])))
 
 
 def measure_distance(base: BaseWeights, delta: Delta) -> Distance:
