@@ -71,7 +71,7 @@ def attribute(
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
-    """Find the weights that carry refusal, and write the model without them. An attack: marked unsafe.
+    """Write the model without the weights that carry refusal. An attack: marked unsafe.
 
     Example: `safebasin attribute world:guild/aligned --score snip -o runs/pruned`
     """

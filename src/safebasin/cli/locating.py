@@ -46,7 +46,7 @@ def locate_layers(
     trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="As for `map`.")] = False,
     json_: Json = False,
 ) -> None:
-    """Find the layers that tell harmful requests from benign ones. `finetune --defense "sppft(…)"` freezes them.
+    """Find the layers that tell harmful requests. `finetune --defense "sppft(…)"` freezes them.
 
     Examples: `safebasin locate-layers` · `safebasin locate-layers org/chat --harmful advbench --benign benign.csv`
     """

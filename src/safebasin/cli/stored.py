@@ -135,7 +135,7 @@ def stats(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Show the statistics of a study, computed anew from its rows.
+    """Show the statistics of a study, computed anew.
 
     Examples: `safebasin stats runs/demo` · `safebasin stats runs/demo --judge keyword/zou2023`
     """
