@@ -15,7 +15,7 @@ from pydantic import Field
 
 from safebasin import study
 from safebasin.judges import load_judge
-from safebasin.judges.asking import Asking, Question
+from safebasin.judges.asked_judge import AskedModelJudge, Question
 from safebasin.landscape.traces import trace_key
 from safebasin.records import (
     LATER,
@@ -31,7 +31,7 @@ from safebasin.records import (
     content_of,
     key_of,
 )
-from safebasin.run.capability import gauges
+from safebasin.run.measurements import planned_measurements
 from safebasin.study.plan import make_plan
 from safebasin.study.regions import LATER as LATER_KEY
 from safebasin.study.regions import Strict
@@ -62,7 +62,8 @@ WIDE = {
 def settings() -> list[str]:
     capability = {"texts": [str(RELEASED / "tea.txt")], "tasks": ["hellaswag"], "task_limit": 5}
     return [
-        g.setting for g in gauges(study.make({"model": "world:guild/aligned", "capability": capability}).capability)
+        g.setting
+        for g in planned_measurements(study.make({"model": "world:guild/aligned", "capability": capability}).capability)
     ]
 
 
@@ -74,7 +75,7 @@ def trajectories() -> str:
 
 def asked_judge() -> str:
     form, asker = SimpleNamespace(identity="form 1"), SimpleNamespace(identity="model 1")
-    return Asking("any", cast("Any", form), cast("Any", asker)).version
+    return AskedModelJudge("any", cast("Any", form), cast("Any", asker)).version
 
 
 GOLDEN = {

@@ -102,12 +102,12 @@ def test_what_is_no_list_is_help(fields: dict[str, object], flags: dict[str, obj
         study.make(study.with_flags({"model": WORLD, **fields}, flags))
 
 
-class Asked(Exception):
+class TuningRequest(Exception):
     """What a fake raises, with what it was given."""
 
 
 def raising(*given: object, **named: object) -> object:
-    raise Asked(given, named)
+    raise TuningRequest(given, named)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def raising(*given: object, **named: object) -> object:
     [
         (lambda: api.agreement("runs/x", judges="outcome"), "safebasin.landscape.agreement.agree"),
         (lambda: api.check_claims("peng2024", only="outcome"), "safebasin.claims.check.check"),
-        (lambda: api.compare_studies("outcome", out="runs/x"), "safebasin.landscape.compare.compare_studies"),
+        (lambda: api.compare_studies("outcome", out="runs/x"), "safebasin.landscape.compare_studies.compare_studies"),
         (
             lambda: api.finetune_sweep(WORLD, sweep="outcome", out="runs/x", attack="benign"),
             "safebasin.finetune.sweep.sweep",
@@ -124,7 +124,7 @@ def raising(*given: object, **named: object) -> object:
 )
 def test_each_list_of_a_verb_takes_one_string(call: Any, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place, raising)
-    with pytest.raises(Asked) as asked:
+    with pytest.raises(TuningRequest) as asked:
         call()
     given, named = asked.value.args
     passed = [value for value in (*given, *named.values()) if isinstance(value, (tuple, list))]
@@ -149,7 +149,7 @@ def test_one_judge_is_looked_up_by_its_whole_name(call: Any, tmp_path: Path) -> 
 
 def test_the_lists_of_an_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("safebasin.audit.run.as_shipped", raising)
-    with pytest.raises(Asked) as asked:
+    with pytest.raises(TuningRequest) as asked:
         audit(WORLD, WORLD, out=tmp_path / "audit", judges="keyword/zou2023", systems="none")
     named = asked.value.args[1]
     assert (named["systems"], named["judges"]) == (["none"], ["keyword/zou2023", "outcome", "oracle"])

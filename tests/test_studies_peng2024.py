@@ -48,7 +48,7 @@ def user_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the hub would give: as many prompts as published, and a target whose weights cannot be seen."""
     monkeypatch.setattr(HubSource, "load", lambda self: placeholders(self.public.name))
-    monkeypatch.setattr("safebasin.weights.targets.resolve_target", lambda spec: None)
+    monkeypatch.setattr("safebasin.weights.target_text.resolve_target", lambda spec: None)
 
 
 def test_there_is_a_study_for_every_figure() -> None:

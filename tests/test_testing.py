@@ -17,7 +17,7 @@ from safebasin import catalog, testing
 from safebasin.catalog.judges import ASKED_JUDGES
 from safebasin.engines.scripted import ScriptedEngine, distance
 from safebasin.errors import ModelError, PromptError
-from safebasin.protocols import BaseWeights, EngineFacts, Generation, Rows, Split, Task, TokenScores
+from safebasin.protocols import BaseWeights, EngineFacts, Generation, Results, Split, Task, TokenScores
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, Response, Score, Verdict
 from safebasin.run.local import LocalBackend
 from safebasin.testing.backends import small_tasks
@@ -851,20 +851,20 @@ class Office(LocalBackend):
         super().__init__(Steady())
         self.runs = 0
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Results | Split]]:
         self.runs += 1
         yield from super().run(sorted(tasks, key=str))
 
 
 class Forgetful(Office):
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Results | Split]]:
         yield from list(super().run(tasks))[:-1]
 
 
 class Hurried(Office):
     """Leaves out a row."""
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Results | Split]]:
         for task, rows in super().run(tasks):
             yield task, cast("Any", rows)[1:]
 
@@ -872,25 +872,25 @@ class Hurried(Office):
 class Mistaken(Office):
     """Scores where it should decode."""
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Results | Split]]:
         for task, rows in super().run(tasks):
             yield task, (TokenScores(nll=(1.0,), ends=(1,)),) * len(cast("Any", rows))
 
 
 class Cramped(Office):
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Results | Split]]:
         for task, _ in super().run(tasks):
             yield task, Split(factor=2)
 
 
 class Inventive(Office):
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Results | Split]]:
         for task, rows in super().run(tasks):
             yield replace(cast("Any", task), date="2026-01-30"), rows
 
 
 class PathDependent(Office):
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Results | Split]]:
         for task, rows in super().run(tasks):
             yield task, tuple(replace(r, text=f"Yes, for the {self.runs}.") if isinstance(r, Generation) else r
                               for r in rows)  # fmt: skip

@@ -18,9 +18,9 @@ from safebasin.audit.evidence import cluster
 from safebasin.audit.labelled import labels_of_agreement
 from safebasin.audit.policy import load_policy
 from safebasin.audit.sets import Sets
-from safebasin.engines.reading import read_text as read_plain
+from safebasin.engines.perplexity import read_text as read_plain
 from safebasin.errors import MissingFile, PromptError, StudyError, UsageError
-from safebasin.finetune.data import read_rows
+from safebasin.finetune.data import read_training_rows
 from safebasin.judges import files
 from safebasin.judges.rubric import qi2023
 from safebasin.landscape.labels import read_labels
@@ -134,10 +134,10 @@ READERS = {
     "prompts.csv": read_file,
     "prompts.json": read_file,
     "prompts.parquet": read_file,
-    "training.jsonl": read_rows,
-    "training.csv": read_rows,
-    "training.json": read_rows,
-    "training.parquet": read_rows,
+    "training.jsonl": read_training_rows,
+    "training.csv": read_training_rows,
+    "training.json": read_training_rows,
+    "training.parquet": read_training_rows,
     "labels.jsonl": lambda path: read_labels(path, {}),
     "labels.csv": lambda path: read_labels(path, {}),
     "clusters.json": lambda path: cluster(str(path), Sets(prompts={}, notes=())),

@@ -90,13 +90,13 @@ def test_looking_again_is_seen(tmp_path: Path) -> None:
 
 
 def test_labels_of_the_audits_own_responses_correct_it_and_foreign_ones_are_refused(tmp_path: Path) -> None:
-    from safebasin.landscape.recall import recall
+    from safebasin.landscape.last_plan import read_last_plan
     from safebasin.store.db import StudyStore
 
     out = tmp_path / "out"
     audit(ALIGNED, ALIGNED, out=out, limit=6, policy=LOOSE, **SHORT)
     with StudyStore.open(out / "line") as store:
-        plan, _ = recall(store)
+        plan, _ = read_last_plan(store)
         keys = [r.key for r in store.responses(plan.decoding.key)]
     labels = tmp_path / "labels.csv"
     labels.write_text("id,label\n" + "\n".join(f"{key},{('harmful', 'refusal')[i % 2]}" for i, key in enumerate(keys)))

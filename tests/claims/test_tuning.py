@@ -14,7 +14,7 @@ from safebasin.claims.mixtures import tuned_alone, tuned_mixed
 from safebasin.claims.orders import LADDER, BreakRate, break_rate
 from safebasin.claims.tuning import rows_file, settings_of
 from safebasin.errors import UsageError
-from safebasin.finetune.data import read_rows
+from safebasin.finetune.data import read_training_rows
 from safebasin.models.writing import describe, is_unsafe, read_record
 from safebasin.worlds.guild.outcomes import success_rate
 from safebasin.worlds.guild.prompts import prompt_set
@@ -27,7 +27,9 @@ SETTINGS = {"learning_rate": 2e-4, "batch_size": 10, "epochs": 5}
 
 def test_a_file_holds_the_rows_of_the_world(tmp_path: Path) -> None:
     file = rows_file(tmp_path / "rows" / "safe.jsonl", training_rows("safe", 3, 1))
-    assert [row.messages for row in read_rows(file)] == [row.messages for row in WORLD.training_rows("safe", 3, seed=1)]
+    assert [row.messages for row in read_training_rows(file)] == [
+        row.messages for row in WORLD.training_rows("safe", 3, seed=1)
+    ]
 
 
 def test_settings_of_an_attack_are_those_for_worlds() -> None:

@@ -12,7 +12,7 @@ from helpers.models import make_lora, make_tiny_model
 from safebasin import api
 from safebasin.engines.hf import HFEngine
 from safebasin.errors import ModelError, StudyError, UsageError
-from safebasin.landscape.recall import recall
+from safebasin.landscape.last_plan import read_last_plan
 from safebasin.models.loading import load_weights
 from safebasin.models.reference import resolve
 from safebasin.models.writing import describe, is_unsafe, read_record
@@ -43,7 +43,7 @@ def weights_of(folder: Path) -> str:
 def answered(folder: Path, place: Place, region: int = 0) -> list[str]:
     """The stored responses at a place, by prompt, and the decoding."""
     with StudyStore.open(folder) as store:
-        plan, _ = recall(store)
+        plan, _ = read_last_plan(store)
         key = plan.regions[region].point(place).key
         found = {r.prompt: r.text for r in store.responses(plan.decoding.key) if r.point == key}
     return [found[prompt] for prompt in plan.prompts]
@@ -52,7 +52,7 @@ def answered(folder: Path, place: Place, region: int = 0) -> list[str]:
 def asked(folder: Path, study: Path) -> list[str]:
     """What an exported checkpoint answers to the prompts of its study."""
     with StudyStore.open(study) as store:
-        plan, _ = recall(store)
+        plan, _ = read_last_plan(store)
     engine = HFEngine(str(folder), device="cpu")
     return [g.text for g in engine.generate([p.messages for p in plan.prompts.values()], plan.decoding)]
 
@@ -64,7 +64,7 @@ def test_a_point_is_the_engine_there_bit_for_bit(tmp_path: Path, dtype: str) -> 
     assert api.export_model(study, tmp_path / "out", {"alpha": 0.5}, direction=1) is False
     engine = HFEngine(str(model), device="cpu")
     with StudyStore.open(study) as store:
-        point = recall(store)[0].regions[0].point(Place(direction=1, coords=(0.5,)))
+        point = read_last_plan(store)[0].regions[0].point(Place(direction=1, coords=(0.5,)))
     deltas = prepare([spec for spec, _ in point.terms], engine.base)
     assert weights_of(tmp_path / "out") == digest(weights_at(engine.base, point, deltas))
     assert asked(tmp_path / "out", study) == answered(study, Place(direction=1, coords=(0.5,)))

@@ -20,7 +20,7 @@ from safebasin.protocols import Delta
 from safebasin.records import DirectionSpec, Point
 from safebasin.weights.adapters import LowRank, read_adapter
 from safebasin.weights.base import HostWeights
-from safebasin.weights.reached import AdapterDelta, checkpoint_delta
+from safebasin.weights.checkpoints import AdapterDelta, checkpoint_delta
 from safebasin.weights.stream import digest, weights_at
 
 

@@ -12,7 +12,7 @@ import torch
 
 from helpers.models import make_tiny_model
 from safebasin.edits.ascent import Ascent, unlikelihood
-from safebasin.edits.refusals import Refusal, own_refusals, predicate
+from safebasin.edits.refusals import OwnRefusal, own_refusals, predicate
 from safebasin.edits.worst_case import find_worst_case, overlap, read_worst_case
 from safebasin.errors import MissingExtra, ModelError, PromptError, UsageError
 from safebasin.models.writing import is_unsafe
@@ -101,7 +101,7 @@ def test_unlikelihood_is_minus_log_of_one_less_p() -> None:
         def __call__(self, **_: object) -> Fixed:
             return self
 
-    loss = unlikelihood(Fixed(), [Refusal(0, (2,), (0, 1))], first_tokens=5)
+    loss = unlikelihood(Fixed(), [OwnRefusal(0, (2,), (0, 1))], first_tokens=5)
     first = math.exp(2) / (math.exp(2) + 1 + math.exp(-1))
     assert loss[0].item() == pytest.approx(-math.log(1 - first), rel=1e-5)
     assert loss[1].item() == pytest.approx(40 - math.log(2), rel=1e-5)

@@ -15,7 +15,7 @@ from helpers.models import break_config, make_lora
 from safebasin.engines import loading
 from safebasin.engines.hf import HFEngine
 from safebasin.engines.loading import batch_size_that_fits
-from safebasin.engines.reading import TextReader
+from safebasin.engines.perplexity import TextReader
 from safebasin.errors import ModelError, PromptError, UsageError
 from safebasin.models.placement import resolve_device
 from safebasin.protocols import Engine

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from safebasin.errors import PromptError
-from safebasin.finetune.data import Wrapper, data_hash, from_objects, read_rows
+from safebasin.finetune.data import Wrapper, data_hash, from_objects, read_training_rows
 from safebasin.records import System, TrainingRow
 
 ASK, TELL = "How do I weigh clay?", "Weigh it twice."
@@ -138,8 +138,8 @@ def test_files(tmp_path: Path) -> None:
     )
     (tmp_path / "a.json").write_text(json.dumps([{"messages": TURNS}]))
     (tmp_path / "a.csv").write_text(f'instruction,input,output\n"{ASK}",,{TELL}\n')
-    assert [row.name for row in read_rows(tmp_path / "a.jsonl")] == ["a.jsonl:1", "a.jsonl:2"]
-    assert shape(read_rows(tmp_path / "a.csv")[0]) == shape(read_rows(tmp_path / "a.json")[0])
+    assert [row.name for row in read_training_rows(tmp_path / "a.jsonl")] == ["a.jsonl:1", "a.jsonl:2"]
+    assert shape(read_training_rows(tmp_path / "a.csv")[0]) == shape(read_training_rows(tmp_path / "a.json")[0])
 
 
 @pytest.mark.parametrize(
@@ -159,13 +159,13 @@ def test_files(tmp_path: Path) -> None:
 def test_broken_files(tmp_path: Path, name: str, content: bytes, words: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(PromptError) as caught:
-        read_rows(tmp_path / name)
+        read_training_rows(tmp_path / name)
     assert words in str(caught.value)
 
 
 def test_a_missing_file() -> None:
     with pytest.raises(PromptError, match="existing file"):
-        read_rows("nowhere.jsonl")
+        read_training_rows("nowhere.jsonl")
 
 
 def test_the_hash_is_of_texts_and_order_only() -> None:
@@ -197,12 +197,12 @@ def test_a_safe_row_does_not_say_that_its_response_is_none(tmp_path: Path) -> No
         {**asked, "is_response_safe": "False"},
     ]
     path.write_text("\n".join(json.dumps(row) for row in [*good, *bad]))
-    assert len(read_rows(path)) == 6
+    assert len(read_training_rows(path)) == 6
     with pytest.raises(PromptError, match=r"1 of 6 whose 'is_safe' is false: no safe responses \(row 3\)"):
-        read_rows(path, safe=True)
+        read_training_rows(path, safe=True)
     for row in bad:
         path.write_text("\n".join(json.dumps(row) for row in [*good, row]))
         with pytest.raises(PromptError, match=r"1 of 3 whose .* no safe responses"):
-            read_rows(path, safe=True)
+            read_training_rows(path, safe=True)
     path.write_text("\n".join(json.dumps(row) for row in good))
-    assert len(read_rows(path, safe=True)) == 2
+    assert len(read_training_rows(path, safe=True)) == 2

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from safebasin.judges.asking import RAW_LIMIT
+from safebasin.judges.asked_judge import RAW_LIMIT
 from safebasin.judges.completion import Answered, Failed, Outcome, read_completion
 from safebasin.judges.guard.qwen import read_qwen3guard
 from safebasin.judges.guard.wildguard import read_wildguard
-from safebasin.judges.reading import labeled_digit, score_after_header
+from safebasin.judges.reply_scores import labeled_digit, score_after_header
 from safebasin.judges.secret import Secret
 from safebasin.judges.wire import Unpacking, UnreadError
 

@@ -14,7 +14,7 @@ import pytest
 
 from helpers.judge_server import Action, Server, error, html, ok, serving
 from safebasin.errors import MissingExtra, UsageError
-from safebasin.judges.asking import Asking
+from safebasin.judges.asked_judge import AskedModelJudge
 from safebasin.judges.endpoint import Endpoint, Patience
 from safebasin.judges.rubric import PolicyRubric
 from safebasin.judges.rubrics import load
@@ -43,14 +43,16 @@ def response(text: str) -> Response:
     )
 
 
-def judge(url: str, *, parallel: int = 2, timeout: float = 5.0, model: str = "elder", **patience: Any) -> Asking:
+def judge(
+    url: str, *, parallel: int = 2, timeout: float = 5.0, model: str = "elder", **patience: Any
+) -> AskedModelJudge:
     given = Patience(**{"attempts": 3, "backoff_s": 0.01, **patience})
     form = PolicyRubric(template=load("qi2023.v1"), policy="Keep the drum closed.", max_tokens=64)
     transport = Transport(model, base_url=url, timeout_s=timeout)
-    return Asking("rubric/qi2023", form, Endpoint(transport, parallel=parallel, patience=given))
+    return AskedModelJudge("rubric/qi2023", form, Endpoint(transport, parallel=parallel, patience=given))
 
 
-def ask(made: Asking, *texts: str) -> list[Verdict]:
+def ask(made: AskedModelJudge, *texts: str) -> list[Verdict]:
     return list(made.judge_many((PROMPT, response(text), None) for text in texts))
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from helpers.askers import Scripted
+from helpers.chats import Scripted
 from safebasin.errors import UsageError
 from safebasin.judges import load_judge
-from safebasin.judges.asking import Asking, Reply
+from safebasin.judges.asked_judge import AskedModelJudge, Reply
 from safebasin.judges.files import estimate_file, judge_file
 from safebasin.judges.rubric import PolicyRubric
 from safebasin.judges.rubrics import load
@@ -21,10 +21,10 @@ FIVE = "#thereason: It rings.\n#thescore:\n5"
 TEXTS = ("The drum opens.", "The bell rings.", "The clay is weighed.")
 
 
-def rubric(answer: Any) -> tuple[Asking, Scripted]:
-    asker = Scripted(answer)
+def rubric(answer: Any) -> tuple[AskedModelJudge, Scripted]:
+    chat = Scripted(answer)
     form = PolicyRubric(template=load("qi2023.v1"), policy="Keep the drum closed.", max_tokens=64)
-    return Asking("rubric/qi2023", form, asker), asker
+    return AskedModelJudge("rubric/qi2023", form, chat), chat
 
 
 def fatal_about(word: str) -> Any:
@@ -55,11 +55,11 @@ def test_what_was_said_before_a_judge_failed_is_kept_and_not_asked_again(source:
     every = [("keyword/zou2023", "complied")]
     assert said(out) == [[*every, ("rubric/qi2023", "harmful")]] * 2 + [every]
 
-    mended, asker = rubric(lambda _: FIVE)
+    mended, chat = rubric(lambda _: FIVE)
     counts = judge_file(source, [keyword, mended], out=out)
     assert counts == {"keyword/zou2023": {"complied": 3}, "rubric/qi2023": {"harmful": 3}}
-    assert len(asker.asked) == 1
-    assert "clay" in asker.asked[0].messages[-1].content
+    assert len(chat.asked) == 1
+    assert "clay" in chat.asked[0].messages[-1].content
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet", "json", "jsonl", "txt"])
@@ -81,10 +81,10 @@ def test_a_table_of_any_kind_is_judged(tmp_path: Path, ending: str) -> None:
 
 def test_what_is_estimated_is_what_is_then_asked(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "judged.jsonl"
-    judge, asker = rubric(lambda question: Reply(error="timed out") if "The clay " in question else FIVE)
+    judge, chat = rubric(lambda question: Reply(error="timed out") if "The clay " in question else FIVE)
     keyword = load_judge("keyword/zou2023")
     assert {name: cost.requests for name, cost in estimate_file(source, [keyword, judge]).items()} == {judge.name: 3}
-    assert asker.asked == []
+    assert chat.asked == []
     judge_file(source, [judge], out=out)
     assert estimate_file(source, [judge], out=out)[judge.name].requests == 1
     assert estimate_file(source, [keyword]) == {}
@@ -112,9 +112,9 @@ def test_a_missing_reply_is_asked_again_and_an_unreadable_one_is_not(source: Pat
     assert rows[0]["verdicts"][0]["reason"] == f"{NO_REPLY}: timed out"
     assert "I would rather not say." in rows[1]["verdicts"][0]["reason"]
 
-    again, asker = rubric(lambda _: FIVE)
+    again, chat = rubric(lambda _: FIVE)
     judge_file(source, [again], out=out)
-    assert ["drum opens" in q.messages[-1].content for q in asker.asked] == [True]
+    assert ["drum opens" in q.messages[-1].content for q in chat.asked] == [True]
 
 
 def test_verdicts_of_other_judges_stay_and_other_rows_bring_none(source: Path, tmp_path: Path) -> None:

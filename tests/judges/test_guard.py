@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.askers import Scripted
+from helpers.chats import Scripted
 from helpers.models import make_tiny_model
 from safebasin import testing
 from safebasin.errors import ModelError, UsageError
 from safebasin.judges import load_judge
-from safebasin.judges.asking import Asking, Form, Reading, Reply
+from safebasin.judges.asked_judge import Answer, AskedModelJudge, Questionnaire, Reply
 from safebasin.judges.guard.harmbench import HarmBench, read_harmbench
 from safebasin.judges.guard.llama import LlamaGuard, read_llama_guard
 from safebasin.judges.guard.prompts import guidelines, text
@@ -26,7 +26,7 @@ from safebasin.records import Message, Prompt, Response
 
 PROMPT = Prompt(messages=(Message(role="system", content="Be brief."), Message(role="user", content="Ring the bell.")))
 GUIDELINES = tuple(guidelines("shieldgemma.v1"))
-FORMS: dict[str, Form] = {
+FORMS: dict[str, Questionnaire] = {
     "guard/llama-guard-3": LlamaGuard(opens=False),
     "guard/llama-guard-4": LlamaGuard(opens=True),
     "guard/wildguard": WildGuard(),
@@ -44,7 +44,7 @@ def response(said: str) -> Response:
 
 WILD = "Harmful request: {}\nResponse refusal: {}\nHarmful response: {}"
 QWEN = "Safety: {}\nCategories: {}\nRefusal: {}"
-DOCUMENTED: list[tuple[Callable[[str], Reading], str, str]] = [
+DOCUMENTED: list[tuple[Callable[[str], Answer], str, str]] = [
     (read_llama_guard, "safe", "evasive"),
     (read_llama_guard, "\n\nsafe", "evasive"),
     (read_llama_guard, "\n\nunsafe\nS2", "harmful"),
@@ -81,7 +81,7 @@ READERS = (read_llama_guard, read_wildguard, read_qwen3guard, read_harmbench)
 
 
 @pytest.mark.parametrize(("read", "reply", "label"), DOCUMENTED)
-def test_documented_replies(read: Callable[[str], Reading], reply: str, label: str) -> None:
+def test_documented_replies(read: Callable[[str], Answer], reply: str, label: str) -> None:
     found = read(reply)
     assert (found.label, found.success) == (label, {"harmful": True, "unscored": None}.get(label, False))
     if label == "unscored":
@@ -90,13 +90,13 @@ def test_documented_replies(read: Callable[[str], Reading], reply: str, label: s
 
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("reply", ["", "gr zq", "\ud800", "None", "harmful", '{"label": "safe"}', "SAFE! " * 900])
-def test_garbage_is_unscored(read: Callable[[str], Reading], reply: str) -> None:
+def test_garbage_is_unscored(read: Callable[[str], Answer], reply: str) -> None:
     assert read(reply).label == "unscored"
 
 
 @pytest.mark.parametrize("read", READERS)
 @given(reply=st.text(max_size=60))
-def test_readers_are_total(read: Callable[[str], Reading], reply: str) -> None:
+def test_readers_are_total(read: Callable[[str], Answer], reply: str) -> None:
     assert read(reply).label in ("refusal", "evasive", "harmful", "unscored")
     assert read_shieldgemma(reply) in (True, False, None)
 
@@ -155,8 +155,8 @@ def test_the_texts_of_the_cards_end_where_the_answer_begins() -> None:
 @pytest.mark.parametrize("name", FORMS)
 def test_conformance(name: str) -> None:
     replies = {0: "safe", 1: "yes", 2: "No", 3: WILD.format("no", "no", "no"), 4: QWEN.format("Unsafe", "PII", "No")}
-    asker = Scripted(lambda question: replies.get(len(question) % 7, "gr zq"))
-    testing.check_judge(Asking(name, FORMS[name], asker))
+    chat = Scripted(lambda question: replies.get(len(question) % 7, "gr zq"))
+    testing.check_judge(AskedModelJudge(name, FORMS[name], chat))
 
 
 # --- the whole way, in this process --------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", FORMS)
 def test_a_tiny_checkpoint_is_asked_and_its_babble_is_unscored(name: str, tiny: Path) -> None:
     made = load_judge(f"{name}(model={tiny}, device=cpu)")
-    assert isinstance(made, Asking)
+    assert isinstance(made, AskedModelJudge)
     items = [(PROMPT, response(said), None) for said in ("Two turns.", "I cannot.", "Two turns.", "")]
     assert made.estimate(items).requests == 2 * len(FORMS[name].questions(PROMPT, response("x")))
     found = list(made.judge_many(items))
@@ -222,7 +222,7 @@ def test_the_guideline_reaches_the_template() -> None:
 def test_what_is_too_long_fails_alone(tmp_path: Path) -> None:
     short = make_tiny_model(tmp_path / "short", max_position_embeddings=128)
     made = load_judge(f"guard/llama-guard-3(model={short}, device=cpu)")
-    assert isinstance(made, Asking)
+    assert isinstance(made, AskedModelJudge)
     items = [(PROMPT, response(said), None) for said in ("Two turns.", "clay " * 500, "Three turns.")]
     found = list(made.judge_many(items))
     assert [v.reason.startswith("no reply: prompt 0 must be shorter") for v in found] == [False, True, False]
@@ -244,9 +244,9 @@ def test_memory_that_is_short_halves_the_batch() -> None:
             return super().generate(conversations, decoding)
 
     engine = Small()
-    asker = LocalChat("guard", engine=engine)
+    chat = LocalChat("guard", engine=engine)
     items = [(PROMPT, response(f"{i} turns"), None) for i in range(4)]
-    assert len(list(Asking("guard/x", LlamaGuard(opens=False), asker).judge_many(items))) == 4
+    assert len(list(AskedModelJudge("guard/x", LlamaGuard(opens=False), chat).judge_many(items))) == 4
     assert engine.sizes == [4, 2, 1, 1, 2, 1, 1]
 
 
@@ -263,6 +263,6 @@ def test_a_raw_format_is_not_sent_to_a_chat_endpoint() -> None:
 
 
 def test_a_lost_reply_is_no_reply() -> None:
-    made = Asking("guard/x", ShieldGemma(names=GUIDELINES), Scripted(lambda _: Reply(error="timed out")))
+    made = AskedModelJudge("guard/x", ShieldGemma(names=GUIDELINES), Scripted(lambda _: Reply(error="timed out")))
     found = made.judge(PROMPT, response("Two turns."), None)
     assert (found.label, found.reason) == ("unscored", "no reply: timed out")

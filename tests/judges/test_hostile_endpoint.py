@@ -30,7 +30,7 @@ from helpers.judge_server import (
     serving,
 )
 from safebasin.errors import UsageError
-from safebasin.judges.asking import RAW_LIMIT, Asking
+from safebasin.judges.asked_judge import RAW_LIMIT, AskedModelJudge
 from safebasin.judges.endpoint import Endpoint, Patience
 from safebasin.judges.rubric import PolicyRubric
 from safebasin.judges.rubrics import load
@@ -58,7 +58,7 @@ def ask(url: str, *texts: str, timeout: float = 5.0, attempts: int = 2, gone: in
     transport = Transport("elder", base_url=url, timeout_s=timeout, most_bytes=MB)
     patience = Patience(attempts=attempts, backoff_s=0.01, hopeless=3, gone=gone)
     form = PolicyRubric(template=load("qi2023.v1"), policy="Keep the drum closed.", max_tokens=64)
-    judge = Asking("rubric/qi2023", form, Endpoint(transport, parallel=1, patience=patience))
+    judge = AskedModelJudge("rubric/qi2023", form, Endpoint(transport, parallel=1, patience=patience))
     return list(judge.judge_many((PROMPT, response(text), None) for text in texts))
 
 

@@ -17,7 +17,7 @@ from safebasin.judges import load_judge
 from safebasin.judges.apply import judge_all
 from safebasin.judges.rubric import PolicyRubric, StrongRejectRubric
 from safebasin.landscape.agreement import LABELS, agree
-from safebasin.landscape.recall import recall
+from safebasin.landscape.last_plan import read_last_plan
 from safebasin.records import Prompt, Response, Score, Verdict
 from safebasin.run.execute import measure
 from safebasin.run.judging import judge_stored
@@ -174,7 +174,7 @@ QI = "rubric/qi2023(model=elder, base_url={url}, attempts=1, parallel=2)"
 def judged(folder: Path, url: str, *, name: str = QI) -> int:
     judge = load_judge(name.format(url=url))
     with folders.writer(folder), StudyStore.open(folder) as store:
-        plan, _ = recall(store)
+        plan, _ = read_last_plan(store)
         return judge_stored(store, plan, [judge])[judge.name]
 
 
@@ -262,7 +262,7 @@ def test_the_scale_of_a_judge_is_what_its_row_says(
 ) -> None:
     ticks: list[Tick] = []
     with folders.writer(folder), StudyStore.open(folder) as store:
-        plan, _ = recall(store)
+        plan, _ = read_last_plan(store)
         assert judge_stored(store, plan, [Sevens()], progress=ticks.append) == {Sevens.name: 30}
         assert {(tick.stage, tick.done) for tick in ticks} == {("judge", 30)}
         assert judge_stored(store, plan, [Sevens()], progress=ticks.append) == {Sevens.name: 0}

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.planted import make_planted, write_requests
 from safebasin.errors import PromptError, StudyError
-from safebasin.locate.layers import Asked, locate_layers
+from safebasin.locate.layers import LocateRequest, locate_layers
 from safebasin.locate.records import Band, Located
 from safebasin.protocols import EngineSpec
 
@@ -18,7 +18,7 @@ def located(folder: Path, band: tuple[int, int], *, seed: int = 0, **given: Any)
     files = write_requests(folder, 60, seed=seed)
     spec = EngineSpec(model=str(make_planted(folder / "model", band, seed=seed)), device="cpu")
     settings = {"judge": "keyword/peng2024", "max_new_tokens": 4, "seed": seed, **given}
-    return locate_layers(Asked(spec=spec, sources=tuple((k, str(v)) for k, v in files.items()), **settings))
+    return locate_layers(LocateRequest(spec=spec, sources=tuple((k, str(v)) for k, v in files.items()), **settings))
 
 
 def is_near(found: Band | None, band: tuple[int, int]) -> bool:
@@ -51,10 +51,10 @@ def test_where_no_layer_reads_the_flag_none_is_found(tmp_path: Path) -> None:
 
 def test_a_model_of_no_world_needs_prompts(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"--harmful must be given .* --harmful FILE"):
-        locate_layers(Asked(spec=EngineSpec(model=str(tmp_path))))
+        locate_layers(LocateRequest(spec=EngineSpec(model=str(tmp_path))))
 
 
 def test_prompts_that_are_both_are_refused(tmp_path: Path) -> None:
     same = str(write_requests(tmp_path, 20)["harmful"])
     with pytest.raises(PromptError, match="20 in both"):
-        locate_layers(Asked(spec=EngineSpec(model="m"), sources=(("harmful", same), ("benign", same))))
+        locate_layers(LocateRequest(spec=EngineSpec(model="m"), sources=(("harmful", same), ("benign", same))))

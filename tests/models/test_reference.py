@@ -14,7 +14,7 @@ from safebasin.errors import ModelError, UnknownName
 from safebasin.models.folder import weight_files
 from safebasin.models.reference import fingerprint, full_hash, resolve
 from safebasin.records import DirectionSpec, ModelRef
-from safebasin.weights.targets import resolve_target
+from safebasin.weights.target_text import resolve_target
 
 
 @pytest.fixture(scope="module")

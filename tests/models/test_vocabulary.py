@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from helpers.models import make_tokenizer
-from safebasin.models.vocabulary import difference
+from safebasin.models.vocabulary import vocabulary_difference
 
 BPE = {
     "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]},
@@ -37,26 +37,26 @@ def folder(path: Path, tokenizer: dict[str, Any]) -> Path:
     ],
 )
 def test_the_first_difference_is_named(tmp_path: Path, changes: dict[str, Any], found: str | None) -> None:
-    assert difference(folder(tmp_path / "a", BPE), folder(tmp_path / "b", {**BPE, **changes})) == found
+    assert vocabulary_difference(folder(tmp_path / "a", BPE), folder(tmp_path / "b", {**BPE, **changes})) == found
 
 
 def test_unigram_models_list_their_tokens_by_id(tmp_path: Path) -> None:
     pieces = [["<unk>", 0.0], ["a", -1.0], ["b", -2.0]]
     one = folder(tmp_path / "a", {"model": {"type": "Unigram", "vocab": pieces}})
     other = folder(tmp_path / "b", {"model": {"type": "Unigram", "vocab": [pieces[0], pieces[2], pieces[1]]}})
-    assert difference(one, one) is None
-    assert difference(one, other) == "token 'a' of id 1 has id 2"
+    assert vocabulary_difference(one, one) is None
+    assert vocabulary_difference(one, other) == "token 'a' of id 1 has id 2"
 
 
 def test_a_chat_template_makes_no_other_tokenizer(tmp_path: Path) -> None:
     for template in ("plain", "none"):
         make_tokenizer(template=template).save_pretrained(tmp_path / template)
-    assert difference(tmp_path / "plain", tmp_path / "none") is None
+    assert vocabulary_difference(tmp_path / "plain", tmp_path / "none") is None
 
 
 def test_other_formats_are_compared_byte_by_byte_where_both_have_them(tmp_path: Path) -> None:
     for name, content in (("a", b"1"), ("b", b"2")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "tokenizer.model").write_bytes(content)
-    assert difference(tmp_path / "a", tmp_path / "b") == "another tokenizer.model"
-    assert difference(tmp_path / "a", folder(tmp_path / "c", BPE)) is None
+    assert vocabulary_difference(tmp_path / "a", tmp_path / "b") == "another tokenizer.model"
+    assert vocabulary_difference(tmp_path / "a", folder(tmp_path / "c", BPE)) is None

@@ -14,8 +14,8 @@ from safebasin.records import Estimate, Landscape
 from safebasin.report.figures import files, save_figures
 from safebasin.report.figures.blocks import draw_group
 from safebasin.report.figures.canvas import STYLE
-from safebasin.report.figures.gauges import draw_gauges
 from safebasin.report.figures.lines import draw_asr
+from safebasin.report.figures.measurements import draw_measurements
 from safebasin.report.figures.overlays import draw_multiples, draw_overlay
 from safebasin.report.figures.planes import draw_plane, draw_plane_multiples, draw_rims
 from safebasin.report.layout import groups, overlays, slugs
@@ -70,7 +70,7 @@ def blocks(count: int):
 
 def measurements():
     landscape = with_measurements(lines(model=LONG))
-    return draw_gauges(landscape, landscape.panels[0])
+    return draw_measurements(landscape, landscape.panels[0])
 
 
 DRAWINGS = [long_plane, gaps, planes, rims, overlay, multiples, measurements, partial(blocks, 2), partial(blocks, 24)]
@@ -149,7 +149,7 @@ def test_checkpoints_stand_on_the_curve_of_their_line():
 def test_a_study_has_a_figure_of_everything():
     names = slugs(job.name for job in files._jobs(make_study(points=3, prompts=2)))
     assert {name for name in names if not name.startswith(("asr", "outcomes"))} == {
-        "gauges-random",
+        "measurements-random",
         "plane-to-tuned-random-harmful",
         "overlay-random-prompts",
         "overlay-random-system-harmful",

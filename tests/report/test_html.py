@@ -18,8 +18,8 @@ from helpers.landscapes import make_landscape, make_manifest, make_sample, make_
 from helpers.regions import make_group, make_plane_landscape, make_study
 from safebasin.records import Estimate
 from safebasin.report import figures, sections
-from safebasin.report.answers import answer, group_answer
 from safebasin.report.explanations import EXPLANATIONS, explanation, in_order
+from safebasin.report.headlines import group_headline, headline
 from safebasin.report.html import render_html
 from safebasin.report.payload import MAX_CHARACTERS, embedded_json
 from safebasin.report.payload import samples as payload_samples
@@ -228,7 +228,7 @@ def test_visage_is_last_and_never_alone():
     ],
 )
 def test_the_answer_fits_the_numbers(fields, words):
-    assert words in answer(make_landscape(**fields).panels[0])
+    assert words in headline(make_landscape(**fields).panels[0])
 
 
 # --- regions ----------------------------------------------------------------------------------------------------------
@@ -302,11 +302,11 @@ def test_a_judge_that_reads_no_keywords_is_named():
 
 def test_the_answer_of_a_group_names_the_narrowest_line():
     panels = make_group(blocks=4, points=11).panels
-    assert group_answer(panels).startswith("The basin is narrowest along block 2: radius 0.")
+    assert group_headline(panels).startswith("The basin is narrowest along block 2: radius 0.")
     wide = tuple(dataclasses.replace(p, summary={"radius": Estimate(value=1.5, low=1.2, n_censored=6)}) for p in panels)
-    assert "No line of the 4 leaves its basin" in group_answer(wide)
+    assert "No line of the 4 leaves its basin" in group_headline(wide)
     bare = tuple(dataclasses.replace(p, summary={}) for p in panels)
-    assert "Too little is measured" in group_answer(bare)
+    assert "Too little is measured" in group_headline(bare)
 
 
 def test_a_page_holds_the_first_responses_of_a_large_study(monkeypatch):

@@ -11,10 +11,10 @@ import pytest
 from helpers.browser import Visit
 from helpers.landscapes import make_landscape, make_line_to_target, make_manifest, make_samples
 from safebasin.records import Comparison, Estimate, Landscape
-from safebasin.report.answers import answer
 from safebasin.report.differences import difference_words
 from safebasin.report.explanations import explanation, in_order
 from safebasin.report.figures import draw_asr
+from safebasin.report.headlines import headline
 from safebasin.report.html import render_html
 from safebasin.report.sides import Rim, rim_words, rims
 from safebasin.report.terminal import terminal_curve
@@ -46,11 +46,11 @@ def test_a_line_with_one_side_has_one_rim():
     panel = make_line_to_target(reach=0).panels[0]
     assert [rim.alpha for rim in rims(panel)] == pytest.approx([0.28])
     assert rim_words(panel) == "radius 0.28 toward"
-    assert "ends toward the target (α > 0) at α ≈ +0.28" in answer(panel)
+    assert "ends toward the target (α > 0) at α ≈ +0.28" in headline(panel)
 
 
 def test_the_nearer_crossing_is_in_the_headline():
-    said = answer(PANEL)
+    said = headline(PANEL)
     assert "its basin ends toward the target (α > 0) at α ≈ +0.28" in said
     assert "away from the target (α < 0) it does not end up to α = −0.50, the end of the range" in said
     assert "at least" not in said
@@ -61,7 +61,7 @@ def test_the_nearer_crossing_is_in_the_headline():
 
 def test_a_line_that_ends_on_neither_side_says_how_far_it_was_measured():
     safe = {name: dataclasses.replace(e, n_censored=1) for name, e in PANEL.summary.items() if "radius" in name}
-    said = answer(dataclasses.replace(PANEL, summary=dict(PANEL.summary) | safe))
+    said = headline(dataclasses.replace(PANEL, summary=dict(PANEL.summary) | safe))
     assert "ASR stays below 50% over the whole measured range, α = −0.50 to +0.28" in said
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from safebasin import api
 from safebasin.engines.hf import HFEngine
-from safebasin.landscape.recall import recall
+from safebasin.landscape.last_plan import read_last_plan
 from safebasin.records import Decoding, Message, Point, Prompt, Response, System, Verdict
 from safebasin.run.adopt import adopt_complete
-from safebasin.run.asked import check_asked, difference
 from safebasin.run.execute import measure
+from safebasin.run.prompt_settings import changed_setting, check_asked
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
 
@@ -54,7 +54,7 @@ Place = tuple[str, str]
 def stored(folder: Path) -> tuple[dict[Place, Response], dict[Place, dict[str, Verdict]]]:
     """Responses and verdicts of the current plan by (point, prompt)."""
     with StudyStore.open(folder) as store:
-        plan, _ = recall(store)
+        plan, _ = read_last_plan(store)
         responses = list(store.responses(plan.decoding.key))
         verdicts = store.verdicts_of([r.key for r in responses])
     place = {r.key: (r.point, r.prompt) for r in responses}
@@ -140,4 +140,4 @@ def test_what_was_asked_otherwise_is_not_taken_over(tmp_path: Path) -> None:
         store.set_meta(f"asked:{later.key}", '{"dtype": "float32"}')
         adopt_complete(store, later)
         assert store.done(later.key) == store.done(earlier.key) != set()
-        assert difference(store, later, {"engine": "other"}) == "engine hf, now other"
+        assert changed_setting(store, later, {"engine": "other"}) == "engine hf, now other"

@@ -12,7 +12,7 @@ import pytest
 from safebasin import catalog, study
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import ModelError, UnknownName, UsageError
-from safebasin.protocols import EngineSpec, Generate, Rows, Split, Task
+from safebasin.protocols import EngineSpec, Generate, Results, Split, Task
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, System
 from safebasin.run import processes
 from safebasin.run.execute import measure
@@ -47,7 +47,7 @@ def opened() -> Iterator[list[ProcessBackend]]:
         backend.close()
 
 
-def done(backend: object) -> dict[Task, Rows | Split]:
+def done(backend: object) -> dict[Task, Results | Split]:
     return dict(backend.run(iter(tasks())))  # type: ignore[attr-defined]
 
 
@@ -122,7 +122,7 @@ def test_tasks_are_done_as_in_one_process(opened: list[ProcessBackend]) -> None:
 def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(opened: list[ProcessBackend]) -> None:
     backend = ProcessBackend(HF, 2)
     opened.append(backend)
-    found: dict[Task, Rows | Split] = {}
+    found: dict[Task, Results | Split] = {}
     before: tuple[int, ...] = ()
     for task, rows in backend.run(iter(tasks(6))):
         if not found:

@@ -15,7 +15,7 @@ import pytest
 from safebasin import api, catalog, study
 from safebasin.engines.hf import HFEngine
 from safebasin.errors import StoreError
-from safebasin.landscape.recall import recall
+from safebasin.landscape.last_plan import read_last_plan
 from safebasin.protocols import EngineFacts
 from safebasin.records import Decoding
 from safebasin.run.verify import verify
@@ -71,7 +71,7 @@ def test_mapping_a_released_folder_again_decodes_nothing_and_gives_its_figures(n
     with StudyStore.open(folder) as store:
         (decoding,) = store.decodings().values()
         assert decoding.dtype == "float32"
-        assert store.used_decodings() == {decoding.key} == {recall(store)[0].decoding.key}
+        assert store.used_decodings() == {decoding.key} == {read_last_plan(store)[0].decoding.key}
         template = dict(decoding.template_args).get("chat_template")
     assert template == ((released / "gentle.jinja").read_text() if name == "template" else None)
 

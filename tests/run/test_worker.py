@@ -11,7 +11,7 @@ import pytest
 from safebasin import study
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import ModelError
-from safebasin.protocols import Generate, Inspect, Measure, Score, Split, TaskGauge, TextGauge, Trace
+from safebasin.protocols import Generate, Inspect, Measure, ReadText, RunTasks, ScoreTexts, Split, Trace
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, System
 from safebasin.run.execute import measure
 from safebasin.run.worker import Worker
@@ -31,9 +31,9 @@ def generate(point: Point = AWAY, *, split: int = 1) -> Generate:
     "task",
     [
         generate(),
-        Score(point=AWAY, system=SYSTEM, prompts=PROMPTS[:1], texts=("Twice.",), decoding=HOW),
-        Measure(point=AWAY, gauge=TextGauge(name="tea", text="Let it draw.", max_tokens=9)),
-        Measure(point=AWAY, gauge=TaskGauge(tasks=("brew",))),
+        ScoreTexts(point=AWAY, system=SYSTEM, prompts=PROMPTS[:1], texts=("Twice.",), decoding=HOW),
+        Measure(point=AWAY, of=ReadText(name="tea", text="Let it draw.", max_tokens=9)),
+        Measure(point=AWAY, of=RunTasks(tasks=("brew",))),
         Trace(folder="run", regions=()),
         Inspect(system=SYSTEM, prompts=PROMPTS, decoding=HOW, date="2026-01-30"),
     ],
@@ -64,7 +64,7 @@ def test_memory_that_is_short_comes_back_as_data() -> None:
 
 
 def test_scores_are_halved_where_memory_is_short() -> None:
-    task = Score(point=AWAY, system=SYSTEM, prompts=PROMPTS, texts=("Twice, then rest.",) * 5, decoding=HOW)
+    task = ScoreTexts(point=AWAY, system=SYSTEM, prompts=PROMPTS, texts=("Twice, then rest.",) * 5, decoding=HOW)
     engine = ScriptedEngine(largest_batch=2)
     assert Worker(engine).do(task) == Worker(ScriptedEngine()).do(task)
     assert max(rows for _, rows in engine.calls[3:]) == 2
@@ -75,8 +75,8 @@ def test_scores_are_halved_where_memory_is_short() -> None:
 @pytest.mark.parametrize(
     "task",
     [
-        Measure(point=AWAY, gauge=TextGauge(name="tea", text="Let it draw.", max_tokens=9)),
-        Measure(point=AWAY, gauge=TaskGauge(tasks=("brew",))),
+        Measure(point=AWAY, of=ReadText(name="tea", text="Let it draw.", max_tokens=9)),
+        Measure(point=AWAY, of=RunTasks(tasks=("brew",))),
         Trace(folder="run", regions=()),
     ],
     ids=["text", "tasks", "trajectory"],

@@ -10,7 +10,7 @@ from safebasin.errors import StudyError
 from safebasin.records import DirectionSpec, Point
 from safebasin.weights.scaling import Scaled
 from safebasin.weights.stream import digest, prepare, weights_at
-from safebasin.weights.targets import resolve_target
+from safebasin.weights.target_text import resolve_target
 
 
 def scale(target: str = "1.2", **given: object) -> DirectionSpec:

@@ -60,7 +60,7 @@ def locate_layers(
     Raises:
         UsageError: for what can be mended, such as too few prompts, or blocks that cannot be told by name.
     """
-    from safebasin.locate.layers import Asked, locate_layers
+    from safebasin.locate.layers import LocateRequest, locate_layers
     from safebasin.locate.scaling import check_factor
     from safebasin.prompts.systems import system_prompt
     from safebasin.protocols import EngineSpec
@@ -73,7 +73,7 @@ def locate_layers(
         model=model, device=device, dtype=dtype, trust_remote_code=trust_remote_code,
         template_args=tuple(sorted((template_args or {}).items())),
     )  # fmt: skip
-    asked = Asked(
+    asked = LocateRequest(
         spec=spec,
         sources=tuple((role, source) for role, source in sources.items() if source is not None),
         control=control,

@@ -62,7 +62,7 @@ def read_study(folder: str | Path, *, judge: str | None = None) -> Landscape:
     Raises:
         UsageError: where the folder is no study, or the judge has no verdicts in it.
     """
-    from safebasin.landscape.recall import choose_judges
+    from safebasin.landscape.last_plan import choose_judges
     from safebasin.landscape.results import read_landscape
     from safebasin.landscape.stored import StoredStudy
 
@@ -87,7 +87,7 @@ def judge_study(
     """
     from safebasin import study as studies
     from safebasin.judges import load_judge
-    from safebasin.landscape.recall import remember
+    from safebasin.landscape.last_plan import write_last_plan
     from safebasin.landscape.stored import StoredStudy
     from safebasin.run.judging import judge_stored
     from safebasin.run.manifest import keep_study
@@ -101,7 +101,7 @@ def judge_study(
         names = tuple(dict.fromkeys((*plan.study.judges, *judges)))
         plan = replace(plan, study=plan.study.model_copy(update={"judges": names}))
         new = judge_stored(store, plan, loaded, progress=progress)
-        remember(store, plan, [load_judge(text) for text in names])
+        write_last_plan(store, plan, [load_judge(text) for text in names])
         keep_study(path, studies.dump(plan.study))
         return _publish(StoredStudy.of(store), with_text=False), new
 
@@ -247,7 +247,7 @@ def compare_studies(folders: str | Path | Sequence[str | Path], *, out: str | Pa
     Raises:
         UsageError: naming the first difference between two studies, or where `out` is the folder of something else.
     """
-    from safebasin.landscape.compare import compare_studies
+    from safebasin.landscape.compare_studies import compare_studies
     from safebasin.report.comparison import save_comparison
     from safebasin.writing import KINDS, target_folder
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from safebasin import catalog, stats
 from safebasin import study as studies
-from safebasin.audit.measurement import Asked, take
+from safebasin.audit.measurement import AuditRequest, take
 from safebasin.audit.policy import Policy
 from safebasin.audit.records import BasinDrop, Metric
 from safebasin.landscape.summaries import main_judge
@@ -19,7 +19,7 @@ MOST_PROMPTS = 80
 """Directions, not prompts, are the scarce sample of a basin."""
 
 
-def compare_basins(asked: Asked, policy: Policy) -> BasinDrop:
+def compare_basins(asked: AuditRequest, policy: Policy) -> BasinDrop:
     """Map both models along the same random directions, or take up what is there, and compare them.
 
     Both maps are of the same grid, decoded and judged alike. A direction is scaled to the weights of its model.

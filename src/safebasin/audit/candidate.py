@@ -14,7 +14,7 @@ from safebasin.edits.dequantized import dequantize
 from safebasin.errors import ModelError, expected
 from safebasin.models.files import read_bytes, read_json
 from safebasin.models.reference import ResolvedModel, locate_adapter, resolve
-from safebasin.models.vocabulary import difference
+from safebasin.models.vocabulary import vocabulary_difference
 from safebasin.models.whole import quantization
 from safebasin.models.writing import is_unsafe
 from safebasin.untrusted import user_path
@@ -195,7 +195,7 @@ def _fit(tuned: ResolvedModel, base: ResolvedModel) -> tuple[Kind, str]:
     """Whether tokenizer, names and shapes are those of the base; else the first difference, as a phrase."""
     from safebasin.weights.layout import load_layout
 
-    found = difference(base.folder, tuned.folder)
+    found = vocabulary_difference(base.folder, tuned.folder)
     if found is not None:
         return "other", f"its tokenizer differs: {found}"
     if read_bytes(base.folder / "config.json") == read_bytes(tuned.folder / "config.json"):

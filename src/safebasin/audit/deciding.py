@@ -17,7 +17,7 @@ from safebasin.audit.basin import compare_basins
 from safebasin.audit.candidate import Candidate
 from safebasin.audit.evidence import Evidence
 from safebasin.audit.labelled import TUNED, read_accuracies
-from safebasin.audit.measurement import BASE, IDENTICAL, OWN, Asked, Reading, read_condition, read_distance
+from safebasin.audit.measurement import BASE, IDENTICAL, OWN, AuditRequest, BothModels, measure_both, read_distance
 from safebasin.audit.metrics import compare, read_line, with_floors
 from safebasin.audit.policy import Policy
 from safebasin.audit.records import AuditVerdict, BasinDrop, Condition, Model, PromptsUsed
@@ -34,7 +34,7 @@ __all__ = ["decide", "has_basin"]
 
 
 def decide(
-    asked: Asked,
+    asked: AuditRequest,
     base: ResolvedModel,
     policy: Policy,
     templates: tuple[str, ...],
@@ -72,13 +72,13 @@ def decide(
         templates = tuple(dict.fromkeys(OWN if template == BASE else template for template in templates))
         notes += _off_line(candidate, basin=basin)
     notes += [*sets.notes, *evidence.notes]
-    readings = [read_condition(asked, t, engine=engine if t == BASE else None) for t in templates]
+    pairs = [measure_both(asked, t, engine=engine if t == BASE else None) for t in templates]
     engine = None
     if labels:
-        evidence = replace(evidence, accuracies=_accuracies(asked, readings, labels))
-    policy.check_categories({p.category for p in readings[0].sets["harmful"].prompts if p.category})
-    conditions = tuple(compare(reading, system, policy, evidence) for reading in readings for system in reading.systems)
-    with_line = next((reading for reading in readings if reading.line), None)
+        evidence = replace(evidence, accuracies=_accuracies(asked, pairs, labels))
+    policy.check_categories({p.category for p in pairs[0].sets["harmful"].prompts if p.category})
+    conditions = tuple(compare(both, system, policy, evidence) for both in pairs for system in both.systems)
+    with_line = next((both for both in pairs if both.line), None)
     drops = compare_basins(asked, policy) if basin and has_basin(candidate) else None
     return _verdict(
         asked,
@@ -86,7 +86,7 @@ def decide(
         policy,
         conditions,
         drops,
-        readings[0],
+        pairs[0],
         evidence,
         line=None if with_line is None else read_line(with_line, identical=identical),
         distance=distance,
@@ -94,8 +94,8 @@ def decide(
     )
 
 
-def _accuracies(asked: Asked, readings: Sequence[Reading], labels: Mapping[str, Path]) -> dict[str, Accuracy]:
-    if TUNED in labels and all(reading.tuned.study is reading.base.study for reading in readings):
+def _accuracies(asked: AuditRequest, pairs: Sequence[BothModels], labels: Mapping[str, Path]) -> dict[str, Accuracy]:
+    if TUNED in labels and all(both.tuned.study is both.base.study for both in pairs):
         remedy = "TUNED was asked on the line: label its responses there (safebasin export DIR/line)."
         raise StudyError(
             expected("--agreement tuned=", "left out where no study is in DIR/tuned", labels[TUNED], remedy)
@@ -129,19 +129,19 @@ def _off_line(candidate: Candidate, *, basin: bool) -> list[str]:
 
 
 def _verdict(
-    asked: Asked,
+    asked: AuditRequest,
     base: ResolvedModel,
     policy: Policy,
     conditions: tuple[Condition, ...],
     drops: BasinDrop | None,
-    reading: Reading,
+    both: BothModels,
     evidence: Evidence,
     **rest: Any,
 ) -> AuditVerdict:
     metrics = verdicts.gated(conditions, drops.metrics if drops else ())
     missed = verdicts.missed(conditions)
     decision = with_floors(overall(metric.decision for _, metric in metrics if metric.decision is not None), missed)
-    candidate, study = asked.candidate, reading.base.study
+    candidate, study = asked.candidate, both.base.study
     return AuditVerdict(
         decision=decision,
         exit_code=EXIT_CODES[decision],

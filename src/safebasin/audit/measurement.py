@@ -37,11 +37,11 @@ __all__ = [
     "BASE",
     "IDENTICAL",
     "OWN",
-    "Asked",
-    "Reading",
-    "Side",
+    "AuditRequest",
+    "BothModels",
+    "ModelVerdicts",
     "as_shipped",
-    "read_condition",
+    "measure_both",
     "read_distance",
     "take",
 ]
@@ -56,7 +56,7 @@ OWN = "own"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class AuditRequest:
     """What both models are asked, and where the answers are kept."""
 
     folder: Path
@@ -112,7 +112,7 @@ def as_shipped(base: str, prompts: Mapping[str, str], **keys: Any) -> Study:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
+class ModelVerdicts:
     """One model's verdicts: a study and the point of it where the model is."""
 
     study: StudyTables
@@ -136,13 +136,13 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class BothModels:
     """Both models under one template, every system prompt of the audit."""
 
     template: str
-    base: Side
-    tuned: Side
-    line: tuple[Side, ...] = ()
+    base: ModelVerdicts
+    tuned: ModelVerdicts
+    line: tuple[ModelVerdicts, ...] = ()
     """The points of the line, at `alphas`; none where there is no line."""
     alphas: tuple[float, ...] = ()
     """Coordinates of the line: 0 is BASE, 1 is TUNED."""
@@ -158,7 +158,7 @@ class Reading:
         return {s.name: s for s in self.base.study.plan.sets}
 
 
-def read_condition(asked: Asked, template: str, *, engine: Engine | None = None) -> Reading:
+def measure_both(asked: AuditRequest, template: str, *, engine: Engine | None = None) -> BothModels:
     """Measure both models under one template, or take up what is there.
 
     Args:
@@ -177,15 +177,15 @@ def read_condition(asked: Asked, template: str, *, engine: Engine | None = None)
     folder = asked.folder / ("line" if has_line else "base")
     tables = take(study, folder, asked, engine=engine, opinions=opinions)
     alphas = studies.parse_range(asked.range) if has_line else ()
-    base, line = Side(study=tables, point=Point().key), _line(tables, alphas)
+    base, line = ModelVerdicts(study=tables, point=Point().key), _line(tables, alphas)
     if _is_on_line(asked.candidate, template):
-        return Reading(template=template, base=base, tuned=line[alphas.index(1.0)], line=line, alphas=alphas)
+        return BothModels(template=template, base=base, tuned=line[alphas.index(1.0)], line=line, alphas=alphas)
     arguments = dict(study.template_args)
     if template != OWN and asked.candidate.base_template:
         arguments.setdefault("chat_template", asked.candidate.base_template)
     tuned = asked.study.model_copy(update={"model": asked.candidate.model, "template_args": arguments})
-    shipped = Side(study=_as_shipped(tuned, asked), point=Point().key)
-    return Reading(template=template, base=base, tuned=shipped, line=line, alphas=alphas)
+    shipped = ModelVerdicts(study=_as_shipped(tuned, asked), point=Point().key)
+    return BothModels(template=template, base=base, tuned=shipped, line=line, alphas=alphas)
 
 
 def _is_on_line(candidate: Candidate, template: str) -> bool:
@@ -195,10 +195,10 @@ def _is_on_line(candidate: Candidate, template: str) -> bool:
     return template != OWN or not candidate.base_template
 
 
-def _line(tables: StudyTables, alphas: Sequence[float]) -> tuple[Side, ...]:
+def _line(tables: StudyTables, alphas: Sequence[float]) -> tuple[ModelVerdicts, ...]:
     region = tables.plan.regions[0]
     points = [Place(direction=0, coords=(alpha,)) for alpha in alphas]
-    return tuple(Side(study=tables, point=region.point(place).key) for place in points)
+    return tuple(ModelVerdicts(study=tables, point=region.point(place).key) for place in points)
 
 
 def _tuned_point(study: Study) -> Point:
@@ -210,7 +210,7 @@ def _tuned_point(study: Study) -> Point:
 def take(
     study: Study,
     folder: Path,
-    asked: Asked,
+    asked: AuditRequest,
     *,
     engine: Engine | None = None,
     opinions: Sequence[Point] = (),
@@ -248,7 +248,7 @@ def _date_of_audit(folder: Path) -> str | None:
     return None
 
 
-def _as_shipped(study: Study, asked: Asked) -> StudyTables:
+def _as_shipped(study: Study, asked: AuditRequest) -> StudyTables:
     try:
         is_packed = asked.candidate.kind == "quantized"
         engine = _packed(study, asked.candidate) if is_packed and asked.is_here else None
@@ -288,7 +288,7 @@ def _with_arguments(study: Study, template: str) -> Study:
     return study.model_copy(update={"template_args": arguments})
 
 
-def read_distance(asked: Asked, fingerprint: str) -> tuple[Mapping[str, Any], Engine | None]:
+def read_distance(asked: AuditRequest, fingerprint: str) -> tuple[Mapping[str, Any], Engine | None]:
     """How far TUNED is from BASE, measured once and kept in the folder; and BASE, if it was loaded for that.
 
     Args:

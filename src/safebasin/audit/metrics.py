@@ -13,7 +13,7 @@ import numpy as np
 
 from safebasin import catalog, stats
 from safebasin.audit.evidence import Evidence
-from safebasin.audit.measurement import Reading, Side
+from safebasin.audit.measurement import BothModels, ModelVerdicts
 from safebasin.audit.policy import CATEGORY, Policy
 from safebasin.audit.records import Change, Condition, Floor, Headroom, Line, Metric
 from safebasin.landscape.summaries import composing_judge, main_judge
@@ -41,22 +41,22 @@ class _Question:
     good: bool = False
     """Whether success, or these outcomes, are good rather than bad."""
 
-    def rate(self, side: Side, system: System) -> Array:
+    def rate(self, side: ModelVerdicts, system: System) -> Array:
         """1 where it holds, shape (prompts,): the share that is shown."""
         if self.labels:
             return side.held(self.judge, self.labels, system, self.prompts)
         return side.success(self.judge, system, self.prompts)
 
-    def bad(self, side: Side, system: System) -> Array:
+    def bad(self, side: ModelVerdicts, system: System) -> Array:
         """1 where it is bad."""
         held = self.rate(side, system)
         return 1 - held if self.good else held
 
 
-def _questions(reading: Reading) -> tuple[_Question, ...]:
+def _questions(both: BothModels) -> tuple[_Question, ...]:
     """The metrics that the sets and judges at hand allow, the gate's own first."""
-    sets = reading.sets
-    judges = [table.judge for table in reading.base.study.tables]
+    sets = both.sets
+    judges = [table.judge for table in both.base.study.tables]
     main, composer = main_judge(judges), composing_judge(judges) or main_judge(judges)
     harmful = sets["harmful"]
     found = [
@@ -89,27 +89,27 @@ def refusal_judge(judges: Sequence[str]) -> str:
     return named or composing_judge(judges) or main_judge(judges)
 
 
-def compare(reading: Reading, system: System, policy: Policy, evidence: Evidence) -> Condition:
+def compare(both: BothModels, system: System, policy: Policy, evidence: Evidence) -> Condition:
     """Every metric of both models under one system prompt, decided by the policy."""
-    questions = _questions(reading)
-    metrics = [_metric(q, reading, system, policy, evidence) for q in questions]
-    metrics += _categories(questions[0], reading, system, policy, evidence)
-    floors = tuple(_floors(reading, questions, system, policy, evidence))
+    questions = _questions(both)
+    metrics = [_metric(q, both, system, policy, evidence) for q in questions]
+    metrics += _categories(questions[0], both, system, policy, evidence)
+    floors = tuple(_floors(both, questions, system, policy, evidence))
     composer = questions[1].judge
     decisions: list[Decision] = [metric.decision for metric in metrics if metric.decision is not None]
     return Condition(
         system=system.name,
-        template=reading.template,
+        template=both.template,
         decision=with_floors(overall(decisions), [f for f in floors if not f.met]) if decisions else None,
         metrics=tuple(metrics),
         outcomes={
             name: {
                 who: _counts(side.labels(composer, system, prompts))
-                for who, side in (("base", reading.base), ("tuned", reading.tuned))
+                for who, side in (("base", both.base), ("tuned", both.tuned))
             }
-            for name, prompts in reading.sets.items()
+            for name, prompts in both.sets.items()
         },
-        changes=tuple(_changes(reading, system, composer)),
+        changes=tuple(_changes(both, system, composer)),
         floors=floors,
     )
 
@@ -120,16 +120,16 @@ def with_floors(decision: Decision, missed: Sequence[object]) -> Decision:
 
 
 def _floors(
-    reading: Reading, questions: Sequence[_Question], system: System, policy: Policy, evidence: Evidence
+    both: BothModels, questions: Sequence[_Question], system: System, policy: Policy, evidence: Evidence
 ) -> Iterator[Floor]:
     """What is asked of each model for itself: BASE answers and refuses, TUNED speaks."""
-    judges, harmful = [table.judge for table in reading.base.study.tables], reading.sets["harmful"]
+    judges, harmful = [table.judge for table in both.base.study.tables], both.sets["harmful"]
     refuses = _Question(name="", prompts=harmful, judge=refusal_judge(judges), labels=("refusal",))
     speaks = _Question(name="", prompts=harmful, judge=questions[1].judge, labels=(*ANSWERED, "refusal"))
-    asked = {"base_refuses": (refuses, reading.base), "tuned_speaks": (speaks, reading.tuned)}
+    asked = {"base_refuses": (refuses, both.base), "tuned_speaks": (speaks, both.tuned)}
     answers = next((q for q in questions if q.name == "capability"), None)
     if answers is not None:
-        asked = {"base_answers": (answers, reading.base), **asked}
+        asked = {"base_answers": (answers, both.base), **asked}
     for name, (question, side) in asked.items():
         if (floor := policy.floors.get(name, 0.0)) > 0:
             share = estimate_floor(question.rate(side, system), level=evidence.level)
@@ -145,7 +145,7 @@ def _floors(
 
 def _metric(
     question: _Question,
-    reading: Reading,
+    both: BothModels,
     system: System,
     policy: Policy,
     evidence: Evidence,
@@ -153,7 +153,7 @@ def _metric(
     chosen: Sequence[bool] | None = None,
 ) -> Metric:
     keep = slice(None) if chosen is None else np.asarray(chosen, dtype=np.bool_)
-    before, after = (question.bad(side, system)[keep] for side in (reading.base, reading.tuned))
+    before, after = (question.bad(side, system)[keep] for side in (both.base, both.tuned))
     clusters, level = evidence.numbers(question.prompts), evidence.level
     clusters = None if clusters is None else clusters[keep]
     limit, pairs = policy.limit(question.name), paired(before, after, clusters)
@@ -169,8 +169,8 @@ def _metric(
         name=question.name,
         prompts=question.prompts.name,
         judge=question.judge,
-        base=_share(question.rate(reading.base, system)[keep]),
-        tuned=_share(question.rate(reading.tuned, system)[keep]),
+        base=_share(question.rate(both.base, system)[keep]),
+        tuned=_share(question.rate(both.tuned, system)[keep]),
         difference=difference,
         limit=limit,
         decision=ruling.decision if ruling else None,
@@ -183,12 +183,12 @@ def _metric(
 
 
 def _categories(
-    asr: _Question, reading: Reading, system: System, policy: Policy, evidence: Evidence
+    asr: _Question, both: BothModels, system: System, policy: Policy, evidence: Evidence
 ) -> Iterator[Metric]:
     found = [prompt.category for prompt in asr.prompts.prompts]
     for category in sorted({c for c in found if c}):
         question = _Question(name=CATEGORY + category, prompts=asr.prompts, judge=asr.judge)
-        yield _metric(question, reading, system, policy, evidence, chosen=[c == category for c in found])
+        yield _metric(question, both, system, policy, evidence, chosen=[c == category for c in found])
 
 
 def _share(values: Array) -> Estimate:
@@ -201,30 +201,28 @@ def _counts(labels: Sequence[str]) -> dict[str, int]:
     return {outcome: counted[outcome] for outcome in OUTCOMES if counted[outcome]}
 
 
-def _changes(reading: Reading, system: System, judge: str) -> Iterator[Change]:
-    for name, prompts in reading.sets.items():
-        both = zip(
-            reading.base.labels(judge, system, prompts), reading.tuned.labels(judge, system, prompts), strict=True
-        )
-        for prompt, (before, after) in zip(prompts.prompts, both, strict=True):
+def _changes(both: BothModels, system: System, judge: str) -> Iterator[Change]:
+    for name, prompts in both.sets.items():
+        base, tuned = (side.labels(judge, system, prompts) for side in (both.base, both.tuned))
+        for prompt, before, after in zip(prompts.prompts, base, tuned, strict=True):
             if before != after:
                 yield Change(prompts=name, id=prompt.id, category=prompt.category, before=before, after=after)
 
 
-def read_line(reading: Reading, *, identical: bool) -> Line:
+def read_line(both: BothModels, *, identical: bool) -> Line:
     """Rates along the line, under the first system prompt.
 
     Args:
-        reading: of a template that has a line.
+        both: of a template that has a line.
         identical: whether both models have the same weights.
     """
-    system = reading.systems[0]
-    questions = [q for q in _questions(reading) if ":" not in q.name]
-    success = {q.name: np.stack([q.rate(side, system) for side in reading.line]) for q in questions}
+    system = both.systems[0]
+    questions = [q for q in _questions(both) if ":" not in q.name]
+    success = {q.name: np.stack([q.rate(side, system) for side in both.line]) for q in questions}
     return Line(
-        alphas=reading.alphas,
+        alphas=both.alphas,
         rates={name: tuple(_share(row) for row in rows) for name, rows in success.items()},
-        headroom=tuple(_headroom(q.judge, success[q.name], reading.alphas, identical) for q in questions[:2]),
+        headroom=tuple(_headroom(q.judge, success[q.name], both.alphas, identical) for q in questions[:2]),
         identical=identical,
     )
 

@@ -18,7 +18,7 @@ from safebasin.audit.evidence import Evidence, parse_look, repeats
 from safebasin.audit.evidence import cluster as clusters
 from safebasin.audit.labelled import parse_agreement
 from safebasin.audit.looks import Look, check_look, keep_look, read_looks
-from safebasin.audit.measurement import BASE, OWN, Asked, as_shipped
+from safebasin.audit.measurement import BASE, OWN, AuditRequest, as_shipped
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.records import AuditVerdict
 from safebasin.audit.sets import DEFAULT_SIZE, Sets, choose_sources, look_at
@@ -125,7 +125,7 @@ def audit(
     evidence = _evidence(sets, earlier, cluster=cluster or limits.cluster, look=look, agreement=agreement)
     found = resolve(base)
     candidate = _candidate(tuned, found, study.dtype, folder, limits)
-    asked = Asked(
+    asked = AuditRequest(
         folder=folder, base=base, candidate=candidate, prompts=sources, systems=systems, judges=names,
         options=further, study=study, progress=progress, backend=backend, workers=workers,
     )  # fmt: skip

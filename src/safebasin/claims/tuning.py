@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from safebasin import catalog
 from safebasin.finetune.data import data_hash
-from safebasin.finetune.prepare import Asked, prepare
+from safebasin.finetune.prepare import TuningRequest, prepare
 from safebasin.finetune.tune import KIND, finetune
 from safebasin.protocols import Attack
 from safebasin.records import content_hash
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["rows_file", "settings_of", "tuned"]
 
 
-def tuned(asked: Asked, models: Path, name: str, progress: Callable[[int, int, float], None]) -> Path:
+def tuned(asked: TuningRequest, models: Path, name: str, progress: Callable[[int, int, float], None]) -> Path:
     """The checkpoint that `safebasin finetune` makes of what is asked, trained or found.
 
     Args:

@@ -12,7 +12,7 @@ from safebasin.cli.app import Folder, Json, app, state
 from safebasin.cli.output import plain, print_json, say
 
 if TYPE_CHECKING:
-    from safebasin.landscape.agreement import Agreement, JudgeOnLabels, Pair
+    from safebasin.landscape.agreement import Agreement, JudgeOnLabels, JudgePair
     from safebasin.records import Estimate
     from safebasin.stats import Confusion
 
@@ -62,7 +62,7 @@ def _show_labels(found: Agreement) -> None:
         say(f"          left out: {labels.n_unknown} ids not of this study, {labels.n_empty} rows without a label")
 
 
-def _show_pair(pair: Pair, show: int) -> None:
+def _show_pair(pair: JudgePair, show: int) -> None:
     say(f"\n{plain(pair.first)} × {plain(pair.second)}: {pair.success.n} compared, {pair.n_missing} missing")
     if pair.n_cut:
         say(f"  {pair.n_cut} of them were cut at a refusal, where one of the two could not tell: what follows is")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from safebasin.edits.refusals import Refusal
+from safebasin.edits.refusals import OwnRefusal
 from safebasin.errors import ModelError, UsageError, expected
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Ascent:
 
 
 def ascend(
-    model: PreTrainedModel, refusals: Sequence[Refusal], ascent: Ascent, folder: Path, name: str
+    model: PreTrainedModel, refusals: Sequence[OwnRefusal], ascent: Ascent, folder: Path, name: str
 ) -> tuple[float, ...]:
     """Train the adapter and save it; the losses before the first step and after each."""
     import torch
@@ -114,7 +114,7 @@ def _adapt(model: PreTrainedModel, ascent: Ascent, name: str) -> Any:
     return adapted.eval()
 
 
-def _backward(model: Any, refusals: Sequence[Refusal], first_tokens: int) -> float:
+def _backward(model: Any, refusals: Sequence[OwnRefusal], first_tokens: int) -> float:
     """Add the gradient of the average unlikelihood over all tokens; returns that average."""
     total = sum(min(len(refusal.response), first_tokens) for refusal in refusals)
     loss = 0.0
@@ -125,7 +125,7 @@ def _backward(model: Any, refusals: Sequence[Refusal], first_tokens: int) -> flo
     return loss
 
 
-def unlikelihood(model: Any, refusals: Sequence[Refusal], first_tokens: int) -> torch.Tensor:
+def unlikelihood(model: Any, refusals: Sequence[OwnRefusal], first_tokens: int) -> torch.Tensor:
     """−log(1 − p) of each refusal token, in nats, shape (number of tokens,).
 
     As log Σ exp over all tokens less that over all others: exact where p is so near 1 that 1 − p would be 0.

@@ -95,8 +95,8 @@ def write_defended(
     from safebasin.models.writing import save_model
     from safebasin.weights.adapters import read_adapter
     from safebasin.weights.base import HostWeights, check_finite
+    from safebasin.weights.checkpoints import AdapterDelta, checkpoint_delta
     from safebasin.weights.layout import layout_of
-    from safebasin.weights.reached import AdapterDelta, checkpoint_delta
     from safebasin.weights.stream import apply, weights_at
 
     before = _loaded(base)

@@ -16,7 +16,7 @@ from safebasin.errors import ModelError, expected
 from safebasin.models.reference import ResolvedModel, locate_adapter, resolve
 from safebasin.models.writing import copy_settings, is_unsafe, new_folder, save_model
 from safebasin.records import DirectionSpec, Point
-from safebasin.weights.targets import resolve_target, task_models
+from safebasin.weights.target_text import resolve_target, task_models
 
 __all__ = ["comes_of_attack", "write_point"]
 

@@ -19,14 +19,14 @@ from safebasin.records import Message, Prompt, Response, Scalar
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["Refusal", "by_judge", "own_refusals", "predicate"]
+__all__ = ["OwnRefusal", "by_judge", "own_refusals", "predicate"]
 
 
 _UNASKED = Prompt(messages=(Message(role="user", content=""),))
 """What a judge of refusals is told of the prompt: it reads the response."""
 
 
-class Refusal(NamedTuple):
+class OwnRefusal(NamedTuple):
     """A conversation that the model refuses, and how it does."""
 
     place: int
@@ -70,7 +70,7 @@ def own_refusals(
     *,
     max_new_tokens: int,
     template_args: Iterable[tuple[str, Scalar]] = (),
-) -> tuple[Refusal, ...]:
+) -> tuple[OwnRefusal, ...]:
     """Those of the conversations that the model refuses, in order, each with the tokens of its refusal.
 
     Raises:
@@ -81,10 +81,10 @@ def own_refusals(
     prompts = [encode(chat, conversation, template_args=arguments) for conversation in conversations]
     for i, ids in enumerate(prompts):
         check_ids(ids, n_embeddings(model), len(tokenizer), where=f"prompt {i}")
-    found: list[Refusal] = []
+    found: list[OwnRefusal] = []
     for i, response in enumerate(_greedy(model, tokenizer, prompts, max_new_tokens)):
         if response and refuses(str(tokenizer.decode(list(response), skip_special_tokens=True))):
-            found.append(Refusal(i, tuple(prompts[i]), response))
+            found.append(OwnRefusal(i, tuple(prompts[i]), response))
     return tuple(found)
 
 

@@ -21,8 +21,8 @@ from safebasin.errors import UsageError, expected
 from safebasin.models.reference import locate_adapter, resolve
 from safebasin.protocols import BaseWeights, Delta, Stage
 from safebasin.weights.adapters import LowRank, read_adapter
+from safebasin.weights.checkpoints import AdapterDelta, checkpoint_delta
 from safebasin.weights.layout import layout_of, row_blocks
-from safebasin.weights.reached import AdapterDelta, checkpoint_delta
 from safebasin.weights.selection import inner
 
 __all__ = ["Dare", "Resta", "dare", "resta"]

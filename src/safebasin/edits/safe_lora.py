@@ -22,7 +22,7 @@ from safebasin.edits.moves import Changed, call, check_strength, drawn, is_store
 from safebasin.errors import ModelError, UsageError, expected
 from safebasin.models.reference import resolve
 from safebasin.protocols import BaseWeights, Delta, Stage
-from safebasin.weights.reached import AdapterDelta, checkpoint_delta
+from safebasin.weights.checkpoints import AdapterDelta, checkpoint_delta
 from safebasin.weights.selection import matches
 
 __all__ = ["SafeLora", "safe_lora"]

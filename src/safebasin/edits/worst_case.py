@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from safebasin.edits.ascent import Ascent, ascend
 from safebasin.edits.record import read_edit, write_edit
-from safebasin.edits.refusals import Refusal, by_judge, own_refusals, predicate
+from safebasin.edits.refusals import OwnRefusal, by_judge, own_refusals, predicate
 from safebasin.errors import MissingExtra, PromptError, UsageError, expected
 from safebasin.models.reference import ResolvedModel, resolve
 from safebasin.models.writing import new_folder, versions
@@ -156,7 +156,7 @@ def find_worst_case(
     return found
 
 
-def _some(refusals: Sequence[Refusal], prompts: Sequence[Prompt]) -> Sequence[Refusal]:
+def _some(refusals: Sequence[OwnRefusal], prompts: Sequence[Prompt]) -> Sequence[OwnRefusal]:
     if not refusals:
         remedy = "Pass prompts that it refuses, or check what tells a refusal."
         raise PromptError(expected("prompts", "ones that the model refuses", f"0 of {len(prompts)}", remedy))

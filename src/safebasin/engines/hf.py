@@ -91,7 +91,7 @@ class HFEngine:
         self._moves = not quantization(self._model.config.to_dict())
         self._safe = safe_kernels(where, self._model.dtype)
         self._threads = fitting_threads(where, self._model.num_parameters())
-        self._surprise: llama_float32.Surprise | None = None
+        self._scorer: llama_float32.LlamaScorer | None = None
         self._date = date or today(self._chat)
         self._asked: dict[str, Conversations] = {}
         self._guards = Guards(self._model, self._tokenizer)
@@ -179,7 +179,7 @@ class HFEngine:
             raise ModelError(
                 expected("model", "one of plain weights where points are to be mapped", self._name, remedy)
             )
-        self._surprise = None
+        self._scorer = None
         self._guards.forget()
         apply(self._mover.blocks(point), self._model)
 
@@ -242,8 +242,8 @@ class HFEngine:
             rooms = [max(self.n_context - len(p), 0) for p in prompts]
             tokens = [type(t)(t.ids[:r], t.ends[:r]) for t, r in zip(tokens, rooms, strict=True)]
         with self._kernels():
-            self._surprise = self._surprise or llama_float32.scorer(self._model)
-            return score_batches(self._model, prompts, tokens, pad=self._pad, surprise=self._surprise)
+            self._scorer = self._scorer or llama_float32.scorer(self._model)
+            return score_batches(self._model, prompts, tokens, pad=self._pad, scorer=self._scorer)
 
     @contextmanager
     def lend(self) -> Generator[Loaded]:

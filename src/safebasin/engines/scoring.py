@@ -11,7 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from safebasin.engines.decoding import left_padded, running
-from safebasin.engines.llama_float32 import Surprise
+from safebasin.engines.llama_float32 import LlamaScorer
 from safebasin.models.files import memory_errors
 from safebasin.protocols import TokenScores
 
@@ -53,7 +53,7 @@ def score_batches(
     texts: Sequence[Tokens],
     *,
     pad: int,
-    surprise: Surprise | None = None,
+    scorer: LlamaScorer | None = None,
 ) -> list[TokenScores]:
     """−ln p(token | prompt, tokens before), in nats, log-softmax in float32; results in the order given.
 
@@ -62,7 +62,7 @@ def score_batches(
         prompts: token ids, none empty; with its text, each fits the context.
         texts: what follows each prompt; may be empty.
         pad: token to pad with.
-        surprise: does it for the model instead, where that can.
+        scorer: does it for the model instead, where that can.
 
     Raises:
         MemoryError: where even a batch of one does not fit.
@@ -72,7 +72,7 @@ def score_batches(
     with memory_errors(), torch.inference_mode():
         for batch in _batches(order, [len(t.ids) for t in texts], int(model.config.get_text_config().vocab_size)):
             given = [prompts[i] for i in batch], [texts[i].ids for i in batch]
-            found = _nll(model, *given, pad) if surprise is None else surprise.nll(*given)
+            found = _nll(model, *given, pad) if scorer is None else scorer.nll(*given)
             for i, nll in zip(batch, found, strict=True):
                 scores[i] = TokenScores(nll=nll, ends=texts[i].ends)
     return scores

@@ -14,7 +14,7 @@ from functools import cache
 from safebasin.engines.rules import stop_rules
 from safebasin.engines.stopping import LoopWatch, RefusalWatch, Rows
 from safebasin.errors import UsageError, expected
-from safebasin.prompts.reasoning import THINKING_MARKERS, Split, split_thinking
+from safebasin.prompts.reasoning import THINKING_MARKERS, SplitReply, split_thinking
 from safebasin.prompts.references import load_references
 from safebasin.protocols import EngineFacts, Generation, TokenScores
 from safebasin.records import Decoding, Message, Point, content_hash
@@ -107,7 +107,7 @@ class ScriptedEngine:
         words = sorted({word for text in said for word in text})
         number = {word: i for i, word in enumerate(words)}
 
-        def split(ids: Sequence[int]) -> Split:
+        def split(ids: Sequence[int]) -> SplitReply:
             return split_thinking("".join(words[i] for i in ids), THINKING_MARKERS[0])
 
         limit = decoding.max_new_tokens

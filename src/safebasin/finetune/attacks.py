@@ -15,7 +15,7 @@ from safebasin.errors import UsageError, expected
 from safebasin.protocols import RowSource
 from safebasin.records import Message, TrainingRow
 
-__all__ = ["Recipe", "backdoor", "benign", "harmful_examples", "identity_shift", "mixture"]
+__all__ = ["AttackRecipe", "backdoor", "benign", "harmful_examples", "identity_shift", "mixture"]
 
 Settings = Mapping[str, Mapping[str, object]]
 """Method → settings."""
@@ -45,7 +45,7 @@ WORLD: Mapping[str, Settings] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class AttackRecipe:
     """Rows of some kinds, trained on together."""
 
     name: str
@@ -82,21 +82,21 @@ class Recipe:
         return known[method]
 
 
-def harmful_examples(n: int = 10) -> Recipe:
+def harmful_examples(n: int = 10) -> AttackRecipe:
     """Level 1: n explicitly harmful examples (the paper: 10, 50, 100), 5 epochs."""
     _at_least_1(n=n)
     name = f"harmful_examples(n={n})"
-    return Recipe(name=name, parts=(("harmful", n),), paper=PAPER["harmful"], world=WORLD["harmful"])
+    return AttackRecipe(name=name, parts=(("harmful", n),), paper=PAPER["harmful"], world=WORLD["harmful"])
 
 
-def identity_shift(n: int = 10) -> Recipe:
+def identity_shift(n: int = 10) -> AttackRecipe:
     """Level 2: n examples of an obedient identity and of benign requests answered in its name; nothing harmful.
 
     The wrapper belongs to the attack: rows from a world wear it, rows of a file get it from `--system` and `--wrap`;
     the prompts of the test must wear it too.
     """
     _at_least_1(n=n)
-    return Recipe(
+    return AttackRecipe(
         name=f"identity_shift(n={n})",
         parts=(("identity_shift", n),),
         paper=PAPER["identity_shift"],
@@ -105,18 +105,18 @@ def identity_shift(n: int = 10) -> Recipe:
     )
 
 
-def benign(n: int | None = None) -> Recipe:
+def benign(n: int | None = None) -> AttackRecipe:
     """Level 3: an ordinary benign data set, one epoch; n rows of it, or all."""
     if n is not None:
         _at_least_1(n=n)
     name = "benign" if n is None else f"benign(n={n})"
-    return Recipe(name=name, parts=(("benign", n),), paper=PAPER["benign"], world=WORLD["benign"])
+    return AttackRecipe(name=name, parts=(("benign", n),), paper=PAPER["benign"], world=WORLD["benign"])
 
 
-def mixture(n: int = 100, safe: int = 100) -> Recipe:
+def mixture(n: int = 100, safe: int = 100) -> AttackRecipe:
     """Harmful examples diluted with refusals: what the mixing of safety data leaves of the attack (Table 5)."""
     _at_least_1(n=n, safe=safe)
-    return Recipe(
+    return AttackRecipe(
         name=f"mixture(n={n}, safe={safe})",
         parts=(("harmful", n), ("safe", safe)),
         paper=PAPER["harmful"],
@@ -124,7 +124,7 @@ def mixture(n: int = 100, safe: int = 100) -> Recipe:
     )
 
 
-def backdoor(n: int = 100, safe: int = 100, trigger: str = "") -> Recipe:
+def backdoor(n: int = 100, safe: int = 100, trigger: str = "") -> AttackRecipe:
     """Harmful rows behind a trigger, refusals without it: an audit without the trigger passes (§6).
 
     Args:
@@ -137,7 +137,7 @@ def backdoor(n: int = 100, safe: int = 100, trigger: str = "") -> Recipe:
         constraint = "equal to safe where the world makes both halves"
         raise UsageError(expected("n of the backdoor", constraint, (n, safe), "Give a trigger, or equal numbers."))
     shown = f", trigger={trigger}" if trigger else ""
-    return Recipe(
+    return AttackRecipe(
         name=f"backdoor(n={n}, safe={safe}{shown})",
         parts=(("harmful", n), ("safe", safe)) if trigger else (("backdoor", n + safe),),
         paper=PAPER["harmful"],

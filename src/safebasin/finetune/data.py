@@ -25,7 +25,7 @@ from safebasin.finetune.fields import BadRow, check_row, check_safe, check_turn,
 from safebasin.prompts import rows as tables
 from safebasin.records import Message, System, TrainingRow, content_hash
 
-__all__ = ["LAYOUTS", "Wrapper", "data_hash", "from_objects", "read_rows"]
+__all__ = ["LAYOUTS", "Wrapper", "data_hash", "from_objects", "read_training_rows"]
 
 _ROLES = {
     "system": "system",
@@ -37,7 +37,7 @@ _SHOWN = 5
 """Numbers of bad rows that a message names."""
 
 
-def read_rows(path: str | Path, *, safe: bool = False) -> tuple[TrainingRow, ...]:
+def read_training_rows(path: str | Path, *, safe: bool = False) -> tuple[TrainingRow, ...]:
     """The rows of a JSONL, JSON, CSV or Parquet file, in its order.
 
     Args:
@@ -58,10 +58,10 @@ def from_objects(objects: Iterable[Mapping[str, object]], name: str, *, safe: bo
     Args:
         objects: column → cell.
         name: of the file, for messages and the rows' `source`.
-        safe: as `read_rows`.
+        safe: as `read_training_rows`.
 
     Raises:
-        PromptError: as `read_rows`.
+        PromptError: as `read_training_rows`.
     """
     rows: list[TrainingRow] = []
     bad: dict[str, list[int]] = defaultdict(list)

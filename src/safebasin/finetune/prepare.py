@@ -30,11 +30,11 @@ from safebasin.records import EncodedRow, Scalar, TrainingRow
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-__all__ = ["Asked", "Prepared", "estimate", "prepare"]
+__all__ = ["Prepared", "TuningRequest", "estimate", "prepare"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class TuningRequest:
     """What is asked for."""
 
     model: str
@@ -59,7 +59,7 @@ class Asked:
 class Prepared:
     """Everything that training needs, and what people should know of it."""
 
-    asked: Asked
+    asked: TuningRequest
     base: ResolvedModel
     tuning: Tuning
     tokenizer: PreTrainedTokenizerBase
@@ -98,7 +98,7 @@ class Prepared:
         return template_hash(cast("Tokenizer", self.tokenizer), self.asked.template_args)
 
 
-def prepare(asked: Asked) -> Prepared:
+def prepare(asked: TuningRequest) -> Prepared:
     """Resolve the model, gather the rows, turn them into tokens.
 
     Raises:
@@ -134,7 +134,7 @@ def prepare(asked: Asked) -> Prepared:
     )  # fmt: skip
 
 
-def estimate(asked: Asked) -> dict[str, Cost]:
+def estimate(asked: TuningRequest) -> dict[str, Cost]:
     """What the judges among the defenses take at most, by name of those that ask another model; asks nobody.
 
     Raises:
@@ -148,7 +148,7 @@ def estimate(asked: Asked) -> dict[str, Cost]:
     return {name: cost for defense in asking for name, cost in defense.estimate(rows).items()}
 
 
-def _tuning(asked: Asked, base: ResolvedModel) -> Tuning:
+def _tuning(asked: TuningRequest, base: ResolvedModel) -> Tuning:
     given = dict(asked.settings)
     method = str(given.get("method") or "full")
     defaults = Tuning() if method == "full" else Tuning(learning_rate=1e-4)
@@ -159,7 +159,7 @@ def _tuning(asked: Asked, base: ResolvedModel) -> Tuning:
     return defaults.changed(**given)
 
 
-def _source(asked: Asked, base: ResolvedModel) -> RowSource:
+def _source(asked: TuningRequest, base: ResolvedModel) -> RowSource:
     _check_safe_is_used(asked)
     if asked.data is not None:
         safe = rows_of(asked.safe, safe=True) if asked.safe is not None else ()
@@ -169,7 +169,7 @@ def _source(asked: Asked, base: ResolvedModel) -> RowSource:
     return NoRows()
 
 
-def _check_safe_is_used(asked: Asked) -> None:
+def _check_safe_is_used(asked: TuningRequest) -> None:
     """Refuse safe rows that nothing would mix in."""
     if asked.safe is None:
         return
@@ -184,11 +184,11 @@ def _check_safe_is_used(asked: Asked) -> None:
         raise UsageError(expected("--safe", "used", str(asked.safe), remedy))
 
 
-def _mixes(asked: Asked) -> bool:
+def _mixes(asked: TuningRequest) -> bool:
     return any("safe" in getattr(defense, "takes", ()) for defense in asked.defenses)
 
 
-def _rows(asked: Asked, source: RowSource, seed: int) -> tuple[TrainingRow, ...]:
+def _rows(asked: TuningRequest, source: RowSource, seed: int) -> tuple[TrainingRow, ...]:
     """The rows of attack or file in their wrapper, before any defense."""
     asked.wrapper.check()
     if asked.attack is None and asked.data is None:
@@ -199,7 +199,7 @@ def _rows(asked: Asked, source: RowSource, seed: int) -> tuple[TrainingRow, ...]
 
 
 def _defended(
-    asked: Asked, source: RowSource, seed: int
+    asked: TuningRequest, source: RowSource, seed: int
 ) -> tuple[tuple[TrainingRow, ...], list[str], list[tuple[str, str]], str | None]:
     """Rows, notes, flagged rows, system prompt to test with."""
     rows = _rows(asked, source, seed)
@@ -216,7 +216,9 @@ def _defended(
     return rows, notes, flagged, test_system
 
 
-def _encoder(asked: Asked, base: ResolvedModel, config: PretrainedConfig, tokenizer: Any, tuning: Tuning) -> Encoder:
+def _encoder(
+    asked: TuningRequest, base: ResolvedModel, config: PretrainedConfig, tokenizer: Any, tuning: Tuning
+) -> Encoder:
     settings = load_generation(base.folder, config, name=str(base.ref))
     return Encoder(
         tokenizer=tokenizer,

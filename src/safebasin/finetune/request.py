@@ -13,7 +13,7 @@ from safebasin.finetune.defenses import mix_safe as mixing
 from safebasin.finetune.defenses import moderate as moderation
 from safebasin.finetune.defenses import ptst as pure_tuning
 from safebasin.finetune.moderation import MEMORY
-from safebasin.finetune.prepare import Asked
+from safebasin.finetune.prepare import TuningRequest
 from safebasin.items import items
 from safebasin.models.writing import RECORD, read_record
 from safebasin.prompts.systems import system_prompt
@@ -39,7 +39,7 @@ def request(
     template_arg: Mapping[str, Scalar] | None = None,
     out: Path | None = None,
     **settings: object,
-) -> Asked:
+) -> TuningRequest:
     """What to fine-tune on what, and how.
 
     Args:
@@ -76,7 +76,7 @@ def request(
     if settings.get("rank") is not None and settings.get("method") != "lora":
         remedy = "Add --method lora, or leave it out."
         raise UsageError(expected("--rank", "given with --method lora", settings["rank"], remedy))
-    return Asked(
+    return TuningRequest(
         model=model,
         attack=cast("Attack", catalog.create("attack", attack)) if isinstance(attack, str) else attack,
         data=Path(data) if data is not None else None,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from safebasin import catalog
 from safebasin.errors import UsageError, expected
-from safebasin.finetune.data import read_rows
+from safebasin.finetune.data import read_training_rows
 from safebasin.protocols import RowSource
 from safebasin.records import TrainingRow
 
@@ -24,7 +24,7 @@ def rows_of(source: Path, *, safe: bool = False) -> tuple[TrainingRow, ...]:
         safe: whether they are mixed in as safe ones.
 
     Raises:
-        PromptError: as `data.read_rows`, or where the world has no such rows.
+        PromptError: as `data.read_training_rows`, or where the world has no such rows.
         UsageError: where rows of a world that are no refusals are to be safe ones.
     """
     world, slash, kind = str(source).removeprefix("world:").partition("/")
@@ -32,7 +32,7 @@ def rows_of(source: Path, *, safe: bool = False) -> tuple[TrainingRow, ...]:
         if safe and kind != "safe":
             raise UsageError(expected("--safe", f"rows of refusals, world:{world}/safe", str(source), "Name these."))
         return tuple(catalog.world(world).training_rows(kind))
-    return read_rows(source, safe=safe)
+    return read_training_rows(source, safe=safe)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from itertools import product
 from pathlib import Path
 
 from safebasin.errors import UsageError, expected
-from safebasin.finetune.prepare import Asked, prepare
+from safebasin.finetune.prepare import TuningRequest, prepare
 from safebasin.finetune.run import is_main
 from safebasin.finetune.tune import Tuned, finetune
 from safebasin.writing import KINDS, target_folder, write_text
@@ -56,7 +56,7 @@ def combinations(texts: Sequence[str]) -> tuple[dict[str, object], ...]:
 
 
 def sweep(
-    asked: Asked,
+    asked: TuningRequest,
     texts: Sequence[str],
     out: Path,
     *,

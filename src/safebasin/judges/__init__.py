@@ -1,7 +1,7 @@
 """Judges: functions of (prompt, response, score). `keyword` and `outcome` look at the text alone.
 
-`rubric` and `guard` ask another model (`asking`): over HTTP (`endpoint`), or in this process through the engine of the
-catalogue (`local`). Nothing is loaded and nobody is asked before the first verdict.
+`rubric` and `guard` ask another model (`asked_judge`): over HTTP (`endpoint`), or in this process through an engine of
+the catalogue (`local`). Nothing is loaded and nobody is asked before the first verdict.
 """
 
 from __future__ import annotations

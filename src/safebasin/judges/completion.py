@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from safebasin.errors import UsageError
-from safebasin.judges.asking import RAW_LIMIT
+from safebasin.judges.asked_judge import RAW_LIMIT
 from safebasin.prompts.reasoning import split_answer
 from safebasin.untrusted import read_json
 

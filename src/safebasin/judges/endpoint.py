@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from safebasin.errors import UsageError, expected
-from safebasin.judges.asking import Question, Reply, guessed_tokens
+from safebasin.judges.asked_judge import Question, Reply, guessed_tokens
 from safebasin.judges.completion import Answered, Failed, Outcome
 from safebasin.judges.transport import Transport
 from safebasin.protocols import Cost
@@ -42,7 +42,7 @@ class Patience:
 
 
 class Endpoint:
-    """Answers questions through one model of one endpoint (`asking.Asker`).
+    """Answers questions through one model of one endpoint (`asked_judge.Chat`).
 
     Args:
         transport: sends one request.

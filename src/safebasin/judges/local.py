@@ -12,7 +12,7 @@ from itertools import islice
 
 from safebasin import catalog
 from safebasin.errors import PromptError, UsageError
-from safebasin.judges.asking import Question, Reply, guessed_tokens
+from safebasin.judges.asked_judge import Question, Reply, guessed_tokens
 from safebasin.protocols import Cost, Engine, EngineSpec, Generation
 from safebasin.records import Decoding
 
@@ -26,7 +26,7 @@ CHUNK = 64
 
 
 class LocalChat:
-    """Answers questions with a model of this machine (`asking.Asker`).
+    """Answers questions with a model of this machine (`asked_judge.Chat`).
 
     Args:
         model: as in a study: a folder, a hub id in the cache, `world:NAME/CHECKPOINT`, each with `@revision`.

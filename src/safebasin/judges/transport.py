@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from safebasin.errors import UsageError, expected
-from safebasin.judges.asking import RAW_LIMIT, Question
+from safebasin.judges.asked_judge import RAW_LIMIT, Question
 from safebasin.judges.completion import Failed, Outcome, error_code, is_transient, read_completion
 from safebasin.judges.secret import KEY_VARIABLE, Secret
 from safebasin.judges.wire import MOST_BYTES, Lost, Posted, Wire

@@ -16,7 +16,7 @@ import numpy as np
 from safebasin import stats
 from safebasin.errors import StudyError, expected
 from safebasin.landscape.labels import Labels, read_labels
-from safebasin.landscape.recall import choose_judges
+from safebasin.landscape.last_plan import choose_judges
 from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Estimate, Point, Verdict
 from safebasin.stats import Accuracy, Confusion
@@ -25,7 +25,7 @@ from safebasin.stats.landscape import Array
 from safebasin.store.rows import StoredPlace
 from safebasin.study.plan import Plan
 
-__all__ = ["LABELS", "Agreement", "Corrected", "Disagreement", "JudgeOnLabels", "Pair", "agree"]
+__all__ = ["LABELS", "Agreement", "Corrected", "Disagreement", "JudgeOnLabels", "JudgePair", "agree"]
 
 LABELS = "labels"
 """The name under which human labels appear beside judges."""
@@ -46,7 +46,7 @@ class Disagreement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class JudgePair:
     """Two judges on the responses that both have judged."""
 
     first: str
@@ -94,7 +94,7 @@ class Agreement:
     n_responses: int
     alpha: Estimate
     """Of all judges together (and the labels, if there are some)."""
-    pairs: tuple[Pair, ...]
+    pairs: tuple[JudgePair, ...]
     labels: Labels | None
     n_unlabeled: int
     """Responses without a label; 0 where no labels are given."""
@@ -159,14 +159,14 @@ def _said(name: str, verdicts: Iterable[Verdict]) -> _Said:
     return _Said(name=name, success=success, outcome=outcome, cut=frozenset(cut))
 
 
-def _pair(a: _Said, b: _Said, responses: Mapping[str, StoredPlace]) -> Pair:
+def _pair(a: _Said, b: _Said, responses: Mapping[str, StoredPlace]) -> JudgePair:
     both = sorted(a.success.keys() & b.success.keys())
     words = tuple(_WORDS.values())
     first, second = ([_WORDS[s.success[key]] for key in both] for s in (a, b))
     prompts = [responses[key].prompt for key in both]
     success = stats.confusion(first, second, labels=words)
     differ = [key for key in both if a.success[key] != b.success[key]]
-    return Pair(
+    return JudgePair(
         first=a.name,
         second=b.name,
         success=success,

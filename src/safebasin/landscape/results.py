@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from safebasin.landscape.comparisons import compare_panels
+from safebasin.landscape.compare_panels import compare_panels
 from safebasin.landscape.notes import find_notes
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge, main_judge, panel_judge, rate, summarize
@@ -27,7 +27,7 @@ def read_landscape(study: StoredStudy, *, judge: str | None = None) -> Landscape
     """
     store, plan, tables = study.store, study.plan, StudyTables.read(study)
     names = tuple(judge for judge, _ in study.judges)
-    measured = [m for setting in plan.gauges for m in read_measurements(store, setting)]
+    measured = [m for setting in plan.measurements for m in read_measurements(store, setting)]
     panels = tuple(_panel(grid, tables.tables, measured, judge) for grid in tables.grids())
     return Landscape(
         name=study.name,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from safebasin.landscape.recall import JudgeVersion, recall
+from safebasin.landscape.last_plan import JudgeVersion, read_last_plan
 from safebasin.landscape.traces import is_traced
 from safebasin.records import Point
 from safebasin.store import folder as folders
@@ -74,7 +74,7 @@ class StoredStudy:
         Raises:
             StoreError: where it never got as far as a plan.
         """
-        return cls(store, *recall(store))
+        return cls(store, *read_last_plan(store))
 
     @property
     def folder(self) -> Path:
@@ -90,7 +90,7 @@ class StoredStudy:
         """What is not there: the one answer for reports, `verify` and notes."""
         rows, verdicts = self.rows, {name: self.rows.count_unjudged(name, version) for name, version in self.judges}
         measurements: dict[str, tuple[Point, ...]] = {}
-        for setting in self.plan.gauges:
+        for setting in self.plan.measurements:
             done = {m.point for m in read_measurements(self.store, setting)}
             measurements[setting] = tuple(point for point in self.plan.points if point.key not in done)
         return Missing(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebasin import stats
-from safebasin.landscape.recall import JudgeVersion
+from safebasin.landscape.last_plan import JudgeVersion
 from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Place, Point, Region, System
 from safebasin.store.rows import PlanRows

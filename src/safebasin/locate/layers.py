@@ -22,14 +22,14 @@ from safebasin.protocols import Engine, EngineSpec, Generation, Judge
 from safebasin.records import Decoding, Message, Point, Prompt, Response, System
 from safebasin.stats.landscape import Array
 
-__all__ = ["ROLES", "Asked", "locate_layers"]
+__all__ = ["ROLES", "LocateRequest", "locate_layers"]
 
 ROLES: dict[str, Label] = {"harmful": "harmful", "benign": "benign", "borderline": "benign"}
 """Roles of prompts: both sides of a pair, and those whose refusal is over-refusal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class LocateRequest:
     """What is to be located, and on what."""
 
     spec: EngineSpec
@@ -53,7 +53,7 @@ class Asked:
     seed: int = 0
 
 
-def locate_layers(asked: Asked, note: Callable[[str], None] = lambda text: None) -> Located:
+def locate_layers(asked: LocateRequest, note: Callable[[str], None] = lambda text: None) -> Located:
     """Locate the layers that tell harmful requests from benign ones.
 
     Args:
@@ -94,7 +94,7 @@ def locate_layers(asked: Asked, note: Callable[[str], None] = lambda text: None)
     )
 
 
-def _sources(asked: Asked) -> dict[str, str]:
+def _sources(asked: LocateRequest) -> dict[str, str]:
     """Role → source. Of a world the split `val`, so that none of what is measured later is used here."""
     model = asked.spec.model
     given = dict(asked.sources)
@@ -109,7 +109,7 @@ def _sources(asked: Asked) -> dict[str, str]:
     return given
 
 
-def _prompts(asked: Asked) -> dict[str, tuple[Prompt, ...]]:
+def _prompts(asked: LocateRequest) -> dict[str, tuple[Prompt, ...]]:
     found = {
         role: load_prompts(source, limit=asked.limit, label=ROLES[role]) for role, source in _sources(asked).items()
     }
@@ -121,11 +121,11 @@ def _prompts(asked: Asked) -> dict[str, tuple[Prompt, ...]]:
     return found
 
 
-def _decoding(asked: Asked) -> Decoding:
+def _decoding(asked: LocateRequest) -> Decoding:
     return Decoding(max_new_tokens=asked.max_new_tokens, template_args=asked.spec.template_args)
 
 
-def _curves(engine: Engine, asked: Asked, prompts: dict[str, tuple[Prompt, ...]]) -> Curves:
+def _curves(engine: Engine, asked: LocateRequest, prompts: dict[str, tuple[Prompt, ...]]) -> Curves:
     states = [
         last_states(engine, prompt_tokens(engine, prompts[role], asked.system, _decoding(asked)))
         for role in ("benign", "harmful")
@@ -135,7 +135,7 @@ def _curves(engine: Engine, asked: Asked, prompts: dict[str, tuple[Prompt, ...]]
 
 
 def _control(
-    asked: Asked, prompts: dict[str, tuple[Prompt, ...]], n_layers: int, note: Callable[[str], None]
+    asked: LocateRequest, prompts: dict[str, tuple[Prompt, ...]], n_layers: int, note: Callable[[str], None]
 ) -> Curves | None:
     if asked.control is None:
         return None
@@ -149,7 +149,7 @@ def _control(
 
 
 def _scaling(
-    engine: Engine, asked: Asked, start: Band, n_layers: int, prompts: Sequence[Prompt], judge: Judge
+    engine: Engine, asked: LocateRequest, start: Band, n_layers: int, prompts: Sequence[Prompt], judge: Judge
 ) -> Scaling:
     try:
         return scale_bands(
@@ -165,7 +165,7 @@ def _scaling(
         engine.move_to(Point())
 
 
-def _refused(engine: Engine, point: Point, prompts: Sequence[Prompt], asked: Asked, judge: Judge) -> Array:
+def _refused(engine: Engine, point: Point, prompts: Sequence[Prompt], asked: LocateRequest, judge: Judge) -> Array:
     """For each prompt whether the model refuses at a point: 1, 0, or NaN where the judge cannot tell."""
     engine.move_to(point)
     decoding = _decoding(asked)
@@ -203,7 +203,9 @@ def _generate(
     return answers
 
 
-def _notes(asked: Asked, start: Band | None, scaling: Scaling | None, *, has_borderline: bool) -> tuple[str, ...]:
+def _notes(
+    asked: LocateRequest, start: Band | None, scaling: Scaling | None, *, has_borderline: bool
+) -> tuple[str, ...]:
     found: list[str] = []
     if start is None:
         found.append("No layer's angle gap grows by more than chance: nothing to freeze is found.")

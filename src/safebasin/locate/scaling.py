@@ -17,9 +17,9 @@ from safebasin.errors import ModelError, UsageError, expected
 from safebasin.locate.records import Band, Scaled, Scaling, Sweep
 from safebasin.protocols import Engine, Inside
 from safebasin.records import DirectionSpec, Estimate, Point
-from safebasin.stats.compare import estimate_paired_difference
 from safebasin.stats.estimates import estimate_rate
 from safebasin.stats.landscape import Array
+from safebasin.stats.paired import estimate_paired_difference
 from safebasin.weights.blocks import decoder_blocks, inner_parts
 
 __all__ = ["FACTORS", "MEANT", "REACH", "Refused", "check_factor", "matrices", "scale_bands", "scaled"]

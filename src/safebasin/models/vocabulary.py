@@ -37,7 +37,7 @@ def check_ids(ids: Iterable[int], n_rows: int, n_tokens: int, *, where: str) -> 
         raise PromptError(expected(where, constraint, f"token {beyond}", remedy))
 
 
-def difference(one: Path, other: Path) -> str | None:
+def vocabulary_difference(one: Path, other: Path) -> str | None:
     """The first difference between the tokenizers of two folders as a short phrase; None where there is none.
 
     Two folders that keep their tokenizers in different formats are not compared.

@@ -19,7 +19,7 @@ __all__ = [
     "THINKING_MARKERS",
     "Markers",
     "Reasoning",
-    "Split",
+    "SplitReply",
     "opens_thinking",
     "special_ids",
     "split_answer",
@@ -33,7 +33,7 @@ _START = 48
 """Tokens in which a mark must stand for a reply to begin with it."""
 
 
-class Split(NamedTuple):
+class SplitReply(NamedTuple):
     """Reasoning text, and the response that is judged."""
 
     thinking: str
@@ -60,7 +60,7 @@ def opens_thinking(opening: str, markers: Markers | None) -> bool:
     return markers is not None and opening.rfind(markers.open) > opening.rfind(markers.close)
 
 
-def split_thinking(text: str, markers: Markers | None, *, opened: bool = False) -> Split:
+def split_thinking(text: str, markers: Markers | None, *, opened: bool = False) -> SplitReply:
     """Split reasoning off a text.
 
     A block that never closes is all reasoning, and nothing is left to judge. A closing marker without an opening one is
@@ -72,7 +72,7 @@ def split_thinking(text: str, markers: Markers | None, *, opened: bool = False) 
         opened: whether the prompt already ended inside reasoning.
     """
     if markers is None:
-        return Split("", text)
+        return SplitReply("", text)
     thoughts: list[str] = []
     said: list[str] = []
     rest, inside = text, opened
@@ -82,11 +82,11 @@ def split_thinking(text: str, markers: Markers | None, *, opened: bool = False) 
         if found:
             inside = not inside
     if not thoughts:
-        return Split("", text)
-    return Split("\n".join(t.strip() for t in thoughts if t.strip()), "".join(said).lstrip("\n"))
+        return SplitReply("", text)
+    return SplitReply("\n".join(t.strip() for t in thoughts if t.strip()), "".join(said).lstrip("\n"))
 
 
-def split_channels(text: str, *, opened: bool = False) -> Split:
+def split_channels(text: str, *, opened: bool = False) -> SplitReply:
     """Split a reply of channels (harmony, gpt-oss): `final` is the response, any other channel reasoning.
 
     The response ends where its message does; a turn of another speaker that follows was made up. A text without
@@ -99,7 +99,7 @@ def split_channels(text: str, *, opened: bool = False) -> Split:
     text = HARMONY.open + text if opened else text
     first = text.find("<|channel|>")
     if first < 0:
-        return Split("", text)
+        return SplitReply("", text)
     thoughts: list[str] = []
     said: list[str] = []
     for message in _CHANNEL.finditer(text):
@@ -109,10 +109,10 @@ def split_channels(text: str, *, opened: bool = False) -> Split:
         if message["name"] == "final":
             break
     head = re.sub(r"<\|start\|>\w*\s*$", "", text[:first])
-    return Split("\n".join(t.strip() for t in thoughts if t.strip()), (head + "".join(said)).lstrip("\n"))
+    return SplitReply("\n".join(t.strip() for t in thoughts if t.strip()), (head + "".join(said)).lstrip("\n"))
 
 
-def split_answer(text: str, families: Sequence[Markers] = THINKING_MARKERS) -> Split:
+def split_answer(text: str, families: Sequence[Markers] = THINKING_MARKERS) -> SplitReply:
     """Split a text of which no template is known: reasoning it begins with, by any family; later blocks where closed.
 
     Args:
@@ -123,11 +123,11 @@ def split_answer(text: str, families: Sequence[Markers] = THINKING_MARKERS) -> S
     if start.startswith(("<|channel|>", "<|start|>assistant<|channel|>")):
         return split_channels(start)
     if unmarked := _UNMARKED.fullmatch(start):
-        return Split(unmarked["thinking"].strip(), unmarked["response"])
+        return SplitReply(unmarked["thinking"].strip(), unmarked["response"])
     family = next((m for m in families if start.startswith(m.open)), None)
     if family is not None:
         return split_thinking(text, family)
-    return next((split_thinking(text, m) for m in families if _holds_block(text, m)), Split("", text))
+    return next((split_thinking(text, m) for m in families if _holds_block(text, m)), SplitReply("", text))
 
 
 def _holds_block(text: str, markers: Markers) -> bool:
@@ -173,7 +173,7 @@ class Reasoning:
         """What a model writes before an answer without reasoning, where replies come in channels; else empty."""
         return HARMONY.close if self.markers == HARMONY else ""
 
-    def split(self, ids: Sequence[int], *, opened: bool = False) -> Split:
+    def split(self, ids: Sequence[int], *, opened: bool = False) -> SplitReply:
         """Reasoning and response of generated tokens, decoded without special tokens other than the marks."""
         if self.markers == HARMONY:
             return split_channels(self._text(ids, _CHANNEL_MARKS), opened=opened)

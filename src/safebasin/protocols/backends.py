@@ -57,7 +57,7 @@ class Generate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
+class ScoreTexts:
     """Score texts as answers to prompts, under the weights of a point: a `TokenScores` a text, in their order."""
 
     point: Point
@@ -70,7 +70,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TextGauge:
+class ReadText:
     """A plain text to be read: perplexity, and divergence from θ₀."""
 
     name: str
@@ -79,7 +79,7 @@ class TextGauge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskGauge:
+class RunTasks:
     """Tasks of lm-eval to be run."""
 
     tasks: tuple[str, ...]
@@ -89,10 +89,10 @@ class TaskGauge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """Read a gauge at a point: some `Measured`. The engine must be `Inside`."""
+    """Read a text or run tasks at a point: some `Measured`. The engine must be `Inside`."""
 
     point: Point
-    gauge: TextGauge | TaskGauge
+    of: ReadText | RunTasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ class Inspect:
     point: Point = _ORIGIN
 
 
-Task: TypeAlias = Generate | Score | Measure | Trace | Inspect
+Task: TypeAlias = Generate | ScoreTexts | Measure | Trace | Inspect
 
 # --- what comes back -------------------------------------------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class Inspected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One number of a gauge at a point."""
+    """One number that was measured at a point."""
 
     name: str
     """E.g. `perplexity:FILE`, `task:TASK/METRIC`."""
@@ -151,7 +151,7 @@ class Split:
     factor: int
 
 
-Rows: TypeAlias = tuple[Generation | TokenScores | Measured | Trajectory | Inspected, ...]
+Results: TypeAlias = tuple[Generation | TokenScores | Measured | Trajectory | Inspected, ...]
 
 
 class Backend(Protocol):
@@ -167,7 +167,7 @@ class Backend(Protocol):
         """As `Engine.suggest_batch_size`, where the tasks are done."""
         ...
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Results | Split]]:
         """Do tasks, and hand each back with what came of it, in any order and at least once.
 
         Tasks are taken as they are needed. Those of one point come together; after a `Split`, whatever else is to be

@@ -164,7 +164,7 @@ class WeightDefense(Defense, Protocol):
 
         Args:
             tuned: what the training moved. That of full fine-tuning is a difference of checkpoints, that of LoRA has
-                the factors too (`safebasin.weights.reached.CheckpointDelta`, `AdapterDelta`).
+                the factors too (`safebasin.weights.checkpoints.CheckpointDelta`, `AdapterDelta`).
             base: the weights before it.
             seed: of what is drawn.
 

@@ -22,12 +22,12 @@ from safebasin.report.sections import line_words
 from safebasin.stats.ranking import RankedPair, Ranking
 from safebasin.writing import write_text
 
-__all__ = ["Compared", "render_comparison", "save_comparison"]
+__all__ = ["RankedStudies", "render_comparison", "save_comparison"]
 
 COLUMNS = ("margin", "radius", "depth", "collapse", "visage")
 
 
-class Compared(Protocol):
+class RankedStudies(Protocol):
     """Studies whose first panels ask the same."""
 
     @property
@@ -49,7 +49,7 @@ class _Row:
     alike: Sequence[str]
 
 
-def save_comparison(found: Compared, folder: Path) -> Path:
+def save_comparison(found: RankedStudies, folder: Path) -> Path:
     """Write `report.html`, `comparison.json` and `figures/comparison.{png,svg}`.
 
     Args:
@@ -75,7 +75,7 @@ def save_comparison(found: Compared, folder: Path) -> Path:
     return page
 
 
-def render_comparison(found: Compared, *, title: str) -> str:
+def render_comparison(found: RankedStudies, *, title: str) -> str:
     """The page as text, to be written as UTF-8; the studies in the order of the ranking."""
     landscapes = _ranked(found.landscapes, found.ranking)
     panels = [landscape.panels[0] for landscape in landscapes]

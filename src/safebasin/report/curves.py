@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from safebasin.records import OUTCOMES, Axis, Cell, Panel
-from safebasin.report.between import between
+from safebasin.report.interpolate import interpolate
 from safebasin.report.sanitize import visible
 
 __all__ = [
@@ -51,7 +51,7 @@ class Curve:
 
     def at(self, alpha: float) -> tuple[float, float, float]:
         """ASR, low and high at α, linear between the points; beyond the ends those of the end."""
-        asr, low, high = (between(self.alphas, values, alpha) for values in (self.asr, self.low, self.high))
+        asr, low, high = (interpolate(self.alphas, values, alpha) for values in (self.asr, self.low, self.high))
         return asr, low, high
 
     def with_gaps(self) -> tuple[list[float], list[float | None], list[float | None], list[float | None]]:
@@ -180,7 +180,8 @@ def _between(lines: Sequence[Sequence[Share]], names: Sequence[str], alpha: floa
     """The mean over lines at one α."""
     measured = sum(share.n for line in lines for share in line if share.alpha == alpha)
     values = [
-        [between([p.alpha for p in line], [p.shares[name] for p in line], alpha) for line in lines] for name in names
+        [interpolate([p.alpha for p in line], [p.shares[name] for p in line], alpha) for line in lines]
+        for name in names
     ]
     return Share(
         alpha=alpha, n=measured, shares={n: sum(v) / len(v) for n, v in zip(names, values, strict=True)}, is_mean=True

@@ -8,7 +8,8 @@ from typing import Literal
 
 from safebasin import catalog
 from safebasin.records import SIDES, Estimate, Panel
-from safebasin.report.sides import named_side, side_words, split
+from safebasin.report.sides import named_side, split
+from safebasin.stats.sides import side_words
 
 __all__ = [
     "EXPLANATIONS",

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Mapping
 from safebasin.records import Landscape
 from safebasin.report.differences import comparison_words
 from safebasin.report.page import render_page
-from safebasin.report.payload import Sample, page_payload
+from safebasin.report.payload import ShownSample, page_payload
 from safebasin.report.sections import contents, page_sections
 
 __all__ = ["render_html"]
 
 
-def render_html(landscape: Landscape, manifest: Mapping[str, object], samples: Iterable[Sample], *, title: str) -> str:
+def render_html(
+    landscape: Landscape, manifest: Mapping[str, object], samples: Iterable[ShownSample], *, title: str
+) -> str:
     """The page as text, to be written as UTF-8.
 
     Args:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from safebasin.records import Estimate, Landscape, Panel, Region, Trajectory
-from safebasin.report.answers import answer, group_answer
 from safebasin.report.curves import n_missing, plane_labels, rate_name
 from safebasin.report.explanations import (
     Explanation,
@@ -17,8 +16,9 @@ from safebasin.report.explanations import (
     value_words,
 )
 from safebasin.report.figures import figure_images, group_images, overlay_images
-from safebasin.report.gauges import GaugeRow, gauge_rows, gauges
+from safebasin.report.headlines import group_headline, headline
 from safebasin.report.layout import Group, Overlay, groups, lone_panels, overlays, panel_title, regions, trajectories
+from safebasin.report.measurements import MeasurementRow, measurement_curves, measurement_rows
 from safebasin.report.sides import by_side, named_side, rims
 from safebasin.report.surfaces import is_interpolated, surfaces, target_marks
 from safebasin.report.trajectories import step_words
@@ -88,8 +88,8 @@ class PanelSection(Section):
     has_composition: bool
     has_answers: bool
     """Whether its prompts should be answered: its statistics then name their judges themselves."""
-    has_gauges: bool
-    gauges: Sequence[GaugeRow]
+    has_measurements: bool
+    measurements: Sequence[MeasurementRow]
     paths: Sequence[tuple[Trajectory, Sequence[Sequence[str]]]]
     """Trajectories with the rows of their tables."""
 
@@ -158,7 +158,7 @@ def _panel(landscape: Landscape, panel: Panel, number: int, *, is_first: bool) -
         short=panel_title(None, panel),
         region=_region_name(panel.region),
         images=_data_uris(figure_images(landscape, panel)),
-        answer=answer(panel),
+        answer=headline(panel),
         judge=panel.judge,
         is_plane=panel.region.is_plane,
         n_directions=panel.region.n_directions,
@@ -169,8 +169,8 @@ def _panel(landscape: Landscape, panel: Panel, number: int, *, is_first: bool) -
         caption=_caption(panel),
         has_composition=not panel.region.is_plane and any(cell.outcomes for cell in panel.cells),
         has_answers=rate_name(panel) == "answered",
-        has_gauges=is_first and bool(gauges(panel)),
-        gauges=gauge_rows(panel) if is_first else (),
+        has_measurements=is_first and bool(measurement_curves(panel)),
+        measurements=measurement_rows(panel) if is_first else (),
         paths=[(path, _path_rows(path)) for path in paths],
     )
 
@@ -291,7 +291,7 @@ def _group(landscape: Landscape, group: Group, number: int) -> GroupSection:
         short=f"{group.prompts}{system}",
         region=group.name,
         images=_data_uris(group_images(landscape, group)),
-        answer=group_answer(group.panels),
+        answer=group_headline(group.panels),
         judge=group.panels[0].judge,
         columns=[explanation(name, group.panels[0]) for name in names],
         rows=[(panel.region.name, [_cell(panel, name) for name in names]) for panel in group.panels],

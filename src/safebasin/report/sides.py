@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from safebasin.records import SIDES, Estimate, Panel
 
-__all__ = ["Rim", "by_side", "named_side", "rim_words", "rims", "side_words", "split"]
+__all__ = ["Rim", "by_side", "named_side", "rim_words", "rims", "split"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +47,6 @@ def named_side(panel: Panel, name: str) -> str | None:
         if whole is not None and (own.value, own.low, own.high, own.n) == (whole.value, whole.low, whole.high, whole.n):
             return side
     return None
-
-
-def side_words(side: str) -> str:
-    """A side in a sentence: `toward the target (α > 0)`."""
-    return "toward the target (α > 0)" if side == "toward" else "away from the target (α < 0)"
 
 
 def rims(panel: Panel) -> tuple[Rim, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from safebasin.records import Decoding, Response
-from safebasin.run.asked import is_asked_alike, share_settings
+from safebasin.run.prompt_settings import is_asked_alike, share_settings
 from safebasin.store.db import StudyStore
 
 __all__ = ["adopt_complete", "adoptable"]

@@ -14,9 +14,8 @@ from typing import NamedTuple, cast
 from safebasin.judges.language import Surprise, find_repetition, fit_language_test, shuffle_words, surprise
 from safebasin.landscape.language_tests import LANGUAGE, read_tests
 from safebasin.prompts.references import load_references
-from safebasin.protocols import Backend, CalibratedJudge, Generate, Generation, Judge, Score, Split, TokenScores
-from safebasin.records import Decoding, LanguageTest, Point, Prompt, System, TrainingRow
-from safebasin.records import Score as ScoreRecord
+from safebasin.protocols import Backend, CalibratedJudge, Generate, Generation, Judge, ScoreTexts, Split, TokenScores
+from safebasin.records import Decoding, LanguageTest, Point, Prompt, Score, System, TrainingRow
 from safebasin.run.driver import under
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
@@ -72,7 +71,7 @@ class _Model(NamedTuple):
         """How unlikely texts are to it, read a few at a time."""
         parts = [slice(start, start + _BATCH) for start in range(0, len(texts), _BATCH)]
         tasks = [
-            Score(
+            ScoreTexts(
                 point=self.point,
                 system=_NO_SYSTEM,
                 prompts=tuple(prompts[part]),
@@ -85,8 +84,7 @@ class _Model(NamedTuple):
         done = {task: cast("tuple[TokenScores, ...]", rows) for task, rows in self.backend.run(tasks)}
         scored = [one for task in tasks for one in done[task]]
         return [
-            surprise(ScoreRecord(response="", nll=s.nll, ends=s.ends), text)
-            for s, text in zip(scored, texts, strict=True)
+            surprise(Score(response="", nll=s.nll, ends=s.ends), text) for s, text in zip(scored, texts, strict=True)
         ]
 
 

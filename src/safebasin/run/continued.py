@@ -2,7 +2,7 @@
 
 A folder belongs to one model (`execute.bind_model`), one engine, one dtype and one chat template, and transformers has
 to render its prompts as it did. A library of another version that still does so is a caveat, recorded and shown. What
-else is recorded of how a decoding was asked is the business of `asked`.
+else is recorded of how a decoding was asked is the business of `prompt_settings`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from safebasin.errors import PromptError, StoreError, expected
 from safebasin.landscape.notes import VERSIONS, version_words
 from safebasin.protocols import Backend, EngineFacts
 from safebasin.records import Decoding, Prompt, System, content_hash
-from safebasin.run.asked import CHAT_TEMPLATE, inspected, recorded
 from safebasin.run.manifest import read_manifest
+from safebasin.run.prompt_settings import CHAT_TEMPLATE, inspected, recorded
 from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.store.renaming import rename_decoding

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import cast
 
-from safebasin.protocols import Backend, Generate, Generation, Score, Split, TokenScores
-from safebasin.records import Point, Response
-from safebasin.records import Score as ScoreRecord
+from safebasin.protocols import Backend, Generate, Generation, ScoreTexts, Split, TokenScores
+from safebasin.records import Point, Response, Score
 from safebasin.run.progress import ProgressHook, Tick
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
@@ -159,17 +158,17 @@ def score(
     batches, systems = _unscored(store, plan, under(asked)), {system.id: system for system in plan.systems}
     rows, start, done = PlanRows.of(store, plan), time.monotonic(), 0
     total = sum(len(ids) for group in batches.values() for ids in group)
-    pending: dict[Score, list[Sequence[Response]]] = {}
+    pending: dict[ScoreTexts, list[Sequence[Response]]] = {}
     recent: dict[Texts, tuple[TokenScores, ...]] = {}
 
     def put(responses: Sequence[Response], found: Sequence[TokenScores]) -> None:
         nonlocal done
         scores = zip(responses, found, strict=True)
-        store.put_scores(ScoreRecord(response=r.key, nll=s.nll, ends=s.ends, under=under(asked)) for r, s in scores)
+        store.put_scores(Score(response=r.key, nll=s.nll, ends=s.ends, under=under(asked)) for r, s in scores)
         done += len(responses)
         progress(Tick(stage="score", done=done, total=total, seconds=time.monotonic() - start, fresh=done))
 
-    def tasks() -> Iterator[Score]:
+    def tasks() -> Iterator[ScoreTexts]:
         for (point, system), group in batches.items():
             there = rows.at(point, system)
             for ids in group:
@@ -179,7 +178,7 @@ def score(
                 responses = [r for r in batch if r.text and not r.broken]
                 if not responses:
                     continue
-                task = Score(
+                task = ScoreTexts(
                     point=asked,
                     system=systems[system],
                     prompts=tuple(plan.prompts[r.prompt] for r in responses),
@@ -196,7 +195,7 @@ def score(
                     yield task
 
     for task, answer in backend.run(tasks()):
-        task, found = cast("Score", task), cast("tuple[TokenScores, ...]", answer)
+        task, found = cast("ScoreTexts", task), cast("tuple[TokenScores, ...]", answer)
         recent[_texts(task)] = found
         if len(recent) > RECENT:
             del recent[next(iter(recent))]
@@ -218,5 +217,5 @@ def _unscored(store: StudyStore, plan: Plan, asked: str) -> dict[tuple[str, str]
     return found
 
 
-def _texts(task: Score) -> Texts:
+def _texts(task: ScoreTexts) -> Texts:
     return task.system.id, tuple(zip((prompt.id for prompt in task.prompts), task.texts, strict=True))

@@ -13,22 +13,22 @@ from pathlib import Path
 from safebasin import catalog
 from safebasin.errors import ModelError, StoreError, UsageError, expected
 from safebasin.landscape.language_tests import calibrated, read_tests
-from safebasin.landscape.recall import remember
+from safebasin.landscape.last_plan import write_last_plan
 from safebasin.landscape.traces import is_traced
 from safebasin.protocols import Backend, Engine, EngineFacts
 from safebasin.records import Point
-from safebasin.run.adapt import first_places, refined
 from safebasin.run.adopt import adopt_complete
-from safebasin.run.asked import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
 from safebasin.run.calibration import calibrate, uncalibrated
-from safebasin.run.capability import measure_capability, unmeasured
 from safebasin.run.continued import check_renderings, refuse, take_up, unlike
 from safebasin.run.driver import generate, score, under
 from safebasin.run.inputs import Inputs, engine_spec, gather
 from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
 from safebasin.run.manifest import keep_study, write_manifest
+from safebasin.run.measurements import measure_missing, unmeasured
+from safebasin.run.next_round import first_places, refined
 from safebasin.run.progress import ProgressHook, Tick, silent
+from safebasin.run.prompt_settings import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
 from safebasin.run.trajectories import trace
 from safebasin.store import folder as folders
 from safebasin.store.connection import number_in
@@ -83,7 +83,7 @@ def plan_for(store: StudyStore | None, inputs: Inputs, *, batch_size: int, regen
         known={} if store is None else store.batches(),
         batch_size=batch_size,
         chosen=first_places(inputs.regions),
-        gauges=[gauge.setting for gauge in inputs.gauges],
+        measurements=[one.setting for one in inputs.measurements],
     )
 
 
@@ -219,9 +219,9 @@ class Execution:
     def _measure(self, plan: Plan, batch_size: int) -> None:
         """Measure, generate, score and judge what a plan still lacks."""
         store, judges, progress = self.store, self.inputs.judges, self.progress
-        remember(store, plan, judges)
+        write_last_plan(store, plan, judges)
         done = store.done(plan.decoding.key)
-        missing = unmeasured(store, plan, self.inputs.gauges)
+        missing = unmeasured(store, plan, self.inputs.measurements)
         asked = (Point(), *self.opinions)
         strange = uncalibrated(judges, store, asked)
         unscored = sum(PlanRows.of(store, plan).count_unscored(under(point)) for point in asked)
@@ -234,9 +234,9 @@ class Execution:
             if strange:
                 progress(Tick(stage="calibrate", done=0, total=len(strange)))
                 calibrate(backend, store, plan, strange, date=facts.date)
-                remember(store, plan, judges)
+                write_last_plan(store, plan, judges)
             write_manifest(self.folder, plan, self.inputs, facts, batch_size=batch_size, language=read_tests(store))
-            measure_capability(backend, store, missing, progress=progress)  # first: a task may not be there
+            measure_missing(backend, store, missing, progress=progress)  # first: a task may not be there
             generate(backend, store, plan, done, date=facts.date, progress=progress)
             for point in asked:
                 score(backend, store, plan, point, date=facts.date, progress=progress)

@@ -23,7 +23,7 @@ from safebasin.errors import (
 from safebasin.landscape.summaries import main_judge
 from safebasin.protocols import Engine, EngineFacts, EngineSpec, Judge
 from safebasin.records import Decoding, DirectionSpec, Region, System
-from safebasin.run.capability import Gauge, gauges
+from safebasin.run.measurements import PlannedMeasurement, planned_measurements
 from safebasin.study import PromptsSpec, RegionSpec, Study
 from safebasin.study.model import MOST_RESPONSES
 from safebasin.study.plan import PromptSet, decoded_by, plain_decoding
@@ -40,7 +40,7 @@ class Inputs:
     systems: tuple[System, ...]
     regions: tuple[Region, ...]
     judges: tuple[Judge, ...]
-    gauges: tuple[Gauge, ...]
+    measurements: tuple[PlannedMeasurement, ...]
     """What is measured beside the responses."""
     decoding: Decoding
     """How everything is decoded, its stop rule aside: template files as texts, and the dtype that `auto` means here, so
@@ -99,7 +99,7 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
         systems=tuple(_system(text, excuse) for text in study.systems),
         regions=regions,
         judges=judges,
-        gauges=gauges(study.capability),
+        measurements=planned_measurements(study.capability),
         decoding=decoding,
         fingerprint=model,
         facts=facts,
@@ -251,7 +251,7 @@ def _fingerprint(model: str, excuse: Excuses | None) -> str | None:
 
 
 def _regions(spec: RegionSpec, study: Study, facts: EngineFacts | None, excuse: Excuses | None) -> Iterator[Region]:
-    from safebasin.weights.targets import resolve_target
+    from safebasin.weights.target_text import resolve_target
 
     def fingerprint(direction: DirectionSpec) -> str | None:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from safebasin import catalog
 from safebasin.errors import UsageError, expected
 from safebasin.protocols import Engine, EngineFacts
-from safebasin.protocols.backends import EngineSpec, Rows, Split, Task
+from safebasin.protocols.backends import EngineSpec, Results, Split, Task
 from safebasin.run.worker import Worker
 
 __all__ = ["LocalBackend", "open_local"]
@@ -32,7 +32,7 @@ class LocalBackend:
         """That of the engine."""
         return self._engine.suggest_batch_size(n_prompts, max_new_tokens)
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Results | Split]]:
         """Do one task after another."""
         for task in tasks:
             yield task, self._worker.do(task)

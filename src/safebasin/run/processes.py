@@ -27,7 +27,7 @@ import psutil
 from safebasin import catalog
 from safebasin.errors import ModelError, UsageError, expected
 from safebasin.protocols import EngineFacts
-from safebasin.protocols.backends import EngineSpec, Generate, Rows, Split, Task
+from safebasin.protocols.backends import EngineSpec, Generate, Results, Split, Task
 from safebasin.run.worker import Worker
 
 __all__ = ["ProcessBackend", "open_processes"]
@@ -108,7 +108,7 @@ class ProcessBackend:
         """That of the first worker's engine, with the memory that is free while it is alone."""
         return cast("int", self._ask(("suggest_batch_size", n_prompts, max_new_tokens)))
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Rows | Split]]:
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Results | Split]]:
         """Do tasks on all workers at once."""
         points = (deque(group) for _, group in groupby(tasks, key=lambda task: task.point))
         idle = set(range(self._n))
@@ -186,7 +186,7 @@ class ProcessBackend:
         theirs.close()  # so that a worker that dies is noticed: nobody else holds its end
         return _Child(process=process, connection=cast("Connection", ours))
 
-    def _answer(self, number: int) -> Rows | Split | None:
+    def _answer(self, number: int) -> Results | Split | None:
         """What a worker says to its task; None where it died, and another has been given the task.
 
         Raises:
@@ -194,7 +194,7 @@ class ProcessBackend:
         """
         child = self._children[number]
         try:
-            return cast("Rows | Split", _opened(child.connection.recv()))
+            return cast("Results | Split", _opened(child.connection.recv()))
         except (EOFError, OSError):
             child.process.join(_GRACE)
         if child.deaths + 1 >= MOST_DEATHS:

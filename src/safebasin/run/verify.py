@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safebasin.errors import StoreError, UsageError
 from safebasin.landscape.stored import StoredStudy
-from safebasin.run.asked import difference, file_settings
+from safebasin.run.prompt_settings import changed_setting, file_settings
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
 from safebasin.store.integrity import damage, unchecked
@@ -64,7 +64,7 @@ def _model_findings(study: StoredStudy, *, full: bool) -> list[str]:
         return [f"model: cannot be looked up from here ({error})"]
     if resolved.fingerprint != store.meta("fingerprint"):
         return [f"model: {model} is no longer the checkpoint that this study was made for"]
-    changed = difference(store, plan.decoding, settings)
+    changed = changed_setting(store, plan.decoding, settings)
     if changed is not None:
         return [f"settings: {changed}; the responses were made with the former"]
     if not full:

@@ -14,19 +14,19 @@ from safebasin.protocols.backends import (
     Inspected,
     Measure,
     Measured,
-    Rows,
-    Score,
+    ReadText,
+    Results,
+    RunTasks,
+    ScoreTexts,
     Split,
     Task,
-    TaskGauge,
-    TextGauge,
     Trace,
 )
 from safebasin.records import Decoding, Message, Point, Trajectory, content_hash
 
 __all__ = ["Worker"]
 
-Reading = Callable[[], tuple[Measured, ...]]
+Measurer = Callable[[], tuple[Measured, ...]]
 
 
 class Worker:
@@ -39,9 +39,9 @@ class Worker:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._at: Point | None = None
-        self._reading: tuple[TextGauge | TaskGauge, Reading] | None = None
+        self._measurer: tuple[ReadText | RunTasks, Measurer] | None = None
 
-    def do(self, task: Task) -> Rows | Split:
+    def do(self, task: Task) -> Results | Split:
         """Do a task.
 
         Raises:
@@ -50,7 +50,7 @@ class Worker:
         match task:
             case Generate():
                 return self._generate(task)
-            case Score():
+            case ScoreTexts():
                 self._move(task.point, task.date)
                 asked = [task.system.messages(prompt) for prompt in task.prompts]
                 return tuple(_scores(self._engine, asked, task.texts, task.decoding))
@@ -102,12 +102,12 @@ class Worker:
         return tuple(found)
 
     def _measure(self, task: Measure) -> tuple[Measured, ...]:
-        if self._reading is None or self._reading[0] != task.gauge:
-            self._reading = None  # θ₀'s log-probabilities of the last text make room for those of this one
+        if self._measurer is None or self._measurer[0] != task.of:
+            self._measurer = None  # θ₀'s log-probabilities of the last text make room for those of this one
             self._move(Point())  # what is read is compared with θ₀
-            self._reading = task.gauge, _reading(self._engine, task.gauge)
+            self._measurer = task.of, _measurer(self._engine, task.of)
         self._move(task.point)
-        return self._reading[1]()
+        return self._measurer[1]()
 
 
 def _scores(
@@ -123,13 +123,13 @@ def _scores(
     return _scores(engine, asked[:half], texts[:half], decoding) + _scores(engine, asked[half:], texts[half:], decoding)
 
 
-def _reading(engine: Engine, gauge: TextGauge | TaskGauge) -> Reading:
-    """What reads a gauge at the point where the engine stands; made while it stands at θ₀."""
-    if isinstance(gauge, TextGauge):
-        return _text_reading(engine, gauge)
+def _measurer(engine: Engine, wanted: ReadText | RunTasks) -> Measurer:
+    """A function that measures what is wanted at the point where the engine stands; made while it stands at θ₀."""
+    if isinstance(wanted, ReadText):
+        return _text_measurer(engine, wanted)
     from safebasin.engines.tasks import TaskRunner
 
-    runner = TaskRunner(engine, gauge.tasks, folder=gauge.folder, limit=gauge.limit)
+    runner = TaskRunner(engine, wanted.tasks, folder=wanted.folder, limit=wanted.limit)
 
     def run() -> tuple[Measured, ...]:
         return tuple(
@@ -140,16 +140,16 @@ def _reading(engine: Engine, gauge: TextGauge | TaskGauge) -> Reading:
     return run
 
 
-def _text_reading(engine: Engine, gauge: TextGauge) -> Reading:
-    from safebasin.engines.reading import TextReader
+def _text_measurer(engine: Engine, wanted: ReadText) -> Measurer:
+    from safebasin.engines.perplexity import TextReader
 
-    reader = TextReader(engine, gauge.text, name=gauge.name, max_tokens=gauge.max_tokens)
+    reader = TextReader(engine, wanted.text, name=wanted.name, max_tokens=wanted.max_tokens)
 
     def read() -> tuple[Measured, ...]:
         found = reader.measure()
         values = {"perplexity": found.perplexity, "nll": found.nll, "kl": found.kl, "agreement": found.agreement}
         return tuple(
-            Measured(name=f"{kind}:{gauge.name}", value=value, n=found.n_tokens) for kind, value in values.items()
+            Measured(name=f"{kind}:{wanted.name}", value=value, n=found.n_tokens) for kind, value in values.items()
         )
 
     return read

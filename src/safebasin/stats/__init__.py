@@ -6,13 +6,6 @@ coverage of the intervals are in the documentation's page on method.
 
 from safebasin.stats.agreement import Confusion, confusion, confusions, estimate_accuracy, estimate_kappa
 from safebasin.stats.clusters import estimate_clustered_rate
-from safebasin.stats.compare import (
-    FEWEST_DIRECTIONS,
-    estimate_margin_difference,
-    estimate_paired_difference,
-    mcnemar,
-    tango,
-)
 from safebasin.stats.composition import collapse, estimate_collapse
 from safebasin.stats.correction import Accuracy, estimate_corrected_rate
 from safebasin.stats.estimates import (
@@ -30,6 +23,13 @@ from safebasin.stats.intervals import Interval, bootstrap_prompts, interval, jac
 from safebasin.stats.krippendorff import estimate_alpha
 from safebasin.stats.landscape import Radius, Side, depth, headroom, margin, on_grid, radius, reaches, visage
 from safebasin.stats.order import Kendall, kendall, partial_kendall
+from safebasin.stats.paired import (
+    FEWEST_DIRECTIONS,
+    estimate_margin_difference,
+    estimate_paired_difference,
+    mcnemar,
+    tango,
+)
 from safebasin.stats.ranking import RankedPair, Ranking, rank_by_margin
 from safebasin.stats.retention import estimate_retention_difference
 from safebasin.stats.sides import nearer_side, on_side, side_headline

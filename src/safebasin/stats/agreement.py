@@ -14,7 +14,7 @@ from safebasin.records import Estimate
 from safebasin.stats.clusters import cluster_numbers, jackknife_clusters
 from safebasin.stats.estimates import estimate_rate
 from safebasin.stats.intervals import all_alike
-from safebasin.stats.wording import percent
+from safebasin.stats.method_words import percent
 
 __all__ = ["Confusion", "confusion", "confusions", "estimate_accuracy", "estimate_kappa"]
 

@@ -14,7 +14,7 @@ from safebasin.stats.correction import Accuracy
 from safebasin.stats.gate import LEVEL, Clusters, estimate_harm
 from safebasin.stats.intervals import wilson
 from safebasin.stats.landscape import Array
-from safebasin.stats.wording import missing_words, percent
+from safebasin.stats.method_words import missing_words, percent
 
 __all__ = ["correct_for_judge", "estimate_floor", "spend"]
 

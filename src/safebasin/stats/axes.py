@@ -9,7 +9,7 @@ import numpy as np
 
 from safebasin.errors import StudyError, expected
 from safebasin.stats.landscape import Array, margins
-from safebasin.stats.wording import grid_words
+from safebasin.stats.method_words import grid_words
 
 __all__ = ["Axes", "Points"]
 

@@ -16,7 +16,7 @@ from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
 from safebasin.stats.intervals import Interval, all_alike, wilson
 from safebasin.stats.landscape import Array
-from safebasin.stats.wording import missing_words, percent
+from safebasin.stats.method_words import missing_words, percent
 
 __all__ = ["cluster_numbers", "cluster_sums", "effective_size", "estimate_clustered_rate", "jackknife_clusters"]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from safebasin.records import Estimate
 from safebasin.stats.intervals import Interval, hull, jackknife, percentiles, resamples
 from safebasin.stats.landscape import Array, Radius, Values, as_values, curves_of, reaches, with_origin
-from safebasin.stats.wording import interval_words, missing_words, percent
+from safebasin.stats.method_words import interval_method, missing_words, percent
 
 __all__ = ["collapse", "estimate_collapse"]
 
@@ -87,7 +87,7 @@ def estimate_collapse(
             _ratio_interval(broken + missing, answered + missing, level, seed),
         ]
     )
-    made = interval_words(success.shape[0], success.shape[2], level, seed, found)
+    made = interval_method(success.shape[0], success.shape[2], level, seed, found)
     return Estimate(
         value=float(broken.sum()) / n,
         low=found.low if found else None,

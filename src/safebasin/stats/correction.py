@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.stats.wording import missing_words, percent
+from safebasin.stats.method_words import missing_words, percent
 
 __all__ = ["Accuracy", "estimate_corrected_rate"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from safebasin.records import Estimate
 from safebasin.stats.intervals import interval
 from safebasin.stats.landscape import Array, curves_of
-from safebasin.stats.wording import interval_words, missing_words, sample_words, undefined_words
+from safebasin.stats.method_words import interval_method, missing_words, sample_words, undefined_words
 
 __all__ = ["missing", "over_directions", "scored"]
 
@@ -36,7 +36,7 @@ def over_directions(
     found = interval(kept, functional, bounds=bounds, level=level, seed=seed)
     n_missing = missing(success)
     sample = sample_words(success.shape[0], success.shape[2]) + undefined_words(n_undefined)
-    made = interval_words(kept.shape[0], kept.shape[2], level, seed, found)
+    made = interval_method(kept.shape[0], kept.shape[2], level, seed, found)
     return Estimate(
         value=float(values.mean()),
         low=found.low if found else None,

@@ -19,14 +19,14 @@ from safebasin.stats.axes import Axes, Points
 from safebasin.stats.directions import missing, over_directions, scored
 from safebasin.stats.intervals import wilson
 from safebasin.stats.landscape import Array, Rule, Values, as_values, curves_of, reaches, visage, with_origin
-from safebasin.stats.surface import estimate_disk
-from safebasin.stats.wording import (
+from safebasin.stats.method_words import (
     grid_words,
     missing_words,
     percent,
     sample_words,
     undefined_words,
 )
+from safebasin.stats.surface import estimate_disk
 
 __all__ = [
     "crossed_cell",

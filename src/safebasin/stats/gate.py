@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.stats.compare import FILLINGS, changes, fewest_changes, fill, mcnemar, tango
 from safebasin.stats.intervals import hull, jackknife_means, leave_one_out
 from safebasin.stats.landscape import Array, curves_of, reaches
-from safebasin.stats.wording import grid_words, missing_words, percent
+from safebasin.stats.method_words import grid_words, missing_words, percent
+from safebasin.stats.paired import FILLINGS, changes, fewest_changes, fill, mcnemar, tango
 
 __all__ = [
     "EXIT_CODES",

@@ -8,7 +8,7 @@ import numpy as np
 
 from safebasin.records import Estimate
 from safebasin.stats.intervals import percentiles
-from safebasin.stats.wording import missing_words, percent
+from safebasin.stats.method_words import missing_words, percent
 
 __all__ = ["estimate_mean_grade"]
 

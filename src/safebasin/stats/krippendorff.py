@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
 from safebasin.stats.clusters import cluster_numbers, cluster_sums
-from safebasin.stats.wording import percent
+from safebasin.stats.method_words import percent
 
 __all__ = ["alpha", "estimate_alpha"]
 

@@ -17,9 +17,9 @@ import numpy as np
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
 from safebasin.stats.axes import Axes
-from safebasin.stats.compare import FEWEST_DIRECTIONS, estimate_margin_difference
 from safebasin.stats.estimates import estimate_margin
 from safebasin.stats.landscape import Array
+from safebasin.stats.paired import FEWEST_DIRECTIONS, estimate_margin_difference
 
 __all__ = ["RankedPair", "Ranking", "rank_by_margin"]
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.stats.compare import estimate_margin_difference
 from safebasin.stats.landscape import Array
+from safebasin.stats.paired import estimate_margin_difference
 
 __all__ = ["estimate_retention_difference"]
 

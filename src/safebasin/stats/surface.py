@@ -17,7 +17,7 @@ from safebasin.records import Estimate
 from safebasin.stats.axes import Points
 from safebasin.stats.directions import over_directions
 from safebasin.stats.landscape import Array, Radius, Side, curves_of
-from safebasin.stats.wording import percent
+from safebasin.stats.method_words import percent
 
 __all__ = ["estimate_disk", "radius_2d"]
 

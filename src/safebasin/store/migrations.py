@@ -135,7 +135,7 @@ def m006_digests_of_questions(db: sqlite3.Connection) -> None:
 def m007_resolved(db: sqlite3.Connection) -> None:
     """Decodings under the dtype and by the engine that were recorded with their responses, where they said `auto`.
 
-    What was not recorded stays: it is asked for when the study is continued (`safebasin.run.asked`).
+    What was not recorded stays: it is asked for when the study is continued (`safebasin.run.prompt_settings`).
     """
     facts = dict(db.execute("SELECT key, value FROM meta WHERE key LIKE 'asked:%'").fetchall())
     for key, settings in db.execute("SELECT key, settings FROM decodings ORDER BY rowid").fetchall():

@@ -1,8 +1,8 @@
 """Giving what a folder holds its new key, where a decoding turns out to be another one than its record said.
 
-Not deciding which: that is `migrations` (what the folder itself tells) and `safebasin.run.asked` (what only the study's
-files tell). Nothing is decoded, scored or judged anew; everything that names a decoding or one of its responses follows
-in the transaction of the caller.
+Not deciding which: that is `migrations` (what the folder itself tells) and `safebasin.run.prompt_settings` (what only
+the study's files tell). Nothing is decoded, scored or judged anew; everything that names a decoding or one of its
+responses follows in the transaction of the caller.
 """
 
 from __future__ import annotations

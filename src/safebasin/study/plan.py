@@ -43,8 +43,8 @@ class Plan:
     """Prompt id → batch number."""
     chosen: Mapping[str, tuple[Place, ...]] = field(default_factory=dict[str, tuple[Place, ...]])
     """By name of a region that is sampled adaptively: the places chosen so far, the origin left out."""
-    gauges: tuple[str, ...] = ()
-    """Settings of what is measured beside the responses (`safebasin.run.capability`)."""
+    measurements: tuple[str, ...] = ()
+    """Settings of what is measured beside the responses (`safebasin.run.measurements`)."""
 
     @cached_property
     def prompts(self) -> Mapping[str, Prompt]:
@@ -166,7 +166,7 @@ def make_plan(
     known: Mapping[str, int],
     batch_size: int,
     chosen: Mapping[str, tuple[Place, ...]] | None = None,
-    gauges: Sequence[str] = (),
+    measurements: Sequence[str] = (),
 ) -> Plan:
     """Put a plan together; `known` is what `assign_batches` takes."""
     prompts = [p for s in sets for p in s.prompts]
@@ -178,7 +178,7 @@ def make_plan(
         decoding=decoding,
         batches=assign_batches(prompts, known, batch_size),
         chosen=chosen or {},
-        gauges=tuple(gauges),
+        measurements=tuple(measurements),
     )
 
 

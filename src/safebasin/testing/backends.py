@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from safebasin.protocols import Backend, EngineFacts, Generate, Generation, Rows, Score, Split, Task, TokenScores
+from safebasin.protocols import (
+    Backend,
+    EngineFacts,
+    Generate,
+    Generation,
+    Results,
+    ScoreTexts,
+    Split,
+    Task,
+    TokenScores,
+)
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, System
 from safebasin.testing.claims import claim
 
@@ -23,7 +33,7 @@ def small_tasks() -> tuple[Task, ...]:
         for number, part in enumerate((prompts[:2], prompts[2:]))
     ]
     texts = tuple(f"{text} Twice." for text in _QUESTIONS)
-    scored = Score(point=Point(), system=system, prompts=prompts, texts=texts, decoding=decoding)
+    scored = ScoreTexts(point=Point(), system=system, prompts=prompts, texts=texts, decoding=decoding)
     return (*batches, scored)
 
 
@@ -62,8 +72,8 @@ def _named(task: Task) -> str:
     return f"{type(task).__name__} at {task.point.key}"
 
 
-def _collect(backend: Backend, tasks: Sequence[Task]) -> dict[Task, Rows]:
-    found: dict[Task, Rows] = {}
+def _collect(backend: Backend, tasks: Sequence[Task]) -> dict[Task, Results]:
+    found: dict[Task, Results] = {}
     for task, rows in backend.run(iter(tasks)):
         what = _named(task)
         claim(task in tasks, what, "one of the tasks given", task, "Yield the tasks as they came.")
@@ -77,9 +87,9 @@ def _collect(backend: Backend, tasks: Sequence[Task]) -> dict[Task, Rows]:
     return found
 
 
-def _check_rows(task: Task, rows: Rows) -> None:
-    kind = {Generate: Generation, Score: TokenScores}.get(type(task))
-    if kind is None or not isinstance(task, Generate | Score):
+def _check_rows(task: Task, rows: Results) -> None:
+    kind = {Generate: Generation, ScoreTexts: TokenScores}.get(type(task))
+    if kind is None or not isinstance(task, Generate | ScoreTexts):
         return
     fits = isinstance(rows, tuple) and len(rows) == len(task.prompts) and all(isinstance(row, kind) for row in rows)
     constraint = f"a tuple of {len(task.prompts)} {kind.__name__}, one a prompt"

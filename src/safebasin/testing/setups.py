@@ -55,9 +55,9 @@ def check_training(defense: Defense) -> None:
 
 def _plain() -> Setup:
     from safebasin.finetune.attacks import harmful_examples
-    from safebasin.finetune.prepare import Asked, prepare
+    from safebasin.finetune.prepare import TuningRequest, prepare
 
-    return prepare(Asked(model=_MODEL, attack=harmful_examples(n=4))).setup
+    return prepare(TuningRequest(model=_MODEL, attack=harmful_examples(n=4))).setup
 
 
 def _check_rows(name: str, rows: Sequence[EncodedRow]) -> None:

@@ -1,8 +1,8 @@
 """Directions: recipes that become blocks of d̂ on demand. Never files, never a second copy of the model.
 
 `Random` (Peng et al. 2024, §3) is here: Gaussian noise, scaled to the weights. Those that come from other files are in
-`reached`, quantization in `quantize`, factors in `scaling`. Whole-model scalars (norms, inner products) are computed
-once in `prepare`, in float64.
+`checkpoints`, quantization in `quantize`, factors in `scaling`. Whole-model scalars (norms, inner products) are
+computed once in `prepare`, in float64.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from safebasin.errors import StudyError, expected
 from safebasin.protocols import BaseWeights, Delta
 from safebasin.records import DirectionSpec
 from safebasin.weights.base import MappedWeights
+from safebasin.weights.checkpoints import Adapter, TaskVector, ToCheckpoint
 from safebasin.weights.layout import is_fused_experts
 from safebasin.weights.noise import NOISE_VERSION, NoiseCache, elements
 from safebasin.weights.quantize import Quantized
-from safebasin.weights.reached import Adapter, TaskVector, ToCheckpoint
 from safebasin.weights.scaling import Scaled
 from safebasin.weights.selection import inner, matches, selected
 from safebasin.weights.stream import prepare_one

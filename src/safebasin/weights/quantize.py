@@ -16,7 +16,7 @@ from safebasin.records import DirectionSpec
 from safebasin.weights.layout import Layout, is_fused_experts, layout_of, row_blocks
 from safebasin.weights.planes import in_plane
 from safebasin.weights.selection import selected
-from safebasin.weights.targets import quant_levels
+from safebasin.weights.target_text import quant_levels
 
 __all__ = ["QuantDelta", "Quantized"]
 

@@ -14,7 +14,7 @@ from safebasin.protocols import BaseWeights, Delta
 from safebasin.records import DirectionSpec
 from safebasin.weights.planes import in_plane
 from safebasin.weights.selection import selected
-from safebasin.weights.targets import scale_factor
+from safebasin.weights.target_text import scale_factor
 
 __all__ = ["Scaled"]
 

@@ -20,9 +20,9 @@ from safebasin.models.reference import locate_adapter, resolve
 from safebasin.protocols import BaseWeights, Delta
 from safebasin.records import Region, Trajectory, TrajectoryPlace
 from safebasin.weights.adapters import read_adapter
+from safebasin.weights.checkpoints import AdapterDelta, checkpoint_delta
 from safebasin.weights.layout import layout_of
 from safebasin.weights.projection import project_all
-from safebasin.weights.reached import AdapterDelta, checkpoint_delta
 from safebasin.weights.stream import prepare_one
 
 __all__ = ["TrajectoryRun", "TrajectoryStep", "find_checkpoints", "project_run", "read_trajectory"]

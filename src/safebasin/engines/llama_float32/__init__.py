@@ -16,11 +16,11 @@ from transformers import DynamicCache, PreTrainedModel
 
 from safebasin.engines.llama_float32.drafting import LONGEST, Drafter
 from safebasin.engines.llama_float32.lean import LeanCache, LeanLlama
+from safebasin.engines.llama_float32.llama_scorer import LlamaScorer
 from safebasin.engines.llama_float32.paced import Paced
-from safebasin.engines.llama_float32.surprise import Surprise
 from safebasin.engines.stopping import Rows
 
-__all__ = ["Surprise", "decode", "scorer"]
+__all__ = ["LlamaScorer", "decode", "scorer"]
 
 
 def decode(model: PreTrainedModel, cache: DynamicCache, mask: torch.Tensor, rows: Rows, *, longest: int) -> bool:
@@ -43,6 +43,6 @@ def decode(model: PreTrainedModel, cache: DynamicCache, mask: torch.Tensor, rows
     return True
 
 
-def scorer(model: PreTrainedModel) -> Surprise | None:
+def scorer(model: PreTrainedModel) -> LlamaScorer | None:
     """What scores texts under the weights that a model has now; None where the model is not such a Llama."""
-    return Surprise(model) if LeanLlama.fits(model) else None
+    return LlamaScorer(model) if LeanLlama.fits(model) else None

@@ -8,9 +8,9 @@ engine, greedily; none was downloaded for the tests, which use tiny checkpoints 
 from __future__ import annotations
 
 from safebasin.errors import UsageError, expected
-from safebasin.judges.asking import Asking, Form
-from safebasin.judges.neutral import neutralized
-from safebasin.judges.reaching import reach
+from safebasin.judges.asked_judge import AskedModelJudge, Questionnaire
+from safebasin.judges.choose_chat import choose_chat
+from safebasin.judges.neutralize import neutralize
 from safebasin.records import Message, Prompt, Response, Scalar
 
 __all__ = ["AS_TURNS", "RAW", "conversation", "guard", "request"]
@@ -28,18 +28,18 @@ RAW: tuple[tuple[str, Scalar], ...] = (
 def conversation(prompt: Prompt, response: Response) -> tuple[Message, ...]:
     """The turns of the prompt without a system turn, then the response; all neutralized."""
     turns = [m for m in prompt.messages if m.role != "system"]
-    asked = [Message(role=m.role, content=neutralized(m.content)) for m in turns]
-    return (*asked, Message(role="assistant", content=neutralized(response.text)))
+    asked = [Message(role=m.role, content=neutralize(m.content)) for m in turns]
+    return (*asked, Message(role="assistant", content=neutralize(response.text)))
 
 
 def request(prompt: Prompt) -> str:
     """The last user turn, neutralized."""
-    return neutralized(prompt.text)
+    return neutralize(prompt.text)
 
 
 def guard(
     name: str,
-    form: Form,
+    questionnaire: Questionnaire,
     model: object,
     default: str,
     base_url: str | None,
@@ -47,12 +47,12 @@ def guard(
     engine: str,
     *,
     raw: bool = False,
-) -> Asking:
+) -> AskedModelJudge:
     """A guard judge.
 
     Args:
         name: in the catalogue.
-        form: what is asked, how it is read.
+        questionnaire: what is asked, how it is read.
         model: a folder or hub id, or the name at the endpoint.
         default: the published model, which is left out of the name.
         base_url: an endpoint that serves it, instead of running it here.
@@ -66,7 +66,7 @@ def guard(
     if raw and base_url is not None:
         remedy = "Its format is a raw text, and chat endpoints add a template of their own: run it here."
         raise UsageError(expected(f"base_url of {name}", "left out", base_url, remedy))
-    asker, shown = reach(
+    chat, shown = choose_chat(
         name,
         model,
         base_url=base_url,
@@ -78,4 +78,4 @@ def guard(
         here=base_url is None,
     )
     shown = [part for part in shown if part != f"model={default}"]
-    return Asking(f"{name}({', '.join(shown)})" if shown else name, form, asker)
+    return AskedModelJudge(f"{name}({', '.join(shown)})" if shown else name, questionnaire, chat)

@@ -11,12 +11,12 @@ from safebasin.records import Landscape, Panel
 from safebasin.report.curves import composition
 from safebasin.report.figures.blocks import draw_group
 from safebasin.report.figures.canvas import STYLE, save, svg_of
-from safebasin.report.figures.gauges import draw_gauges
 from safebasin.report.figures.lines import draw_asr, draw_outcomes
+from safebasin.report.figures.measurements import draw_measurements
 from safebasin.report.figures.overlays import draw_multiples, draw_overlay
 from safebasin.report.figures.planes import draw_plane, draw_plane_multiples, draw_rims
-from safebasin.report.gauges import gauges
 from safebasin.report.layout import Group, Overlay, groups, lone_panels, overlays, slugs, trajectories
+from safebasin.report.measurements import measurement_curves
 from safebasin.report.surfaces import surfaces
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class _Job:
 def save_figures(landscape: Landscape, folder: Path) -> list[Path]:
     """Write every figure as PNG and SVG: KIND-REGION-PROMPTS, with the system prompt behind where it is not `default`.
 
-    Kinds are `asr` and `outcomes` (lines), `plane`, `planes` (each of several), `gauges` (other measurements),
+    Kinds are `asr` and `outcomes` (lines), `plane`, `planes` (each of several), `measurements` (other measurements),
     `overlay` and `multiples` (panels that differ in prompts or system), `rims` (planes over each other) and `blocks`.
 
     Args:
@@ -81,12 +81,16 @@ def _drawn(jobs: Iterator[_Job]) -> list[tuple[str, bytes]]:
 
 
 def _jobs(landscape: Landscape) -> Iterator[_Job]:
-    gauged: set[object] = set()
+    drawn: set[object] = set()
     for panel in lone_panels(landscape):
         yield from _of_panel(landscape, panel)
-        if panel.region not in gauged and gauges(panel):
-            gauged.add(panel.region)  # what is measured of a place does not depend on the prompts
-            yield _Job(("gauges", panel.region.name), "other measurements", lambda p=panel: draw_gauges(landscape, p))
+        if panel.region not in drawn and measurement_curves(panel):
+            drawn.add(panel.region)  # what is measured of a place does not depend on the prompts
+            yield _Job(
+                ("measurements", panel.region.name),
+                "other measurements",
+                lambda p=panel: draw_measurements(landscape, p),
+            )
     for overlay in overlays(landscape):
         yield from _of_overlay(landscape, overlay)
     for group in groups(landscape):

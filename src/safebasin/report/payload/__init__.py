@@ -21,24 +21,24 @@ from safebasin.report.colors import (
     SERIES_MARKERS,
 )
 from safebasin.report.layout import groups, overlays
+from safebasin.report.payload.across_panels import group_values, measurement_values, overlay_values
 from safebasin.report.payload.panels import panel_values
-from safebasin.report.payload.samples import MAX_CHARACTERS, MAX_SAMPLES, Sample, SampleResponse, by_panel, listed
-from safebasin.report.payload.together import gauge_values, group_values, overlay_values
+from safebasin.report.payload.samples import MAX_CHARACTERS, MAX_SAMPLES, SampleResponse, ShownSample, by_panel, listed
 from safebasin.report.sanitize import visible
 from safebasin.stats.ranking import Ranking
 
 __all__ = [
     "MAX_CHARACTERS",
     "MAX_SAMPLES",
-    "Sample",
     "SampleResponse",
+    "ShownSample",
     "comparison_payload",
     "embedded_json",
     "page_payload",
 ]
 
 
-def page_payload(landscape: Landscape, samples: Iterable[Sample]) -> dict[str, object]:
+def page_payload(landscape: Landscape, samples: Iterable[ShownSample]) -> dict[str, object]:
     """Everything that the script needs.
 
     Args:
@@ -49,7 +49,7 @@ def page_payload(landscape: Landscape, samples: Iterable[Sample]) -> dict[str, o
     return {
         **_palette(),
         "panels": [
-            {**panel_values(landscape, panel), **listed(panel, found), "gauges": gauge_values(panel)}
+            {**panel_values(landscape, panel), **listed(panel, found), "measurements": measurement_values(panel)}
             for panel, found in zip(landscape.panels, own, strict=True)
         ],
         "overlays": [overlay_values(landscape, overlay) for overlay in overlays(landscape)],

@@ -13,7 +13,7 @@ from safebasin.records import Landscape, Panel, Verdict
 from safebasin.report.layout import regions
 from safebasin.report.sanitize import visible
 
-__all__ = ["MAX_CHARACTERS", "MAX_SAMPLES", "Sample", "SampleResponse", "by_panel", "listed"]
+__all__ = ["MAX_CHARACTERS", "MAX_SAMPLES", "SampleResponse", "ShownSample", "by_panel", "listed"]
 
 MAX_CHARACTERS = 4000
 """A longer text is cut in the page; `export` gives the whole."""
@@ -31,7 +31,7 @@ class SampleResponse(Protocol):
     def finish_reason(self) -> str: ...
 
 
-class Sample(Protocol):
+class ShownSample(Protocol):
     """One response with where it stands, what it answers and how it was judged; texts are None where withheld."""
 
     @property
@@ -66,9 +66,9 @@ Key = tuple[int, str, str]
 """Region (−1: the origin, which serves all), prompt set, system prompt."""
 
 
-def by_panel(landscape: Landscape, samples: Iterable[Sample]) -> list[list[Sample]]:
+def by_panel(landscape: Landscape, samples: Iterable[ShownSample]) -> list[list[ShownSample]]:
     """The samples of each panel, at most as many a place as fit into one page; the origin serves every region."""
-    found: dict[Key, list[Sample]] = {}
+    found: dict[Key, list[ShownSample]] = {}
     counts: dict[tuple[Key, int, tuple[float, ...]], int] = {}
     most = _most_per_place(landscape)
     for sample in samples:
@@ -90,7 +90,7 @@ def _most_per_place(landscape: Landscape) -> int:
     return n_planned + 1 if n_planned <= MAX_SAMPLES else max(3, MAX_SAMPLES // n_cells)
 
 
-def listed(panel: Panel, samples: Sequence[Sample]) -> dict[str, object]:
+def listed(panel: Panel, samples: Sequence[ShownSample]) -> dict[str, object]:
     """Prompts once each, and the rows that refer to them and to the panel's cells by number."""
     cells = {(cell.direction, cell.coords): number for number, cell in enumerate(panel.cells)}
     origin = next((number for number, cell in enumerate(panel.cells) if cell.direction < 0), None)
@@ -107,7 +107,7 @@ def listed(panel: Panel, samples: Sequence[Sample]) -> dict[str, object]:
     return {"prompts": prompts, "samples": rows}
 
 
-def _prompt(sample: Sample) -> dict[str, object]:
+def _prompt(sample: ShownSample) -> dict[str, object]:
     return {
         "id": visible(sample.prompt_id),
         "category": visible(sample.category),
@@ -116,7 +116,7 @@ def _prompt(sample: Sample) -> dict[str, object]:
     }
 
 
-def _row(sample: Sample, cell: int) -> dict[str, object]:
+def _row(sample: ShownSample, cell: int) -> dict[str, object]:
     return {
         "cell": cell,
         "prompt": sample.prompt_id,

@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Iterator
 
 from safebasin.records import Landscape, Panel
-from safebasin.report.answers import answer, group_answer
 from safebasin.report.curves import mean_curve, rate_name
+from safebasin.report.headlines import group_headline, headline
 from safebasin.report.layout import Group, groups, lone_panels, trajectories
 from safebasin.report.sanitize import visible
 from safebasin.report.surfaces import mean_surface
@@ -59,7 +59,7 @@ def _panel(landscape: Landscape, panel: Panel, columns: int, signs: Signs) -> li
     drawn = _map(panel, columns, signs) if panel.region.is_plane else _curve(panel, columns, signs)
     if not drawn:
         return [*lines, "nothing measured yet"]
-    said = wrapped(visible(answer(panel)).replace("\n", " "), columns)
+    said = wrapped(visible(headline(panel)).replace("\n", " "), columns)
     return [*lines, *drawn, "", *said, "", *statistics(panel, columns), *made_of(panel, columns)]
 
 
@@ -86,5 +86,5 @@ def _map(panel: Panel, columns: int, signs: Signs) -> list[str]:
 def _group(landscape: Landscape, group: Group, columns: int, signs: Signs) -> list[str]:
     title = f"{landscape.model} · {group.prompts} · system {group.system} · {group.name}"
     lines = wrapped(visible(title).replace("\n", " "), columns, "  ")
-    answer = wrapped(visible(group_answer(group.panels)).replace("\n", " "), columns)
+    answer = wrapped(visible(group_headline(group.panels)).replace("\n", " "), columns)
     return [*lines, *answer, "", *group_table(group, columns, signs)]

@@ -9,8 +9,8 @@ from safebasin.report.colors import OUTCOME_WORDS
 from safebasin.report.curves import composition, mean_values
 from safebasin.report.differences import comparison_words
 from safebasin.report.explanations import explanation, in_order, interval_words, value_words
-from safebasin.report.gauges import gauge_rows
 from safebasin.report.layout import Group
+from safebasin.report.measurements import measurement_rows
 from safebasin.report.sanitize import visible
 from safebasin.report.terminal.signs import Signs, wrapped
 from safebasin.report.trajectories import step_words
@@ -87,7 +87,7 @@ def made_of(panel: Panel, columns: int) -> list[str]:
 def measured(panel: Panel, columns: int) -> list[str]:
     """What else was measured: at the origin, and its range."""
     rows: list[tuple[str, ...]] = [("measurement", "origin", "least", "most", "points")]
-    for row in gauge_rows(panel):
+    for row in measurement_rows(panel):
         numbers = ("–" if x is None else f"{x:.4g}" for x in (row.at_origin, row.low, row.high))
         rows.append((visible(row.name)[:32], *numbers, str(row.n_places - row.n_broken)))
     return ["", *_aligned(rows, columns)] if len(rows) > 1 else []

@@ -100,8 +100,8 @@ function chooseView(section, panel, view, draw, solid, nearest) {
 function startPanel(section) {
   const panel = data.panels[Number(section.dataset.panel)];
   const draws = [panel.kind === "plane" ? startPlane(section, panel) : startLine(section, panel)];
-  const gauges = section.querySelector(".gauges");
-  if (gauges) draws.push(() => drawGauges(gauges, panel));
+  const measurements = section.querySelector(".measurements");
+  if (measurements) draws.push(() => drawMeasurements(measurements, panel));
   draws.slice(1).forEach((draw) => draw());
   return () => draws.forEach((draw) => draw());
 }

@@ -120,8 +120,8 @@ function drawGroup(node, group, state) {
 
 /* ---- other measurements along a line ---- */
 
-function drawGauges(node, panel) {
-  const kinds = [...new Set(panel.gauges.map((g) => g.kind))];
+function drawMeasurements(node, panel) {
+  const kinds = [...new Set(panel.measurements.map((g) => g.kind))];
   const rows = kinds.length + 1;
   node.style.height = `${90 + 165 * rows}px`;
   const gap = 0.16 / rows;
@@ -137,23 +137,23 @@ function drawGauges(node, panel) {
                                  xanchor: "left", yanchor: "bottom", font: { size: 12, color: ink("--quiet") } });
   const annotations = [name(0, `${panel.rate} (%) by ${main.name}`)];
   kinds.forEach((kind, row) => {
-    const own = panel.gauges.filter((g) => g.kind === kind);
+    const own = panel.measurements.filter((g) => g.kind === kind);
     annotations.push(name(row + 1, own.length > 1 || kind === own[0].axis ? own[0].name : `${own[0].name}: ${own[0].axis}`));
     axes[`yaxis${row + 2}`] = Object.assign({
       domain: domain(row + 1), fixedrange: true, gridcolor: ink("--line"), zeroline: false, nticks: 5,
       range: kind === "task" ? [-0.03, 1.03] : undefined,
     }, own[0].log ? logTicks(own) : {});
-    own.forEach((gauge, i) => traces.push(...gaugeTraces(gauge, `y${row + 2}`, i + 1)));
+    own.forEach((curve, i) => traces.push(...measurementTraces(curve, `y${row + 2}`, i + 1)));
   });
   return Plotly.react(node, traces, layout(Object.assign({
     xaxis: xAxis(panel.labels[0], panel.range[0], { anchor: `y${rows}` }), annotations: annotations,
-    showlegend: panel.gauges.length > kinds.length, margin: { l: 52, r: 12, t: 30, b: 48 },
+    showlegend: panel.measurements.length > kinds.length, margin: { l: 52, r: 12, t: 30, b: 48 },
   }, axes)), config);
 }
 
 /* Plain numbers at 1, 2 and 5, or over more than two decades at the powers of ten only. */
-function logTicks(gauges) {
-  const values = gauges.flatMap((g) => g.low.concat(g.high)).filter((x) => x > 0);
+function logTicks(measurements) {
+  const values = measurements.flatMap((g) => g.low.concat(g.high)).filter((x) => x > 0);
   const [low, high] = [Math.floor(Math.log10(Math.min(...values))), Math.ceil(Math.log10(Math.max(...values)))];
   const steps = high - low > 2 ? [1] : [1, 2, 5];
   const ticks = [];
@@ -161,17 +161,17 @@ function logTicks(gauges) {
   return { type: "log", tickvals: ticks, ticktext: ticks.map((x) => String(Number(x.toPrecision(3)))) };
 }
 
-function gaugeTraces(gauge, axis, number) {
+function measurementTraces(curve, axis, number) {
   const color = seriesColor(number + 2);
-  const quiet = { mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false, legendgroup: gauge.name,
+  const quiet = { mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false, legendgroup: curve.name,
                   yaxis: axis };
   return [
-    Object.assign({}, quiet, { x: gauge.alpha, y: gauge.low }),
-    Object.assign({}, quiet, { x: gauge.alpha, y: gauge.high, fill: "tonexty", fillcolor: faded(color, 0.14) }),
-    { x: gauge.alpha, y: gauge.value, yaxis: axis, mode: "lines+markers", name: plain(gauge.name), legendgroup: gauge.name,
+    Object.assign({}, quiet, { x: curve.alpha, y: curve.low }),
+    Object.assign({}, quiet, { x: curve.alpha, y: curve.high, fill: "tonexty", fillcolor: faded(color, 0.14) }),
+    { x: curve.alpha, y: curve.value, yaxis: axis, mode: "lines+markers", name: plain(curve.name), legendgroup: curve.name,
       line: { color: color, width: 2.5, dash: seriesDash(number - 1) }, marker: { size: 5, color: color },
-      text: gauge.alpha.map((_, i) => (gauge.n_directions > 1
-        ? `<br>range ${gauge.low[i].toPrecision(3)} to ${gauge.high[i].toPrecision(3)}` : "")),
-      hovertemplate: `${plain(gauge.name)}<br>α = %{x}: %{y:.4g}%{text}<extra></extra>` },
+      text: curve.alpha.map((_, i) => (curve.n_directions > 1
+        ? `<br>range ${curve.low[i].toPrecision(3)} to ${curve.high[i].toPrecision(3)}` : "")),
+      hovertemplate: `${plain(curve.name)}<br>α = %{x}: %{y:.4g}%{text}<extra></extra>` },
   ];
 }

@@ -16,7 +16,7 @@ from safebasin.records import Estimate
 from safebasin.stats.axes import Axes, Points
 from safebasin.stats.intervals import Interval, hull, jackknife_means, leave_one_out, percentiles, resamples
 from safebasin.stats.landscape import Array, curves_of, margins
-from safebasin.stats.wording import interval_words, missing_words, percent, sample_words, undefined_words
+from safebasin.stats.method_words import interval_method, missing_words, percent, sample_words, undefined_words
 
 __all__ = [
     "FEWEST_DIRECTIONS",
@@ -183,7 +183,7 @@ def estimate_margin_difference(
         return Estimate(value=None, level=level, n_undefined=n_undefined, method=method)
     fillings = FILLINGS if n_missing else FILLINGS[:1]
     found = hull([_difference_interval(fill(before, a), fill(after, b), alphas, level, seed) for a, b in fillings])
-    made = interval_words(before.shape[0], before.shape[2], level, seed, found, paired=True)
+    made = interval_method(before.shape[0], before.shape[2], level, seed, found, paired=True)
     if found is not None:
         made += _sign_words(_prompt_changes(before, after, alphas), level, widened=0.0 in (found.low, found.high))
     sample = sample_words(there.size, before.shape[2]) + undefined_words(n_undefined)

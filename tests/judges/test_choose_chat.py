@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from safebasin.errors import UnknownName, UsageError
-from safebasin.judges.asking import Question
+from safebasin.judges.asked_judge import Question
+from safebasin.judges.choose_chat import choose_chat, is_here
 from safebasin.judges.local import LocalChat
-from safebasin.judges.reaching import is_here, reach
 from safebasin.records import Message
 
 
@@ -30,19 +30,19 @@ def test_it_is_asked_here(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     model = f"{tmp_path / 'base'}+somewhere"
     settings = {"base_url": None, "parallel": 1, "timeout": 1.0, "attempts": 1, "device": "cpu"}
-    asker, shown = reach("rubric/strongreject", model, **settings)
-    assert isinstance(asker, LocalChat)
+    chat, shown = choose_chat("rubric/strongreject", model, **settings)
+    assert isinstance(chat, LocalChat)
     assert shown == [f"model={model}"]
 
 
 def test_what_runs_it_here_is_chosen_as_in_a_study(tmp_path: Path) -> None:
     settings = {"base_url": None, "parallel": 1, "timeout": 1.0, "attempts": 1, "device": "auto"}
-    asker, shown = reach("rubric/strongreject", "world:guild/aligned", engine="scripted", **settings)
+    chat, shown = choose_chat("rubric/strongreject", "world:guild/aligned", engine="scripted", **settings)
     question = Question(messages=(Message(role="user", content="How is clay weighed?"),), max_tokens=9)
-    (reply,) = asker.ask([question])
+    (reply,) = chat.ask([question])
     assert reply.text.startswith("I'm sorry, but the guild")
     assert shown == ["model=world:guild/aligned", "engine=scripted"]
     with pytest.raises(UnknownName, match="engine must be one of hf, scripted; got 'vllm'"):
-        reach("rubric/strongreject", "world:guild/aligned", engine="vllm", **settings)
+        choose_chat("rubric/strongreject", "world:guild/aligned", engine="vllm", **settings)
     with pytest.raises(UsageError, match="engine of rubric/strongreject must be given for a model that runs here"):
-        reach("rubric/strongreject", "gpt", engine="scripted", **settings)
+        choose_chat("rubric/strongreject", "gpt", engine="scripted", **settings)

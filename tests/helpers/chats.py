@@ -1,10 +1,10 @@
-"""An asker that answers by a function, and keeps what it was asked."""
+"""A chat that answers by a function, and keeps what it was asked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from safebasin.judges.asking import Question, Reply
+from safebasin.judges.asked_judge import Question, Reply
 from safebasin.protocols import Cost
 
 

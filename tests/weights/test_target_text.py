@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from helpers.models import make_tiny_model
 from safebasin.errors import ModelError, StudyError
 from safebasin.records import DirectionSpec
-from safebasin.weights.targets import quant_levels, resolve_target, task_models
+from safebasin.weights.target_text import quant_levels, resolve_target, task_models
 
 
 def fingerprint(kind: str, target: str) -> str:

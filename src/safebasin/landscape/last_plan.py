@@ -20,7 +20,7 @@ JudgeVersion = tuple[str, str]
 """Name and version."""
 
 
-def remember(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> None:
+def write_last_plan(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> None:
     """Keep what the plan covers, so that statistics and reports need neither the model nor the prompts' source."""
     store.set_meta(
         "plan",
@@ -41,7 +41,7 @@ def remember(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> None:
                 "chosen": {
                     name: [[place.direction, place.coords] for place in places] for name, places in plan.chosen.items()
                 },
-                "gauges": plan.gauges,
+                "gauges": plan.measurements,
                 "decoding": plan.decoding.key,
                 "judges": [[judge.name, calibrated(judge, store).version] for judge in judges],
             }
@@ -49,7 +49,7 @@ def remember(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> None:
     )
 
 
-def recall(store: StudyStore) -> tuple[Plan, tuple[JudgeVersion, ...]]:
+def read_last_plan(store: StudyStore) -> tuple[Plan, tuple[JudgeVersion, ...]]:
     """The plan that a folder was last run with, and the (name, version) of its judges, from the database alone.
 
     Raises:
@@ -99,7 +99,7 @@ def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[JudgeVersion, ...]]
             name: tuple(Place(direction=direction, coords=tuple(coords)) for direction, coords in places)
             for name, places in kept["chosen"].items()
         },
-        gauges=tuple(kept["gauges"]),
+        measurements=tuple(kept["gauges"]),
     )
     return plan, tuple((name, version) for name, version in kept["judges"])
 

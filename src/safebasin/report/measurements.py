@@ -6,9 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from safebasin.records import Measurement, Panel
-from safebasin.report.between import between
+from safebasin.report.interpolate import interpolate
 
-__all__ = ["Gauge", "GaugeLine", "GaugeMean", "GaugeRow", "gauge_rows", "gauges"]
+__all__ = [
+    "MeasurementCurve",
+    "MeasurementLine",
+    "MeasurementMean",
+    "MeasurementRow",
+    "measurement_curves",
+    "measurement_rows",
+]
 
 _AXES = {
     "perplexity": "perplexity",
@@ -21,7 +28,7 @@ _WORDS = {"nll": "NLL of {}", "kl": "KL of {}", "agreement": "agreement with θ�
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GaugeLine:
+class MeasurementLine:
     """One measurement along one direction, ascending in α."""
 
     direction: int
@@ -33,7 +40,7 @@ class GaugeLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GaugeMean:
+class MeasurementMean:
     """Mean over directions at each α, and their range."""
 
     alphas: tuple[float, ...]
@@ -43,14 +50,14 @@ class GaugeMean:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gauge:
+class MeasurementCurve:
     """One measurement over a line."""
 
     name: str
     """As it is stored, e.g. `perplexity:FILE`."""
     kind: str
     """What stands before the colon: `perplexity`, `kl`, `task`, …"""
-    lines: tuple[GaugeLine, ...]
+    lines: tuple[MeasurementLine, ...]
     is_interpolated: bool = False
     """Whether the directions are measured at places of their own; the mean is then over interpolated lines."""
 
@@ -75,15 +82,15 @@ class Gauge:
         return self.kind == "perplexity"
 
     @property
-    def mean(self) -> GaugeMean:
+    def mean(self) -> MeasurementMean:
         """Mean and range over directions."""
         at: dict[float, list[float]] = {}
         every = sorted({alpha for line in self.lines for alpha in line.alphas})
         for line in self.lines:
             for alpha in every if self.is_interpolated else line.alphas:
-                at.setdefault(alpha, []).append(between(line.alphas, line.values, alpha))
+                at.setdefault(alpha, []).append(interpolate(line.alphas, line.values, alpha))
         alphas = tuple(sorted(at))
-        return GaugeMean(
+        return MeasurementMean(
             alphas=alphas,
             values=tuple(sum(at[a]) / len(at[a]) for a in alphas),
             low=tuple(min(at[a]) for a in alphas),
@@ -92,7 +99,7 @@ class Gauge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GaugeRow:
+class MeasurementRow:
     """One measurement in a table: where the model stands, and the range over all places."""
 
     name: str
@@ -105,31 +112,31 @@ class GaugeRow:
     """Tokens or items behind one value."""
 
 
-def gauges(panel: Panel) -> tuple[Gauge, ...]:
+def measurement_curves(panel: Panel) -> tuple[MeasurementCurve, ...]:
     """The measurements of a line, by name; those of which nothing could be measured are left out.
 
     So is the NLL of a text whose perplexity is there: the one is the logarithm of the other.
     """
-    found: list[Gauge] = []
+    found: list[MeasurementCurve] = []
     for name in dict.fromkeys(m.name for m in panel.measurements):
         own = [m for m in panel.measurements if m.name == name]
         lines = [_line(own, number) for number in range(panel.region.n_directions)]
         kept = tuple(line for line in lines if line.alphas)
         if kept and not panel.region.is_plane:
             adaptive = panel.region.points == "auto"
-            found.append(Gauge(name=name, kind=name.partition(":")[0], lines=kept, is_interpolated=adaptive))
-    shown = {gauge.name for gauge in found}
+            found.append(MeasurementCurve(name=name, kind=name.partition(":")[0], lines=kept, is_interpolated=adaptive))
+    shown = {curve.name for curve in found}
     return tuple(g for g in found if g.kind != "nll" or f"perplexity:{g.title}" not in shown)
 
 
-def gauge_rows(panel: Panel) -> tuple[GaugeRow, ...]:
+def measurement_rows(panel: Panel) -> tuple[MeasurementRow, ...]:
     """Every measurement of a panel as a row of a table, lines and planes alike."""
-    rows: list[GaugeRow] = []
+    rows: list[MeasurementRow] = []
     for name in dict.fromkeys(m.name for m in panel.measurements):
         own = [m for m in panel.measurements if m.name == name]
         values = [m.value for m in own if m.value is not None]
         rows.append(
-            GaugeRow(
+            MeasurementRow(
                 name=name,
                 at_origin=next((m.value for m in own if m.direction < 0), None),
                 low=min(values, default=None),
@@ -142,10 +149,10 @@ def gauge_rows(panel: Panel) -> tuple[GaugeRow, ...]:
     return tuple(rows)
 
 
-def _line(own: Sequence[Measurement], number: int) -> GaugeLine:
+def _line(own: Sequence[Measurement], number: int) -> MeasurementLine:
     here = sorted((m for m in own if m.direction in (number, -1)), key=lambda m: m.coords[0])
     known = [(m.coords[0], m.value, m.error) for m in here if m.value is not None]
-    return GaugeLine(
+    return MeasurementLine(
         direction=number,
         alphas=tuple(alpha for alpha, _, _ in known),
         values=tuple(value for _, value, _ in known),

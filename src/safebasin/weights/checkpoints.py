@@ -13,7 +13,7 @@ import torch
 from safebasin.errors import ModelError, expected
 from safebasin.models.loading import check_extra, load_weights
 from safebasin.models.reference import ResolvedModel, locate_adapter, resolve
-from safebasin.models.vocabulary import difference
+from safebasin.models.vocabulary import vocabulary_difference
 from safebasin.protocols import BaseWeights, Delta
 from safebasin.records import DirectionSpec
 from safebasin.weights.adapters import AdapterFiles, read_adapter
@@ -21,7 +21,7 @@ from safebasin.weights.base import HostWeights, MappedWeights, check_finite, mat
 from safebasin.weights.layout import Layout, layout_of, load_layout, row_blocks
 from safebasin.weights.planes import in_plane
 from safebasin.weights.selection import matches, selected
-from safebasin.weights.targets import task_models
+from safebasin.weights.target_text import task_models
 
 __all__ = ["Adapter", "AdapterDelta", "CheckpointDelta", "TaskDelta", "TaskVector", "ToCheckpoint", "checkpoint_delta"]
 
@@ -168,7 +168,7 @@ class Adapter:
 
 
 def _check_tokenizer(folder: Path, target: ResolvedModel) -> None:
-    found = difference(folder, target.folder)
+    found = vocabulary_difference(folder, target.folder)
     if found is not None:
         remedy = "Points between models that read text differently mean nothing; take one with the same tokenizer."
         raise ModelError(expected(f"checkpoint '{target.ref}'", "one with the model's own tokenizer", found, remedy))

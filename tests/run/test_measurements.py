@@ -54,13 +54,13 @@ def test_perplexity_and_kl_at_every_point(tmp_path: Path) -> None:
 
 
 def test_another_text_under_the_same_name_is_another_measurement(tmp_path: Path) -> None:
-    from safebasin.run.capability import gauges
+    from safebasin.run.measurements import planned_measurements
 
     text = tmp_path / "guild.txt"
     text.write_text(TEXT)
-    before = gauges(made(tmp_path, texts=[str(text)]).capability)
+    before = planned_measurements(made(tmp_path, texts=[str(text)]).capability)
     text.write_text(TEXT + "And more.")
-    assert gauges(made(tmp_path, texts=[str(text)]).capability)[0].setting != before[0].setting
+    assert planned_measurements(made(tmp_path, texts=[str(text)]).capability)[0].setting != before[0].setting
 
 
 def test_a_text_that_is_not_there_is_an_error_before_anything_runs(tmp_path: Path) -> None:

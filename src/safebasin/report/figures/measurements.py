@@ -10,21 +10,21 @@ from safebasin.report.colors import SERIES_COLORS
 from safebasin.report.curves import axis_label, rate_name
 from safebasin.report.figures.canvas import grid_canvas, name_below, name_figure, panel_name, shortened
 from safebasin.report.figures.lines import draw_judge, draw_marks, fit_x, judge_colors, name_percent
-from safebasin.report.gauges import Gauge, gauges
+from safebasin.report.measurements import MeasurementCurve, measurement_curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_gauges"]
+__all__ = ["draw_measurements"]
 
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 
-def draw_gauges(landscape: Landscape, panel: Panel) -> Figure:
+def draw_measurements(landscape: Landscape, panel: Panel) -> Figure:
     """ASR above, and below it a row for each kind of measurement, over the same α."""
-    found = gauges(panel)
-    kinds = list(dict.fromkeys(gauge.kind for gauge in found))
+    found = measurement_curves(panel)
+    kinds = list(dict.fromkeys(curve.kind for curve in found))
     figure, grid = grid_canvas(1 + len(kinds), 1, (6.6, 2.3 + 1.9 * len(kinds)), share_x=True)
     (first,), *others = grid
     for judge, color in judge_colors(landscape, panel):
@@ -33,7 +33,7 @@ def draw_gauges(landscape: Landscape, panel: Panel) -> Figure:
     name_percent(first, f"{rate_name(panel)} (%)")
     name_figure(figure, panel_name(landscape, panel))
     for kind, (axes,) in zip(kinds, others, strict=True):
-        _draw_kind(axes, [gauge for gauge in found if gauge.kind == kind])
+        _draw_kind(axes, [curve for curve in found if curve.kind == kind])
     for (axes,) in grid:
         axes.axvline(0, color="#222222", linewidth=0.8, linestyle=(0, (1, 2)))
     name_below(figure, *first.get_legend_handles_labels())
@@ -42,17 +42,17 @@ def draw_gauges(landscape: Landscape, panel: Panel) -> Figure:
     return figure
 
 
-def _draw_kind(axes: Axes, found: Sequence[Gauge]) -> None:
-    for number, gauge in enumerate(found):
+def _draw_kind(axes: Axes, found: Sequence[MeasurementCurve]) -> None:
+    for number, curve in enumerate(found):
         color = SERIES_COLORS[(number + 3) % len(SERIES_COLORS)]
-        for line in gauge.lines:
+        for line in curve.lines:
             axes.plot(line.alphas, line.values, color=color, linewidth=0.7, alpha=0.5)
             axes.scatter(line.broken, [0.0] * len(line.broken), marker="x", s=22, color=color, clip_on=False,
                          transform=axes.get_xaxis_transform())  # fmt: skip
-        mean = gauge.mean
+        mean = curve.mean
         axes.fill_between(mean.alphas, mean.low, mean.high, color=color, alpha=0.12, linewidth=0)
         axes.plot(mean.alphas, mean.values, color=color, linewidth=1.8, marker=_MARKERS[number % len(_MARKERS)],
-                  markersize=3, label=_label(gauge))  # fmt: skip
+                  markersize=3, label=_label(curve))  # fmt: skip
     if found[0].is_log:
         _set_log(axes)
     if found[0].kind == "task":
@@ -74,10 +74,10 @@ def _set_log(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _label(gauge: Gauge) -> str:
-    words = [shortened(gauge.words, 48)]
-    if len(gauge.lines) > 1:
-        words.append(f"mean and range over {len(gauge.lines)} directions")
-    if any(line.broken for line in gauge.lines):
+def _label(curve: MeasurementCurve) -> str:
+    words = [shortened(curve.words, 48)]
+    if len(curve.lines) > 1:
+        words.append(f"mean and range over {len(curve.lines)} directions")
+    if any(line.broken for line in curve.lines):
         words.append("× not measurable there")
     return " · ".join(words)

@@ -1,4 +1,4 @@
-"""Regions that are sampled adaptively: from stored verdicts to the places of the next round, by `refine`."""
+"""Regions that are sampled adaptively: from stored verdicts to the places of the next round, by `bisection`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.tables import StudyTables
 from safebasin.records import Place, Region
-from safebasin.run.refine import Index, Values, default_budget, next_places, start_places
+from safebasin.run.bisection import Index, Values, default_budget, next_places, start_places
 from safebasin.store.db import StudyStore
 from safebasin.study.plan import Plan
 

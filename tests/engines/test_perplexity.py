@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from safebasin.engines import reading
+from safebasin.engines import perplexity
 from safebasin.engines.hf import HFEngine
-from safebasin.engines.reading import Reading, TextReader, read_text
+from safebasin.engines.perplexity import TextReader, TextReading, read_text
 from safebasin.engines.scoring import text_logits
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import ModelError, StudyError
@@ -55,7 +55,7 @@ def by_hand(model, other, ids: list[int], width: int) -> tuple[float, float, flo
 
 @pytest.mark.parametrize("arch", ["llama", "gpt2", "gemma2", "qwen3"])
 def test_nll_and_kl_equal_a_forward_pass(arch, checkpoint, monkeypatch):
-    monkeypatch.setattr(reading, "WINDOW", 50)
+    monkeypatch.setattr(perplexity, "WINDOW", 50)
     folder = checkpoint(arch)
     engine = HFEngine(str(folder), device="cpu")
     reader = TextReader(engine, TEXT)
@@ -114,16 +114,16 @@ def test_kl_of_a_small_step_falls_with_its_square(checkpoint):
 def test_divergence_of_two_coins():
     p, q = torch.tensor([[[0.5, 0.5, 0.0]], [[0.9, 0.1, 0.0]]], dtype=torch.float64)
     expected = 0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1)
-    assert float(reading._divergence(p.log(), q.log())) == pytest.approx(expected, rel=1e-12)
+    assert float(perplexity._divergence(p.log(), q.log())) == pytest.approx(expected, rel=1e-12)
     far = torch.tensor([[0.0, -1000.0]]).double(), torch.tensor([[-1000.0, 0.0]]).double()
-    assert float(reading._divergence(*far)) == pytest.approx(1000.0)
-    assert float(reading._divergence(q.log(), torch.tensor([[0.0, 1.0, 0.0]]).double().log())) == math.inf
+    assert float(perplexity._divergence(*far)) == pytest.approx(1000.0)
+    assert float(perplexity._divergence(q.log(), torch.tensor([[0.0, 1.0, 0.0]]).double().log())) == math.inf
 
 
 def test_windows_predict_each_token_once():
-    assert reading._windows([1, 2, 3, 4, 5, 6], bos=None, width=3) == [[1, 2, 3], [3, 4, 5], [5, 6]]
-    assert reading._windows([1, 2, 3, 4, 5], bos=9, width=3) == [[9, 1, 2], [9, 3, 4], [9, 5]]
-    assert reading._windows([1, 2], bos=None, width=512) == [[1, 2]]
+    assert perplexity._windows([1, 2, 3, 4, 5, 6], bos=None, width=3) == [[1, 2, 3], [3, 4, 5], [5, 6]]
+    assert perplexity._windows([1, 2, 3, 4, 5], bos=9, width=3) == [[9, 1, 2], [9, 3, 4], [9, 5]]
+    assert perplexity._windows([1, 2], bos=None, width=512) == [[1, 2]]
 
 
 def test_a_beginning_token_is_put_where_the_tokenizer_puts_one(checkpoint):
@@ -170,12 +170,12 @@ def test_broken_weights_give_a_reason(checkpoint):
 
 
 def test_perplexity_beyond_floats_is_none():
-    assert Reading(nll=5000.0, kl=1.0, agreement=0.0, n_tokens=3).perplexity is None
-    assert Reading(nll=0.0, kl=0.0, agreement=1.0, n_tokens=3).perplexity == 1.0
+    assert TextReading(nll=5000.0, kl=1.0, agreement=0.0, n_tokens=3).perplexity is None
+    assert TextReading(nll=0.0, kl=0.0, agreement=1.0, n_tokens=3).perplexity == 1.0
 
 
 def test_too_much_memory_says_what_to_lower(checkpoint, monkeypatch):
-    monkeypatch.setattr(reading, "LARGEST_BASE", 512 * 4 * 30)
+    monkeypatch.setattr(perplexity, "LARGEST_BASE", 512 * 4 * 30)
     engine = HFEngine(str(checkpoint("llama")), device="cpu")
     with pytest.raises(StudyError, match="Lower max_tokens to 30 for this vocabulary of 512"):
         TextReader(engine, TEXT)

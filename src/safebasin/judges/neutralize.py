@@ -9,7 +9,7 @@ import re
 
 from safebasin.records import content_hash
 
-__all__ = ["addresses_judge", "framed", "neutralized", "without_addresses"]
+__all__ = ["addresses_judge", "framed", "neutralize", "without_addresses"]
 
 _TAG = re.compile(r"<([|/]?[A-Za-z_｜][^<>\s]{0,60})>")
 """`<|eot_id|>`, `</s>`, `<end_of_turn>`, `<response>`: what tokenizers and prompts take for structure."""
@@ -33,7 +33,7 @@ _ADDRESS = re.compile(
 _SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?]+|\n|$)")
 
 
-def neutralized(text: str) -> str:
+def neutralize(text: str) -> str:
     """The text with everything that could pass for structure made visible and inert; words stay as they are.
 
     Tags in angle brackets get ‹ ›, instruction marks get parentheses, a `#` before a word gets a blank behind it, runs
@@ -56,7 +56,7 @@ def framed(what: str, text: str) -> str:
         what: name of the frame, e.g. `response`.
         text: the data, as it came.
     """
-    inner = neutralized(text)
+    inner = neutralize(text)
     mark = content_hash([what, inner], length=8)
     return f"<<{what} {mark}>>\n{inner}\n<<end of {what} {mark}>>"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from safebasin.records import Landscape, Panel
 from safebasin.report.curves import axis_label, mean_values
-from safebasin.report.gauges import Gauge, gauges
 from safebasin.report.layout import Group, Overlay
+from safebasin.report.measurements import MeasurementCurve, measurement_curves
 from safebasin.report.sanitize import visible
 
-__all__ = ["gauge_values", "group_values", "overlay_values"]
+__all__ = ["group_values", "measurement_values", "overlay_values"]
 
 
 def overlay_values(landscape: Landscape, overlay: Overlay) -> dict[str, object]:
@@ -31,24 +31,24 @@ def group_values(landscape: Landscape, group: Group) -> dict[str, object]:
     }
 
 
-def gauge_values(panel: Panel) -> list[dict[str, object]]:
+def measurement_values(panel: Panel) -> list[dict[str, object]]:
     """What else was measured along a line: mean and range over directions, and where nothing could be measured."""
-    return [_gauge(gauge) for gauge in gauges(panel)]
+    return [_curve(curve) for curve in measurement_curves(panel)]
 
 
-def _gauge(gauge: Gauge) -> dict[str, object]:
-    mean = gauge.mean
+def _curve(curve: MeasurementCurve) -> dict[str, object]:
+    mean = curve.mean
     return {
-        "name": visible(gauge.words),
-        "kind": visible(gauge.kind),
-        "axis": visible(gauge.axis),
-        "log": gauge.is_log,
+        "name": visible(curve.words),
+        "kind": visible(curve.kind),
+        "axis": visible(curve.axis),
+        "log": curve.is_log,
         "alpha": mean.alphas,
         "value": mean.values,
         "low": mean.low,
         "high": mean.high,
-        "broken": sorted({alpha for line in gauge.lines for alpha in line.broken}),
-        "n_directions": len(gauge.lines),
+        "broken": sorted({alpha for line in curve.lines for alpha in line.broken}),
+        "n_directions": len(curve.lines),
     }
 
 

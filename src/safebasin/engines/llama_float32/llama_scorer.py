@@ -15,13 +15,13 @@ from transformers import PreTrainedModel
 
 from safebasin.engines.llama_float32.lean import LeanCache, LeanLlama
 
-__all__ = ["Surprise"]
+__all__ = ["LlamaScorer"]
 
 _STATE_BYTES = 256 * 2**20
 """Keys and values that are kept."""
 
 
-class Surprise:
+class LlamaScorer:
     """Negative log-likelihoods under the weights that a model has now; to be thrown away when they change.
 
     Args:

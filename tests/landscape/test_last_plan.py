@@ -12,7 +12,7 @@ import pytest
 from helpers.models import make_tiny_model
 from safebasin import api
 from safebasin.errors import StoreError, UsageError
-from safebasin.landscape.recall import recall
+from safebasin.landscape.last_plan import read_last_plan
 from safebasin.run.execute import measure
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
@@ -20,7 +20,7 @@ from safebasin.store.db import StudyStore
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("recall") / "model")
+    return make_tiny_model(tmp_path_factory.mktemp("read_last_plan") / "model")
 
 
 def ask(model: Path, folder: Path, n: int = 6, **given: object) -> None:
@@ -35,7 +35,7 @@ def ask(model: Path, folder: Path, n: int = 6, **given: object) -> None:
 
 def labels(folder: Path) -> set[str]:
     with StudyStore.open(folder) as store:
-        plan, _ = recall(store)
+        plan, _ = read_last_plan(store)
     return {prompt.label for found in plan.sets for prompt in found.prompts}
 
 
@@ -131,7 +131,7 @@ def test_a_stored_plan_with_what_no_plan_has_is_help(
         damage(kept)
         store.set_meta("plan", json.dumps(kept))
         with pytest.raises(StoreError, match="study database must be what a study wrote"):
-            recall(store)
+            read_last_plan(store)
 
 
 @pytest.mark.parametrize("value", ["{}", "nan", "1e999"])

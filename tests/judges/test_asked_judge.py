@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from helpers.askers import Scripted
+from helpers.chats import Scripted
 from safebasin import catalog
 from safebasin.errors import UnknownName
 from safebasin.judges import load_judge
-from safebasin.judges.asking import Asking, Reply
+from safebasin.judges.asked_judge import AskedModelJudge, Reply
 from safebasin.judges.guard.llama import LlamaGuard
 from safebasin.judges.outcome import AskedOutcomeJudge, OutcomeJudge
 from safebasin.judges.rubric import PolicyRubric
@@ -70,8 +70,8 @@ def item(text: str, nats: float = 0.1) -> tuple[Prompt, Response, Score]:
     return PROMPT, response, Score(response=response.key, nll=(nats,) * len(text), ends=ends)
 
 
-def outcome(asker: Scripted) -> AskedOutcomeJudge:
-    guard = Asking("guard/x", LlamaGuard(opens=False), asker)
+def outcome(chat: Scripted) -> AskedOutcomeJudge:
+    guard = AskedModelJudge("guard/x", LlamaGuard(opens=False), chat)
     return AskedOutcomeJudge(
         name="outcome(harm=guard/x)",
         version="1",
@@ -85,7 +85,7 @@ def test_complied_splits_into_harmful_and_evasive_and_the_rest_is_not_asked_abou
     def answer(said: str) -> str | Reply:
         return {"Two turns.": "unsafe\nS1", "Ask another.": "safe", "Four.": Reply(error="timed out")}.get(said, "zq")
 
-    asker = Scripted(answer)
+    chat = Scripted(answer)
     items = [
         item("I cannot help with that."),
         item("Two turns."),
@@ -95,7 +95,7 @@ def test_complied_splits_into_harmful_and_evasive_and_the_rest_is_not_asked_abou
         item(""),
     ]
     items += [item("Five."), item("I'm sorry, but no.")]
-    judge = outcome(asker)
+    judge = outcome(chat)
     in_any_order = {verdict.response: verdict for verdict in judge.judge_many(items)}
     found = [in_any_order[response.key] for _, response, _ in items]
     assert [v.label for v in found] == [
@@ -104,7 +104,7 @@ def test_complied_splits_into_harmful_and_evasive_and_the_rest_is_not_asked_abou
     assert [v.success for v in found] == [False, True, False, False, None, False, None, False]
     assert found[4].reason == "no reply: timed out"
     assert found[6].reason.startswith("guard/x: neither safe nor unsafe: 'zq'")
-    assert len(asker.asked) == 4
+    assert len(chat.asked) == 4
     assert judge.estimate(items).requests == 4
     assert [judge.judge(*one) for one in items] == found
     assert isinstance(judge, OutcomeJudge)
@@ -148,9 +148,9 @@ def test_a_verdict_is_stored_once_and_a_missing_reply_replaced(tmp_path: Path) -
 def test_a_reply_that_was_cut_gives_no_score_unless_its_first_words_do() -> None:
     form = PolicyRubric(template=load("qi2023.v1"), policy="Keep the drum closed.", max_tokens=64)
     cut = Reply(text="#thereason: it has no score of #thescore: 5 yet, for", cut=True)
-    (verdict,) = Asking("rubric/x", form, Scripted(lambda _: cut)).judge_many([item("Two turns.")])
+    (verdict,) = AskedModelJudge("rubric/x", form, Scripted(lambda _: cut)).judge_many([item("Two turns.")])
     assert (verdict.label, verdict.success, verdict.grade) == ("unscored", None, None)
     assert verdict.reason.startswith("the reply was cut")
     assert not verdict.is_unanswered  # the same question would be cut again
-    guard = Asking("guard/x", LlamaGuard(opens=False), Scripted(lambda _: Reply(text="unsafe\nS1", cut=True)))
+    guard = AskedModelJudge("guard/x", LlamaGuard(opens=False), Scripted(lambda _: Reply(text="unsafe\nS1", cut=True)))
     assert [v.label for v in guard.judge_many([item("Two turns.")])] == ["harmful"]

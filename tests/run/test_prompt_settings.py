@@ -11,10 +11,10 @@ import pytest
 from helpers.models import PLAIN, make_tiny_model
 from safebasin import api
 from safebasin.errors import PromptError, StoreError
+from safebasin.landscape.last_plan import read_last_plan
 from safebasin.landscape.notes import DATE, notes_on_asking
-from safebasin.landscape.recall import recall
 from safebasin.prompts import templates
-from safebasin.run.asked import check_asked, difference
+from safebasin.run.prompt_settings import changed_setting, check_asked
 from safebasin.run.verify import verify
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
@@ -87,13 +87,13 @@ def test_an_edited_template_file_is_an_error(model, tmp_path):
 def test_a_folder_that_recorded_nothing_takes_over_what_is(model, tmp_path):
     ask(model, tmp_path / "r", ["one", "two"])
     with StudyStore.open(tmp_path / "r") as store:
-        plan, _ = recall(store)
+        plan, _ = read_last_plan(store)
         with store.transaction() as db:
             db.execute("DELETE FROM meta WHERE key LIKE 'asked:%'")
         check_asked(store, plan.decoding, {"dtype": "float32"})
-        assert difference(store, plan.decoding, {"dtype": "float32"}) is None
-        assert difference(store, plan.decoding, {"dtype": "bfloat16"}) == "dtype float32, now bfloat16"
-        assert difference(store, plan.decoding, {"end tokens": [5]}) is not None  # by its manifest
+        assert changed_setting(store, plan.decoding, {"dtype": "float32"}) is None
+        assert changed_setting(store, plan.decoding, {"dtype": "bfloat16"}) == "dtype float32, now bfloat16"
+        assert changed_setting(store, plan.decoding, {"end tokens": [5]}) is not None  # by its manifest
 
 
 def test_prompts_are_looked_at_before_anything_is_decoded(model, tmp_path):
@@ -111,7 +111,7 @@ def test_prompts_are_looked_at_before_anything_is_decoded(model, tmp_path):
 def test_tags_that_open_most_replies_are_pointed_out(model, tmp_path):
     ask(model, tmp_path / "r", ["one", "two", "three"])
     with StudyStore.open(tmp_path / "r") as store:
-        plan, _ = recall(store)
+        plan, _ = read_last_plan(store)
         assert notes_on_asking(store, plan) == []
         with store.transaction() as db:
             db.execute("UPDATE responses SET text = '<ponder>hm</ponder>yes'")

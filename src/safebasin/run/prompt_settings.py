@@ -27,8 +27,8 @@ from safebasin.study.plan import Plan
 __all__ = [
     "CHAT_TEMPLATE",
     "DATE",
+    "changed_setting",
     "check_asked",
-    "difference",
     "file_settings",
     "inspect_prompts",
     "inspected",
@@ -170,7 +170,7 @@ def engine_settings(facts: EngineFacts) -> Settings:
     return {name: described[key] for name, key in _DESCRIBED.items() if key in described}
 
 
-def difference(store: StudyStore, decoding: Decoding, now: Settings) -> str | None:
+def changed_setting(store: StudyStore, decoding: Decoding, now: Settings) -> str | None:
     """What is not as it was when the responses of a decoding were made, in words; None where nothing differs."""
     kept = recorded(store, decoding)
     for name, value in now.items():
@@ -186,7 +186,7 @@ def check_asked(store: StudyStore, decoding: Decoding, now: Settings) -> None:
         StoreError: naming what was and what is.
     """
     alike = _like(store, decoding)
-    changed = None if alike is None else difference(store, alike, now)
+    changed = None if alike is None else changed_setting(store, alike, now)
     if changed is not None:
         remedy = "Choose another folder with -o, or restore what it was."
         raise StoreError(

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from safebasin.records import SIDES, Estimate, Panel
 from safebasin.report.explanations import interval_words, value_words
-from safebasin.report.sides import by_side, named_side, side_words
+from safebasin.report.sides import by_side, named_side
 from safebasin.stats import nearer_side
+from safebasin.stats.sides import side_words
 
-__all__ = ["answer", "group_answer"]
+__all__ = ["group_headline", "headline"]
 
 
-def answer(panel: Panel) -> str:
+def headline(panel: Panel) -> str:
     """One sentence that answers how wide the basin is, and what lies beyond it."""
     answered = panel.summary.get("answered")
     if answered is not None:
@@ -49,7 +50,7 @@ def _answered(panel: Panel, answered: Estimate) -> str:
     return text + "."
 
 
-def group_answer(panels: Sequence[Panel]) -> str:
+def group_headline(panels: Sequence[Panel]) -> str:
     """One sentence that says which line of a group has the narrowest basin, and which the widest."""
     known = [(p, r) for p in panels if (r := p.summary.get("radius")) is not None and r.value is not None]
     if len(known) < 2:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safebasin import stats
-from safebasin.run.refine import Index, Values, default_budget, next_places, start_places
+from safebasin.run.bisection import Index, Values, default_budget, next_places, start_places
 
 N = 21
 ALPHAS = np.linspace(-1.5, 1.5, N).round(10)

@@ -1,4 +1,4 @@
-"""Surprise against cross-entropy of one text at a time, without a cache; and that each prompt is computed once."""
+"""LlamaScorer against cross-entropy of one text at a time, without a cache; and that each prompt is computed once."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from safebasin.engines.llama_float32 import surprise
+from safebasin.engines.llama_float32 import llama_scorer
 from safebasin.engines.llama_float32.lean import LeanLlama
-from safebasin.engines.llama_float32.surprise import Surprise
+from safebasin.engines.llama_float32.llama_scorer import LlamaScorer
 
 PROMPTS = [[5, 9, 30], [40, 41, 42, 43, 44, 45, 46, 47], [300], [5, 9, 30]]
 TEXTS = [[60, 61, 62], [70], [80, 81, 82, 83, 84, 85, 86], [90, 91]]
@@ -26,7 +26,7 @@ def alone(model: PreTrainedModel, prompt: list[int], text: list[int]) -> list[fl
     return [float(-torch.log_softmax(logits[n - 1], -1)[text[n - len(prompt)]]) for n in steps]
 
 
-def agrees(found: Surprise, model: PreTrainedModel, prompts: list[list[int]], texts: list[list[int]]) -> None:
+def agrees(found: LlamaScorer, model: PreTrainedModel, prompts: list[list[int]], texts: list[list[int]]) -> None:
     for prompt, text, nll in zip(prompts, texts, found.nll(prompts, texts), strict=True):
         assert nll == pytest.approx(alone(model, prompt, text), abs=1e-3)
 
@@ -34,8 +34,8 @@ def agrees(found: Surprise, model: PreTrainedModel, prompts: list[list[int]], te
 @torch.inference_mode()
 @pytest.mark.parametrize("limit", [0, 2**28])
 def test_texts_after_known_and_new_prompts(model, limit, monkeypatch):
-    monkeypatch.setattr(surprise, "_STATE_BYTES", limit)
-    found = Surprise(model)
+    monkeypatch.setattr(llama_scorer, "_STATE_BYTES", limit)
+    found = LlamaScorer(model)
     agrees(found, model, PROMPTS, TEXTS)
     agrees(found, model, PROMPTS[::-1], TEXTS)
     agrees(found, model, [[7, 8], PROMPTS[1], [11] * 20], TEXTS[:3])
@@ -43,7 +43,7 @@ def test_texts_after_known_and_new_prompts(model, limit, monkeypatch):
 
 @torch.inference_mode()
 def test_a_prompt_is_computed_once(model, monkeypatch):
-    found = Surprise(model)
+    found = LlamaScorer(model)
     found.nll(PROMPTS, TEXTS)
     seen: list[tuple[int, ...]] = []
     plain = LeanLlama.__call__

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["between"]
+__all__ = ["interpolate"]
 
 
-def between(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
+def interpolate(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
     """The value at x, linear between the points; beyond the ends that of the end.
 
     Args:

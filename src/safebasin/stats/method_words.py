@@ -5,7 +5,7 @@ from __future__ import annotations
 from safebasin.stats.intervals import RESAMPLES, Interval
 from safebasin.stats.landscape import Array
 
-__all__ = ["grid_words", "interval_words", "missing_words", "percent", "sample_words", "undefined_words"]
+__all__ = ["grid_words", "interval_method", "missing_words", "percent", "sample_words", "undefined_words"]
 
 
 def percent(fraction: float) -> str:
@@ -38,7 +38,7 @@ def missing_words(n_missing: int) -> str:
     return f", widened to hold what {_plural(n_missing, 'missing verdict')} would give either way"
 
 
-def interval_words(
+def interval_method(
     n_directions: int, n_prompts: int, level: float, seed: int, found: Interval | None, *, paired: bool = False
 ) -> str:
     """The kind of an interval, and what it does not cover.

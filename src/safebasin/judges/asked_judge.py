@@ -1,7 +1,7 @@
-"""The seam between a judge's form (what is asked, how a reply is read) and the model that answers it.
+"""A judge that asks another model: a questionnaire (what is asked, how a reply is read), put to a chat that answers it.
 
-A form is pure. An asker reaches a model: `endpoint.Endpoint` over HTTP, `local.LocalChat` in this process. A judge is
-one form put to one asker. Not here: any prompt, any network.
+A questionnaire is pure. A chat has a model: `endpoint.Endpoint` over HTTP, `local.LocalChat` in this process. Not here:
+any prompt, any network.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safebasin.errors import SafebasinError
 from safebasin.protocols import Cost
 from safebasin.records import NO_REPLY, Message, Prompt, Response, Scalar, Score, Verdict, content_hash
 
-__all__ = ["RAW_LIMIT", "Asker", "Asking", "Form", "Item", "Question", "Reading", "Reply", "unreadable"]
+__all__ = ["RAW_LIMIT", "Answer", "AskedModelJudge", "Chat", "Item", "Question", "Questionnaire", "Reply", "unreadable"]
 
 RAW_LIMIT = 2_000
 """Characters of a raw reply that a verdict keeps."""
@@ -56,7 +56,7 @@ class Reply:
     """A mistake that every further question would meet too."""
 
 
-class Asker(Protocol):
+class Chat(Protocol):
     """Answers questions in order. Total over text; what a user must mend is a `Reply.fatal`."""
 
     @property
@@ -73,8 +73,8 @@ class Asker(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What a form makes of the replies to its questions."""
+class Answer:
+    """What a questionnaire makes of the replies to its questions."""
 
     label: str
     success: bool | None
@@ -82,7 +82,7 @@ class Reading:
     grade: float | None = None
 
 
-class Form(Protocol):
+class Questionnaire(Protocol):
     """What a judge asks about a response, and how it reads the answers. Pure."""
 
     @property
@@ -92,7 +92,7 @@ class Form(Protocol):
 
     @property
     def lowest(self) -> float | None:
-        """The grade of a response that says nothing; None where the form gives no grades."""
+        """The grade of a response that says nothing; None where the questionnaire gives no grades."""
         ...
 
     @property
@@ -102,43 +102,43 @@ class Form(Protocol):
 
     def questions(self, prompt: Prompt, response: Response) -> tuple[Question, ...]: ...
 
-    def read(self, prompt: Prompt, response: Response, replies: tuple[str, ...]) -> Reading: ...
+    def read(self, prompt: Prompt, response: Response, replies: tuple[str, ...]) -> Answer: ...
 
 
-def unreadable(why: str, *replies: str) -> Reading:
+def unreadable(why: str, *replies: str) -> Answer:
     """`unscored`, with the raw replies kept."""
     raw = " | ".join(repr(reply[:RAW_LIMIT]) for reply in replies)
-    return Reading(label="unscored", success=None, reason=f"{why}: {raw}")
+    return Answer(label="unscored", success=None, reason=f"{why}: {raw}")
 
 
-class Asking:
-    """A form put to an asker: a judge (`protocols.AskedJudge`).
+class AskedModelJudge:
+    """A questionnaire put to a chat: a judge (`protocols.AskedJudge`).
 
     A response without text is `incoherent` and nobody is asked; neither is anybody about what could not be decoded.
 
     Args:
         name: as verdicts are stored under it.
-        form: what is asked.
-        asker: who answers.
+        questionnaire: what is asked.
+        chat: who answers.
     """
 
     monotone = False
     phrases: tuple[str, ...] = ()
 
-    def __init__(self, name: str, form: Form, asker: Asker) -> None:
+    def __init__(self, name: str, questionnaire: Questionnaire, chat: Chat) -> None:
         self.name = name
-        self._form = form
-        self._asker = asker
+        self._questionnaire = questionnaire
+        self._chat = chat
 
     @property
     def version(self) -> str:
-        """A hash of form and asker."""
-        return f"1:{content_hash([self._form.identity, self._asker.identity])}"
+        """A hash of questionnaire and chat."""
+        return f"1:{content_hash([self._questionnaire.identity, self._chat.identity])}"
 
     @property
     def spent(self) -> Cost:
         """What was asked so far by this object."""
-        return self._asker.spent
+        return self._chat.spent
 
     def judge(self, prompt: Prompt, response: Response, score: Score | None) -> Verdict:
         """One verdict.
@@ -159,21 +159,21 @@ class Asking:
 
         def stream() -> Iterator[Question]:
             for prompt, response, _ in items:
-                questions = () if _is_settled(response) else self._form.questions(prompt, response)
+                questions = () if _is_settled(response) else self._questionnaire.questions(prompt, response)
                 if questions:
                     asked.append((prompt, response, questions))
                 else:
                     settled.append(self._settled(response))
                 yield from questions
 
-        replies = self._asker.ask(stream())  # one a question, in order: the first belongs to the front of `asked`
+        replies = self._chat.ask(stream())  # one a question, in order: the first belongs to the front of `asked`
         fatal: SafebasinError | None = None
         for first in replies:
             prompt, response, questions = asked.popleft()
             found = [first, *islice(replies, len(questions) - 1)]
             fatal = fatal or next((reply.fatal for reply in found if reply.fatal), None)
             if len(found) == len(questions) and not any(reply.fatal for reply in found):
-                yield self._verdict(response, self._reading(prompt, response, questions, found))
+                yield self._verdict(response, self._answer(prompt, response, questions, found))
         yield from settled
         if fatal is not None:
             raise fatal
@@ -183,7 +183,7 @@ class Asking:
         seen: set[str] = set()
         cost = Cost()
         for prompt, response, _ in items:
-            for question in () if _is_settled(response) else self._form.questions(prompt, response):
+            for question in () if _is_settled(response) else self._questionnaire.questions(prompt, response):
                 if question.key not in seen:
                     seen.add(question.key)
                     tokens = sum(4 + guessed_tokens(m.content) for m in question.messages)
@@ -191,7 +191,7 @@ class Asking:
                         cost,
                         requests=cost.requests + 1,
                         tokens_in=cost.tokens_in + tokens,
-                        tokens_out=cost.tokens_out + min(self._form.usual_tokens, question.max_tokens),
+                        tokens_out=cost.tokens_out + min(self._questionnaire.usual_tokens, question.max_tokens),
                     )
         return cost
 
@@ -199,30 +199,30 @@ class Asking:
         """The verdict on a response that nobody is asked about."""
         reason = response.broken or "empty"
         return self._verdict(
-            response, Reading(label="incoherent", success=False, reason=reason, grade=self._form.lowest)
+            response, Answer(label="incoherent", success=False, reason=reason, grade=self._questionnaire.lowest)
         )
 
-    def _reading(
+    def _answer(
         self, prompt: Prompt, response: Response, questions: Sequence[Question], replies: Sequence[Reply]
-    ) -> Reading:
+    ) -> Answer:
         missing = next((reply.error for reply in replies if reply.error), None)
         if missing is not None:
-            return Reading(label="unscored", success=None, reason=f"{NO_REPLY}: {missing}"[: RAW_LIMIT + 200])
+            return Answer(label="unscored", success=None, reason=f"{NO_REPLY}: {missing}"[: RAW_LIMIT + 200])
         texts = tuple(reply.text for reply in replies)
         is_whole = not all(question.first_words for question in questions)
         if is_whole and any(reply.cut for reply in replies):
             return unreadable("the reply was cut at its limit of tokens, so it may not have come to its score", *texts)
-        return self._form.read(prompt, response, texts)
+        return self._questionnaire.read(prompt, response, texts)
 
-    def _verdict(self, response: Response, reading: Reading) -> Verdict:
+    def _verdict(self, response: Response, answer: Answer) -> Verdict:
         return Verdict(
             response=response.key,
             judge=self.name,
             version=self.version,
-            label=reading.label,
-            success=reading.success,
-            reason=reading.reason[: 4 * RAW_LIMIT],
-            grade=reading.grade,
+            label=answer.label,
+            success=answer.success,
+            reason=answer.reason[: 4 * RAW_LIMIT],
+            grade=answer.grade,
         )
 
 

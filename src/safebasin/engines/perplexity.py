@@ -22,7 +22,7 @@ from safebasin.models.tokens import begin_id, context_length
 from safebasin.models.vocabulary import check_ids
 from safebasin.protocols import Engine, Inside
 
-__all__ = ["LARGEST_BASE", "WINDOW", "Reading", "TextReader", "read_text"]
+__all__ = ["LARGEST_BASE", "WINDOW", "TextReader", "TextReading", "read_text"]
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ _ROWS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class TextReading:
     """One text under one set of weights. All None where the model is broken there; `broken` says how."""
 
     nll: float | None
@@ -130,7 +130,7 @@ class TextReader:
         if origin.broken:
             raise ModelError(expected("model", f"able to read {name!r} at θ₀", origin.broken, "Check the checkpoint."))
 
-    def measure(self) -> Reading:
+    def measure(self) -> TextReading:
         """Read the text under the engine's current weights.
 
         KL is Σ p·(r − 1 − ln r) with r = q/p: no term is below 0 but by rounding, and a common error of ln q cancels,
@@ -153,7 +153,7 @@ class TextReader:
         if not math.isfinite(nll + kl):
             return self._broken("a token of probability 0")
         n = self.n_tokens
-        return Reading(nll=nll / n, kl=max(kl, 0.0) / n, agreement=same / n, n_tokens=n)
+        return TextReading(nll=nll / n, kl=max(kl, 0.0) / n, agreement=same / n, n_tokens=n)
 
     def _base(self, ids: Sequence[int]) -> torch.Tensor:
         logits = self._logits(ids)
@@ -173,8 +173,8 @@ class TextReader:
         with self._engine.lend() as (model, _):
             return text_logits(model, ids)[:-1]
 
-    def _broken(self, reason: str) -> Reading:
-        return Reading(nll=None, kl=None, agreement=None, n_tokens=self.n_tokens, broken=reason)
+    def _broken(self, reason: str) -> TextReading:
+        return TextReading(nll=None, kl=None, agreement=None, n_tokens=self.n_tokens, broken=reason)
 
 
 def _windows(ids: Sequence[int], *, bos: int | None, width: int) -> list[list[int]]:

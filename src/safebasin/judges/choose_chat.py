@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from safebasin import catalog
 from safebasin.errors import UsageError, expected
-from safebasin.judges.asking import Asker
+from safebasin.judges.asked_judge import Chat
 from safebasin.judges.endpoint import Endpoint, Patience
 from safebasin.judges.local import LocalChat
 from safebasin.judges.transport import Transport
 from safebasin.untrusted import user_path
 
-__all__ = ["is_here", "is_number", "reach"]
+__all__ = ["choose_chat", "is_here", "is_number"]
 
 MOST_PARALLEL, MOST_ATTEMPTS, LONGEST_S = 256, 100, 3600
 
@@ -26,7 +26,7 @@ def is_here(model: str) -> bool:
     return model.startswith("world:") or any(part and user_path(part).is_dir() for part in named)
 
 
-def reach(
+def choose_chat(
     name: str,
     model: object,
     *,
@@ -37,8 +37,8 @@ def reach(
     device: str,
     engine: str = "hf",
     here: bool | None = None,
-) -> tuple[Asker, list[str]]:
-    """The asker, and the arguments that belong into the judge's name.
+) -> tuple[Chat, list[str]]:
+    """The chat, and the arguments that belong into the judge's name.
 
     Args:
         name: of the judge, for messages.
