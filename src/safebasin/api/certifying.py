@@ -73,8 +73,8 @@ def _weights(base: Any, spec: Any, tuned: str | None) -> tuple[int, Lengths | No
     from safebasin.edits.defended import find_tuned
     from safebasin.weights.adapters import load_merged, read_adapter
     from safebasin.weights.base import HostWeights
+    from safebasin.weights.checkpoints import AdapterDelta, checkpoint_delta
     from safebasin.weights.distance import measure_lengths
-    from safebasin.weights.reached import AdapterDelta, checkpoint_delta
     from safebasin.weights.selection import selected
 
     module: Any = load_merged(base)
