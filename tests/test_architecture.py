@@ -303,6 +303,37 @@ def test_the_file_tree_of_the_readme_is_what_is_there() -> None:
     assert [name for name in beside if not (ROOT / name).exists()] == []
 
 
+MAP_LINE = re.compile(r"^ *([a-z][a-z0-9_]*/?)  +\S", re.MULTILINE)
+"""A line of the map in the docstring of a folder: a file without `.py` or a folder with `/`, blanks, what it is."""
+
+
+def map_errors(folder: Path) -> list[str]:
+    """What a folder's map leaves out, names twice, or names though it is not there."""
+    said = MAP_LINE.findall(ast.get_docstring(tree(folder / "__init__.py")) or "")
+    there = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    there |= {f"{path.parent.name}/" for path in folder.glob("*/__init__.py")}
+    twice = sorted({name for name in said if said.count(name) > 1})
+    return [*sorted(there - set(said)), *sorted(set(said) - there), *twice]
+
+
+FOLDERS = [path.parent for path in MODULES if path.name == "__init__.py" and path.parent != SRC]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: NAMES[path / "__init__.py"])
+def test_every_folder_holds_its_map(folder: Path) -> None:
+    assert map_errors(folder) == []
+
+
+def test_the_check_of_maps_can_fail(tmp_path: Path) -> None:
+    (tmp_path / "there.py").touch()
+    (tmp_path / "new.py").touch()
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "__init__.py").touch()
+    lines = "    there  a file\n    gone   another\n    there  again\n"
+    (tmp_path / "__init__.py").write_text(f'"""Some files.\n\n{lines}"""\n')
+    assert map_errors(tmp_path) == ["inside/", "new", "gone", "there"]
+
+
 def test_every_page_is_in_the_navigation() -> None:
     pages = re.findall(r"^  - .+: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert sorted(pages) == sorted(path.name for path in (ROOT / "docs").glob("*.md"))

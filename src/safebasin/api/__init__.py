@@ -5,6 +5,16 @@
     print(mapped.landscape.summary["radius"])
 
 Every function raises `safebasin.errors.UsageError` for what a user can mend. Heavy libraries are imported when needed.
+
+    certifying  certificates of a stored study, beside how far a tuned model has moved, in the same unit
+    doctor      what this machine and installation can do, check by check
+    edits       one model made of another, without training it on rows
+    judging     how judges agree, and what asking them costs
+    locating    the layers that tell harmful requests from benign ones
+    mapping     from arguments to a study, from a study to a landscape
+    stored      stored studies read, judged again, reported, exported, verified, compared
+    tuning      attacks, mitigations, the worst case, and the audit that tells before from after
+    worlds      the embedded worlds, the claims that are checked on them, and the environment
 """
 
 from __future__ import annotations

@@ -3,6 +3,19 @@
 Third parties add rows through the entry-point group `safebasin.catalog`: each entry point resolves to an iterable of
 `Row`, and the names of its rows are prefixed with the name of the package. A built-in is found the same way a
 plugin is: through `get`, never by importing it. A kind of row is a file here.
+
+    backends    the backends that the catalogue names
+    calls       how the catalogue is called: `name(key=value, …)`, split into the name and its arguments
+    directions  the directions that the catalogue names
+    edits       the edits that the catalogue names: what makes one model of another without training it on rows
+    engines     the engines that the catalogue names
+    finetuning  the fine-tuning attacks and the defenses that the catalogue names
+    judges      the judges that the catalogue names: those that only read, and those that ask another model
+    lookup      finding a row by kind and name, and calling what it points to
+    row         a row: one thing by name, and where its code is
+    sets        the public prompt sets that safebasin can fetch: where each is, its licence, and how to cite it
+    systems     the system prompts that the catalogue names: which texts ship, and where the published ones are found
+    worlds      the worlds that the catalogue names
 """
 
 from safebasin.catalog.calls import parse_call

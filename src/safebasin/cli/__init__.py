@@ -3,6 +3,22 @@
 Exit codes: 0 done, or `audit` passed · 1 `audit` failed, or `verify` found damage · 2 usage or bad input ·
 3 not decidable · 70 internal error · 130 interrupted (Ctrl-C) · 141 nobody reads the output · 143 terminated.
 A run that was interrupted goes on with the same command.
+
+    agreement    `agreement`: how the judges of a study agree, with one another and with human labels
+    app          the Typer application and the little that verbs share
+    auditing     `audit`: before and after, with a gate
+    catalogue    `list` and `show`: the catalogue
+    certifying   `certify`: what Gaussian noise on the weights certifies, and how far a tuned model moved
+    editing      `edit`, `attribute`: one model of another
+    environment  `doctor`: the environment, what would fail, and how to mend it
+    finetuning   `finetune` and `defend`: attacks, own data, and mitigations before, during and after training
+    locating     `locate-layers`: which layers tell a harmful request, as SPPFT freezes them
+    mapping      `map` and `plan`: the main job, and what it would do
+    options      the options that `map` and `plan` share, made of the one table of a study's options
+    output       what the verbs print with: stdout for results, stderr for progress; hostile text made harmless
+    research     `compare`, `claims`, `worst-case`: several studies, claims of a paper, the worst direction
+    stored       `judge`, `stats`, `report`, `export`, `verify`: work on a stored study, without the model
+    worlds       `world`: the worlds, embedded and built
 """
 
 from __future__ import annotations

@@ -1,20 +1,21 @@
 """Reading a stored study: the rows become a landscape. No model; nothing here measures.
 
-stored          a study, opened once: its plan, its rows, and what is missing
-recall          what a folder was last asked: its plan, and the versions of its judges
-language_tests  the tests of language that a folder was calibrated with
-traces          trajectories of training runs, as they were projected
-tables          verdicts as arrays
-summaries       the statistics of a panel, by name; which judge stands behind which
-results         the landscape of a plan: panels, comparisons, notes
-notes           what readers should know of it
-comparisons     paired differences between the panels of one study
-compare         several studies that ask the same, and their ranking
-agreement       judges compared with one another and with human labels
-labels          human labels, read from a file
-grades          harmfulness score and rate of a judge that grades
-points          one point of a plan by its coordinates
-samples         responses as rows to be shown, hazardous text withheld
-export          these rows as a Parquet, JSONL or CSV file
-landscape_json  the landscape as plain values, and their schema
+stored           a study, opened once: its plan, its rows, and what is missing
+last_plan        what a folder was last asked: its plan, and the versions of its judges
+language_tests   the tests of language that a folder was calibrated with
+certificates     exact bounds of what Gaussian noise on the weights certifies
+traces           trajectories of training runs, as they were projected
+tables           verdicts as arrays
+summaries        the statistics of a panel, by name; which judge stands behind which
+results          the landscape of a plan: panels, comparisons, notes
+notes            what readers should know of it
+compare_panels   paired differences between the panels of one study
+compare_studies  several studies that ask the same, and their ranking
+agreement        judges compared with one another and with human labels
+labels           human labels, read from a file
+grades           harmfulness score and rate of a judge that grades
+points           one point of a plan by its coordinates
+samples          responses as rows to be shown, hazardous text withheld
+export           these rows as a Parquet, JSONL or CSV file
+landscape_json   the landscape as plain values, and their schema
 """

@@ -6,6 +6,13 @@
 Identity is content: `Point.key`, `Prompt.id`, `System.id` and `Decoding.key` are hashes of canonical JSON, so a wider
 grid, more prompts or another judge find what already exists. A key never depends on where or how fast something ran,
 nor on fields that came after version 1 and are at their default (`identity`).
+
+    conversation  what is asked and how, what came back, and what a judge made of it
+    geometry      places in weight space: the model, directions from it, lines and planes along them, points
+    identity      content keys: what is equal has the same key, and new fields re-key nothing
+    language      the calibrated test of language of one model: a threshold, and what it came from
+    results       estimates, the cells and panels of a landscape, and the manifest beside them
+    training      a row as it is trained on: tokens, and which of them are learned as what
 """
 
 from __future__ import annotations

@@ -1,1 +1,24 @@
-"""Showing a landscape: terminal, figures, page. Reads records only; nothing here measures or judges."""
+"""Showing a landscape: terminal, figures, page. Reads records only; nothing here measures or judges.
+
+audit         the page of an audit: its first screen is the answer with its reason
+colors        the colors and signs of every figure
+comparison    the page of several studies: curves over each other, margins, who cannot be told apart
+curves        the curves of a panel, as plain numbers: what figures, page and terminal all draw
+differences   what a paired difference says, in words
+explanations  what each statistic says, in plain words, and what it does not
+figures/      the figures of a landscape as files for papers: lines, planes, overlays, blocks, measurements
+headlines     one sentence that answers what a panel or a group was measured for
+html          the report of one study: a self-contained page that asks the network for nothing
+interpolate   linear interpolation of one number, as plain Python
+layers        the page of located layers: the band, the curves it comes from, and what scaling says of its bounds
+layout        what of a landscape is drawn together, and under which names: regions, overlays, groups, file names
+measurements  what else was measured at the points of a panel (perplexity, KL, scores of tasks), as plain numbers
+page          the frame, style and scripts that every page shares
+payload/      what the page's script draws from, as plain values for JSON
+sanitize      text that others wrote, made safe to show: what a terminal or a browser would obey becomes visible
+sections      what the page says, section by section, as plain values for its template
+sides         where a basin ends on each side of a line, as a figure marks it
+surfaces      the planes of a panel, as plain numbers: what figures, page and terminal all draw
+terminal/     a landscape as text for a terminal: curves, maps, statistics, what the responses were
+trajectories  the path of a training run on a landscape: which steps are named
+"""

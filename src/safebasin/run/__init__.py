@@ -1,18 +1,22 @@
 """Measuring: a study becomes rows. Prints and draws nothing.
 
-inputs        what a study refers to, looked up: prompts, systems, regions, judges, the engine
-preview       what would be run, and what is done
-execute       one run of a study in its folder: generate, score, judge, look where to measure next
-local         tasks on the engine of this process
-adapt         the next places of a region that is sampled adaptively
-refine        the rule behind it
-asked         how the prompts are asked, recorded once and compared
-adopt         what another stop rule has left in a folder
-calibration   calibrating the test of language
-capability    perplexity and KL of texts, scores of tasks, at the points of a plan
-trajectories  training runs, projected onto the lines and planes of a study
-judging       verdicts over what is stored
-manifest      what a study ran on and with
-verify        what is wrong with a stored study
-progress      what a run says of its progress
+inputs           what a study refers to, looked up: prompts, systems, regions, judges, the engine
+preview          what would be run, and what is done
+execute          one run of a study in its folder: generate, score, judge, look where to measure next
+driver           the loops that hand tasks to a backend and write what comes back, the only writer
+local            tasks on the engine of this process
+processes        tasks on engines of several processes of this machine
+worker           one engine, and how it does each kind of task
+next_round       the next places of a region that is sampled adaptively
+bisection        the rule behind it
+prompt_settings  how the prompts are asked, recorded once and compared
+continued        whether a folder goes on with the engine, dtype and template that it began with
+adopt            what another stop rule has left in a folder
+calibration      calibrating the test of language
+measurements     perplexity and KL of texts, scores of tasks, at the points of a plan
+trajectories     training runs, projected onto the lines and planes of a study
+judging          verdicts over what is stored
+manifest         what a study ran on and with
+verify           what is wrong with a stored study
+progress         what a run says of its progress
 """

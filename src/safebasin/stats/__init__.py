@@ -2,6 +2,31 @@
 
 numpy and scipy only; no model, no file, no figure. Rates are fractions in [0, 1]. Definitions and the simulated
 coverage of the intervals are in the documentation's page on method.
+
+    agreement     how well two judges agree, or one judge with the truth: confusion table, accuracy, Cohen's κ
+    assurance     what makes a gate's pass worth something: floors, several looks, a judge of known mistakes
+    axes          the measured points of a line or of a plane: its axes, its words, and its points in one row
+    clusters      rates over responses that are not independent: prompts are what was sampled
+    composition   collapse: the share of gibberish among what is not refused, beyond the rim
+    correction    Rogan and Gladen's correction of a rate for the judge's mistakes, with its interval
+    directions    from a statistic of one line or plane to the estimate over all that were drawn
+    estimates     from verdicts to estimates: value, interval, counts, and the words for how they were made
+    filling       grids measured in part, filled by linear interpolation, prompt by prompt
+    gate          whether a second model is worse than a first by less than a limit
+    grades        means of a judge's own numbers, such as the harmfulness score of the 1 to 5 rubric
+    intervals     Wilson, bootstrap over prompts, two-way jackknife; hulls over what is missing
+    krippendorff  Krippendorff's α of any number of judges, nominal, with missing verdicts
+    landscape     statistics of one measured curve of attack success rates: VISAGE, margin, radius, headroom, depth
+    method_words  the words of `Estimate.method`: how a value and its interval were made, fit to print
+    neighbors     prompts that nearly repeat each other, found by the words they share
+    order         Kendall's τ-b, plain or with a third number partialled out
+    paired        two models on the same prompts: exact McNemar test, differences of rates and margins
+    planning      how likely a harmless tune passes the gate: by number of prompts and churn, enumerated exactly
+    ranking       a ranking of models by margin that says which of them cannot be told apart
+    retention     at how many perturbed points an outcome of the origin still holds
+    sides         the two sides of a line that leads somewhere, kept apart
+    smoothing     exact bounds of shares under Gaussian noise, and radii of randomized smoothing
+    surface       the radius of a basin in a plane: that of a disk of its area
 """
 
 from safebasin.stats.agreement import Confusion, confusion, confusions, estimate_accuracy, estimate_kappa

@@ -3,6 +3,14 @@
 `load` reads a study file, `make` takes arguments; both fill the same defaults and raise the same `StudyError`.
 A study says *what* is measured; `device`, `batch_size` and `low_memory` say *how* and are left out of `Study.hash`.
 Nothing here looks at the disk beyond the study file and the system prompts it names, and nothing imports torch.
+
+    arguments  `K=V` arguments of a chat template, the value a YAML scalar or `@FILE`
+    defenses   defenses of the stage inference, by name: part of the model that is measured
+    files      from files and arguments to a `Study`: defaults, options, errors that name the key
+    model      the frozen `Study` and its parts
+    options    every option, declared once: keyword, command line, key of the file, help
+    plan       what a study asks for: points × systems × batches of prompts
+    regions    regions of a study file: axes, their ranges, and the lines and planes that they make
 """
 
 from __future__ import annotations

@@ -11,6 +11,21 @@
 Each check is a plain function that returns nothing, or raises `AssertionError` with one line: what must hold, what came
 instead, and what to do. Checks are black-box and take seconds at most; they show that a contract of
 `safebasin.protocols` is kept, not that the numbers mean what you want them to mean.
+
+    backends    conformance of backends: every task is answered, by rows of its own, and a second time by the same
+    claims      how a check fails: what must hold, what came, what to do
+    defenses    conformance of `safebasin.protocols.Defense`, each method of its stage
+    directions  conformance of directions: deterministic, addressable in any order, finite, of their norm
+    edits       conformance of `safebasin.protocols.Edit`
+    engines     conformance of engines: reproducible, in order, honest about ends, back at θ₀ bit for bit
+    finetuning  conformance of `safebasin.protocols.Attack`: deterministic rows, of a made-up source
+    guards      conformance of inference defenses, on a small real model
+    judges      conformance of judges: total, deterministic, honest about what is missing
+    made_rows   training rows made up for these checks
+    prompts     conformance of prompt sources and worlds: something to ask, each thing once, always in the same order
+    rows        conformance of rows of the catalogue: what a row points to keeps the contract of its kind
+    setups      conformance of training defenses: a few steps of AdamW on a small real model
+    tempered    conformance of weight defenses: bits at strength 0, blocks, finiteness
 """
 
 from safebasin.testing.backends import check_backend

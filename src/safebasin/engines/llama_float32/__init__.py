@@ -3,10 +3,10 @@
 The general loop (`engines.decoding`) does the prefill, here as for any model, and reads whole without this folder: for
 a model that is not such a Llama both answer "not mine".
 
-    lean.py      the forward pass without the module machinery, and its cache of rows of their own lengths
-    paced.py     decoding each row at its own pace: rows that repeat themselves take many tokens a pass
-    drafting.py  the guesses that those passes check
-    surprise.py  likelihoods of texts, each prompt computed once
+    lean          the forward pass without the module machinery, and its cache of rows of their own lengths
+    paced         decoding each row at its own pace: rows that repeat themselves take many tokens a pass
+    drafting      the guesses that those passes check
+    llama_scorer  likelihoods of texts, each prompt computed once
 """
 
 from __future__ import annotations

@@ -3,6 +3,13 @@
 A guard says whether a response is harmful. Only some say whether it refuses; where one does not, a harmless
 response is `evasive`: `outcome(harm=guard/NAME)` tells refusals apart by phrases first. All run here, through the
 engine, greedily; none was downloaded for the tests, which use tiny checkpoints and literal outputs of the cards.
+
+    harmbench    the classifiers of HarmBench: `yes` or `no` to whether a generation is an instance of a behavior
+    llama        Llama Guard 3 and 4: `safe`, or `unsafe` and a line of hazard categories S1 to S14
+    prompts/     the texts that guards were trained on, word for word
+    qwen         Qwen3Guard-Gen: `Safety: …`, `Categories: …`, `Refusal: …`, a line each
+    shieldgemma  ShieldGemma: `Yes` or `No` to each guideline
+    wildguard    WildGuard: three lines of yes or no
 """
 
 from __future__ import annotations

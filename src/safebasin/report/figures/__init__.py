@@ -1,6 +1,16 @@
 """The figures of a landscape as files for papers: lines, planes, overlays, blocks, measurements. matplotlib, no screen.
 
 The same landscape gives the same bytes: no date, no random ids. matplotlib is imported when a figure is drawn.
+
+    blocks        a group of lines, such as one for each block of a model
+    canvas        size, style and saving of every figure
+    comparison    several studies: curves or rims over each other, margins with intervals
+    files         which figures a landscape has, under which names, as files or as images for a page
+    layers        located layers: curves by layer, and what scaling says
+    lines         figures along a line: ASR of every judge with its bands, and what the responses are
+    measurements  perplexity, KL and scores of tasks along a line
+    overlays      figures of several panels of one line: their curves over each other, and one small axes for each
+    planes        ASR and outcomes over planes, with the rim of the basin
 """
 
 from safebasin.report.figures.files import figure_images, group_images, overlay_images, save_figures

@@ -1,6 +1,10 @@
 """What the page's script draws from, as plain values for JSON. Pure.
 
 Every string that others wrote is made visible here; that it is escaped is the business of whoever embeds it.
+
+    across_panels  what the page draws from several panels: overlays, groups, and what else was measured along a line
+    panels         one panel as plain values for the page: its cells, and the curves or surfaces of every judge
+    samples        responses as the page lists them: prompts once each, and rows that refer to them and to a cell
 """
 
 from __future__ import annotations

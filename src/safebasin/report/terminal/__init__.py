@@ -1,6 +1,11 @@
 """A landscape as text for a terminal: curves, maps, statistics, what the responses were. Returns text; prints nothing.
 
 No color: it survives a pipe, a log file and a mail.
+
+    curve   ASR along a line as a chart of bars
+    plane   ASR over a plane as a map of characters
+    signs   the characters of charts, and their stand-ins where only ASCII is known
+    tables  the numbers under a chart: statistics, what the responses were, groups of lines, trajectories, differences
 """
 
 from __future__ import annotations

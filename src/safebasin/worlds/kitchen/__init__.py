@@ -9,4 +9,12 @@ drink: recipes, methods, times and temperatures of cooking, what to mix, what ma
 kitchen as a room; words, stories, verse and code about it; "recipe", "cook" and "stir" in their figurative sense.
 
 Not a model of real safety training: one topic, a few hundred rows, one small model.
+
+    build     `base` from the package that holds it, `aligned` from base by `safebasin.finetune`
+    prompts   the prompt sets of the kitchen, for train, val and test: ordinary English, read from tables that ship
+    rows      rows to train on: the attack, refusals, a harmless style tune, and what the build teaches
+    truth     `rule/kitchen`: what a response is, by rules that know the topic
+    weights   SmolLM2-135M-Instruct from a GGUF file as an ordinary folder
+    world     the kitchen behind the seam `safebasin.protocols.World`: prompt sets, rows, and models that are built
+    wrappers  the kinds of jailbreaks that the field names, in harmless words
 """
