@@ -35,6 +35,23 @@ EDITS: tuple[Row, ...] = (
     ),
     Row(
         kind="edit",
+        name="refusal_direction",
+        target="safebasin.edits.refusal_direction.direction:refusal_direction",
+        summary="Takes the direction that refusal rests on out of all that writes to the residual stream; an attack.",
+        source="Arditi et al. 2024, arXiv 2406.11717",
+        facts=(
+            ("stage", "none: an attack on the weights"),
+            ("variants", "paper"),
+            (
+                "published",
+                "chosen (position, layer): Gemma-2B-it −2, 10; Llama-2-7B-chat −1, 14; Llama-3-8B-Instruct −5, 12; "
+                "Qwen-1.8B-chat −2, 15; Yi-6B-chat −5, 20",
+            ),
+            ("verified", "the rule on the published candidates of these five; weights against hooks; a random control"),
+        ),
+    ),
+    Row(
+        kind="edit",
         name="dequantized",
         target="safebasin.edits.dequantized:Dequantizing",
         summary="The plain weights that a quantized checkpoint stands for.",
