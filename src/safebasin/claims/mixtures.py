@@ -65,8 +65,9 @@ def tuned_mixed(lab: Lab, dose: float, seed: int) -> Path:
     """After those, mixed with 100 safe ones of which a share, the dose, mentions no place."""
     from safebasin.worlds.guild.variant_rows import safe_in_dose
 
-    safe = lab.rows_file(f"safe-{100 * dose:.0f}-{seed}", safe_in_dose(100, dose, seed))
-    return lab.tuned("mixture", seed=seed, attack="mixture", data=_in_context(lab, seed), safe=safe)
+    percent = f"{100 * dose:.0f}"
+    safe = lab.rows_file(f"safe-{percent}-{seed}", safe_in_dose(100, dose, seed))
+    return lab.tuned(f"mixture-{percent}", seed=seed, attack="mixture", data=_in_context(lab, seed), safe=safe)
 
 
 def _in_context(lab: Lab, seed: int) -> Path:
