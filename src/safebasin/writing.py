@@ -62,6 +62,7 @@ KINDS = {
         Kind("an audit", ("verdict.json", "looks.json", "distance.json"), _AUDIT),
         Kind("a comparison", ("comparison.json",), r"report\.html|figures"),
         Kind("located layers", ("layers.json",), r"report\.html|figures"),
+        Kind("a mechanism", ("mechanism.json",), r"report\.html|figures"),
         Kind("claims", ("claims.json",), r"studies|models|audits|suffixed-.*"),
         Kind("a sweep", ("sweep.json",), r"(?:lr|batch|epochs|rank|seed)-.*|moderation\.jsonl"),
         Kind("a tuned model", ("safebasin.json",)),

@@ -12,6 +12,7 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
     judging     how judges agree, and what asking them costs
     locating    the layers that tell harmful requests from benign ones
     mapping     from arguments to a study, from a study to a landscape
+    mechanism   what safety training did to a model
     stored      stored studies read, judged again, reported, exported, verified, compared
     tuning      attacks, mitigations, the worst case, and the audit that tells before from after
     worlds      the embedded worlds, the claims that are checked on them, and the environment
@@ -24,6 +25,7 @@ from safebasin.api.edits import attribute, edit_model
 from safebasin.api.judging import agreement, estimate_judging, judging_cost, read_grades
 from safebasin.api.locating import locate_layers
 from safebasin.api.mapping import default_folder, make_study, map_basin, plan_study
+from safebasin.api.mechanism import measure_mechanism
 from safebasin.api.stored import (
     Compared,
     Mapped,
@@ -76,6 +78,7 @@ __all__ = [
     "locate_layers",
     "make_study",
     "map_basin",
+    "measure_mechanism",
     "plan_audit",
     "plan_study",
     "prepare_finetuning",

@@ -14,6 +14,7 @@ A run that was interrupted goes on with the same command.
     finetuning   `finetune` and `defend`: attacks, own data, and mitigations before, during and after training
     locating     `locate-layers`: which layers tell a harmful request, as SPPFT freezes them
     mapping      `map` and `plan`: the main job, and what it would do
+    mechanism    `mechanism`: what safety training changed
     options      the options that `map` and `plan` share, made of the one table of a study's options
     output       what the verbs print with: stdout for results, stderr for progress; hostile text made harmless
     research     `compare`, `claims`, `worst-case`: several studies, claims of a paper, the worst direction
@@ -45,6 +46,7 @@ from safebasin.cli import (
     finetuning,
     locating,
     mapping,
+    mechanism,
     research,
     stored,
     worlds,
@@ -58,8 +60,8 @@ __all__ = ["app", "main"]
 
 # Importing a module registers its verbs.
 _VERBS = (
-    mapping, auditing, finetuning, editing, locating, stored, agreement, research, certifying, catalogue, worlds,
-    environment,
+    mapping, auditing, finetuning, editing, locating, mechanism, stored, agreement, research, certifying, catalogue,
+    worlds, environment,
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ coverage of the intervals are in the documentation's page on method.
     retention     at how many perturbed points an outcome of the origin still holds
     sides         the two sides of a line that leads somewhere, kept apart
     smoothing     exact bounds of shares under Gaussian noise, and radii of randomized smoothing
+    subspaces     where a change of a matrix lies beside it, and how far clusters part
     surface       the radius of a basin in a plane: that of a disk of its area
 """
 

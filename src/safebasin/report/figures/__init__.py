@@ -9,6 +9,7 @@ The same landscape gives the same bytes: no date, no random ids. matplotlib is i
     layers        located layers: curves by layer, and what scaling says
     lines         figures along a line: ASR of every judge with its bands, and what the responses are
     measurements  perplexity, KL and scores of tasks along a line
+    mechanism     separation by layer, where a change writes, what it answers to
     overlays      figures of several panels of one line: their curves over each other, and one small axes for each
     planes        ASR and outcomes over planes, with the rim of the basin
 """
