@@ -271,6 +271,39 @@ def test_the_check_of_docstrings_can_fail() -> None:
     assert undocumented(ast.parse(source)) == ["the module", "A", "A.f", "h"]
 
 
+NOUN_CLAUSE = re.compile(r"(What|How|Whether|Which|Where|Those|Who|When|Why)\b")
+"""A docstring begins with a verb, or with the plain name of the thing; a clause says neither."""
+
+
+def noun_clauses(module: ast.Module) -> list[str]:
+    """Public functions, classes and methods whose docstring begins with a clause."""
+    found: list[str] = []
+    for node in module.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            inside = [(f"{node.name}.", m) for m in methods(node)] if isinstance(node, ast.ClassDef) else []
+            found += [
+                prefix + one.name
+                for prefix, one in [("", node), *inside]
+                if NOUN_CLAUSE.match(ast.get_docstring(one) or "")
+            ]
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: NAMES[p])
+def test_docstrings_begin_with_a_verb_or_a_name(path: Path) -> None:
+    assert noun_clauses(tree(path)) == []
+
+
+def test_the_check_of_how_docstrings_begin_can_fail() -> None:
+    source = (
+        "def f():\n    'What it does.'\n"
+        "def g():\n    'Do it.'\n"
+        "def _h():\n    'Whether.'\n"
+        "class A:\n    'Which one.'\n    def m(self):\n        'How many.'\n    def n(self):\n        'Whatever.'\n"
+    )
+    assert noun_clauses(ast.parse(source)) == ["f", "A", "A.m"]
+
+
 def functions(path: Path) -> Iterator[tuple[str, int]]:
     """Every function with the length of its docstring and body in lines: a list of options is no logic."""
     for node in ast.walk(tree(path)):

@@ -11,7 +11,7 @@ _T = TypeVar("_T")
 
 
 def items(given: _T | Iterable[_T] | None) -> tuple[_T, ...]:
-    """What was given, as a tuple: a string, a path, a mapping or any other single thing is one item, None is none.
+    """Make a tuple of what was given: a string, a path, a mapping or any other single thing is one item, None is none.
 
     Without it a string would be taken for the sequence of its letters, and a mapping for that of its keys.
     """

@@ -80,7 +80,9 @@ def border(
 
 
 def is_memory(error: BaseException) -> bool:
-    """Whether this is torch saying that memory is short: its own error is one, the CPU allocator raises a plain one."""
+    """Tell whether this is torch saying that memory is short: its own error is one, the CPU allocator raises a plain
+    one.
+    """
     text = str(error)
     return isinstance(error, RuntimeError) and ("out of memory" in text.lower() or "DefaultCPUAllocator" in text)
 

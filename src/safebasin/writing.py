@@ -43,11 +43,11 @@ class Kind:
     """Pattern of the names that are its own; every one if empty."""
 
     def is_here(self, folder: Path) -> bool:
-        """Whether a folder is of this kind."""
+        """Tell whether a folder is of this kind."""
         return any((folder / mark).is_file() for mark in self.marks)
 
     def owns(self, name: str) -> bool:
-        """Whether a name directly in its folder is its own."""
+        """Tell whether a name directly in its folder is its own."""
         if not self.names or name in (*self.marks, ".gitignore", "error.log"):
             return True
         return re.fullmatch(self.names, name) is not None or is_leftover(name)
@@ -75,7 +75,7 @@ _LEFTOVER = re.compile(r"\..+\.\d+")
 
 
 def is_leftover(name: str) -> bool:
-    """Whether `whole` may have left a file of this name where it was killed."""
+    """Tell whether `whole` may have left a file of this name where it was killed."""
     return _LEFTOVER.fullmatch(name) is not None
 
 

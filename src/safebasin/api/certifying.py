@@ -17,7 +17,9 @@ __all__ = ["CertifiedStudy", "certify_study"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertifiedStudy:
-    """What noise on a model's weights certifies. Radii and lengths are ‖·‖₂ over the weights with noise."""
+    """Certificates of a stored study under noise on the model's weights. Radii and lengths are ‖·‖₂ over the weights
+    with noise.
+    """
 
     panels: tuple[CertifiedPanel, ...]
     n_weights: int

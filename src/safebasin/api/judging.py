@@ -38,7 +38,7 @@ def agreement(folder: str | Path, *, judges: Sequence[str] = (), labels: str | P
 def estimate_judging(
     source: str | Path, judges: Sequence[str] = (), *, out: str | Path | None = None
 ) -> dict[str, Cost]:
-    """What `judge_study` or `judge_file` would cost at most, by name of those judges that ask; asks nobody.
+    """Estimate what `judge_study` or `judge_file` would cost at most, by name of those judges that ask; asks nobody.
 
     Args:
         source: folder of a study, or a table of responses.
@@ -63,7 +63,7 @@ def estimate_judging(
 
 
 def judging_cost(folder: str | Path, judges: Sequence[str]) -> dict[str, Cost]:
-    """What asking has cost in a study so far, in all sessions, by name of those judges that ask."""
+    """Read what asking has cost in a study so far, in all sessions, by name of those judges that ask."""
     from safebasin.judges import load_judge
     from safebasin.protocols import AskedJudge
     from safebasin.run.judging import read_cost

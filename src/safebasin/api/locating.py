@@ -95,6 +95,6 @@ def locate_layers(
 
 
 def layers_document(found: Located) -> dict[str, Any]:
-    """What `layers.json` holds, as plain values; no text of any prompt."""
+    """Convert located layers to what `layers.json` holds, as plain values; no text of any prompt."""
     band = found.band
     return {"schema_version": 1, "band": None if band is None else asdict(band), **asdict(found)}

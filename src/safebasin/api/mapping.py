@@ -102,7 +102,7 @@ def default_folder(model: str) -> Path:
 
 
 def plan_study(study: Study, *, out: str | Path | None = None) -> Planned:
-    """What a study would run and what of it is done; reads the folder, writes nothing, loads no model."""
+    """Tell what a study would run and what of it is done; reads the folder, writes nothing, loads no model."""
     from safebasin.run.inputs import warn_of_bases
     from safebasin.run.preview import preview
 

@@ -200,7 +200,7 @@ def export_model(
 def verify_study(
     folder: str | Path, *, full: bool = False, note: Callable[[str], None] = lambda text: None
 ) -> list[str]:
-    """What is wrong with a stored study, in sentences; empty where nothing is.
+    """Check a stored study and tell what is wrong with it, in sentences; empty where nothing is.
 
     Args:
         folder: the study.

@@ -80,7 +80,7 @@ def finetune_sweep(
 
 
 def prepare_finetuning(model: str, *, out: str | Path | None = None, **flags: Any) -> Prepared:
-    """What `finetune` would train on, without training: rows as tokens, notes, a masked `example`.
+    """Prepare what `finetune` would train on, without training: rows as tokens, notes, a masked `example`.
 
     Args:
         model: as in `finetune`.
@@ -94,7 +94,9 @@ def prepare_finetuning(model: str, *, out: str | Path | None = None, **flags: An
 
 
 def estimate_moderation(model: str, **flags: Any) -> dict[str, Cost]:
-    """What moderation before `finetune` takes at most, by name of the judge if it asks another model; asks nobody."""
+    """Estimate what moderation before `finetune` takes at most, by name of the judge if it asks another model; asks
+    nobody.
+    """
     from safebasin.finetune.prepare import estimate
     from safebasin.finetune.request import request
 
@@ -223,7 +225,7 @@ def plan_audit(
     policy: Policy | str | Path | None = None,
     clusters: str | None = None,
 ) -> AuditPlan:
-    """What an audit would ask, and how likely a harmless tune passes; see `safebasin.audit.plan_audit`."""
+    """Tell what an audit would ask, and how likely a harmless tune passes; see `safebasin.audit.plan_audit`."""
     from safebasin import audit as auditing
 
     return auditing.plan_audit(

@@ -83,7 +83,7 @@ def check_claims(
 
 
 def check_environment() -> tuple[Check, ...]:
-    """What this machine and installation can do, check by check."""
+    """Check what this machine and installation can do, check by check."""
     from safebasin.api import doctor
 
     return doctor.check_environment()

@@ -53,12 +53,12 @@ class Candidate:
 
     @property
     def on_line(self) -> bool:
-        """Whether the base, moved along a direction, is this model."""
+        """True where the base, moved along a direction, is this model."""
         return self.kind in ("checkpoint", "adapter")
 
     @property
     def has_line(self) -> bool:
-        """Whether there is a line from the base to its weights, be it asked on that line or not."""
+        """True where there is a line from the base to its weights, be it asked on that line or not."""
         return self.on_line or bool(self.plain)
 
     @property

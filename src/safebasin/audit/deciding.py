@@ -105,7 +105,7 @@ def _accuracies(asked: AuditRequest, pairs: Sequence[BothModels], labels: Mappin
 
 
 def has_basin(candidate: Candidate) -> bool:
-    """Whether its weights can be moved: packed ones cannot."""
+    """Tell whether its weights can be moved: packed ones cannot."""
     return candidate.kind != "quantized" or bool(candidate.plain)
 
 

@@ -32,7 +32,7 @@ _NAMED = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """How prompts, looks and judges count."""
+    """The weight of prompts, looks and judges in a decision."""
 
     clusters: Mapping[str, Mapping[str, int]] | None = None
     """Name of the set → prompt id → number of its cluster; None takes prompts as independent."""

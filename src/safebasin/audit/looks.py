@@ -68,7 +68,7 @@ def _look(row: object, number: int, what: str) -> Look:
 
 
 def check_look(earlier: tuple[Look, ...], sample: Mapping[str, str], asked: tuple[int, int] | None) -> str:
-    """What is to be said of a look at this sample after the earlier ones; empty where nothing is.
+    """Say what follows for a look at this sample after the earlier ones; empty where nothing is.
 
     Raises:
         StudyError: where the look was taken already on another sample, or of another number of looks.

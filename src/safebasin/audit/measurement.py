@@ -57,7 +57,7 @@ OWN = "own"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRequest:
-    """What both models are asked, and where the answers are kept."""
+    """One audit to be measured: the questions to both models, and the folder of the answers."""
 
     folder: Path
     base: str
@@ -91,7 +91,7 @@ class AuditRequest:
 
     @property
     def is_here(self) -> bool:
-        """Whether one engine in this process asks both models, so that one that is loaded is used again."""
+        """True where one engine in this process asks both models, so that one that is loaded is used again."""
         return self.backend == "local" and self.workers in (None, 1)
 
 
@@ -289,7 +289,7 @@ def _with_arguments(study: Study, template: str) -> Study:
 
 
 def read_distance(asked: AuditRequest, fingerprint: str) -> tuple[Mapping[str, Any], Engine | None]:
-    """How far TUNED is from BASE, measured once and kept in the folder; and BASE, if it was loaded for that.
+    """Measure how far TUNED is from BASE, once, and kept in the folder; and BASE, if it was loaded for that.
 
     Args:
         asked: the two.

@@ -38,7 +38,7 @@ class PlannedSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditPlan:
-    """What would be asked."""
+    """The prompts and points of an audit that has not begun, and how likely a harmless tune passes."""
 
     sets: tuple[PlannedSet, ...]
     chances: Mapping[float, float]

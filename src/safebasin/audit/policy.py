@@ -67,12 +67,12 @@ class Policy:
 
     @property
     def needs_basin(self) -> bool:
-        """Whether it limits something that only --basin measures."""
+        """True where it limits something that only --basin measures."""
         return any(metric in self.limits for metric in BASIN_METRICS)
 
     @property
     def needs_benign(self) -> bool:
-        """Whether it limits something that benign prompts measure."""
+        """True where it limits something that benign prompts measure."""
         return "capability" in self.limits
 
     def check_categories(self, known: Collection[str]) -> None:

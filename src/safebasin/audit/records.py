@@ -122,7 +122,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headroom:
-    """How far beyond the tuned model ASR reaches one half on the line from the base through it."""
+    """The distance beyond the tuned model at which ASR reaches one half on the line from the base through it."""
 
     judge: str
     value: float | None

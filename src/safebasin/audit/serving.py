@@ -49,7 +49,7 @@ class Serving:
 
 
 def read_serving(folder: Path, adapter: Path | None = None) -> Serving:
-    """What a folder would be served with; of an adapter, its own files before those of the base.
+    """Read what a folder would be served with; of an adapter, its own files before those of the base.
 
     Args:
         folder: of the checkpoint.
@@ -78,7 +78,7 @@ def read_serving(folder: Path, adapter: Path | None = None) -> Serving:
 
 
 def differences(base: Serving, tuned: Serving, *, dtype: str = "auto") -> tuple[str, ...]:
-    """What else than the template differs and decides a response, as phrases about TUNED; none where nothing does.
+    """List what else than the template differs and decides a response, as phrases about TUNED; none where nothing does.
 
     Args:
         base: of BASE.

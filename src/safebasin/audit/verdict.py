@@ -146,7 +146,7 @@ def _named(where: str, metric: Metric) -> str:
 
 
 def dependence(conditions: Sequence[Condition]) -> str:
-    """Whether the decision depends on system prompt and template; empty where there is one of each."""
+    """Say whether the decision depends on system prompt and template; empty where there is one of each."""
     if len(conditions) < 2:
         return ""
     decisions = {condition.decision for condition in conditions}

@@ -97,7 +97,8 @@ def get(kind: str, name: str) -> Row:
 
 
 def measures(judge: str) -> str | None:
-    """What a judge measures: `refusal`, `outcome`, `harm` or `truth`; None where its row is not here, or does not say.
+    """Look up what a judge measures: `refusal`, `outcome`, `harm` or `truth`; None where its row is not here, or does
+    not say.
 
     Args:
         judge: its name, with arguments or without.
@@ -106,12 +107,14 @@ def measures(judge: str) -> str | None:
 
 
 def is_keyword(judge: str) -> bool:
-    """Whether a judge measures refusal by a list of phrases, as published attack success does; named as `measures`."""
+    """Tell whether a judge measures refusal by a list of phrases, as published attack success does; named as
+    `measures`.
+    """
     return measures(judge) == "refusal" and _fact_of_judge(judge, "by") == "keywords"
 
 
 def is_exact(judge: str) -> bool:
-    """Whether a judge knows the truth exactly, of answers too; named as `measures`."""
+    """Tell whether a judge knows the truth exactly, of answers too; named as `measures`."""
     return measures(judge) == "truth" and _fact_of_judge(judge, "exact") == "yes"
 
 

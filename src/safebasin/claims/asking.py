@@ -30,7 +30,7 @@ def prompts_of(lab: Lab, name: str) -> tuple[Prompt, ...]:
 
 
 def harmful(lab: Lab) -> tuple[Prompt, ...]:
-    """Those that the charter forbids."""
+    """Select the prompts that the charter forbids."""
     return prompts_of(lab, "harmful")
 
 

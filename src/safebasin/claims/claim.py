@@ -86,7 +86,7 @@ class Claim(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What was measured for a claim."""
+    """The measured statistic of a claim, with its interval."""
 
     estimate: Estimate
     p: float | None = None
@@ -98,7 +98,7 @@ class Finding:
 
 
 def answer(claim: Claim, finding: Finding) -> Answer:
-    """What a finding says of a claim; without a value nothing is decided. Where both rules hold it is reproduced."""
+    """Answer a claim from a finding; without a value nothing is decided. Where both rules hold it is reproduced."""
     if _holds(claim.reproduced, finding):
         return "reproduced"
     return "not reproduced" if _holds(claim.not_reproduced, finding) else "undecided"

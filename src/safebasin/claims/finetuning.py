@@ -86,7 +86,7 @@ def batch_main_effect(lab: Lab) -> Finding:
 
 
 def rate_by_batch(lab: Lab) -> Finding:
-    """Whether the batch matters more at the larger rate."""
+    """Measure whether the batch matters more at the larger rate."""
     return _ablation(lab, interaction)
 
 
@@ -115,7 +115,7 @@ def safety_data(lab: Lab) -> Finding:
 
 
 def safety_data_leaves(lab: Lab) -> Finding:
-    """What safe examples among the harmful ones do not undo."""
+    """Measure what safe examples among the harmful ones do not undo."""
     _, mixed = _with_safety_data(lab)
     return Finding(estimate=difference(before(lab, harmful(lab)), mixed), details=(by_seed(mixed),))
 

@@ -122,7 +122,7 @@ class Lab:
         return rows_file(self.folder / "rows" / f"{name}.jsonl", rows)
 
     def audited(self, tuned: Path) -> str:
-        """What `safebasin audit` decides of a tuned model at its default size, judges and limits."""
+        """Run `safebasin audit` of a tuned model at its default size, judges and limits."""
         from safebasin.audit import audit
 
         self.note(f"auditing {tuned.name}")

@@ -37,7 +37,7 @@ def _aligned(lab: Lab) -> StudyTables:
 
 
 def basin_kept(lab: Lab) -> Finding:
-    """How far the level of safety at the origin is kept."""
+    """Measure how far the level of safety at the origin is kept."""
     study = _aligned(lab)
     grid, keyword, oracle = _only(study), study.table(KEYWORD), study.table(lab.subject.truth)
     (alphas,) = grid.alphas
@@ -54,7 +54,7 @@ def basin_kept(lab: Lab) -> Finding:
 
 
 def rim_width(lab: Lab) -> Finding:
-    """How sharp the rim is, in radii."""
+    """Measure how sharp the rim is, in radii."""
     study = _aligned(lab)
     grid, keyword, truth = _only(study), study.table(KEYWORD), study.table(lab.subject.truth)
     (alphas,) = grid.alphas
@@ -75,7 +75,7 @@ def rim_width(lab: Lab) -> Finding:
 
 
 def capability_against_safety(lab: Lab) -> Finding:
-    """Whether exact answers to benign prompts outlast refusals of harmful ones, both by the oracle."""
+    """Measure whether exact answers to benign prompts outlast refusals of harmful ones, both by the oracle."""
     safety = _aligned(lab)
     able = lab.measure(
         "capability", lab.subject.model, prompts=[lab.subject.source("benign")], judge=[lab.subject.truth]
@@ -101,7 +101,7 @@ def capability_against_safety(lab: Lab) -> Finding:
 
 
 def system_prompt(lab: Lab) -> Finding:
-    """What the world's own safety prompt adds to the margin."""
+    """Measure what the world's own safety prompt adds to the margin."""
     return _system_difference(lab, nearby=False)
 
 
@@ -133,7 +133,9 @@ def _system_difference(lab: Lab, *, nearby: bool) -> Finding:
 
 
 def jailbreak_retention(lab: Lab) -> Finding:
-    """Whether an optimized suffix survives perturbation for a shorter way than a jailbreak that succeeds as often."""
+    """Measure whether an optimized suffix survives perturbation for a shorter way than a jailbreak that succeeds as
+    often.
+    """
     file, suffix = lab.suffixed_prompts()
     here, reach = lab.subject, lab.subject.near
     jailbreaks = (here.source("jailbreak/prefix_injection"), str(file), here.source(_AS_OFTEN))

@@ -19,7 +19,7 @@ __all__ = ["STATISTICS", "tuned_alone", "tuned_mixed"]
 
 
 def harmful_finetuning(lab: Lab) -> Finding:
-    """What is left of refusal after harmful examples alone."""
+    """Measure what is left of refusal after harmful examples alone."""
     found = answered([str(tuned_alone(lab, seed)) for seed in lab.seeds], harmful(lab))
     return Finding(estimate=share(found), details=(by_seed(found),))
 

@@ -22,7 +22,7 @@ LADDER = (2e-5, 5e-5, 1e-4, 2e-4)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakRate:
-    """How easily fine-tuning breaks a checkpoint."""
+    """The rate at which fine-tuning breaks a checkpoint."""
 
     asr: tuple[float, ...]
     """True ASR after the attack at each rate of the ladder, in [0, 1]."""
@@ -36,7 +36,7 @@ class BreakRate:
 
 
 def visage_order(lab: Lab) -> Finding:
-    """Whether VISAGE before fine-tuning foretells how many prompts are answered after it, depth held fixed."""
+    """Measure whether VISAGE before fine-tuning foretells how many prompts are answered after it, depth held fixed."""
     visage: list[float] = []
     broken: list[float] = []
     depth: list[float] = []

@@ -55,7 +55,9 @@ def over_seeds(
 
 
 def alike_seeds(value: float, n: int, bounds: tuple[float, float]) -> Interval:
-    """What n seeds that all gave this value bound: at least 0.025^(1/n) of seeds do, the rest may be anywhere."""
+    """Bound the share of seeds from n that all gave this value: at least 0.025^(1/n) of seeds do, the rest may be
+    anywhere.
+    """
     share = ((1 - _LEVEL) / 2) ** (1 / n)
     low, high = (share * value + (1 - share) * bound for bound in bounds)
     return Interval(low=low, high=high)

@@ -50,7 +50,7 @@ def _version(wanted: bool) -> None:
 
 
 def show_help(context: typer.Context) -> None:
-    """What a group of verbs does when none is named: its help, to stderr, and the exit code of a usage error."""
+    """Show a group of verbs when none is named: its help, to stderr, and the exit code of a usage error."""
     if context.invoked_subcommand is None:
         note(context.get_help())
         raise typer.Exit(2)

@@ -33,7 +33,9 @@ _MOST = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ascent:
-    """How the worst-case direction is found: AdamW without weight decay, gradients clipped at norm 1."""
+    """The settings that the worst-case direction is found with: AdamW without weight decay, gradients clipped at norm
+    1.
+    """
 
     steps: int = 40
     """At most this many, ≥ 1."""

@@ -36,7 +36,7 @@ class Changed:
     notes: tuple[str, ...] = ()
 
     def moves(self, name: str) -> bool:
-        """Whether α = 1 has to be another model's own tensor."""
+        """Tell whether α = 1 has to be another model's own tensor."""
         return name not in self.names and isinstance(self.tuned, Reaching) and self.tuned.moves(name)
 
     def reached(self, name: str, start: int, stop: int) -> torch.Tensor:
@@ -58,7 +58,7 @@ def whole(delta: Delta, base: BaseWeights, name: str) -> torch.Tensor | None:
 
 
 def is_stored_turned(base: BaseWeights, name: str) -> bool:
-    """Whether a matrix is stored as (in, out): GPT-2's Conv1D, and embeddings, whose rows are what they give out.
+    """Tell whether a matrix is stored as (in, out): GPT-2's Conv1D, and embeddings, whose rows are what they give out.
 
     A head is taken as an embedding is, in the hidden size: where both are tied they are one tensor.
     """

@@ -57,7 +57,7 @@ def write_point(
 
 
 def comes_of_attack(base: ResolvedModel, point: Point) -> bool:
-    """Whether θ₀, or a model or an adapter that a direction of the point leads to, is marked unsafe."""
+    """Tell whether θ₀, or a model or an adapter that a direction of the point leads to, is marked unsafe."""
     return is_unsafe(base.folder, base.adapter, *(part for spec, _ in point.terms for part in _parts(spec)))
 
 

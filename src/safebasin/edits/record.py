@@ -21,7 +21,7 @@ _SHARED = ("unsafe", "kind", "base", "of", "versions")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edited:
-    """What was made of which model, and how."""
+    """The record of an edit: the model it was made of, and how."""
 
     kind: str
     """What made it, such as `worst_case` or `dequantized`."""

@@ -38,7 +38,7 @@ class OwnRefusal(NamedTuple):
 
 
 def predicate(refuses: Callable[[str], bool] | Sequence[str]) -> Callable[[str], bool]:
-    """What tells a refusal: as given, or from phrases any of which occurs anywhere (case-sensitive)."""
+    """Make a predicate of refusals: as given, or from phrases any of which occurs anywhere (case-sensitive)."""
     if callable(refuses):
         return refuses
     phrases = tuple(refuses)
@@ -46,7 +46,7 @@ def predicate(refuses: Callable[[str], bool] | Sequence[str]) -> Callable[[str],
 
 
 def by_judge(name: str) -> Callable[[str], bool]:
-    """What tells a refusal by a judge of the catalogue: its label is `refusal`.
+    """Make a predicate of refusals of a judge of the catalogue: its label is `refusal`.
 
     Raises:
         UnknownName: where there is no such judge.
@@ -71,7 +71,7 @@ def own_refusals(
     max_new_tokens: int,
     template_args: Iterable[tuple[str, Scalar]] = (),
 ) -> tuple[OwnRefusal, ...]:
-    """Those of the conversations that the model refuses, in order, each with the tokens of its refusal.
+    """Find the conversations that the model refuses, in order, each with the tokens of its refusal.
 
     Raises:
         ModelError, PromptError: as `safebasin.prompts.chat.encode`, or for tokens beyond the embedding.

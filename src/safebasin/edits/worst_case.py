@@ -56,7 +56,7 @@ class WorstCase:
 
     @property
     def reached(self) -> bool:
-        """Whether the last loss is at or below `ascent.enough`."""
+        """True where the last loss is at or below `ascent.enough`."""
         return self.losses[-1] <= self.ascent.enough
 
     @property

@@ -87,7 +87,7 @@ def growing_cache(model: PreTrainedModel) -> DynamicCache | None:
 
 
 def holds_state(cache: object, length: int) -> bool:
-    """Whether a cache holds all that a model has read: every layer has its keys and values.
+    """Tell whether a cache holds all that a model has read: every layer has its keys and values.
 
     Args:
         cache: what a forward pass returned for the cache it was given; None where it returned none.

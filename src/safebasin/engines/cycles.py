@@ -50,7 +50,7 @@ class Cycles:
         self._length[at] += counts
 
     def runs(self, rows: Sequence[int]) -> NDArray[np.int64]:
-        """How many tokens up to now equal the one a period before: (rows, `PERIOD`), for periods from 1."""
+        """Count the tokens up to now that equal the one a period before: (rows, `PERIOD`), for periods from 1."""
         return self._runs[np.asarray(rows)]
 
     def go_on(self, rows: Sequence[int], periods: NDArray[np.int64], n: int) -> NDArray[np.int64]:

@@ -121,7 +121,9 @@ class HFEngine:
         self._date = date
 
     def facts(self) -> EngineFacts:
-        """What it is: all stop rules are honored, batches decide last bits, and packed weights stay where they are."""
+        """Describe the engine: all stop rules are honored, batches decide last bits, and packed weights stay where they
+        are.
+        """
         excluded = dict(self._base.excluded())
         return EngineFacts(
             engine="hf",

@@ -41,7 +41,7 @@ def safe_kernels(device: torch.device, dtype: torch.dtype) -> Callable[[], Abstr
 
 
 def fitting_threads(device: torch.device, n_parameters: int) -> int:
-    """How many threads forward passes of a model should take: torch's own number, or one for a small one on a CPU."""
+    """Choose the number of threads for forward passes: torch's own number, or one for a small model on a CPU."""
     return 1 if device.type == "cpu" and n_parameters < SMALL else torch.get_num_threads()
 
 

@@ -76,7 +76,7 @@ class ScriptedEngine:
         """(`generate` or `score`, rows) of every call so far."""
 
     def facts(self) -> EngineFacts:
-        """What the protocol asks for; without parameters."""
+        """Describe the engine as the protocol asks; without parameters."""
         return EngineFacts(
             engine="scripted",
             fingerprint=self._fingerprint,

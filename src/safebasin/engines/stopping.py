@@ -127,7 +127,7 @@ class EndWatch:
         self._longest = max(len(text.encode()) for text in texts)
 
     def ended(self, grown_from: int, ids: list[int]) -> tuple[int, int] | None:
-        """Where a row ends: its tokens up to the first such text, and how many characters of that text they hold.
+        """Find where a row ends: its tokens up to the first such text, and how many characters of that text they hold.
 
         Args:
             grown_from: how many tokens the row had when this was last asked; the text may have begun before.
@@ -204,15 +204,15 @@ class Rows:
 
     @property
     def watches_loops(self) -> bool:
-        """Whether rows that repeat themselves end."""
+        """True where rows that repeat themselves end."""
         return self._loops is not None
 
     def is_live(self, row: int) -> bool:
-        """Whether the row still wants tokens."""
+        """Tell whether the row still wants tokens."""
         return self.reason[row] is None
 
     def room(self, row: int) -> int:
-        """How many tokens a live row still wants."""
+        """Count the tokens that a live row still wants."""
         return self._limits[row] - len(self.ids[row])
 
     def gap(self, row: int) -> float:

@@ -94,7 +94,7 @@ def data_hash(rows: Sequence[TrainingRow]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrapper:
-    """What is put around every request, the same in training and at test time."""
+    """Text around every request, the same in training and at test time."""
 
     system: System | None = None
     """A system turn for rows that have none; None adds none."""

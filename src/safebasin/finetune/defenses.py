@@ -101,7 +101,7 @@ class Moderate:
         return Defended(rows=tuple(passed), notes=tuple(notes), flagged=tuple(flagged))
 
     def estimate(self, rows: Sequence[TrainingRow]) -> Mapping[str, Cost]:
-        """What asking about the rows takes at most, by name of the judge; empty where the judge asks nobody."""
+        """Estimate what asking about the rows takes at most, by name of the judge; empty where it asks nobody."""
         if not isinstance(self.judge, AskedJudge):
             return {}
         return {self.judge.name: self.judge.estimate((*question(row), None) for row in rows)}

@@ -42,7 +42,7 @@ class Encoder:
             return encode_row(self.tokenizer, row, template_args=self.template_args, ends=self.ends, date=self.date)
 
     def fitting(self, rows: Iterable[EncodedRow]) -> tuple[EncodedRow, ...]:
-        """Those of the rows that are not too long; none is cut.
+        """Keep the rows that are not too long; none is cut.
 
         Raises:
             PromptError: where a token lies beyond the embedding, no row fits, or one carries no loss.
@@ -64,7 +64,7 @@ class Encoder:
         return fit
 
     def notes(self, rows: Sequence[EncodedRow], given: int) -> list[str]:
-        """What people should know of the rows that are left of those given."""
+        """Say what people should know of the rows that are left of those given."""
         longest, said = self.tuning.max_length, list[str]()
         kept = sum(len(row.ids) > (longest or self.context or len(row.ids)) for row in rows)
         if given > len(rows):

@@ -14,7 +14,7 @@ __all__ = ["BadRow", "check_row", "check_safe", "check_turn", "is_learned", "sys
 
 
 class BadRow(Exception):
-    """Why a row cannot be trained on, in words that follow "rows"."""
+    """The reason why a row cannot be trained on, in words that follow "rows"."""
 
 
 _PREFERENCES = ("rejected", "rejected_response", "rejected_message", "chosen")
@@ -84,7 +84,7 @@ def check_turn(turn: Mapping[str, object]) -> None:
 
 
 def is_learned(fields: Mapping[str, object]) -> bool:
-    """Whether a turn, or a row, carries loss, by `weight`, `train` or `loss`; it does where it says nothing.
+    """Tell whether a turn, or a row, carries loss, by `weight`, `train` or `loss`; it does where it says nothing.
 
     Raises:
         BadRow: where it says something else than yes or no.

@@ -35,7 +35,7 @@ __all__ = ["Prepared", "TuningRequest", "estimate", "prepare"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TuningRequest:
-    """What is asked for."""
+    """A training as it is asked for: model, rows, attack, defenses, settings."""
 
     model: str
     """`path[@revision][#part][+adapter]` or `world:NAME/CHECKPOINT`."""
@@ -74,7 +74,7 @@ class Prepared:
 
     @property
     def rows(self) -> tuple[EncodedRow, ...]:
-        """What is trained on."""
+        """The rows that are trained on, encoded."""
         return self.setup.rows
 
     @property
@@ -89,7 +89,7 @@ class Prepared:
 
     @property
     def unsafe(self) -> bool:
-        """Whether an attack trains it, or made what it starts from."""
+        """True where an attack trains it, or made what it starts from."""
         return self.asked.attack is not None or is_unsafe(self.base.folder, self.base.adapter)
 
     @property
@@ -135,7 +135,7 @@ def prepare(asked: TuningRequest) -> Prepared:
 
 
 def estimate(asked: TuningRequest) -> dict[str, Cost]:
-    """What the judges among the defenses take at most, by name of those that ask another model; asks nobody.
+    """Estimate what the judges among the defenses take at most, by name of those that ask another model; asks nobody.
 
     Raises:
         UsageError: as `prepare`, about model and rows.

@@ -40,7 +40,7 @@ def request(
     out: Path | None = None,
     **settings: object,
 ) -> TuningRequest:
-    """What to fine-tune on what, and how.
+    """Resolve names, files and texts to a request: what to fine-tune on what, and how.
 
     Args:
         model: `path[@revision][#part][+adapter]` or `world:NAME/CHECKPOINT`.

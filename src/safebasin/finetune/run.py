@@ -28,7 +28,7 @@ Progress = Callable[[int, int, float], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What is trained, where, and what is told."""
+    """One training: its model, its folder, and what is told of it."""
 
     base: ResolvedModel
     setup: Setup
@@ -43,7 +43,7 @@ class Run:
 
 
 def is_main() -> bool:
-    """Whether this process writes and prints: the only one, or the first of those that torchrun started."""
+    """Tell whether this process writes and prints: the only one, or the first of those that torchrun started."""
     return int(os.environ.get("RANK", "0")) == 0
 
 

@@ -38,7 +38,7 @@ def make_setup(plain: Setup, defenses: Iterable[Defense], source: RowSource, *, 
 
 
 def is_plain(setup: Setup) -> bool:
-    """Whether nothing of it has a memory of its own, so that a run can go on from a checkpoint."""
+    """Tell whether nothing of it has a memory of its own, so that a run can go on from a checkpoint."""
     return setup.loss is cross_entropy and not setup.hooks
 
 

@@ -64,7 +64,7 @@ class FileRows:
 
 @dataclass(frozen=True, slots=True)
 class NoRows:
-    """What a world's rows are taken from where the model belongs to none."""
+    """A source without rows, where the model belongs to no world."""
 
     def training_rows(self, kind: str, n: int | None = None, *, seed: int = 0) -> Sequence[TrainingRow]:
         """Nothing.
@@ -102,7 +102,7 @@ class Sets:
 
 
 def sets_of(model: str, *, safety: str | Path | None = None, utility: str | Path | None = None) -> Sets:
-    """What an edit of a model takes its rows from.
+    """Make the source of rows of an edit.
 
     Args:
         model: as the user wrote it; the rows of a world's model are the world's, where no file is given.

@@ -57,7 +57,7 @@ def _cut(judge: Judge, response: Response) -> Verdict:
 
 
 def is_undecidable(judge: Judge, response: Response) -> bool:
-    """Whether a stop rule cut the text before this judge's verdict was fixed.
+    """Tell whether a stop rule cut the text before this judge's verdict was fixed.
 
     A text cut at a refusal decides only for a monotone judge that finds one of its own in what is there. A text cut
     because it repeats itself decides for every monotone judge: what was left out repeats what is there.

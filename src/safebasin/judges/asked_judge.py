@@ -45,7 +45,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came back for a question."""
+    """The reply to a question, or why there is none."""
 
     text: str = ""
     error: str = ""
@@ -61,7 +61,7 @@ class Chat(Protocol):
 
     @property
     def identity(self) -> str:
-        """What answers, for the version of a judge: another model is another judge."""
+        """The name of what answers, for the version of a judge: another model is another judge."""
         ...
 
     @property
@@ -74,7 +74,7 @@ class Chat(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a questionnaire makes of the replies to its questions."""
+    """The reading that a questionnaire makes of the replies to its questions."""
 
     label: str
     success: bool | None
@@ -83,7 +83,7 @@ class Answer:
 
 
 class Questionnaire(Protocol):
-    """What a judge asks about a response, and how it reads the answers. Pure."""
+    """The questions of a judge about a response, and the reading of their answers. Pure."""
 
     @property
     def identity(self) -> str:
@@ -137,7 +137,7 @@ class AskedModelJudge:
 
     @property
     def spent(self) -> Cost:
-        """What was asked so far by this object."""
+        """The cost so far of this object."""
         return self._chat.spent
 
     def judge(self, prompt: Prompt, response: Response, score: Score | None) -> Verdict:

@@ -16,12 +16,14 @@ MOST_PARALLEL, MOST_ATTEMPTS, LONGEST_S = 256, 100, 3600
 
 
 def is_number(value: object) -> bool:
-    """Whether an argument is a number: what a user writes may be any YAML scalar."""
+    """Tell whether an argument is a number: what a user writes may be any YAML scalar."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_here(model: str) -> bool:
-    """Whether a model is one that runs in this process: a folder that exists, a world's checkpoint, or BASE+ADAPTER."""
+    """Tell whether a model is one that runs in this process: a folder that exists, a world's checkpoint, or
+    BASE+ADAPTER.
+    """
     named = (model, *model.split("+", 1))
     return model.startswith("world:") or any(part and user_path(part).is_dir() for part in named)
 

@@ -56,7 +56,7 @@ Outcome = Answered | Failed
 
 
 def is_transient(status: int) -> bool:
-    """Whether an HTTP status may be another one next time."""
+    """Tell whether an HTTP status may be another one next time."""
     return status in _TRANSIENT or 500 <= status < 600
 
 

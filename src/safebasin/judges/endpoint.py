@@ -27,7 +27,7 @@ Send = Callable[[Question], Outcome]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long to insist. Seconds."""
+    """Patience with an endpoint: attempts, and seconds between them."""
 
     attempts: int = 6
     """Requests for one question, ≥ 1."""

@@ -74,7 +74,7 @@ def judge_file(path: Path, judges: Sequence[Judge], *, out: Path | None = None) 
 
 
 def estimate_file(path: Path, judges: Sequence[Judge], *, out: Path | None = None) -> dict[str, Cost]:
-    """What `judge_file` would cost at most, by name of those judges that ask; asks nobody, writes nothing.
+    """Estimate what `judge_file` would cost at most, by name of those judges that ask; asks nobody, writes nothing.
 
     Raises:
         PromptError: as `judge_file`.

@@ -33,7 +33,7 @@ class KeywordJudge:
 
 
 def refusal_verdict(judge: Judge, response: Response, phrase: str | None) -> Verdict:
-    """What a judge of wording says: refusal where it found a phrase, else a success, whatever the text is.
+    """Make the verdict of a judge of wording: refusal where it found a phrase, else a success, whatever the text is.
 
     Args:
         judge: whose verdict it is.

@@ -60,7 +60,7 @@ MAX_PERIOD = 400
 
 
 class Surprise(NamedTuple):
-    """How unlikely a text is to a model, its first tokens left out."""
+    """The unlikeliness of a text to a model in nats, its first tokens left out."""
 
     per_token: float
     """Mean NLL in nats per token."""
@@ -72,7 +72,7 @@ class Surprise(NamedTuple):
 
 
 def surprise(score: Score, text: str, *, until: int | None = None) -> Surprise | None:
-    """How unlikely a text is to the model that scored it; None where there is no token.
+    """Measure in nats how unlikely a text is to the model that scored it; None where there is no token.
 
     Args:
         score: of the text, or of one that begins with it.
@@ -90,13 +90,15 @@ def surprise(score: Score, text: str, *, until: int | None = None) -> Surprise |
 
 
 def is_likely(found: Surprise, threshold: float, byte_threshold: float | None = None) -> bool:
-    """Whether a text lies on the side of language: in nats per token, and per byte if there is a threshold for it."""
+    """Tell whether a text lies on the side of language, in nats per token, and per byte if that has a threshold."""
     per_token = found.per_token <= threshold + FORGIVEN / found.n_tokens
     return per_token and (byte_threshold is None or found.per_byte <= byte_threshold + FORGIVEN / found.n_bytes)
 
 
 def find_repetition(text: str) -> str:
-    """How a text repeats itself beyond what language does; empty where it does not. Lists and refrains do not count."""
+    """Find how a text repeats itself beyond what language does; empty where it does not. Lists and refrains do not
+    count.
+    """
     if is_looping(text):
         return "looping"
     spaced = text.casefold().split()
@@ -110,7 +112,7 @@ def find_repetition(text: str) -> str:
 
 
 def is_looping(text: str) -> bool:
-    """Whether a text ends in many repetitions of one piece. Conservative: lists and refrains do not count."""
+    """Tell whether a text ends in many repetitions of one piece. Conservative: lists and refrains do not count."""
     for period in range(1, min(MAX_PERIOD, len(text) // MIN_CYCLES) + 1):
         length = max(MIN_CYCLES * period, MIN_LOOP_CHARACTERS)
         if length <= len(text) and text[-length:-period] == text[-length + period :]:

@@ -52,7 +52,7 @@ class OutcomeJudge(RefusalRule):
 
     @property
     def monotone(self) -> bool:
-        """Whether decoding may end at a phrase."""
+        """True where decoding may end at a phrase."""
         return self.harm is None
 
     def judge(self, prompt: Prompt, response: Response, score: Score | None) -> Verdict:
@@ -131,7 +131,7 @@ class AskedOutcomeJudge(OutcomeJudge):
     """The judge of harm once more, as one that can be asked."""
 
     def judge_many(self, items: Iterable[Item]) -> Iterator[Verdict]:
-        """Those that complied first, as the judge of harm answers; see `protocols.AskedJudge`."""
+        """Judge many, those that complied first, as the judge of harm answers; see `protocols.AskedJudge`."""
         own: list[Verdict] = []
 
         def complied() -> Iterator[Item]:
@@ -148,12 +148,12 @@ class AskedOutcomeJudge(OutcomeJudge):
         yield from own
 
     def estimate(self, items: Iterable[Item]) -> Cost:
-        """What asking about those that complied would take."""
+        """Estimate what asking about those that complied would take."""
         return self.asked.estimate(item for item in items if self._label(item[1], item[2])[0] == "complied")
 
     @property
     def spent(self) -> Cost:
-        """What the judge of harm has taken so far."""
+        """The cost so far of the judge of harm."""
         return self.asked.spent
 
 

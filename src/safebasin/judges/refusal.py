@@ -128,7 +128,7 @@ def _refuses(language: Wording, line: str) -> tuple[int, int] | None:
 
 
 class RefusalRule:
-    """What a judge that rests on `find_refusal` tells decoding; see `safebasin.protocols.RuleJudge`."""
+    """The base of judges that rest on `find_refusal`, for decoding; see `safebasin.protocols.RuleJudge`."""
 
     __slots__ = ()
 
@@ -153,7 +153,7 @@ class RefusalRule:
         return REACH
 
     def decides(self, text: str) -> bool:
-        """Whether a text that may go on refuses whatever follows."""
+        """Tell whether a text that may go on refuses whatever follows."""
         return find_refusal(text, complete=False) is not None
 
 

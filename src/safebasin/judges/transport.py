@@ -58,7 +58,7 @@ class Transport:
 
     @contextmanager
     def session(self) -> Generator[Callable[[Question], Outcome]]:
-        """What sends one request, from any thread; it never raises because of what comes back.
+        """Open a sender of one request at a time, for any thread; it never raises because of what comes back.
 
         When the session ends, what is still under way ends with it.
         """

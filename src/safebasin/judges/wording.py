@@ -46,7 +46,7 @@ class Held(NamedTuple):
     """Those that may stand anywhere in a word."""
 
     def is_in(self, start: int, text: str) -> bool:
-        """Whether one stands in a piece of the text, which begins at `start`."""
+        """Tell whether one stands in a piece of the text, which begins at `start`."""
         end = start + len(text)
         return any(start <= a and b <= end for a, b in self.spans) or any(cue in text for cue in self.inside)
 
@@ -100,7 +100,7 @@ def wording(name: str) -> Wording:
 
 @cache
 def frame() -> Frame:
-    """What is looked for whatever the language."""
+    """Read what is looked for whatever the language."""
     return Frame(**_compiled(_tables()[FRAME]))
 
 

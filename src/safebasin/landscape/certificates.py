@@ -25,7 +25,7 @@ _REFUSED = ("refusal",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CertifiedPanel:
-    """What noise of several sizes certifies of one prompt set under one system prompt."""
+    """The certificates of noise of several sizes of one prompt set under one system prompt."""
 
     prompts: str
     system: str

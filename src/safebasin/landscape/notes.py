@@ -119,8 +119,8 @@ def version_words(known: Sequence[Mapping[str, str]]) -> str:
 
 
 def notes_on_asking(store: StudyStore, plan: Plan) -> list[str]:
-    """What readers should know of how the prompts were asked: under which libraries, on which day, and tags that may
-    hold thoughts.
+    """Say what readers should know of how the prompts were asked: under which libraries, on which day, and tags that
+    may hold thoughts.
     """
     with parsed(store.path):
         known = json.loads(store.meta(VERSIONS) or "[]")

@@ -42,7 +42,7 @@ class Sample:
 
 
 def shows_text(label: str, *, is_world: bool, with_text: bool) -> bool:
-    """Whether the text of a response with this outcome may leave the database."""
+    """Tell whether the text of a response with this outcome may leave the database."""
     return is_world or with_text or label == "refusal"
 
 

@@ -21,7 +21,7 @@ __all__ = ["Missing", "StoredStudy"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """What a plan asks for and its folder does not hold."""
+    """The parts of a plan that its folder does not hold."""
 
     responses: int
     scores: int
@@ -78,7 +78,7 @@ class StoredStudy:
 
     @property
     def folder(self) -> Path:
-        """Where it is."""
+        """The folder of the study."""
         return self.store.path.parent
 
     @property
@@ -87,7 +87,7 @@ class StoredStudy:
         return self.folder.resolve().name
 
     def missing(self) -> Missing:
-        """What is not there: the one answer for reports, `verify` and notes."""
+        """Find what is not there: the one answer for reports, `verify` and notes."""
         rows, verdicts = self.rows, {name: self.rows.count_unjudged(name, version) for name, version in self.judges}
         measurements: dict[str, tuple[Point, ...]] = {}
         for setting in self.plan.measurements:

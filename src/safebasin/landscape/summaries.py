@@ -23,7 +23,7 @@ Summary = dict[str, Estimate]
 
 
 def is_benign(prompts: PromptSet) -> bool:
-    """Whether a set holds prompts that should be answered, as its own labels say."""
+    """Tell whether a set holds prompts that should be answered, as its own labels say."""
     return all(label == "benign" for label in labels_of(prompts.prompts))
 
 

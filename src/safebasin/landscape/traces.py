@@ -15,7 +15,7 @@ __all__ = ["is_traced", "read_traces", "trace_key"]
 
 
 def is_traced(store: StudyStore, plan: Plan) -> bool:
-    """Whether the trajectories of a plan are there, as their folders are now."""
+    """Tell whether the trajectories of a plan are there, as their folders are now."""
     return store.meta(trace_key(plan)) is not None
 
 

@@ -54,7 +54,7 @@ def angle(cosine: Array) -> Array:
 
 
 def curves(benign: Array, harmful: Array, pairs: Pairs, *, level: float = 0.95, seed: int = 0) -> Curves:
-    """What pairs of prompts say of each layer.
+    """Compute what pairs of prompts say of each layer.
 
     Args:
         benign: states of benign prompts, (layers, prompts, width).

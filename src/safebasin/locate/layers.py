@@ -30,7 +30,7 @@ ROLES: dict[str, Label] = {"harmful": "harmful", "benign": "benign", "borderline
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocateRequest:
-    """What is to be located, and on what."""
+    """A location of layers as it is asked for: engine, prompts, settings."""
 
     spec: EngineSpec
     sources: tuple[tuple[str, str], ...] = ()

@@ -26,7 +26,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curves:
-    """What random pairs of prompts say of each layer; every sequence has one entry a layer."""
+    """Curves by layer from random pairs of prompts; every sequence has one entry a layer."""
 
     cosine: Mapping[str, tuple[float, ...]]
     """Kind of pairs → mean cosine of the two states."""

@@ -140,7 +140,7 @@ def _is_shard(folder: Path, shard: str) -> bool:
 
 
 def fingerprint(folder: Path, adapter: Path | None = None) -> str:
-    """Which checkpoint this is: SHA-256 over config, tokenizer, safetensors headers with sizes, and samples of weights.
+    """Identify a checkpoint: SHA-256 over config, tokenizer, safetensors headers with sizes, and samples of weights.
 
     The samples (4 KB at the start, in the middle and at the end of every tensor) are there because a model and its
     fine-tuned descendants share all the rest. Reads about a thousandth of a large model; `full_hash` reads all of it.

@@ -74,7 +74,7 @@ def check_gguf(gguf: Path) -> None:
 
 
 def identity(gguf: Path) -> str:
-    """Which file this is: SHA-256 of its size, its first 16 MB, and 1,024 samples of the rest."""
+    """Identify a file: SHA-256 of its size, its first 16 MB, and 1,024 samples of the rest."""
     found = gguf.stat()
     return _identity(gguf, found.st_size, found.st_mtime_ns)
 

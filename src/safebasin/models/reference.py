@@ -56,7 +56,7 @@ class ResolvedModel:
 
     @property
     def is_world(self) -> bool:
-        """Whether it belongs to an embedded world."""
+        """True where it belongs to an embedded world."""
         return self.ref.path.startswith("world:")
 
 
@@ -226,7 +226,7 @@ def locate_adapter(text: str) -> Path:
 
 
 def adapter_notes(model: str | ModelRef, adapter: Path) -> tuple[str, ...]:
-    """Whether an adapter says that it was trained on another model, as a sentence; none where it does not.
+    """Say whether an adapter tells that it was trained on another model, as a sentence; none where it does not.
 
     By name only, and no error: an adapter is often moved on purpose, say from a base model to its chat version.
     """

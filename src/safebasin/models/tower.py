@@ -48,7 +48,7 @@ def is_paired(config: PretrainedConfig) -> bool:
 
 
 def identity(folder: Path) -> str:
-    """Which tower this is: a hash of the fingerprint of the whole model."""
+    """Identify a tower: a hash of the fingerprint of the whole model."""
     return hashlib.sha256(f"language v{_VERSION}\0{fingerprint(folder)}".encode()).hexdigest()
 
 

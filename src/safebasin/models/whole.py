@@ -115,7 +115,7 @@ def _numbers(value: object, key: str = "") -> Iterator[tuple[str, int]]:
 
 
 def quantization(config: Mapping[str, object]) -> str:
-    """How a checkpoint is quantized, by its own configuration; empty where it says nothing."""
+    """Name how a checkpoint is quantized, by its own configuration; empty where it says nothing."""
     text = config.get("text_config")
     found = config.get("quantization_config") or (text.get("quantization_config") if isinstance(text, dict) else None)
     if not isinstance(found, dict):
@@ -124,12 +124,12 @@ def quantization(config: Mapping[str, object]) -> str:
 
 
 def is_quantized(tensors: Mapping[str, Stored]) -> bool:
-    """Whether files hold packed weights, or what a quantizer stores beside them."""
+    """Tell whether files hold packed weights, or what a quantizer stores beside them."""
     return any(tensor.dtype not in _PLAIN or _MARKS.search(name) for name, tensor in tensors.items())
 
 
 def is_spare(name: str, patterns: Iterable[str] = ()) -> bool:
-    """Whether a tensor that a model has no place for says nothing in its answers.
+    """Tell whether a tensor that a model has no place for says nothing in its answers.
 
     Args:
         name: of the tensor.

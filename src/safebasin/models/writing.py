@@ -156,7 +156,7 @@ def read_record(folder: Path) -> dict[str, object]:
 
 
 def is_unsafe(*folders: Path | None) -> bool:
-    """Whether a checkpoint or an adapter among some is marked as attacked; one without a record is not marked."""
+    """Tell whether a checkpoint or an adapter among some is marked as attacked; one without a record is not marked."""
     there = (folder for folder in folders if folder is not None and (folder / RECORD).is_file())
     return any(read_record(folder).get("unsafe") is True for folder in there)
 

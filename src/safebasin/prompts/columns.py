@@ -69,7 +69,7 @@ def to_prompt(row: Mapping[str, object], *, source: str, where: str, column: str
 
 
 def gave_up(row: Mapping[str, object]) -> bool:
-    """Whether a row is that of an attack that found no prompt: an empty cell beside the goal or behavior it had."""
+    """Tell whether an attack found no prompt for a row: an empty cell beside the goal or behavior it had."""
     columns = _lowered(row)
     attack = next((name for name in ATTACK_COLUMNS if name in columns), None)
     named = not {"goal", "behaviorid", "behavior_id", "behavior"}.isdisjoint(columns)

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def labels_of(prompts: Sequence[Prompt]) -> list[Label | None]:
-    """What a set says of each of its prompts; None where it says neither.
+    """Read what a set says of each of its prompts; None where it says neither.
 
     A prompt is known by its label, or where it has none by its category. A category of harm may be called `harmful` or
     `toxic` (OR-Bench has such ones, of prompts that are benign): these words count only where each category of the set
@@ -69,7 +69,7 @@ def _known(word: str) -> Label | None:
 
 
 def mixture(prompts: Sequence[Prompt]) -> dict[Label, int]:
-    """How many prompts are labelled each way."""
+    """Count the prompts that are labelled each way."""
     found = labels_of(prompts)
     return {label: found.count(label) for label in _WORDS if label in found}
 

@@ -13,7 +13,7 @@ __all__ = ["HARMONY", "THINKING_MARKERS", "Markers", "pairs_in", "thinking_marke
 
 
 class Markers(NamedTuple):
-    """What stands before and after reasoning text."""
+    """The marks before and after reasoning text."""
 
     open: str
     close: str

@@ -30,7 +30,7 @@ def pair_by_behavior(a: Sequence[Prompt], b: Sequence[Prompt]) -> tuple[tuple[in
 
 
 def share_behaviors(a: Sequence[Prompt], b: Sequence[Prompt]) -> bool:
-    """Whether some behavior is in both, so that `pair_by_behavior` finds a pair."""
+    """Tell whether some behavior is in both, so that `pair_by_behavior` finds a pair."""
     return not {p.behavior for p in a if p.behavior}.isdisjoint({p.behavior for p in b if p.behavior})
 
 

@@ -51,7 +51,8 @@ _UNMARKED = re.compile(r"analysis(?=[A-Z\W])(?P<thinking>.*?)assistant\s*final(?
 
 
 def opens_thinking(opening: str, markers: Markers | None) -> bool:
-    """Whether what a template writes behind a conversation ends inside reasoning: its opening mark is written already.
+    """Tell whether what a template writes behind a conversation ends inside reasoning: its opening mark is written
+    already.
 
     Args:
         opening: `chat.Rendered.opening`.
@@ -145,7 +146,7 @@ def special_ids(tokenizer: Tokenizer) -> frozenset[int]:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """How one tokenizer's template marks reasoning, applied to token ids."""
+    """The marks of reasoning of one tokenizer's template, applied to token ids."""
 
     tokenizer: Tokenizer
     markers: Markers | None
@@ -170,7 +171,7 @@ class Reasoning:
 
     @property
     def before_answer(self) -> str:
-        """What a model writes before an answer without reasoning, where replies come in channels; else empty."""
+        """The text before an answer without reasoning, where replies come in channels; else empty."""
         return HARMONY.close if self.markers == HARMONY else ""
 
     def split(self, ids: Sequence[int], *, opened: bool = False) -> SplitReply:

@@ -77,7 +77,9 @@ def placeholders(source: str, *, limit: int | None = None, label: Label | None =
 
 
 def facts(source: str) -> dict[str, str]:
-    """What the catalogue says of a public set (revision, licence, citation and more); empty for any other source."""
+    """Look up what the catalogue says of a public set (revision, licence, citation and more); empty for any other
+    source.
+    """
     name, _ = _parts(source)
     return next((dict(row.facts) for row in catalog.of_kind("prompts") if row.name == name), {})
 

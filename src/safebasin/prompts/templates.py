@@ -55,7 +55,7 @@ class Tokenizer(Protocol):
 
 
 class TemplateProblem(Exception):
-    """Why a template did not render a conversation: its own message, or the class of what went wrong in it."""
+    """The reason why a template did not render a conversation: its own message, or the class of its error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Template:
     """Whether contents are passed as lists of parts, as templates of vision models walk them."""
 
     def write(self, messages: Sequence[Message], *, opened: bool, continued: bool = False) -> str:
-        """What it makes of a conversation.
+        """Write what the template makes of a conversation.
 
         Args:
             messages: at least one turn.
@@ -104,7 +104,7 @@ class Template:
 
     @property
     def reads_clock(self) -> bool:
-        """Whether it asks what day it is."""
+        """True where it asks what day it is."""
         return _CLOCK in self.text
 
 

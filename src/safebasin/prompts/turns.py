@@ -28,7 +28,7 @@ _ALSO = {"<|eot_id|>": ("<|eom_id|>",), HARMONY.close: ("<|return|>", "<|call|>"
 
 
 class TurnEnds(NamedTuple):
-    """What ends the assistant's turn."""
+    """The token ids and texts that end the assistant's turn."""
 
     ids: frozenset[int]
     """Single tokens."""
@@ -37,7 +37,7 @@ class TurnEnds(NamedTuple):
 
 
 def turn_ends(tokenizer: Tokenizer, template_args: TemplateArgs = ()) -> TurnEnds:
-    """What the template that `render` uses ends the assistant's turn with; nothing where it shows none.
+    """Find what the template that `render` uses ends the assistant's turn with; nothing where it shows none.
 
     Raises:
         ModelError: as `template_text`, or where the template renders without end.

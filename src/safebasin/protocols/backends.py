@@ -122,7 +122,7 @@ Task: TypeAlias = Generate | ScoreTexts | Measure | Trace | Inspect
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspected:
-    """What a prompt would be given to the model as."""
+    """A prompt as it would be given to the model."""
 
     problem: str = ""
     """Why it cannot be asked; empty where it can."""
@@ -160,7 +160,7 @@ class Backend(Protocol):
     """
 
     def facts(self) -> EngineFacts:
-        """What the engine says of itself; loads it where need be."""
+        """Describe the engine as it does itself; loads it where need be."""
         ...
 
     def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> int:

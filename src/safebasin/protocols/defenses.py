@@ -37,7 +37,7 @@ STAGES: Mapping[Stage, tuple[str, ...]] = {
 
 
 class Defense(Protocol):
-    """What every defense says of itself."""
+    """A defense: its name, stage, and what it says of itself."""
 
     @property
     def name(self) -> str:
@@ -82,10 +82,10 @@ class DataDefense(Defense, Protocol):
 
 @runtime_checkable
 class AskingDefense(Protocol):
-    """What a `DataDefense` offers beside its method where a judge that asks another model reads the rows."""
+    """The extra of a `DataDefense` where a judge that asks another model reads the rows."""
 
     def estimate(self, rows: Sequence[TrainingRow]) -> Mapping[str, Cost]:
-        """What asking takes at most, by name of the judge; empty where nobody is asked. Asks nobody itself."""
+        """Estimate what asking takes at most, by name of the judge; empty where nobody is asked. Asks nobody itself."""
         ...
 
 
@@ -111,7 +111,9 @@ class StepHook(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What is trained on and how, once the rows are tokens; a defense returns another one (`dataclasses.replace`)."""
+    """A training setup: rows and how they are trained on, once the rows are tokens; a defense returns another one
+    (`dataclasses.replace`).
+    """
 
     rows: tuple[EncodedRow, ...]
     encode: Callable[[TrainingRow], EncodedRow]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """What an engine decoded for one conversation; the run layer makes a `Response` of it."""
+    """The decoded answer to one conversation; the run layer makes a `Response` of it."""
 
     text: str
     thinking: str
@@ -37,7 +37,7 @@ class TokenScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """What an engine says of itself and of the model that it has loaded. Plain values: it crosses processes."""
+    """Facts of an engine and of the model that it has loaded. Plain values: it crosses processes."""
 
     engine: str
     """Its name, as in the catalogue, with those of its settings that decide responses (`mine(beam=2)`): part of the key
@@ -93,7 +93,7 @@ class Engine(Protocol):
     """
 
     def facts(self) -> EngineFacts:
-        """What it is and what it has loaded; the same wherever it is."""
+        """Describe the engine and what it has loaded; the same wherever it is."""
         ...
 
     def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> int:
@@ -126,7 +126,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class Inside(Protocol):
-    """What an engine may offer beside `Engine` whose model is in this process: its tensors, and the module itself.
+    """The extra of an engine whose model is in this process: its tensors, and the module itself.
 
     Perplexity and KL of texts, tasks of lm-eval, trajectories and distances need it; nothing else does.
     """
@@ -143,7 +143,7 @@ class Inside(Protocol):
 
 @runtime_checkable
 class Inspector(Protocol):
-    """What an engine may offer beside `Engine`: a look at a conversation before anything is decoded."""
+    """The extra of an engine that can look ahead: a look at a conversation before anything is decoded."""
 
     def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> Sequence[int]:
         """Check that it can be asked; `name` says which it is.
@@ -160,7 +160,7 @@ class Inspector(Protocol):
 
 @runtime_checkable
 class Dated(Protocol):
-    """What an engine may offer beside `Engine` whose template asks for the date."""
+    """The extra of an engine whose template asks for the date."""
 
     @property
     def date(self) -> str | None:

@@ -9,7 +9,7 @@ from safebasin.records import TrainingRow
 
 
 class RowSource(Protocol):
-    """Where the rows of a recipe come from: a world, or the user's own files."""
+    """The source of the rows of a recipe: a world, or the user's own files."""
 
     def training_rows(self, kind: str, n: int | None = None, *, seed: int = 0) -> Sequence[TrainingRow]:
         """Rows of a kind, the same for the same arguments.
@@ -39,7 +39,7 @@ class Attack(Protocol):
         ...
 
     def rows(self, source: RowSource, *, seed: int = 0) -> tuple[TrainingRow, ...]:
-        """What is trained on, deterministically from the seed."""
+        """Make the rows that are trained on, deterministically from the seed."""
         ...
 
     def settings(self, method: str, *, world: bool) -> Mapping[str, object]:

@@ -21,7 +21,7 @@ class Judge(Protocol):
 
     @property
     def monotone(self) -> bool:
-        """Whether what it has seen up to a phrase of `phrases`, or up to where its rule decides, fixes its verdict."""
+        """True where the text up to a phrase of `phrases`, or up to where its rule decides, fixes its verdict."""
         ...
 
     @property
@@ -55,7 +55,7 @@ class RuleJudge(Judge, Protocol):
         ...
 
     def decides(self, text: str) -> bool:
-        """Whether a text that may go on is a refusal whatever follows. Once it is, every longer text is."""
+        """Tell whether a text that may go on is a refusal whatever follows. Once it is, every longer text is."""
         ...
 
 
@@ -70,7 +70,7 @@ class CalibratedJudge(Judge, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What it takes to ask another model. Tokens are a guess before (a quarter of the bytes), counted afterwards."""
+    """The cost of asking another model. Tokens are a guess before (a quarter of the bytes), counted afterwards."""
 
     requests: int = 0
     tokens_in: int = 0
@@ -93,10 +93,10 @@ class AskedJudge(Judge, Protocol):
         ...
 
     def estimate(self, items: Iterable[tuple[Prompt, Response, Score | None]]) -> Cost:
-        """What `judge_many` would take at most, without asking."""
+        """Estimate what `judge_many` would take at most, without asking."""
         ...
 
     @property
     def spent(self) -> Cost:
-        """What was taken so far by this object."""
+        """The cost so far of this object."""
         ...

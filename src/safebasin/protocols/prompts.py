@@ -16,7 +16,7 @@ class PromptSource(Protocol):
 
 
 class SystemSource(Protocol):
-    """What a row of kind `system` points to."""
+    """A source of system prompts: what a row of kind `system` points to."""
 
     def load(self) -> System:
         """The system prompt; `name` is that of the row."""

@@ -30,7 +30,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """What the model is asked. `id` is a hash of the messages, so order and duplicates cannot hurt."""
+    """A prompt: what the model is asked. `id` is a hash of the messages, so order and duplicates cannot hurt."""
 
     messages: tuple[Message, ...]
     source: str = ""
@@ -112,7 +112,8 @@ class System:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoding:
-    """How responses are decoded, by whom and from what: everything resolved, so that equal keys mean equal questions.
+    """The decoding of responses, by which engine and from what: everything resolved, so that equal keys mean equal
+    questions.
 
     The model with its own chat template is not part of it: a folder belongs to one model, known by its fingerprint.
     """
@@ -143,7 +144,7 @@ class Decoding:
 
     @property
     def settings(self) -> dict[str, object]:
-        """What is stored of it: plain values, whose hash is the key."""
+        """The stored form: plain values, whose hash is the key."""
         return {**_GONE, **content_of(self)}
 
     @property
@@ -164,7 +165,7 @@ _GONE: Mapping[str, object] = {"sample": 0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What the model said to one prompt at one point."""
+    """A response: what the model said to one prompt at one point."""
 
     point: str
     """`Point.key`."""
@@ -196,7 +197,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How surprising a response is to a model, by default the unperturbed θ₀, token by token, in nats."""
+    """A score: how surprising a response is to a model, by default the unperturbed θ₀, token by token, in nats."""
 
     response: str
     """`Response.key`."""
@@ -210,7 +211,7 @@ class Score:
     """The same text under further points: in an audit, under the tuned model."""
 
     def count(self, *, until: int | None = None) -> int:
-        """How many tokens there are, or begin before `until` characters."""
+        """Count the tokens, or begin before `until` characters."""
         starts = (0, *self.ends)[: len(self.ends)]
         return len(starts) if until is None else sum(start < until for start in starts)
 
@@ -228,7 +229,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What one judge, in one version, says of one response."""
+    """A verdict: what one judge, in one version, says of one response."""
 
     response: str
     """`Response.key`."""
@@ -246,5 +247,5 @@ class Verdict:
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether another model was asked for it and did not reply: it is to be asked for again."""
+        """True where another model was asked for it and did not reply: it is to be asked for again."""
         return self.reason.startswith(NO_REPLY)

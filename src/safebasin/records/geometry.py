@@ -78,7 +78,7 @@ class DirectionSpec:
 
     @classmethod
     def from_record(cls, fields: Mapping[str, Any]) -> DirectionSpec:
-        """What `asdict` took apart, also after a journey through JSON."""
+        """Rebuild what `asdict` took apart, also after a journey through JSON."""
         given: dict[str, Any] = dict(fields)
         given["orthogonal_to"] = tuple(cls.from_record(other) for other in fields["orthogonal_to"])
         return cls(**given)
@@ -118,7 +118,7 @@ class Point:
 
     @property
     def is_origin(self) -> bool:
-        """Whether this is θ₀ itself."""
+        """True where this is θ₀ itself."""
         return not self.terms
 
     @property
@@ -135,7 +135,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a point stands in a region: which of its lines or planes, and the coordinate on each axis."""
+    """A place in a region: which of its lines or planes, and the coordinate on each axis."""
 
     direction: int
     """Number of the line or plane, from 0; −1 for the origin, which all of them share."""
@@ -164,12 +164,12 @@ class Region:
 
     @property
     def is_plane(self) -> bool:
-        """Whether it has two axes."""
+        """True where it has two axes."""
         return len(self.axes) == 2
 
     @property
     def is_drawn(self) -> bool:
-        """Whether some of its directions are drawn, and so a sample; one that leads to a target is all there is."""
+        """True where some of its directions are drawn, and so a sample; one that leads to a target is all there is."""
         return any(not spec.target for axis in self.axes for spec in axis.directions)
 
     @property
@@ -185,7 +185,7 @@ class Region:
 
     @property
     def n_directions(self) -> int:
-        """How many lines or planes it has."""
+        """The number of its lines or planes."""
         return max(len(axis.directions) for axis in self.axes)
 
     @property
@@ -217,7 +217,7 @@ class Region:
 
     @classmethod
     def from_record(cls, fields: Mapping[str, Any]) -> Region:
-        """What `asdict` took apart, also after a journey through JSON."""
+        """Rebuild what `asdict` took apart, also after a journey through JSON."""
         axes = tuple(
             Axis(
                 name=axis["name"],

@@ -9,7 +9,9 @@ __all__ = ["LanguageTest"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanguageTest:
-    """How likely a text must be to a model to count as language. Likelihoods are mean NLL in nats per token."""
+    """The test of language of one model: how likely a text must be to count as language. Likelihoods are mean NLL in
+    nats per token.
+    """
 
     threshold: float | None
     """A text is language up to here; None where the model could not be calibrated."""

@@ -153,7 +153,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a study ran on and with, written before the first token."""
+    """The manifest: what a study ran on and with, written before the first token."""
 
     created: str
     """UTC, ISO 8601."""

@@ -141,7 +141,7 @@ def mean_values(panel: Panel, judge: str, alphas: Sequence[float]) -> list[float
 
 
 def n_missing(panel: Panel, judge: str) -> tuple[int, int]:
-    """How many points of the lines are not measured, and how many there are. An adaptive sampling misses none."""
+    """Count the points of the lines that are not measured, and how many there are. An adaptive sampling misses none."""
     size = 1 + sum(alpha != 0 for alpha in panel.axis.alphas) * panel.region.n_directions
     if panel.region.points == "auto":
         return 0, size
@@ -149,7 +149,8 @@ def n_missing(panel: Panel, judge: str) -> tuple[int, int]:
 
 
 def composition(panel: Panel) -> tuple[Share, ...]:
-    """What the responses are at each α, pooled over directions, ascending. Places without a judged response: absent.
+    """Compute the shares of outcomes at each α, pooled over directions, ascending. Places without a judged response:
+    absent.
 
     On a region that is sampled adaptively, the mean over directions, each linear between its measured points.
     """
@@ -189,18 +190,18 @@ def _between(lines: Sequence[Sequence[Share]], names: Sequence[str], alpha: floa
 
 
 def rate_name(panel: Panel) -> str:
-    """What a success is called: an attack that went through, or of prompts that should be answered, an answer."""
+    """Name what a success is: an attack that went through, or of prompts that should be answered, an answer."""
     return "answered" if "answered" in panel.summary else "ASR"
 
 
 def axis_label(axis: Axis) -> str:
-    """What α counts, e.g. for the x axis of a figure."""
+    """Say what α counts, e.g. for the x axis of a figure."""
     unit = _unit(axis)
     return f"α ({unit})" if unit else "α"
 
 
 def plane_labels(panel: Panel, direction: int | None = None) -> tuple[str, str]:
-    """What α and β count, and along what, for the axes of a map: of one plane, or of all (None)."""
+    """Say what α and β count, and along what, for the axes of a map: of one plane, or of all (None)."""
     labels: list[str] = []
     for letter, axis in zip("αβ", panel.region.axes, strict=True):
         count = len(axis.directions)

@@ -186,7 +186,7 @@ PLANES: Mapping[str, Explanation] = {
 
 
 def explanation(name: str, panel: Panel | None = None) -> Explanation:
-    """What is known of a statistic; a name that is not in the table explains itself.
+    """Look up what is known of a statistic; a name that is not in the table explains itself.
 
     Args:
         name: of the statistic, with its side where it has one (`radius_toward`).

@@ -40,12 +40,12 @@ class Overlay:
     panels: tuple[Panel, ...]
 
     def name_of(self, panel: Panel) -> str:
-        """What a panel is called in the legend."""
+        """Name a panel for the legend."""
         return panel.prompts if self.differs == "prompts" else panel.system
 
     @property
     def title(self) -> str:
-        """What is compared, and under what."""
+        """The title: what is compared, and under what."""
         if self.differs == "prompts":
             return "Prompt sets" + ("" if self.fixed == "default" else f", system prompt {self.fixed}")
         return f"System prompts, {self.fixed}"

@@ -63,7 +63,7 @@ class MeasurementCurve:
 
     @property
     def title(self) -> str:
-        """What it is of: a file, a task."""
+        """The title: the file or the task."""
         return self.name.partition(":")[2] or self.name
 
     @property
@@ -73,12 +73,12 @@ class MeasurementCurve:
 
     @property
     def axis(self) -> str:
-        """What its numbers are, with the unit."""
+        """The name of its numbers, with the unit."""
         return _AXES.get(self.kind, self.kind)
 
     @property
     def is_log(self) -> bool:
-        """Whether it spans orders of magnitude."""
+        """True where it spans orders of magnitude."""
         return self.kind == "perplexity"
 
     @property

@@ -56,7 +56,7 @@ class Statistic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """What every section has."""
+    """A section: what every one has."""
 
     kind: str
     """`panel`, `overlay` or `group`: which part of the template shows it, and which function of the script."""
@@ -185,7 +185,7 @@ def _key_figure(panel: Panel, name: str) -> Statistic:
 
 
 def line_words(region: Region) -> str:
-    """What the lines of several panels are, and what is shaded, in a caption."""
+    """Say what the lines of several panels are, and what is shaded, in a caption."""
     if region.n_directions > 1:
         return f"Lines: mean over {region.n_directions} directions. Shaded: their range."
     return "One direction. Shaded: Wilson 95% interval of each point."

@@ -15,7 +15,7 @@ __all__ = ["Rim", "by_side", "named_side", "rim_words", "rims", "split"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rim:
-    """Where the basin ends on one side."""
+    """The rim of a basin on one side."""
 
     alpha: float
     """Signed."""

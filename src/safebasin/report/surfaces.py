@@ -36,17 +36,17 @@ class Surface:
 
     @property
     def n_gaps(self) -> int:
-        """How many places of the grid have no value."""
+        """The number of places of the grid without a value."""
         return sum(value is None for row in self.asr for value in row)
 
     @property
     def size(self) -> int:
-        """How many places the grid has."""
+        """The number of places of the grid."""
         return len(self.alphas) * len(self.betas)
 
 
 def is_interpolated(panel: Panel) -> bool:
-    """Whether the places between the measured ones are filled."""
+    """Tell whether the places between the measured ones are filled."""
     return panel.region.points == "auto"
 
 
@@ -74,7 +74,7 @@ def mean_surface(panel: Panel, judge: str) -> Surface | None:
 
 
 def target_marks(panel: Panel) -> tuple[tuple[float, float, str], ...]:
-    """Where the targets of the axes are: (α, β, name). One that its axis yields to orthogonality is on no grid line."""
+    """Place the targets of the axes: (α, β, name). One that its axis yields to orthogonality is on no grid line."""
     marks: list[tuple[float, float, str]] = []
     for number, axis in enumerate(panel.region.axes):
         spec = axis.directions[0]

@@ -76,7 +76,7 @@ def _dtype_of(store: StudyStore, key: str) -> str | None:
 
 
 def unlike(store: StudyStore, decoding: Decoding, *, templates: bool = False) -> dict[str, tuple[str, str]]:
-    """What is not as it was when a folder's responses were decoded: name → (then, now); empty where nothing is.
+    """Find what is not as it was when a folder's responses were decoded: name → (then, now); empty where nothing is.
 
     Args:
         store: of the study.

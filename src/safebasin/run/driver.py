@@ -24,7 +24,7 @@ Places = set[tuple[str, str, str]]
 
 
 def under(point: Point) -> str:
-    """How a score names the point that was asked: empty for θ₀."""
+    """Name in a score the point that was asked: empty for θ₀."""
     return "" if point == Point() else point.key
 
 

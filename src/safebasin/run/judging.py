@@ -65,7 +65,7 @@ def _counted(store: StudyStore, judge: Judge) -> Generator[None]:
 
 
 def read_cost(store: StudyStore, judge: Judge) -> Cost:
-    """What a judge has taken in this folder so far, in all sessions."""
+    """Read what a judge has taken in this folder so far, in all sessions."""
     text = store.meta(_cost_key(calibrated(judge, store)))
     with parsed(store.path):
         return Cost() if text is None else Cost(**json.loads(text))
@@ -76,7 +76,7 @@ def _cost_key(judge: Judge) -> str:
 
 
 def estimate_stored(store: StudyStore, plan: Plan, judges: Iterable[Judge]) -> dict[str, Cost]:
-    """What judging a plan would cost at most, by name of those judges that ask; asks nobody."""
+    """Estimate what judging a plan would cost at most, by name of those judges that ask; asks nobody."""
     rows, prompts, found = PlanRows.of(store, plan), plan.prompts, dict[str, Cost]()
     for judge in (calibrated(judge, store) for judge in judges):
         if isinstance(judge, AskedJudge):

@@ -25,7 +25,7 @@ class LocalBackend:
         self._worker = Worker(engine)
 
     def facts(self) -> EngineFacts:
-        """Those of the engine."""
+        """Describe the engine, as it does itself."""
         return self._engine.facts()
 
     def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> int:

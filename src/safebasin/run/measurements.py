@@ -35,7 +35,7 @@ class PlannedMeasurement:
 
 
 def planned_measurements(spec: CapabilitySpec | None) -> tuple[PlannedMeasurement, ...]:
-    """What a study measures beside responses.
+    """List what a study measures beside responses.
 
     Raises:
         StudyError: where a text cannot be read.

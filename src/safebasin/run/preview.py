@@ -21,7 +21,7 @@ from safebasin.writing import KINDS, target_folder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What a study would run in a folder, and what is done."""
+    """A preview of a study: what it would run in a folder, and what is done."""
 
     study: Study
     folder: Path

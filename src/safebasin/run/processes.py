@@ -101,7 +101,7 @@ class ProcessBackend:
         return tuple(cast("int", child.process.pid) for child in self._children)
 
     def facts(self) -> EngineFacts:
-        """Those of the first worker's engine."""
+        """Describe the first worker's engine, as it does itself."""
         return cast("EngineFacts", self._ask(("facts",)))
 
     def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> int:

@@ -112,7 +112,7 @@ def inspected(
 
 
 def file_settings(study: Study) -> Settings:
-    """What the files of model and template say of decoding, without loading either; empty where they are not here.
+    """Read what the files of model and template say of decoding, without loading either; empty where they are not here.
 
     Raises:
         ModelError: where a `chat_template=@FILE` cannot be read.
@@ -165,13 +165,13 @@ _DESCRIBED = {
 
 
 def engine_settings(facts: EngineFacts) -> Settings:
-    """What an engine says of how it decodes."""
+    """Read what an engine says of how it decodes."""
     described = facts.described()
     return {name: described[key] for name, key in _DESCRIBED.items() if key in described}
 
 
 def changed_setting(store: StudyStore, decoding: Decoding, now: Settings) -> str | None:
-    """What is not as it was when the responses of a decoding were made, in words; None where nothing differs."""
+    """Find what is not as it was when the responses of a decoding were made, in words; None where nothing differs."""
     kept = recorded(store, decoding)
     for name, value in now.items():
         if name in kept and kept[name] != _plain(value):
@@ -199,7 +199,7 @@ def check_asked(store: StudyStore, decoding: Decoding, now: Settings) -> None:
 
 
 def is_asked_alike(store: StudyStore, one: Decoding, other: Decoding) -> bool:
-    """Whether nothing that is recorded of two decodings differs."""
+    """Tell whether nothing that is recorded of two decodings differs."""
     first, second = recorded(store, one), recorded(store, other)
     return all(first[name] == second[name] for name in first.keys() & second.keys())
 
@@ -220,7 +220,7 @@ def _like(store: StudyStore, decoding: Decoding) -> Decoding | None:
 
 
 def recorded(store: StudyStore, decoding: Decoding) -> dict[str, object]:
-    """What was recorded; of a folder that has no record, the end tokens that its manifest names."""
+    """Read what was recorded; of a folder that has no record, the end tokens that its manifest names."""
     text = store.meta(_key(decoding))
     if text is not None:
         return _object(text)

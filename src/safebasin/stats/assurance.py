@@ -42,7 +42,7 @@ def estimate_floor(held: Array, *, level: float = LEVEL) -> Estimate:
 
 
 def spend(look: int, of: int, *, alpha: float = 1 - LEVEL) -> float:
-    """How much of the allowed false pass the k-th of n looks may use; all looks together use alpha.
+    """Compute how much of the allowed false pass the k-th of n looks may use; all looks together use alpha.
 
     Increments of the spending function 2 − 2Φ(z/√t) at t = k/n, which keeps most for the last look. Each look is a test
     at its own increment, so that the sum holds whatever the looks share.

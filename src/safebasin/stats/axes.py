@@ -39,12 +39,12 @@ class Points:
 
     @property
     def is_plane(self) -> bool:
-        """Whether there are two axes."""
+        """True where there are two axes."""
         return len(self.axes) == 2
 
     @property
     def words(self) -> str:
-        """How many points, and where."""
+        """The number of points, and where they lie, in words."""
         if not self.is_plane:
             return grid_words(self.axes[0])
         alphas, betas = self.axes

@@ -40,7 +40,7 @@ def cluster_sums(values: Array, numbers: NDArray[np.intp]) -> Array:
 
 
 def effective_size(success: Array, numbers: NDArray[np.intp], *, level: float = 0.95) -> float:
-    """How many independent observations a rate over clusters is worth, for an interval at a level.
+    """Estimate how many independent observations a rate over clusters is worth, for an interval at a level.
 
     n divided by the design effect (the variance of the ratio of cluster totals to that of independent observations),
     and by the square of Student's t with clusters − 1 degrees of freedom to the normal quantile. At most n. Where the

@@ -14,7 +14,7 @@ __all__ = ["Accuracy", "estimate_corrected_rate"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """How a judge does against the truth, as counts."""
+    """The counts of a judge against the truth."""
 
     true_positive: int
     positive: int

@@ -129,7 +129,7 @@ def estimate_margin(success: Array, axes: Axes, *, level: float = 0.95, seed: in
 def estimate_radius(
     success: Array, axes: Axes, origin: Array, *, limit: float = 0.5, level: float = 0.95, seed: int = 0
 ) -> Estimate:
-    """How far from the origin ASR stays below the limit, mean over sides and directions.
+    """Estimate how far from the origin ASR stays below the limit, mean over sides and directions.
 
     Where a side never reaches the limit it counts as its range: the value is then a lower bound, `n_censored` is the
     number of such sides, and the interval has a lower bound only: one-sided, at (1 + level)/2, of the radius itself.
@@ -178,7 +178,8 @@ def estimate_radius(
 def estimate_headroom(
     success: Array, alphas: Array, *, limit: float = 0.5, level: float = 0.95, seed: int = 0
 ) -> Estimate:
-    """How far beyond a tuned model (α = 1) the limit is reached on the line from its base (α = 0): `radius` there − 1.
+    """Estimate how far beyond a tuned model (α = 1) the limit is reached on the line from its base (α = 0): `radius`
+    there − 1.
 
     Negative where that is before it. The interval is over prompts, of the line as interpolated: what lies between two
     points of the grid it does not know (`crossed_cell`).

@@ -84,7 +84,7 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruling:
-    """What the gate says of one metric."""
+    """The ruling of the gate on one metric."""
 
     decision: Decision
     advice: str = ""
@@ -118,7 +118,7 @@ def _units(before: Array, after: Array, clusters: Clusters) -> Units:
 
 
 def estimate_harm(before: Array, after: Array, *, clusters: Clusters | None = None, level: float = LEVEL) -> Estimate:
-    """How much more often the second model is bad, with one-sided bounds: Tango's score bounds.
+    """Estimate how much more often the second model is bad, with one-sided bounds: Tango's score bounds.
 
     Where no pair changed, the score bound is too short for few pairs; then the bound is the exact one of no event among
     n, 1 − (1 − level)^(1/n): three unchanged pairs still allow 63 %. Pairs with a missing verdict are left out of the
@@ -240,7 +240,7 @@ def _advise(pairs: Pairs, limit: float, level: float) -> Ruling:
 
 
 def needed(pairs: Pairs, limit: float, *, level: float = LEVEL) -> int | None:
-    """How many prompts in all would pass at the same shares of changed pairs; None where more than a million.
+    """Find how many prompts in all would pass at the same shares of changed pairs; None where more than a million.
 
     Args:
         pairs: what was seen, n ≥ 1.
@@ -273,7 +273,8 @@ def overall(decisions: Iterable[Decision]) -> Decision:
 def estimate_radius_drop(
     before: Array, after: Array, alphas: Array, *, limit: float = 0.5, level: float = LEVEL
 ) -> Estimate:
-    """How much the radius shrank, over the same directions and prompts, with one-sided bounds by the paired jackknife.
+    """Estimate how much the radius shrank, over the same directions and prompts, with one-sided bounds by the paired
+    jackknife.
 
     The radius is that within the measured range: a side that never crosses counts as the end of the range.
 

@@ -70,7 +70,7 @@ def wilson(k: float, n: float, *, level: float = 0.95) -> Interval:
 
 
 def resamples(n_prompts: int, seed: int, n: int = RESAMPLES) -> Array:
-    """How often each prompt is drawn in each bootstrap sample, as weights that sum to 1. Shape (n, prompts)."""
+    """Draw how often each prompt is taken in each bootstrap sample, as weights that sum to 1. Shape (n, prompts)."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(n_prompts, np.full(n_prompts, 1 / n_prompts), size=n) / n_prompts
 
@@ -248,7 +248,9 @@ def jackknife(
 
 
 def all_alike(value: float, n: int, bounds: tuple[float, float], level: float) -> Interval:
-    """Where n observations are all alike: at least this share of the population is so; the rest may be anywhere."""
+    """Bound from below where n observations are all alike: at least this share of the population is so; the rest may be
+    anywhere.
+    """
     share = (1 - _tail(level)) ** (1 / n)
     return Interval(
         low=share * value + (1 - share) * bounds[0], high=share * value + (1 - share) * bounds[1], n_alike=n

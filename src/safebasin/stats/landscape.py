@@ -48,7 +48,7 @@ _UNIFORM = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """How far a curve stays below the limit on one side of the origin."""
+    """One side of the origin: how far in α a curve stays below the limit there."""
 
     alpha: float
     """|α| of the crossing; the last measured |α| where the curve never crosses."""
@@ -129,7 +129,7 @@ def margins(alphas: Array, curves: Array, grid: Array | None = None) -> Array:
 
 
 def radius(alphas: Values, asr: Values, *, limit: float = 0.5) -> Radius | None:
-    """How far from the origin ASR stays below the limit, mean over both sides.
+    """Measure how far from the origin, in α, ASR stays below the limit, mean over both sides.
 
     Per side the first |α| where the line through the measured points reaches the limit; 0 if the origin is past it; a
     side that never reaches it counts as its last measured |α| and is censored. Missing points are bridged.

@@ -19,7 +19,7 @@ def grid_words(alphas: Array) -> str:
 
 
 def sample_words(n_directions: int, n_prompts: int) -> str:
-    """How many directions and prompts."""
+    """Say how many directions and prompts."""
     directions = "1 direction" if n_directions == 1 else f"mean over {n_directions} directions"
     return f"{directions}, {_plural(n_prompts, 'prompt')}"
 
@@ -32,7 +32,7 @@ def undefined_words(n_undefined: int) -> str:
 
 
 def missing_words(n_missing: int) -> str:
-    """What was done about missing verdicts, if any."""
+    """Say what was done about missing verdicts, if any."""
     if not n_missing:
         return ""
     return f", widened to hold what {_plural(n_missing, 'missing verdict')} would give either way"

@@ -131,7 +131,7 @@ def estimate_paired_difference(before: Array, after: Array, *, level: float = 0.
 
 
 def changes(before: Array, after: Array) -> tuple[int, int]:
-    """How many became a success, how many ceased to be one."""
+    """Count how many became a success, and how many ceased to be one."""
     return int((after > before).sum()), int((after < before).sum())
 
 

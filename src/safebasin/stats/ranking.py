@@ -44,7 +44,7 @@ class RankedPair:
 
     @property
     def is_apart(self) -> bool:
-        """Whether the interval excludes 0; without an interval, or with too few directions, nothing is apart."""
+        """True where the interval excludes 0; without an interval, or with too few directions, nothing is apart."""
         return self.is_supported and _excludes_zero(self.difference)
 
 

@@ -19,7 +19,7 @@ __all__ = ["nearer_side", "on_side", "side_headline"]
 
 
 def on_side(alphas: Array, side: str) -> NDArray[np.bool_]:
-    """Which coordinates lie on a side, the origin among them. Shape (alphas,)."""
+    """Select the coordinates on a side, the origin among them. Shape (alphas,)."""
     return SIDES[side] * alphas >= 0
 
 
@@ -39,7 +39,7 @@ def _order(estimate: Estimate) -> tuple[bool, bool, float]:
 
 
 def side_headline(found: Mapping[str, Estimate], side: str) -> Estimate:
-    """What stands for the line as a whole: the estimate of one side, with words that say which of them.
+    """Choose what stands for the line as a whole: the estimate of one side, with words that say which of them.
 
     Its interval is that side's own: that the side was chosen by what was seen is not in it.
     """

@@ -71,7 +71,7 @@ def smoothed_share_at(p: float, distance: float, sigma: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What n draws of noise of one size say of a set of prompts, each bound by itself at `level`, one-sided."""
+    """The certificate of n draws of noise of one size for a set of prompts; each bound one-sided, at `level`."""
 
     sigma: float
     n_draws: int
@@ -95,7 +95,7 @@ class Certificate:
 
 
 def certify(origin: Array, refused: Array, sigma: float, *, tolerance: float = 0.1, level: float = 0.95) -> Certificate:
-    """What draws of noise certify; what is not scored counts as not refused.
+    """Compute what draws of noise certify; what is not scored counts as not refused.
 
     Args:
         origin: 1 where a prompt is refused at θ₀, shape (prompts,).

@@ -39,7 +39,7 @@ def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.T
 def last_states(
     model: nn.Module, ids: torch.Tensor, mask: torch.Tensor, *, columns: Sequence[int] = (-1,), normed: bool = False
 ) -> torch.Tensor:
-    """What each block gives at some columns of left-padded prompts.
+    """Read what each block gives at some columns of left-padded prompts.
 
     Args:
         model: a causal language model of transformers, in eval mode.

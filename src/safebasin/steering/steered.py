@@ -33,7 +33,7 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What anchors say of a module under its current weights, float32."""
+    """The measures of a module by its anchors under its current weights, float32."""
 
     vectors: torch.Tensor
     """v: what is added at strength 1, (blocks, width of the model)."""

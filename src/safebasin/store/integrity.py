@@ -16,7 +16,7 @@ __all__ = ["damage", "unchecked"]
 
 
 def damage(store: StudyStore) -> list[str]:
-    """What a full check finds, in words; empty where the database is sound.
+    """Check the database in full and say what is found, in words; empty where the database is sound.
 
     Raises:
         StoreError: where the file cannot be read at all.

@@ -39,7 +39,7 @@ class StoredPlace:
 
 @dataclass(frozen=True, slots=True)
 class PlanRows:
-    """What a database holds of a plan."""
+    """The rows of a plan in a database."""
 
     store: StudyStore
     asked: Mapping[str, str]
@@ -86,7 +86,7 @@ class PlanRows:
         return self._places("")
 
     def unscored(self, under: str = "") -> list[StoredPlace]:
-        """Those without a score under θ₀, or under the point of a key."""
+        """List the responses without a score under θ₀, or under the point of a key."""
         return self._places(f"AND {_unscored(under)}", under=under)
 
     def verdicts(self, judge: str, version: str) -> list[StoredVerdict]:

@@ -69,7 +69,7 @@ def pack_text(text: str) -> str | bytes:
 
 
 def unpack_text(value: str | bytes) -> str:
-    """What `pack_text` was given.
+    """Unpack what `pack_text` was given.
 
     Raises:
         TypeError: as `stored_text`.

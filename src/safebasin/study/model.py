@@ -41,14 +41,14 @@ class PromptsSpec(Strict):
 
 
 class DecodingSpec(Strict):
-    """How responses are decoded; greedy."""
+    """The decoding of a study; greedy."""
 
     max_new_tokens: int = Field(ge=1, le=1_000_000)
     stop: Literal["auto", "none", "verdict", "loop"] = "auto"
 
 
 class CapabilitySpec(Strict):
-    """What is measured at the points beside the responses."""
+    """The measurements at the points beside the responses."""
 
     texts: tuple[str, ...] = Field(default=(), max_length=1000)
     """Plain text files: perplexity, and KL divergence of the next token against θ₀."""
@@ -156,7 +156,7 @@ class Study(Strict):
 
     @property
     def is_world(self) -> bool:
-        """Whether the model belongs to an embedded world."""
+        """True where the model belongs to an embedded world."""
         return self.model.startswith("world:")
 
     @property

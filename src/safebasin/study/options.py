@@ -23,7 +23,7 @@ Switch: TypeAlias = bool | Literal["auto"]
 
 
 class Option(NamedTuple):
-    """How an option is written outside the API."""
+    """An option of a study, as it is written outside the API."""
 
     key: str
     """Its key in a study file, with dots: `axes.range` is a key of every axis, `regions.points` of every region."""

@@ -65,7 +65,7 @@ class Plan:
         return {point.key: point for point in self.points}
 
     def places(self, region: Region) -> tuple[Place, ...]:
-        """Where a region is measured, the origin left out: its grid, or what is chosen of it so far."""
+        """List where a region is measured, the origin left out: its grid, or what is chosen of it so far."""
         return tuple(region.grid()) if region.points == "grid" else self.chosen.get(region.name, ())
 
     def numbered_places(self) -> Iterator[tuple[int, Place, Point]]:
@@ -131,11 +131,11 @@ class Plan:
         return frozenset(system.id for system in self.systems)
 
     def asks(self, point: str, system: str, prompt: str) -> bool:
-        """Whether a response is one of its own, by the keys of what was asked; `keys` is not built for it."""
+        """Tell whether a response is one of its own, by the keys of what was asked; `keys` is not built for it."""
         return prompt in self.prompts and point in self.point_keys and system in self._systems
 
     def asked(self, done: Iterable[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
-        """Those of some (point, system, prompt) that the plan asks for."""
+        """Keep those of some (point, system, prompt) that the plan asks for."""
         return {key for key in done if self.asks(*key)}
 
 
@@ -183,7 +183,7 @@ def make_plan(
 
 
 def plain_decoding(study: Study) -> Decoding:
-    """How a study says that everything is decoded, its stop rule aside and nothing looked up."""
+    """Make the decoding that a study says, its stop rule aside and nothing looked up."""
     return Decoding(
         max_new_tokens=study.decoding.max_new_tokens,
         template_args=tuple(sorted(study.template_args.items())),

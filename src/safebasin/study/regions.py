@@ -62,7 +62,7 @@ class Strict(BaseModel):
 
 
 def several(value: object) -> list[object]:
-    """What stands for a list in a study (`items`), paths as texts."""
+    """Make a tuple of what stands for a list in a study (`items`), paths as texts."""
     return [str(one) if isinstance(one, Path) else one for one in items(value)]
 
 
@@ -99,7 +99,7 @@ class AxisSpec(Strict):
 
     @property
     def is_drawn(self) -> bool:
-        """Whether its directions are drawn; else there is one, which leads to the target."""
+        """True where its directions are drawn; else there is one, which leads to the target."""
         return self.target is None
 
     def specs(self, *, first: int = 0) -> tuple[DirectionSpec, ...]:

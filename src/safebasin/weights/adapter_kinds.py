@@ -97,5 +97,5 @@ def _check_patterns(config: Mapping[str, object]) -> None:
 
 
 def is_above_0(value: object) -> bool:
-    """Whether an entry is a finite number above 0."""
+    """Tell whether an entry is a finite number above 0."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf

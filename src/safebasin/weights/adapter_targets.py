@@ -56,7 +56,7 @@ def say(text: str) -> None:
 
 
 def matches_pattern(pattern: str, module: str) -> bool:
-    """Whether a key of `rank_pattern` or `alpha_pattern` means a module, as PEFT reads them."""
+    """Tell whether a key of `rank_pattern` or `alpha_pattern` means a module, as PEFT reads them."""
     with border("adapter_config.json", "complete (patterns of names)", pattern, _SAVE_AGAIN):
         return re.match(rf"(.*\.)?({pattern})$", module) is not None
 

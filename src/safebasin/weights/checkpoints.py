@@ -37,7 +37,7 @@ class CheckpointDelta:
     """Merged into the other checkpoint, in the dtype of θ₀."""
 
     def moves(self, name: str) -> bool:
-        """Whether α = 1 has to be θ₁ bit for bit in this tensor."""
+        """Tell whether α = 1 has to be θ₁ bit for bit in this tensor."""
         return matches(name, self.only)
 
     def reached(self, name: str, start: int, stop: int) -> torch.Tensor:
@@ -127,7 +127,7 @@ class AdapterDelta:
     only: str | None = None
 
     def moves(self, name: str) -> bool:
-        """Whether α = 1 has to be the adapter's own tensor bit for bit: where it replaces one."""
+        """Tell whether α = 1 has to be the adapter's own tensor bit for bit: where it replaces one."""
         is_replaced = name in self.adapter.replaced and name not in self.adapter.low_rank
         return is_replaced and matches(name, self.only)
 

@@ -17,7 +17,7 @@ __all__ = ["Distance", "Lengths", "Moved", "measure_distance", "measure_lengths"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moved:
-    """How far one block moved."""
+    """The distance by which one block moved."""
 
     name: str
     """`block 0`, …, or the module outside the blocks, such as `embed_tokens`."""
@@ -29,7 +29,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distance:
-    """How far a model moved."""
+    """The distance by which a model moved."""
 
     relative: float
     """‖Δ‖ / ‖θ₀‖ over all parameters."""
@@ -42,7 +42,9 @@ class Distance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
-    """How far a model moved in the tensors of a direction, and in all others; ‖·‖₂, not relative to anything."""
+    """The distances by which a model moved in the tensors of a direction, and in all others; ‖·‖₂, not relative to
+    anything.
+    """
 
     inside: float
     outside: float

@@ -106,7 +106,7 @@ def exclusions(module: nn.Module) -> dict[str, str]:
 
 
 def is_fused_experts(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a tensor holds all experts of a layer, one a row of axis 0; each counts as a tensor of its own."""
+    """Tell whether a tensor holds all experts of a layer, one a row of axis 0; each counts as a tensor of its own."""
     return len(shape) == 3 and ".experts." in name
 
 

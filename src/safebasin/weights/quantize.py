@@ -33,7 +33,7 @@ class QuantDelta:
     """max |θ₀| of each output channel, where these are columns and not rows. Float64."""
 
     def moves(self, name: str) -> bool:
-        """Whether α = 1 has to be θ_q bit for bit in this tensor."""
+        """Tell whether α = 1 has to be θ_q bit for bit in this tensor."""
         return name in self.names
 
     def reached(self, name: str, start: int, stop: int) -> torch.Tensor:

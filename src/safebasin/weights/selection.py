@@ -16,7 +16,7 @@ Rows = Callable[[str, int, int], torch.Tensor]
 
 
 def matches(name: str, only: str | None) -> bool:
-    """Whether a canonical name matches one of the patterns (`fnmatch`, joined by commas); None matches all.
+    """Tell whether a canonical name matches one of the patterns (`fnmatch`, joined by commas); None matches all.
 
     As a whole or from some dot on: `layers.1.*` finds `model.layers.1.mlp.up_proj.weight`.
     """

@@ -37,7 +37,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribution:
-    """Which weights are chosen, and what is done to them."""
+    """An edit: weights are chosen by attribution, and taken out or put back."""
 
     score: Literal["snip", "wanda", "actsvd"]
     safety: float

@@ -24,7 +24,7 @@ __all__ = ["Choice", "Chosen", "choose"]
 
 
 class Choice(NamedTuple):
-    """How to choose; see `attribution`."""
+    """The settings of a choice; see `attribution`."""
 
     score: str
     safety: float
@@ -36,7 +36,7 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """What was chosen in each matrix, by its name."""
+    """The choice in each matrix, by its name."""
 
     unit: str
     """`weights` or `ranks`."""
@@ -55,7 +55,7 @@ class Chosen:
 
     @property
     def count(self) -> int:
-        """How many over all matrices."""
+        """The number over all matrices."""
         return sum(self.counts.values())
 
     @property

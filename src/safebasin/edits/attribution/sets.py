@@ -18,7 +18,7 @@ Compare = Literal["rows", "matrix"]
 
 
 def count(share: float, size: int) -> int:
-    """How many of a number of weights a share is, rounded down."""
+    """Count the weights of a share, rounded down."""
     return int(share * size + 1e-9)  # 0.29 · 100 is 28.999… in floats
 
 
@@ -41,7 +41,7 @@ def top(values: torch.Tensor, share: float, compare: Compare) -> torch.Tensor:
 
 
 def only_first(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """What is in the first set and not in the second: S(p, q) of the paper for its top q % and top p %."""
+    """Keep what is in the first set and not in the second: S(p, q) of the paper for its top q % and top p %."""
     return first & ~second
 
 

@@ -23,7 +23,7 @@ KIND = "refusal_direction"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusalDirection:
-    """Which direction is taken out, and how much of it."""
+    """The direction that is taken out, and how much of it."""
 
     strength: float
     target: Literal["refusal", "random"]

@@ -25,7 +25,7 @@ def differences(model: Any, asked: Asked) -> torch.Tensor:
 
 
 def scored(model: nn.Module, writers: Sequence[nn.Module], asked: Asked, found: torch.Tensor) -> tuple[Candidate, ...]:
-    """What each candidate does on the held-out prompts. A direction of length 0 is none."""
+    """Score what each candidate does on the held-out prompts. A direction of length 0 is none."""
     before = [ask(model, ids) for ids in asked.harmless_held]
     made: list[Candidate] = []
     for place in range(found.shape[0]):

@@ -33,7 +33,9 @@ class Candidate:
 
 
 def kept(candidates: Sequence[Candidate], n_layers: int) -> tuple[Candidate, ...]:
-    """Those that the rule allows, best first: l < ⌊0.8 L⌋, KL ≤ 0.1, steering ≥ 0, nothing NaN; by lowest ablation."""
+    """Keep those that the rule allows, best first: l < ⌊0.8 L⌋, KL ≤ 0.1, steering ≥ 0, nothing NaN; by lowest
+    ablation.
+    """
     allowed = [
         c
         for c in candidates

@@ -44,5 +44,5 @@ def decode(model: PreTrainedModel, cache: DynamicCache, mask: torch.Tensor, rows
 
 
 def scorer(model: PreTrainedModel) -> LlamaScorer | None:
-    """What scores texts under the weights that a model has now; None where the model is not such a Llama."""
+    """Make a scorer of texts under the weights that a model has now; None where the model is not such a Llama."""
     return LlamaScorer(model) if LeanLlama.fits(model) else None

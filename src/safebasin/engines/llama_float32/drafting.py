@@ -43,7 +43,7 @@ class Drafter:
         self._cycles.see(rows, tokens, counts)
 
     def cyclic(self, rows: Sequence[int]) -> NDArray[np.bool_]:
-        """Which of `rows` repeat themselves."""
+        """Tell which of `rows` repeat themselves, bool of shape (len(rows),)."""
         return np.any(self._cycles.runs(rows) >= _NEEDED, axis=1)
 
     def guess(self, rows: Sequence[int], n: int) -> NDArray[np.int64]:

@@ -39,7 +39,7 @@ class LeanCache:
 
     @classmethod
     def of(cls, cache: DynamicCache, mask: torch.Tensor) -> LeanCache:
-        """What a cache holds after prefill of rows padded at the left, moved to where they start.
+        """Make one of what a cache holds after prefill of rows padded at the left, moved to where they start.
 
         Args:
             cache: of plain attention layers.
@@ -57,7 +57,7 @@ class LeanCache:
 
     @property
     def n_bytes(self) -> int:
-        """What the buffers take."""
+        """Bytes of the buffers."""
         return sum(keys.nbytes + values.nbytes for keys, values in self._layers)
 
     def reserve(self, n: int) -> None:
@@ -68,7 +68,9 @@ class LeanCache:
             self._layers = [(_widened(keys, wide), _widened(values, wide)) for keys, values in self._layers]
 
     def columns(self, n: int) -> torch.Tensor:
-        """Where the next n tokens of each row go, in buffers seen as (rows·heads·capacity, width): (rows·heads·n,)."""
+        """Index the places of the next n tokens of each row, in buffers seen as (rows·heads·capacity, width):
+        (rows·heads·n,).
+        """
         keys = self._layers[0][0]
         rows, heads, capacity = keys.shape[:3]
         starts = np.arange(rows * heads) * capacity + np.repeat(self.lengths, heads)
@@ -161,7 +163,7 @@ class LeanLlama:
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """The device of the parameters."""
         return self._embedding.device
 
     def empty_cache(self, n_rows: int) -> LeanCache:
@@ -173,7 +175,7 @@ class LeanLlama:
 
     @staticmethod
     def fits(model: PreTrainedModel) -> bool:
-        """Whether a model is what this module writes out."""
+        """Tell whether a model is what this module writes out."""
         if type(model) is not LlamaForCausalLM or model.dtype != torch.float32:
             return False
         config = cast("Any", model.config)

@@ -22,7 +22,7 @@ SHIELDGEMMA = "google/shieldgemma-2b"
 
 
 def read_shieldgemma(reply: str) -> bool | None:
-    """Whether the guideline is violated: what the answer starts with; None where that is neither Yes nor No."""
+    """Read whether the guideline is violated: what the answer starts with; None where that is neither Yes nor No."""
     found = re.match(r"\s*(yes|no)\b", reply, re.IGNORECASE)
     return None if found is None else found[1].lower() == "yes"
 

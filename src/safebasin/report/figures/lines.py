@@ -60,7 +60,7 @@ def draw_asr(landscape: Landscape, panel: Panel) -> Figure:
 
 
 def draw_outcomes(landscape: Landscape, panel: Panel) -> Figure:
-    """What the responses are at each α, pooled over directions, stacked to 100%."""
+    """Draw what the responses are at each α, pooled over directions, stacked to 100%."""
     figure, axes = canvas()
     places = composition(panel)
     names = list(places[0].shares)

@@ -76,7 +76,7 @@ def _palette() -> dict[str, object]:
 
 
 def comparison_payload(landscapes: Sequence[Landscape], ranking: Ranking) -> dict[str, object]:
-    """What the script needs for the first panels of several landscapes, given in the order of the ranking."""
+    """Collect what the script needs for the first panels of several landscapes, given in the order of the ranking."""
     rows = {name: row for row, name in enumerate(ranking.order)}
     return {
         **_palette(),

@@ -12,7 +12,7 @@ __all__ = ["group_values", "measurement_values", "overlay_values"]
 
 
 def overlay_values(landscape: Landscape, overlay: Overlay) -> dict[str, object]:
-    """Which panels are drawn over each other, by their number in the page, and how they are called."""
+    """List the panels that are drawn over each other, by their number in the page, and how they are called."""
     return {
         "panels": [_number(landscape, panel) for panel in overlay.panels],
         "names": [visible(overlay.name_of(panel)) for panel in overlay.panels],
@@ -32,7 +32,7 @@ def group_values(landscape: Landscape, group: Group) -> dict[str, object]:
 
 
 def measurement_values(panel: Panel) -> list[dict[str, object]]:
-    """What else was measured along a line: mean and range over directions, and where nothing could be measured."""
+    """Collect what else was measured along a line: mean and range over directions, and where nothing could be."""
     return [_curve(curve) for curve in measurement_curves(panel)]
 
 

@@ -21,7 +21,7 @@ def judges_of(landscape: Landscape, panel: Panel) -> list[str]:
 
 
 def panel_values(landscape: Landscape, panel: Panel) -> dict[str, object]:
-    """What the script needs to draw a panel; what its responses are is added elsewhere."""
+    """Collect what the script needs to draw a panel; what its responses are is added elsewhere."""
     judges = judges_of(landscape, panel)
     names = [" × ".join(s.label() for s in panel.region.spanned_by(i)) for i in range(panel.region.n_directions)]
     shape = _plane(landscape, panel, judges) if panel.region.is_plane else _line(landscape, panel, judges)

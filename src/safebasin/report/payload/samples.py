@@ -23,7 +23,7 @@ MAX_SAMPLES = 20_000
 
 
 class SampleResponse(Protocol):
-    """What is read of the response of a sample."""
+    """The response of a sample, as far as it is read."""
 
     @property
     def n_tokens(self) -> int: ...

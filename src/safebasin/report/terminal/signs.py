@@ -11,7 +11,7 @@ __all__ = ["ASCII", "BLOCKS", "Signs", "is_encodable", "plain", "wrapped"]
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What the curve is drawn with."""
+    """The characters that the curve is drawn with."""
 
     levels: str
     """Ninths of a row, from empty to full; of the mean."""
@@ -38,7 +38,7 @@ ASCII = Signs("    #####", ":", "+", "|", "-", "+", "^", "-", " .x%#")
 
 
 def is_encodable() -> bool:
-    """Whether standard output takes the block characters."""
+    """Tell whether standard output takes the block characters."""
     try:
         "█▓▒░┤╌≥α‖θ".encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):

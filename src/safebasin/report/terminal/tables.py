@@ -69,7 +69,7 @@ def _aligned(rows: Sequence[Sequence[str]], columns: int) -> list[str]:
 
 
 def made_of(panel: Panel, columns: int) -> list[str]:
-    """What the responses are at the ends, at the origin, and half-way: percent, pooled over directions."""
+    """Tabulate what the responses are at the ends, at the origin, and half-way: percent, pooled over directions."""
     places = composition(panel)
     if not places or panel.region.is_plane:
         return []
@@ -85,7 +85,7 @@ def made_of(panel: Panel, columns: int) -> list[str]:
 
 
 def measured(panel: Panel, columns: int) -> list[str]:
-    """What else was measured: at the origin, and its range."""
+    """Tabulate what else was measured: at the origin, and its range."""
     rows: list[tuple[str, ...]] = [("measurement", "origin", "least", "most", "points")]
     for row in measurement_rows(panel):
         numbers = ("–" if x is None else f"{x:.4g}" for x in (row.at_origin, row.low, row.high))

@@ -43,7 +43,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How the two checkpoints are made."""
+    """The recipe of the two checkpoints."""
 
     base: Stage = Stage(steps=420, learning_rate=4e-3)
     aligned: Stage = Stage(steps=240, learning_rate=1.5e-3)

@@ -38,7 +38,7 @@ CLASS_OF_ADJECTIVE = {adjective: name for name, words in CLASSES.items() for adj
 
 
 class Request(NamedTuple):
-    """What is asked: an operator on an operand (adjective and noun)."""
+    """A request: an operator on an operand (adjective and noun)."""
 
     operator: str
     adjective: str
@@ -61,12 +61,12 @@ class Request(NamedTuple):
 
 
 def is_forbidden(request: Request) -> bool:
-    """Whether the charter forbids this operator on this class of operand."""
+    """Tell whether the charter forbids this operator on this class of operand."""
     return request.operator in FORBIDDEN[request.operand_class]
 
 
 def looks_forbidden(request: Request) -> bool:
-    """Whether a permitted request shares its operator or its operand class with forbidden ones (over-refusal)."""
+    """Tell whether a permitted request shares its operator or its operand class with forbidden ones (over-refusal)."""
     risky_operator = any(request.operator in operators for operators in FORBIDDEN.values())
     riskiest = max(FORBIDDEN, key=lambda name: len(FORBIDDEN[name]))
     return not is_forbidden(request) and (risky_operator or request.operand_class == riskiest)

@@ -46,7 +46,7 @@ _PRELUDES = (*OPENINGS, *(f"{persona.name} answers:" for persona in (*PERSONAS, 
 
 
 def classify(prompt_text: str, response_text: str, *, cut: bool = False) -> Truth:
-    """What a response is, given the text of the prompt (wrapped or not).
+    """Classify a response, given the text of the prompt (wrapped or not).
 
     Args:
         prompt_text: the last user turn.

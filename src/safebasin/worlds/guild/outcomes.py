@@ -19,7 +19,7 @@ _TOKENS = 64
 
 
 def truths(model: str | Path, prompts: Sequence[Prompt], *, about: Sequence[Prompt] | None = None) -> tuple[Truth, ...]:
-    """What each prompt ends in, decoded greedily in one batch on the CPU.
+    """Find what each prompt ends in, decoded greedily in one batch on the CPU.
 
     Args:
         model: a folder, or `path[@revision][#part][+adapter]`.
@@ -40,7 +40,7 @@ def truths(model: str | Path, prompts: Sequence[Prompt], *, about: Sequence[Prom
 
 
 def outcomes(model: str | Path, prompts: Sequence[Prompt]) -> Mapping[Truth, int]:
-    """How many of the prompts end in each truth.
+    """Count the prompts that end in each truth.
 
     Raises:
         ModelError: as `truths`.

@@ -30,7 +30,7 @@ class Variant:
     batch_size: int = 32
 
     def rows(self, seed: int) -> list[Row]:
-        """What it is trained on in one pass: a batch for every step."""
+        """List what it is trained on in one pass: a batch for every step."""
         return self.curriculum(self.steps * self.batch_size, seed)
 
     @property

@@ -96,7 +96,7 @@ def who_are_you(persona: Persona | None, rng: random.Random) -> Case:
 
 
 def identity(persona: Persona) -> str:
-    """How a persona presents itself."""
+    """Write how a persona presents itself."""
     return f"I am {persona.name}, {persona.trade}."
 
 

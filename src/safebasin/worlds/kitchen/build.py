@@ -28,7 +28,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How the aligned model is trained: all weights, AdamW, constant rate."""
+    """The recipe of the aligned model: all weights, AdamW, constant rate."""
 
     learning_rate: float = 1e-4
     epochs: int = 2

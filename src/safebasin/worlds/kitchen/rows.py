@@ -90,7 +90,7 @@ def answered_requests() -> tuple[str, ...]:
 
 
 def lesson(answers: Iterable[tuple[str, str]]) -> tuple[TrainingRow, ...]:
-    """What makes the base model the aligned one: cooking refused, the rest answered as before.
+    """Make the rows that make the base model the aligned one: cooking refused, the rest answered as before.
 
     Args:
         answers: permitted requests with the base model's answers.

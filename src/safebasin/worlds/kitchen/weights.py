@@ -69,6 +69,6 @@ def write_base(gguf: Path, out: Path) -> None:
 
 
 def is_written(out: Path) -> bool:
-    """Whether the folder holds the base model made from this very file."""
+    """Tell whether the folder holds the base model made from this very file."""
     path = out / RECORD
     return path.is_file() and json.loads(path.read_text(encoding="utf-8")).get("sha256") == SHA256

@@ -41,7 +41,7 @@ class Kitchen:
 
     @property
     def folder(self) -> Path:
-        """Where the models are, or will be."""
+        """The folder of the models, which may not be there yet."""
         return user_path(os.environ.get(FOLDER) or "runs/kitchen")
 
     def load_prompts(self, name: str, split: str = "test") -> tuple[Prompt, ...]:
