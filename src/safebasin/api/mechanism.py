@@ -86,5 +86,5 @@ def measure_mechanism(
 
 
 def mechanism_document(found: Mechanism) -> dict[str, Any]:
-    """What `mechanism.json` holds, as plain values; no text of any prompt."""
+    """Convert what was measured to what `mechanism.json` holds, as plain values; no text of any prompt."""
     return {"schema_version": 1, **asdict(found)}

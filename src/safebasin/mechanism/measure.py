@@ -32,7 +32,7 @@ KINDS: dict[str, Label] = {HARMFUL: "harmful", BENIGN: "benign"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MechanismRequest:
-    """What is to be looked at."""
+    """A measurement of mechanism as it is asked for: models, prompts, settings."""
 
     spec: EngineSpec
     """BASE: the model before safety training."""

@@ -18,7 +18,7 @@ Sides = Mapping[str, Estimate]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerFound:
-    """How far the states after one layer part."""
+    """The distance of the states after one layer."""
 
     layer: int
     base: Sides
@@ -29,7 +29,7 @@ class LayerFound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixFound:
-    """What one matrix, with more outputs than inputs, was changed by."""
+    """The change of one matrix with more outputs than inputs."""
 
     name: str
     layer: int

@@ -50,7 +50,7 @@ def render_mechanism(document: Mapping[str, Any]) -> str:
 
 
 def mechanism_words(document: Mapping[str, Any]) -> list[str]:
-    """What the measures say, one sentence each; a difference is told only where its interval leaves out 0."""
+    """Say what the measures tell, one sentence each; a difference is told only where its interval leaves out 0."""
     parts = [found["layer"] for found in document["layers"] if _is_parted(found["tuned"])]
     before = [found["layer"] for found in document["layers"] if _is_parted(found["base"])]
     fires = [m["name"] for m in document["matrices"] if (m["firing_gap"]["low"] or 0) > 0]

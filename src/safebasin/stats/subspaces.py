@@ -26,7 +26,7 @@ _TOP = 15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """How far a change writes outside the column space of its matrix."""
+    """The share of a change that writes outside the column space of its matrix."""
 
     rank: int
     """Empirical rank of the matrix."""
@@ -85,7 +85,8 @@ def columns(matrix: Array, change: Array) -> Columns | None:
 
 
 def firing(change: Array, inputs: Array, top: int = _TOP) -> Array:
-    """How strongly a change answers to each input: the mean of |σᵢ vᵢᵀa| over its leading right singular vectors.
+    """Measure how strongly a change answers to each input: the mean of |σᵢ vᵢᵀa| over its leading right singular
+    vectors.
 
     Args:
         change: (rows, columns).
@@ -103,7 +104,7 @@ def firing(change: Array, inputs: Array, top: int = _TOP) -> Array:
 
 
 def separation(states: Array, harmful: NDArray[np.bool_], *, seed: int = 0) -> Array:
-    """How much nearer each state is to the mean of benign ones than to that of harmful ones: τ (§5).
+    """Measure how much nearer each state is to the mean of benign ones than to that of harmful ones: τ (§5).
 
     τ(x) = ‖x − μ_harmful‖ − ‖x − μ_benign‖, positive where x lies with the benign. The means are those of the half that
     x is not in: with its own among them every state would lean to its own side, also where nothing tells the two apart.
