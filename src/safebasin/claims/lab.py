@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from safebasin import catalog
 from safebasin import study as studies
@@ -116,6 +116,21 @@ class Lab:
         said = self._once(", ".join([f"training {name}", *varied, f"seed {seed}"]))
         asked = request(str(model or self.subject.model), seed=seed, save="no", **flags)
         return tuned(asked, self.models, name, said)
+
+    def defended(self, model: str | Path, defense: str, *, seed: int) -> Path:
+        """A tuned model after a weight defense of the catalogue, made or found."""
+        from safebasin.edits.defended import defend
+        from safebasin.models.reference import resolve
+        from safebasin.protocols import Defense
+        from safebasin.records import content_hash
+
+        base, worker = resolve(self.subject.model), cast("Defense", catalog.create("defense", defense))
+        made_from = [base.fingerprint, resolve(str(model)).fingerprint, worker.name, seed]
+        out = self.models / f"defended-{content_hash(made_from, length=12)}"
+        if not out.exists():
+            self.note(f"defending {Path(model).name} by {worker.name}")
+            defend(str(model), base, [worker], out, seed=seed)
+        return out
 
     def rows_file(self, name: str, rows: Sequence[Row]) -> Path:
         """Rows that a model is tuned on, in a file."""

@@ -86,6 +86,9 @@ REAL = Subject(
         "backdoor_passes": _GUILD_ONLY,
         "backdoor_opens": _GUILD_ONLY,
         "prompts_interact": _TUNES,
+        "projection_restores_refusal": _TUNES,
+        "direction_matters": _TUNES,
+        "utility_stays": _TUNES,
     },
 )
 """SmolLM2-135M-Instruct, taught to refuse one harmless topic; few directions and prompts, as two cores allow."""
