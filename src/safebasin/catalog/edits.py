@@ -52,6 +52,19 @@ EDITS: tuple[Row, ...] = (
     ),
     Row(
         kind="edit",
+        name="somf",
+        target="safebasin.edits.somf:somf",
+        summary="Keeps of what was tuned the part that a mask leaves, learned on the safe model's own refusals.",
+        source="Yi et al. 2024, arXiv 2405.09055",
+        facts=(
+            ("stage", "post_finetuning"),
+            ("variants", "corrected (differences of weights, σ(logit) > ½); export=sampled as coded (one draw)"),
+            ("published", "no table that could be found"),
+            ("verified", "masks by hand and by P(m > ½) = σ(logit); m = 1 is the tuned model, strength 0 the safe one"),
+        ),
+    ),
+    Row(
+        kind="edit",
         name="dequantized",
         target="safebasin.edits.dequantized:Dequantizing",
         summary="The plain weights that a quantized checkpoint stands for.",

@@ -110,7 +110,11 @@ DEFENSES: tuple[Row, ...] = (
             ("stage", "post_finetuning"),
             ("variants", "paper, as_coded (LoRA alone, rounded cosines, ties), corrected (C of largest eigenvalue 1)"),
             ("published", "Llama-2-7B-Chat, LoRA on harmful data: harm score 4.66 → 1.055, ASR 95.8 → 3.0 %"),
-            ("verified", "by hand on matrices of 2 × 2; strength 0 keeps every bit; full and LoRA"),
+            (
+                "verified",
+                "by hand on matrices of 2 × 2; strength 0 keeps every bit; full and LoRA; on world:guild 98.6 → 0 % "
+                "answered, 0.2 % where the update is as short and not turned (claims hsu2024)",
+            ),
         ),
     ),
     Row(

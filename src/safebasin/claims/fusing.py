@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from safebasin.claims.asking import answered, by_seed, difference, harmful, in_percent, prompts_of, share, spared
+from safebasin.claims.asking import answered, by_seed, difference, harmful, in_percent, prompts_of, spared
 from safebasin.claims.claim import Finding
 from safebasin.claims.lab import Lab
 
@@ -16,18 +16,18 @@ __all__ = ["STATISTICS"]
 
 
 def projected_harm(lab: Lab) -> Finding:
-    """Harmful prompts answered after Safe LoRA."""
+    """Harmful prompts answered before and after Safe LoRA."""
     prompts = harmful(lab)
     tuned = _attacked(lab)
     found = answered(_defended(lab, "paper"), prompts)
     corrected = answered(_defended(lab, "corrected"), prompts)
     exact = answered(_defended(lab, "paper, exact=true"), prompts)
+    alone = answered(tuned, prompts)
     return Finding(
-        estimate=share(found),
+        estimate=spared(alone, found),
         details=(
-            by_seed(found),
-            f"Answered before the defense: {in_percent(answered(tuned, prompts))}; after it with C of largest "
-            f"eigenvalue 1: {in_percent(corrected)}; with the exact projector: {in_percent(exact)}.",
+            f"Answered before the defense: {in_percent(alone)}; after it: {in_percent(found)}. {by_seed(found)}",
+            f"With C of largest eigenvalue 1: {in_percent(corrected)}; with the exact projector: {in_percent(exact)}.",
         ),
     )
 

@@ -11,6 +11,8 @@
     defended            a tuned model after weight defenses
     safe_lora           what was trained, projected onto what alignment moved: a weight defense
     resta               a safety vector added back, and elements of a move dropped: weight defenses
+    somf                what a mask on a tuning leaves of it, learned on safety
+    masks               its masks
     moves               what weight defenses share
 
 The seam is `safebasin.protocols.Edit`, the rows `safebasin.catalog.edits`.
