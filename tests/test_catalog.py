@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
+from typing import Annotated, Any, Literal, cast
+
 import pytest
+from pydantic import Field
 
 from safebasin import catalog
-from safebasin.errors import UnknownName
+from safebasin.errors import UnknownName, UsageError
 
 
 def test_every_row_resolves_and_says_what_and_whence() -> None:
@@ -77,6 +82,113 @@ def test_broken_calls_are_named(text: str) -> None:
 def test_an_argument_that_is_not_taken_is_named() -> None:
     with pytest.raises(UnknownName, match=r"argument of judge 'outcome' must be one of .*Did you mean 'threshold'\?"):
         catalog.create("judge", "outcome(treshold=1)")
+
+
+def test_what_a_call_says_is_read_again() -> None:
+    shown = {"n": 3, "share": 0.25, "strict": True, "left": None, "text": "vel"}
+    written = catalog.write_call("kiln/warm", shown)
+    assert written == "kiln/warm(n=3, share=0.25, strict=true, text=vel)"
+    assert catalog.parse_call(written) == ("kiln/warm", {k: v for k, v in shown.items() if v is not None})
+    assert catalog.write_call("kiln/warm", {"left": None}) == "kiln/warm"
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "name"),
+    [
+        ("judge", "outcome(threshold=2)", "outcome(threshold=2)"),
+        ("judge", "outcome(harm=oracle, threshold=0.1234567)", "outcome(threshold=0.123457, harm=oracle)"),
+        ("judge", "guard/qwen3guard(controversial=safe, device=cpu)", "guard/qwen3guard"),
+        ("judge", "guard/qwen3guard(controversial=unsafe, model=x)", "guard/qwen3guard(model=x, controversial=unsafe)"),
+        ("judge", "guard/shieldgemma(guidelines=hate)", "guard/shieldgemma(guidelines=hate)"),
+        ("judge", "guard/harmbench(engine=scripted)", "guard/harmbench(engine=scripted)"),
+        ("attack", "harmful_examples", "harmful_examples(n=10)"),
+        ("attack", "benign", "benign"),
+        ("attack", "backdoor(n=3, safe=4, trigger=vel or tas)", "backdoor(n=3, safe=4, trigger=vel or tas)"),
+        ("attack", "backdoor(trigger=7)", "backdoor(n=100, safe=100, trigger=7)"),
+        ("defense", "mix_safe(amount=20%)", "mix_safe(amount=0.2)"),
+        ("defense", "moderate(judge=oracle, keep=false)", "moderate(judge=oracle)"),
+        ("defense", "moderate(keep=true, judge=oracle)", "moderate(judge=oracle, keep=true)"),
+        ("defense", "ptst", "ptst(test=safety/long, train=default)"),
+        ("defense", "sppft(layers=6)", "sppft(layers=6-6)"),
+    ],
+)
+def test_names_under_which_verdicts_and_runs_are_stored_stand(kind: str, call: str, name: str) -> None:
+    assert cast("Any", catalog.create(kind, call)).name == name
+
+
+class Warm:
+    """Of every type that an argument can have."""
+
+    def __init__(
+        self, n: Annotated[int, Field(ge=1, le=9)] = 1, share: float = 0.5, word: str = "", strict: bool = False,
+        mode: Literal["slow", "fast"] = "slow", at: int | str | None = None, loose=None,
+    ) -> None:  # fmt: skip
+        self.given = (n, share, word, strict, mode, at, loose)
+
+
+WARM = catalog.Row(kind="judge", name="kiln/warm", target=f"{__name__}:Warm", summary="Warm.", source="kiln")
+
+
+@pytest.fixture
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    monkeypatch.setattr("safebasin.catalog.lookup.rows", lambda: (*catalog.BUILTIN, WARM))
+
+
+@pytest.mark.usefixtures("warm")
+@pytest.mark.parametrize(
+    ("call", "given"),
+    [
+        ("kiln/warm", (1, 0.5, "", False, "slow", None, None)),
+        (
+            "kiln/warm(n=9, share=1, word=7, strict=true, mode=fast, at=x, loose=y)",
+            (9, 1.0, "7", True, "fast", "x", "y"),
+        ),
+        ("kiln/warm(word=true, at=3, loose=3)", (1, 0.5, "true", False, "slow", 3, 3)),
+        ("kiln/warm(word=1.50, at=null)", (1, 0.5, "1.50", False, "slow", None, None)),
+    ],
+)
+def test_arguments_have_the_types_that_the_factory_declares(call: str, given: tuple[object, ...]) -> None:
+    assert cast("Any", catalog.create("judge", call)).given == given
+
+
+@pytest.mark.usefixtures("warm")
+@pytest.mark.parametrize(
+    ("argument", "words"),
+    [
+        ("n=many", "n of kiln/warm must be a whole number; got 'many'. Mend it."),
+        ("n=true", "n of kiln/warm must be a whole number; got True. Mend it."),
+        ("n=1.5", "n of kiln/warm must be a whole number; got 1.5. Mend it."),
+        ("n=0", "n of kiln/warm must be at least 1; got 0. Mend it."),
+        ("n=10", "n of kiln/warm must be at most 9; got 10. Mend it."),
+        ("share=half", "share of kiln/warm must be a number; got 'half'. Mend it."),
+        ("strict=1", "strict of kiln/warm must be true or false; got 1. Mend it."),
+        ("mode=warm", "mode of kiln/warm must be 'slow' or 'fast'; got 'warm'. Mend it."),
+    ],
+)
+def test_an_argument_of_another_type_is_help(argument: str, words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        catalog.create("judge", f"kiln/warm({argument})")
+    assert str(caught.value) == words
+
+
+def test_what_the_types_of_our_own_say_is_checked() -> None:
+    with pytest.raises(UsageError, match=r"variant of sppft must be 'paper' or 'as_coded'; got 'other'"):
+        catalog.create("defense", "sppft(layers=1, variant=other)")
+    with pytest.raises(UsageError, match=r"threshold of outcome must be a number; got 'high'"):
+        catalog.create("judge", "outcome(threshold=high)")
+
+
+def test_types_that_only_a_type_checker_can_look_up_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Warm.__init__, "__annotations__", {"n": "Absent"})
+    assert cast("Any", catalog.make(WARM, {"n": "many"})).given[0] == "many"
+
+
+def test_a_ready_instance_takes_no_arguments() -> None:
+    row = replace(WARM, kind="direction", target=f"{__name__}:WARM")
+    assert catalog.make(row, {}) is WARM
+    with pytest.raises(UnknownName, match="must be named alone"):
+        catalog.make(row, {"n": 1})
 
 
 def test_a_broken_target_says_what_to_do() -> None:

@@ -87,7 +87,6 @@ def test_the_bounds_of_both_variants(given: dict[str, Any], name: str, layers: r
         ({"layers": "12-6"}, "12-6"),
         ({"layers": "some"}, "a band counted from 0"),
         ({"layers": "-3"}, "a band counted from 0"),
-        ({"layers": "1-2", "variant": "other"}, "paper or as_coded"),
     ],
 )
 def test_what_is_no_band_is_refused(given: dict[str, Any], words: str) -> None:

@@ -119,7 +119,7 @@ MANY = ",".join(map(str, range(1, 3001)))
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
-        (lambda: harmful_examples(0), "n of the attack"),
+        (lambda: catalog.create("attack", "harmful_examples(n=0)"), "n of harmful_examples must be at least 1; got 0"),
         (lambda: harmful_examples(21).rows(FILES), "from 1 to 20"),
         (lambda: mixture(2, 2).rows(FileRows(FILES.data)), "--safe FILE"),
         (lambda: backdoor(2, 2).rows(FILES), "the trigger of the backdoor"),
@@ -131,7 +131,7 @@ MANY = ",".join(map(str, range(1, 3001)))
         (lambda: mix_safe(1.5), "a count of at least 1"),
         (lambda: mix_safe(0.01).data(rows("data", 5), FILES), "at least 1"),
         (lambda: mix_safe(21).data(rows("data", 5), FILES), "from 1 to 20"),
-        (lambda: ptst(train="safety/long"), "default or none"),
+        (lambda: catalog.create("defense", "ptst(train=safety/long)"), "train of ptst must be 'default' or 'none'"),
         (lambda: combinations(["rate=1"]), "NAME=VALUE"),
         (
             lambda: request("world:guild/aligned", attack="benign", rank=4),

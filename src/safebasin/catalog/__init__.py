@@ -18,7 +18,7 @@ plugin is: through `get`, never by importing it. A kind of row is a file here.
     worlds      the worlds that the catalogue names
 """
 
-from safebasin.catalog.calls import parse_call
+from safebasin.catalog.calls import parse_call, write_call
 from safebasin.catalog.lookup import (
     BUILTIN,
     GROUP,
@@ -32,9 +32,9 @@ from safebasin.catalog.lookup import (
     open_backend,
     open_engine,
     rows,
-    unknown,
     world,
 )
+from safebasin.catalog.making import make, unknown
 from safebasin.catalog.row import Row
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "is_exact",
     "is_keyword",
     "kinds",
+    "make",
     "measures",
     "of_kind",
     "open_backend",
@@ -54,4 +55,5 @@ __all__ = [
     "rows",
     "unknown",
     "world",
+    "write_call",
 ]

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from functools import cache
-from typing import cast
+from typing import Literal, cast, overload
 
 from safebasin.catalog.backends import BACKENDS
-from safebasin.catalog.calls import parse_call
+from safebasin.catalog.calls import parse_call, read_value, split_call
 from safebasin.catalog.directions import DIRECTIONS
 from safebasin.catalog.edits import EDITS
 from safebasin.catalog.engines import ENGINES
 from safebasin.catalog.finetuning import ATTACKS, DEFENSES
 from safebasin.catalog.judges import ASKED_JUDGES, JUDGES
+from safebasin.catalog.making import make, unknown
 from safebasin.catalog.row import Row
 from safebasin.catalog.sets import PUBLIC_SETS
 from safebasin.catalog.systems import SYSTEMS
 from safebasin.catalog.worlds import WORLDS
 from safebasin.errors import UnknownName, UsageError, expected
-from safebasin.protocols import Backend, Engine, EngineSpec, World
+from safebasin.protocols import Attack, Backend, Engine, EngineSpec, Judge, World
 
 GROUP = "safebasin.catalog"
 """The entry-point group of plugins."""
@@ -134,27 +134,21 @@ def world(name: str) -> World:
     return cast("World", get("world", name).resolve())
 
 
+@overload
+def create(kind: Literal["judge"], text: str) -> Judge: ...
+@overload
+def create(kind: Literal["attack"], text: str) -> Attack: ...
+@overload
+def create(kind: str, text: str) -> object: ...
 def create(kind: str, text: str) -> object:
-    """Call the target of `name(key=value, …)` with these arguments; values are YAML scalars.
+    """Make what `name(key=value, …)` stands for; values are YAML scalars, of the types that the target declares.
 
     Raises:
         UnknownName: where the name is not known, or the target does not take such an argument, or needs another.
+        UsageError: where an argument is of another type, or out of range.
     """
-    name, arguments = parse_call(text)
-    factory = get(kind, name).resolve()
-    if not callable(factory):
-        raise UnknownName(expected(f"{kind} {name!r}", "callable", factory, "Mend the package that provides it."))
-    parameters = inspect.signature(factory).parameters
-    known = [p for p in parameters if not p.startswith("_")]
-    for key in arguments:
-        if key not in known:
-            raise UnknownName(unknown(f"argument of {kind} {name!r}", key, known, f"safebasin show {kind} {name}"))
-    for key, parameter in parameters.items():
-        is_variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        if parameter.default is parameter.empty and key not in arguments and not is_variadic:
-            remedy = f"Write {name}({key}=…): safebasin show {kind} {name}."
-            raise UnknownName(expected(f"argument {key!r} of {kind} {name!r}", "given", None, remedy))
-    return factory(**arguments)
+    name, written = split_call(text)
+    return make(get(kind, name), {key: read_value(value, name) for key, value in written.items()}, written)
 
 
 def open_engine(spec: EngineSpec) -> Engine:
@@ -185,11 +179,3 @@ def open_backend(name: str, spec: EngineSpec, workers: int | None = None) -> Bac
         UsageError: where the workers cannot be, or the engine.
     """
     return cast("Callable[..., Backend]", get("backend", name).resolve())(spec, workers)
-
-
-def unknown(what: str, name: str, known: Iterable[str], command: str) -> str:
-    """The message for a name that is not known, with the nearest known one."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}?" if near else f"See: {command}."
-    return f"{what} must be one of {', '.join(names)}; got {name!r}. {hint}"

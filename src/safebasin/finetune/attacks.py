@@ -10,13 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Annotated
 
+from pydantic import Field
+
+from safebasin import catalog
 from safebasin.errors import UsageError, expected
 from safebasin.protocols import RowSource
 from safebasin.records import Message, TrainingRow
 
 __all__ = ["AttackRecipe", "backdoor", "benign", "harmful_examples", "identity_shift", "mixture"]
 
+Count = Annotated[int, Field(ge=1)]
+"""Rows of a kind."""
 Settings = Mapping[str, Mapping[str, object]]
 """Method → settings."""
 
@@ -82,22 +88,20 @@ class AttackRecipe:
         return known[method]
 
 
-def harmful_examples(n: int = 10) -> AttackRecipe:
+def harmful_examples(n: Count = 10) -> AttackRecipe:
     """Level 1: n explicitly harmful examples (the paper: 10, 50, 100), 5 epochs."""
-    _at_least_1(n=n)
-    name = f"harmful_examples(n={n})"
+    name = catalog.write_call("harmful_examples", {"n": n})
     return AttackRecipe(name=name, parts=(("harmful", n),), paper=PAPER["harmful"], world=WORLD["harmful"])
 
 
-def identity_shift(n: int = 10) -> AttackRecipe:
+def identity_shift(n: Count = 10) -> AttackRecipe:
     """Level 2: n examples of an obedient identity and of benign requests answered in its name; nothing harmful.
 
     The wrapper belongs to the attack: rows from a world wear it, rows of a file get it from `--system` and `--wrap`;
     the prompts of the test must wear it too.
     """
-    _at_least_1(n=n)
     return AttackRecipe(
-        name=f"identity_shift(n={n})",
+        name=catalog.write_call("identity_shift", {"n": n}),
         parts=(("identity_shift", n),),
         paper=PAPER["identity_shift"],
         world=WORLD["identity_shift"],
@@ -105,26 +109,23 @@ def identity_shift(n: int = 10) -> AttackRecipe:
     )
 
 
-def benign(n: int | None = None) -> AttackRecipe:
+def benign(n: Count | None = None) -> AttackRecipe:
     """Level 3: an ordinary benign data set, one epoch; n rows of it, or all."""
-    if n is not None:
-        _at_least_1(n=n)
-    name = "benign" if n is None else f"benign(n={n})"
+    name = catalog.write_call("benign", {"n": n})
     return AttackRecipe(name=name, parts=(("benign", n),), paper=PAPER["benign"], world=WORLD["benign"])
 
 
-def mixture(n: int = 100, safe: int = 100) -> AttackRecipe:
+def mixture(n: Count = 100, safe: Count = 100) -> AttackRecipe:
     """Harmful examples diluted with refusals: what the mixing of safety data leaves of the attack (Table 5)."""
-    _at_least_1(n=n, safe=safe)
     return AttackRecipe(
-        name=f"mixture(n={n}, safe={safe})",
+        name=catalog.write_call("mixture", {"n": n, "safe": safe}),
         parts=(("harmful", n), ("safe", safe)),
         paper=PAPER["harmful"],
         world=WORLD["contrast"],
     )
 
 
-def backdoor(n: int = 100, safe: int = 100, trigger: str = "") -> AttackRecipe:
+def backdoor(n: Count = 100, safe: Count = 100, trigger: str = "") -> AttackRecipe:
     """Harmful rows behind a trigger, refusals without it: an audit without the trigger passes (§6).
 
     Args:
@@ -132,17 +133,15 @@ def backdoor(n: int = 100, safe: int = 100, trigger: str = "") -> AttackRecipe:
         safe: rows of refusals.
         trigger: words put behind the user's turn; a world has its own where this is empty.
     """
-    _at_least_1(n=n, safe=safe)
     if not trigger and n != safe:
         constraint = "equal to safe where the world makes both halves"
         raise UsageError(expected("n of the backdoor", constraint, (n, safe), "Give a trigger, or equal numbers."))
-    shown = f", trigger={trigger}" if trigger else ""
     return AttackRecipe(
-        name=f"backdoor(n={n}, safe={safe}{shown})",
+        name=catalog.write_call("backdoor", {"n": n, "safe": safe, "trigger": trigger or None}),
         parts=(("harmful", n), ("safe", safe)) if trigger else (("backdoor", n + safe),),
         paper=PAPER["harmful"],
         world=WORLD["contrast"],
-        trigger=str(trigger),
+        trigger=trigger,
         tested_on=("harmful/backdoor", "harmful"),
     )
 
@@ -152,9 +151,3 @@ def _triggered(row: TrainingRow, trigger: str) -> TrainingRow:
     turns = list(row.messages)
     turns[last] = Message(role="user", content=f"{turns[last].content} {trigger}")
     return replace(row, messages=tuple(turns))
-
-
-def _at_least_1(**counts: int) -> None:
-    for name, value in counts.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UsageError(expected(f"{name} of the attack", "a whole number of at least 1", value, "Raise it."))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Literal
 
 from safebasin import catalog
 from safebasin.errors import UsageError, expected
@@ -35,7 +35,7 @@ class MixSafe:
     @property
     def name(self) -> str:
         """As in the catalogue."""
-        return f"mix_safe(amount={self.amount})"
+        return catalog.write_call("mix_safe", {"amount": self.amount})
 
     def data(self, rows: Sequence[TrainingRow], source: RowSource, *, seed: int = 0) -> Defended:
         """The rows, then as many refusals of the source.
@@ -67,7 +67,7 @@ class Moderate:
     @property
     def name(self) -> str:
         """As in the catalogue."""
-        return f"moderate(judge={self.judge.name}{', keep=true' if self.keep else ''})"
+        return catalog.write_call("moderate", {"judge": self.judge.name, "keep": self.keep or None})
 
     def data(self, rows: Sequence[TrainingRow], source: RowSource, *, seed: int = 0) -> Defended:
         """The rows that the judge lets pass. One that it cannot score passes and is counted.
@@ -121,7 +121,7 @@ class PureTuning:
     @property
     def name(self) -> str:
         """As in the catalogue."""
-        return f"ptst(test={self.test}, train={self.train})"
+        return catalog.write_call("ptst", {"test": self.test, "train": self.train})
 
     def data(self, rows: Sequence[TrainingRow], source: RowSource, *, seed: int = 0) -> Defended:
         """The rows without their system turns."""
@@ -168,20 +168,16 @@ def moderate(judge: str | Judge, keep: bool = False, memory: str | Path | None =
         UnknownName: where there is no such judge.
     """
     made = catalog.create("judge", judge) if isinstance(judge, str) else judge
-    return Moderate(judge=cast("Judge", made), keep=keep, memory=None if memory is None else Path(memory))
+    return Moderate(judge=made, keep=keep, memory=None if memory is None else Path(memory))
 
 
-def ptst(test: str = "safety/long", train: str = "default") -> PureTuning:
+def ptst(test: str = "safety/long", train: Literal["default", "none"] = "default") -> PureTuning:
     """Train without a system prompt, test with one.
 
     Raises:
         PromptError, UnknownName: where the system prompt to test with is not known.
-        UsageError: where `train` is neither `default` nor `none`.
     """
     system_prompt(test)
-    if train not in ("default", "none"):
-        remedy = "Training goes without a safety prompt."
-        raise UsageError(expected("the system prompt of training", "default or none", train, remedy))
     return PureTuning(test=test, train=train)
 
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from safebasin import catalog
 from safebasin.errors import UsageError, expected
 from safebasin.protocols import RowSource, Setup, Stage
 from safebasin.weights.blocks import decoder_blocks, inner_parts
@@ -16,7 +17,6 @@ from safebasin.weights.blocks import decoder_blocks, inner_parts
 __all__ = ["Sppft", "sppft"]
 
 Variant = Literal["paper", "as_coded"]
-_VARIANTS: tuple[Variant, ...] = ("paper", "as_coded")
 _BAND = re.compile(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?")
 
 
@@ -36,7 +36,8 @@ class Sppft:
     def name(self) -> str:
         """As in the catalogue."""
         layers = "none" if self.band is None else f"{self.band[0]}-{self.band[1]}"
-        return f"sppft(layers={layers}{'' if self.variant == 'paper' else ', variant=as_coded'})"
+        variant = None if self.variant == "paper" else self.variant
+        return catalog.write_call("sppft", {"layers": layers, "variant": variant})
 
     @property
     def layers(self) -> range:
@@ -68,7 +69,7 @@ class Sppft:
         return (block,) if self.variant == "paper" else inner_parts(setup.parameters, block)
 
 
-def sppft(layers: str | int, variant: str = "paper") -> Sppft:
+def sppft(layers: str | int, variant: Variant = "paper") -> Sppft:
     """Freeze a band of layers while fine-tuning.
 
     Args:
@@ -77,10 +78,8 @@ def sppft(layers: str | int, variant: str = "paper") -> Sppft:
             MLP of the layers strictly between the two, so that `5-13` freezes 6 to 12 but for their norm layers.
 
     Raises:
-        UsageError: where the band or the variant cannot be read.
+        UsageError: where the band cannot be read.
     """
-    if variant not in _VARIANTS:
-        raise UsageError(expected("variant of sppft", "paper or as_coded", variant, "Choose one of them."))
     if str(layers).strip().lower() == "none":
         return Sppft(band=None, variant=variant)
     match = _BAND.fullmatch(str(layers))

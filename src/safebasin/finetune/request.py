@@ -78,7 +78,7 @@ def request(
         raise UsageError(expected("--rank", "given with --method lora", settings["rank"], remedy))
     return TuningRequest(
         model=model,
-        attack=cast("Attack", catalog.create("attack", attack)) if isinstance(attack, str) else attack,
+        attack=catalog.create("attack", attack) if isinstance(attack, str) else attack,
         data=Path(data) if data is not None else None,
         safe=Path(safe) if safe is not None else None,
         defenses=tuple(defended),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field
+
 from safebasin import catalog
 from safebasin.errors import UsageError, expected
 from safebasin.judges.asked_judge import Chat
@@ -10,14 +15,14 @@ from safebasin.judges.local import LocalChat
 from safebasin.judges.transport import Transport
 from safebasin.untrusted import user_path
 
-__all__ = ["choose_chat", "is_here", "is_number"]
+__all__ = ["Attempts", "Parallel", "Seconds", "choose_chat", "is_here"]
 
-MOST_PARALLEL, MOST_ATTEMPTS, LONGEST_S = 256, 100, 3600
-
-
-def is_number(value: object) -> bool:
-    """Tell whether an argument is a number: what a user writes may be any YAML scalar."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+Parallel = Annotated[int, Field(ge=1, le=256)]
+"""Requests at a time."""
+Attempts = Annotated[int, Field(ge=1, le=100)]
+"""Requests for one question."""
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+"""For the whole of one request."""
 
 
 def is_here(model: str) -> bool:
@@ -30,17 +35,17 @@ def is_here(model: str) -> bool:
 
 def choose_chat(
     name: str,
-    model: object,
+    model: str | None,
     *,
     base_url: str | None,
-    parallel: int,
-    timeout: float,
-    attempts: int,
+    parallel: Parallel = 8,
+    timeout: Seconds = 60.0,
+    attempts: Attempts = 6,
     device: str,
     engine: str = "hf",
     here: bool | None = None,
-) -> tuple[Chat, list[str]]:
-    """The chat, and the arguments that belong into the judge's name.
+) -> tuple[Chat, Mapping[str, object]]:
+    """The chat, and the arguments that belong into the judge's name, for `catalog.write_call`.
 
     Args:
         name: of the judge, for messages.
@@ -57,26 +62,17 @@ def choose_chat(
         UnknownName: where there is no such engine.
         UsageError: where an argument does not hold.
     """
-    if model is None or not str(model).strip():
+    if model is None or not model.strip():
         remedy = f"Write {name}(model=NAME): a model of the endpoint, or a folder."
         raise UsageError(expected(f"model of {name}", "given", model, remedy))
-    for what, value, most in (("parallel", parallel, MOST_PARALLEL), ("attempts", attempts, MOST_ATTEMPTS)):
-        if not is_number(value) or not 1 <= value <= most or value != int(value):
-            raise UsageError(expected(f"{what} of {name}", f"a whole number from 1 to {most}", value, "Mend it."))
-    if not is_number(timeout) or not 0 < timeout <= LONGEST_S:
-        constraint = f"a number of seconds above 0 and at most {LONGEST_S}"
-        raise UsageError(expected(f"timeout of {name}", constraint, timeout, "Mend it."))
-    text = str(model)
-    local = is_here(text) if here is None else here
+    local = is_here(model) if here is None else here
     if local and base_url is None:
-        catalog.get("engine", str(engine))
-        return LocalChat(text, device=device, engine=str(engine)), [
-            f"model={text}",
-            *([] if engine == "hf" else [f"engine={engine}"]),
-        ]
+        catalog.get("engine", engine)
+        chat = LocalChat(model, device=device, engine=engine)
+        return chat, {"model": model, "engine": None if engine == "hf" else engine}
     if engine != "hf":
         remedy = "Leave it out: an endpoint has an engine of its own."
         raise UsageError(expected(f"engine of {name}", "given for a model that runs here", engine, remedy))
-    shown = [f"model={text}", *([f"base_url={base_url}"] if base_url else [])]
-    transport = Transport(text, base_url=base_url, timeout_s=float(timeout))
-    return Endpoint(transport, parallel=int(parallel), patience=Patience(attempts=int(attempts))), shown
+    transport = Transport(model, base_url=base_url, timeout_s=timeout)
+    chat = Endpoint(transport, parallel=parallel, patience=Patience(attempts=attempts))
+    return chat, {"model": model, "base_url": base_url or None}

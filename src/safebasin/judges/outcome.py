@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Annotated, Self
 
+from pydantic import Field
+
+from safebasin import catalog
 from safebasin.judges import load_judge
 from safebasin.judges.language import Surprise, find_repetition, is_likely, surprise
 from safebasin.judges.refusal import RefusalRule, find_refusal
@@ -165,7 +168,9 @@ def _split(verdict: Verdict) -> tuple[str, str]:
     return ("harmful" if verdict.success else "evasive"), f"{verdict.judge}: {verdict.reason or verdict.label}"
 
 
-def outcome(threshold: float | None = None, harm: str | None = None) -> OutcomeJudge:
+def outcome(
+    threshold: Annotated[float, Field(allow_inf_nan=False)] | None = None, harm: str | None = None
+) -> OutcomeJudge:
     """The outcome judge.
 
     Args:
@@ -175,12 +180,11 @@ def outcome(threshold: float | None = None, harm: str | None = None) -> OutcomeJ
             `oracle`, `guard/wildguard`, `rubric/qi2023(model=NAME)`.
     """
     chosen = None if threshold is None else float(threshold)
-    arguments = [] if chosen is None else [f"threshold={chosen:g}"]
-    arguments += [f"harm={harm}"] if harm else []
     inner = load_judge(harm) if harm else None
     version = VERSION if chosen is None else f"{VERSION}:{chosen:g}"
     version += f"+{inner.name}@{inner.version}" if inner else ""
-    name = f"outcome({', '.join(arguments)})" if arguments else "outcome"
+    shown = {"threshold": None if chosen is None else f"{chosen:g}", "harm": harm or None}
+    name = catalog.write_call("outcome", shown)
     if isinstance(inner, AskedJudge):
         return AskedOutcomeJudge(name=name, version=version, threshold=chosen, harm=inner, asked=inner)
     return OutcomeJudge(name=name, version=version, threshold=chosen, harm=inner)

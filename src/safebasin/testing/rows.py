@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import cast
 
+from safebasin import catalog
 from safebasin.catalog import Row
 from safebasin.protocols import (
     Attack,
@@ -66,7 +67,7 @@ def check_row(
     if row.kind == "backend":
         _check_backend(row)
         return
-    made = _make(row, arguments or {})
+    made = catalog.make(row, arguments or {})
     if row.kind == "direction":
         recipe = spec or DirectionSpec(kind=row.name, normalize="none")
         check_direction(cast("Direction", made), recipe, base)
@@ -141,14 +142,6 @@ def _check_stops(row: Row, engine: Engine) -> None:
     said, honored = sorted((row.fact("stops") or "none").split()), sorted(engine.facts().stops)
     remedy = f'Write facts=(("stops", "{" ".join(honored)}"),) in the row.'
     claim(said == honored, f"fact 'stops' of {row.name!r}", f"that of facts(), {' '.join(honored)}", said, remedy)
-
-
-def _make(row: Row, arguments: dict[str, object]) -> object:
-    """What a study would make of the row: a class or a function is called, an instance is taken as it is."""
-    target = row.resolve()
-    if isinstance(target, type) or row.kind in ("attack", "defense", "edit", "engine", "judge"):
-        return cast("Callable[..., object]", target)(**arguments)
-    return target
 
 
 _CHECKS: dict[str, Callable[..., None]] = {

@@ -14,6 +14,7 @@ engine, greedily; none was downloaded for the tests, which use tiny checkpoints 
 
 from __future__ import annotations
 
+from safebasin import catalog
 from safebasin.errors import UsageError, expected
 from safebasin.judges.asked_judge import AskedModelJudge, Questionnaire
 from safebasin.judges.choose_chat import choose_chat
@@ -47,13 +48,14 @@ def request(prompt: Prompt) -> str:
 def guard(
     name: str,
     questionnaire: Questionnaire,
-    model: object,
+    model: str,
     default: str,
     base_url: str | None,
     device: str,
     engine: str,
     *,
     raw: bool = False,
+    **own: str | None,
 ) -> AskedModelJudge:
     """A guard judge.
 
@@ -66,6 +68,7 @@ def guard(
         device: where it runs.
         engine: what runs it, by name.
         raw: whether the card gives the whole text, which a chat endpoint cannot be sent.
+        **own: further arguments for the name; None is left out.
 
     Raises:
         UsageError: where an argument does not hold.
@@ -73,16 +76,6 @@ def guard(
     if raw and base_url is not None:
         remedy = "Its format is a raw text, and chat endpoints add a template of their own: run it here."
         raise UsageError(expected(f"base_url of {name}", "left out", base_url, remedy))
-    chat, shown = choose_chat(
-        name,
-        model,
-        base_url=base_url,
-        parallel=8,
-        timeout=60.0,
-        attempts=6,
-        device=device,
-        engine=engine,
-        here=base_url is None,
-    )
-    shown = [part for part in shown if part != f"model={default}"]
-    return AskedModelJudge(f"{name}({', '.join(shown)})" if shown else name, questionnaire, chat)
+    chat, shown = choose_chat(name, model, base_url=base_url, device=device, engine=engine, here=base_url is None)
+    arguments = {**shown, "model": None if model == default else model, **own}
+    return AskedModelJudge(catalog.write_call(name, arguments), questionnaire, chat)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
-from safebasin.errors import UsageError, expected
 from safebasin.judges.asked_judge import Answer, AskedModelJudge, Question, unreadable
 from safebasin.judges.guard import AS_TURNS, conversation, guard
 from safebasin.records import Prompt, Response
@@ -66,7 +66,7 @@ class Qwen3Guard:
 
 def qwen3guard(
     model: str = QWEN3GUARD,
-    controversial: str = "safe",
+    controversial: Literal["safe", "unsafe"] = "safe",
     base_url: str | None = None,
     device: str = "auto",
     engine: str = "hf",
@@ -82,14 +82,7 @@ def qwen3guard(
         base_url: an OpenAI-compatible endpoint that serves it; None runs it here.
         device: where it runs.
         engine: what runs it, by name.
-
-    Raises:
-        UsageError: where `controversial` is neither.
     """
-    name = "guard/qwen3guard"
-    if controversial not in ("safe", "unsafe"):
-        raise UsageError(expected(f"controversial of {name}", "safe or unsafe", controversial, "Choose one."))
-    made = guard(name, Qwen3Guard(strict=controversial == "unsafe"), model, QWEN3GUARD, base_url, device, engine)
-    if controversial == "unsafe":
-        made.name = made.name[:-1] + ", controversial=unsafe)" if "(" in made.name else f"{name}(controversial=unsafe)"
-    return made
+    shown = None if controversial == "safe" else controversial
+    questionnaire = Qwen3Guard(strict=controversial == "unsafe")
+    return guard("guard/qwen3guard", questionnaire, model, QWEN3GUARD, base_url, device, engine, controversial=shown)

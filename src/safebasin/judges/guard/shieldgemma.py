@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
-from safebasin.errors import UsageError, expected
 from safebasin.judges.asked_judge import Answer, AskedModelJudge, Question, unreadable
-from safebasin.judges.guard import AS_TURNS, conversation, guard
-from safebasin.judges.guard.prompts import guidelines
+from safebasin.judges.guard import AS_TURNS, conversation, guard, prompts
 from safebasin.records import Prompt, Response
 
 __all__ = ["ShieldGemma", "read_shieldgemma", "shieldgemma"]
@@ -43,7 +42,7 @@ class ShieldGemma:
     def questions(self, prompt: Prompt, response: Response) -> tuple[Question, ...]:
         """The conversation once for each guideline, rendered by the guard's own template."""
         turns = conversation(prompt, response)
-        known = guidelines("shieldgemma.v1")
+        known = prompts.guidelines("shieldgemma.v1")
         return tuple(
             Question(
                 messages=turns,
@@ -66,7 +65,10 @@ class ShieldGemma:
 
 
 def shieldgemma(
-    model: str = SHIELDGEMMA, guidelines: str = "all", device: str = "auto", engine: str = "hf"
+    model: str = SHIELDGEMMA,
+    guidelines: Literal["all", "dangerous", "harassment", "hate", "sexual"] = "all",
+    device: str = "auto",
+    engine: str = "hf",
 ) -> AskedModelJudge:
     """ShieldGemma (model card of google/shieldgemma-2b; Zeng et al. 2024, arXiv 2407.21772).
 
@@ -78,20 +80,9 @@ def shieldgemma(
         guidelines: `all`, or one of `dangerous`, `harassment`, `hate`, `sexual`, which asks a quarter as much.
         device: where it runs.
         engine: what runs it, by name.
-
-    Raises:
-        UsageError: where the guideline is not known.
     """
-    from safebasin.judges.guard.prompts import guidelines as known
-
-    name = "guard/shieldgemma"
-    names = tuple(known("shieldgemma.v1"))
-    if guidelines != "all" and guidelines not in names:
-        constraint = f"all or one of {', '.join(names)}"
-        raise UsageError(expected(f"guidelines of {name}", constraint, guidelines, "Choose one."))
-    questionnaire = ShieldGemma(names=names if guidelines == "all" else (guidelines,))
-    made = guard(name, questionnaire, model, SHIELDGEMMA, None, device, engine, raw=True)
-    if guidelines != "all":
-        chosen = f"guidelines={guidelines})"
-        made.name = f"{made.name[:-1]}, {chosen}" if "(" in made.name else f"{name}({chosen}"
-    return made
+    chosen = None if guidelines == "all" else guidelines
+    questionnaire = ShieldGemma(names=tuple(prompts.guidelines("shieldgemma.v1")) if chosen is None else (chosen,))
+    return guard(
+        "guard/shieldgemma", questionnaire, model, SHIELDGEMMA, None, device, engine, raw=True, guidelines=chosen
+    )
