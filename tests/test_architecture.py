@@ -245,6 +245,8 @@ def undocumented(module: ast.Module) -> list[str]:
     missing = [] if ast.get_docstring(module) else ["the module"]
     for node in module.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            if any(isinstance(d, ast.Name) and d.id == "overload" for d in node.decorator_list):
+                continue
             missing += [] if ast.get_docstring(node) else [node.name]
             if isinstance(node, ast.ClassDef) and not node.bases:
                 missing += [f"{node.name}.{m.name}" for m in methods(node) if not ast.get_docstring(m)]
@@ -265,7 +267,7 @@ def test_what_is_public_is_documented(path: Path) -> None:
 def test_the_check_of_docstrings_can_fail() -> None:
     source = (
         "class A:\n    def f(self): ...\n    def _g(self): ...\n"
-        "def h(): ...\ndef _i(): ...\n"
+        "def h(): ...\ndef _i(): ...\n@overload\ndef k(): ...\n"
         "class P(Q):\n    'Documented.'\n    def j(self): ..."
     )
     assert undocumented(ast.parse(source)) == ["the module", "A", "A.f", "h"]

@@ -95,7 +95,7 @@ def test_map_with_judge_and_direction_of_the_plugin(site: Path, tmp_path: Path) 
     printed = stdout(
         *("-m", "safebasin", "map", "world:guild/aligned", "-o", "study", "--json"),
         *("--judge", "outcome", "--judge", "safebasin-kiln/pardon", "--judge", judge),
-        *("--axis", "safebasin-kiln/coin@-0.5:0.5:3"),
+        *("--axis", "safebasin-kiln/coin(heads=0.6)@-0.5:0.5:3", "--only", "layers.1.*, embed*"),
         *("--limit", "4", "--directions", "1", "--max-new-tokens", "32"),
         site=site,
         cwd=tmp_path,
@@ -103,7 +103,7 @@ def test_map_with_judge_and_direction_of_the_plugin(site: Path, tmp_path: Path) 
     landscape = json.loads(printed)
     assert landscape["judges"] == ["outcome", "safebasin-kiln/pardon", judge]
     assert {panel["judge"] for panel in landscape["panels"]} == {"safebasin-kiln/pardon"}, "the first of refusals"
-    assert [region["name"] for region in landscape["regions"]] == ["safebasin-kiln/coin"]
+    assert [region["name"] for region in landscape["regions"]] == ["safebasin-kiln/coin(heads=0.6)"]
     assert len(landscape["points"]) == 3
     origin = next(p for p in landscape["points"] if p["coords"] == [0.0])
     assert origin["asr"][judge]["value"] is not None

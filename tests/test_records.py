@@ -49,6 +49,7 @@ def test_point_key_depends_on_every_part_of_the_recipe() -> None:
         "fingerprint": "abc",
         "version": 2,
         "orthogonal_to": (DirectionSpec(kind="random", seed=7),),
+        "args": (("density", 0.5),),
     }
     assert set(changed) == {f.name for f in dataclasses.fields(DirectionSpec)}
     keys = {Point.at((dataclasses.replace(RANDOM, **{k: v}), 0.5)).key for k, v in changed.items()}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import re
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safebasin import study
+from safebasin import catalog, study
 from safebasin.errors import StudyError, UsageError
-from safebasin.records import Region, canonical_json
+from safebasin.records import DirectionSpec, Point, Region, canonical_json
+from safebasin.study.regions import AxisSpec
 
 OWN = {"model": "org/name", "prompts": [{"source": "prompts.csv"}]}
 
@@ -244,6 +247,89 @@ def test_a_drawn_axis_yields_to_one_that_leads_somewhere(turned: bool) -> None:
     assert [d.orthogonal_to for d in drawn] == [to, to]
     assert to[0].fingerprint == "f", "the fingerprint is known before the other direction refers to it"
     assert region.spanned_by(1)[1 if not turned else 0] == drawn[1]
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "args"),
+    [
+        ("random(density=0.1)", "random(density=0.1)", (("density", 0.1),)),
+        ("random( density = 0.10 )@-1:1:3", "random(density=0.1)", (("density", 0.1),)),
+        ("random(density=1.0)", "random", ()),
+        ("random(density=1)", "random", ()),
+        ("random()", "random", ()),
+        (
+            "kiln/bent(deep=true, word='a, b')@0:1:3",
+            'kiln/bent(word="a, b", deep=true)',
+            (("word", "a, b"), ("deep", True)),
+        ),
+        ("kiln/bent(word=7)", 'kiln/bent(word="7")', (("word", "7"),)),
+        ("kiln/gone(deep=1)", "kiln/gone(deep=1)", (("deep", 1),)),
+    ],
+)
+def test_a_direction_takes_arguments(
+    word: str, kind: str, args: tuple[tuple[str, object], ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = catalog.Row(kind="direction", name="kiln/bent", target=f"{__name__}:Bent", summary="", source="")
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    monkeypatch.setattr(catalog.lookup, "rows", lambda: (*catalog.BUILTIN, row))
+    (axis,) = axes_of(word)
+    assert (axis.kind, axis.name, axis.label()) == (kind, kind.partition("(")[0], kind)
+    assert [(s.kind, s.args, s.index) for s in axis.specs()] == [(axis.name, args, i) for i in range(3)]
+    again = AxisSpec.model_validate_json(axis.model_dump_json())
+    assert again.specs() == axis.specs()
+    for spec in axis.specs():
+        assert DirectionSpec.from_record(json.loads(json.dumps(asdict(spec)))) == spec
+
+
+class Bent:
+    """A direction with arguments."""
+
+    def __init__(self, word: str = "", deep: bool = False) -> None: ...
+
+
+def test_arguments_at_their_default_are_none_in_any_key() -> None:
+    plain, full = ({**OWN, "axes": [{"kind": kind}]} for kind in ("random", "random(density=1.0)"))
+    assert study.make(plain).hash == study.make(full).hash
+    before = DirectionSpec.from_record({**asdict(DirectionSpec(kind="random")), "args": []})
+    assert Point.at((before, 0.5)).key == Point.at((DirectionSpec(kind="random"), 0.5)).key
+    released = {k: v for k, v in asdict(before).items() if k != "args"}
+    assert DirectionSpec.from_record(released) == before
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("random(density=2)", "density of random must be at most 1; got 2"),
+        ("random(dense=1)", "Did you mean 'density'"),
+        ("random(density=0.1", "axis must be like random"),
+        ("to(rank=3):org/name", "'to' must be one of "),
+    ],
+)
+def test_arguments_that_a_direction_does_not_take_are_help(word: str, words: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(words)):
+        axes_of(word)
+
+
+def test_a_sparse_axis_beside_a_dense_one_of_the_same_seed_is_another_draw() -> None:
+    region = study.make({**OWN, "axes": [{"kind": "random(density=0.1)"}, {"kind": "random"}]}).regions[0].region()
+    (first,), (second,) = (axis.directions for axis in region.axes)
+    assert (first.index, second.index) == (0, 1)
+    assert second.orthogonal_to == (first,)
+
+
+@pytest.mark.parametrize("target", ["model", "models", "adapter", "text"])
+def test_what_a_plugins_direction_leads_to_its_row_says(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = catalog.Row(
+        kind="direction", name="kiln/way", target="a:b", summary="", source="", facts=(("target", target),)
+    )
+    monkeypatch.setattr(catalog.lookup, "rows", lambda: (*catalog.BUILTIN, row))
+    (axis,) = axes_of("kiln/way:org/name,b")
+    assert (axis.range, axis.is_drawn, axis.specs()[0].normalize) == (study.files.TARGET_RANGE, False, "none")
+    with pytest.raises(StudyError, match="target must be given for an axis of kind 'kiln/way'"):
+        axes_of("kiln/way")
+    monkeypatch.setattr(catalog.lookup, "rows", lambda: (*catalog.BUILTIN, replace(row, facts=())))
+    with pytest.raises(StudyError, match="target must be left out for an axis of kind 'kiln/way'"):
+        axes_of("kiln/way:org/name")
 
 
 def test_regions_have_names_and_sampling_of_their_own() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -70,6 +71,8 @@ def test_random(normalize: str) -> None:
     testing.check_row(
         catalog.get("direction", "random"), spec=replace(recipe, orthogonal_to=(replace(recipe, index=0),))
     )
+    sparse = replace(recipe, args=(("density", 0.05),))
+    testing.check_row(catalog.get("direction", "random"), arguments={"density": 0.05}, spec=sparse)
 
 
 @cache
@@ -326,10 +329,11 @@ class Mirror:
         return type(self)(spec, base)
 
     def moves(self, name: str) -> bool:
-        return name not in self.base.excluded() and self.spec.only in (None, name)
+        return name not in self.base.excluded() and self.spec.moves(name)
 
     def rows(self, name: str, start: int, stop: int) -> torch.Tensor | None:
-        return -self.base.rows(name, start, stop).float() if self.moves(name) else None
+        sign = (-1) ** (self.base.names.index(name) >> self.spec.index)  # other tensors are mirrored by each draw
+        return sign * self.base.rows(name, start, stop).float() if self.moves(name) else None
 
 
 def broken(change: Callable[[Mirror, torch.Tensor, str, int], object]) -> Mirror:
@@ -368,7 +372,34 @@ class Ordered(Mirror):
 
 class Everything(Mirror):
     def moves(self, name: str) -> bool:
-        return self.spec.only in (None, name)
+        return self.spec.moves(name)
+
+
+class OnePattern(Mirror):
+    """Reads `only` as one pattern of whole names."""
+
+    def moves(self, name: str) -> bool:
+        return name not in self.base.excluded() and fnmatchcase(name, self.spec.only or "*")
+
+
+class Inert(Mirror):
+    """Moves nothing where it is told what to move."""
+
+    def moves(self, name: str) -> bool:
+        return name not in self.base.excluded() and self.spec.only is None
+
+
+class Once(Mirror):
+    """The same draw whatever the index."""
+
+    def prepare(self, spec: DirectionSpec, base: BaseWeights) -> Any:
+        return type(self)(replace(spec, index=0), base)
+
+
+class Boasting(Mirror):
+    """Says that it makes itself orthogonal, and does not."""
+
+    orthogonalizes = True
 
 
 class Unrestricted(Mirror):
@@ -412,6 +443,12 @@ def test_a_plain_direction_passes() -> None:
         (broken(lambda _, rows, __, start: rows * (-1) ** start), ("in blocks", "the rows of the whole tensor")),
         (Everything(), ("d̂ of norm.weight", "None (norm layer")),
         (Still(), ("one that moves a tensor",)),
+        (Unrestricted(), ("d̂ of", "leaves it out", "Honor spec.only")),
+        (OnePattern(), ("d̂ of", "rows (only=", "lets it move", "Honor spec.only")),
+        (Inert(), ("rows (only=", "Honor spec.only")),
+        (Once(), ("not parallel to", "Draw anew for each spec.index")),
+        (Boasting(), ("orthogonal to", "a cosine of", "mind orthogonal_to")),
+        (broken(lambda _, rows, __, ___: 0 * rows), ("one that moves a tensor",)),
         (broken(lambda _, rows, name, __: rows * math.nan if name == "up.bias" else rows), ("d̂ of up.bias", "finite")),
         (broken(lambda _, rows, __, ___: rows * math.inf), ("finite",)),
         (broken(lambda _, rows, __, ___: rows.reshape(-1)), ("shape of d̂",)),
@@ -436,7 +473,7 @@ class FlippedRows(Mirror):
     flipped = "embed.weight"
 
     def rows(self, name: str, start: int, stop: int) -> torch.Tensor | None:
-        if name != self.flipped:
+        if name != self.flipped or not self.moves(name):
             return super().rows(name, start, stop)
         n = self.base.shape(name)[0]
         return -self.base.rows(name, n - stop, n - start).flip(0).float()

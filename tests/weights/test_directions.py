@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,12 @@ from transformers import AutoModelForCausalLM
 
 from helpers.fields import Toy
 from helpers.models import make_tiny_model
-from safebasin.errors import StudyError
+from safebasin.errors import StudyError, UsageError
 from safebasin.protocols import Delta
 from safebasin.records import DirectionSpec
 from safebasin.weights.base import HostWeights, MappedWeights, open_base
 from safebasin.weights.directions import Random, _noise_budget
+from safebasin.weights.stream import prepare_one
 
 
 def toy() -> Toy:
@@ -181,3 +183,36 @@ def test_norm_layers_are_left_alone_by_type_and_everything_else_moves(tmp_path: 
     delta = Random().prepare(DirectionSpec(kind="random"), base)
     assert {n for n in base.names if delta.rows(n, 0, 1) is None} == set(excluded)
     assert any("embed" in n or "wte" in n for n in base.names if n not in excluded)
+
+
+def test_a_sparse_direction_moves_its_share_by_as_much_in_all() -> None:
+    base = Toy({"a": torch.randn(300, 200), "b": torch.randn(50)})
+    dense, sparse = DirectionSpec(kind="random", seed=3), DirectionSpec(kind="random", seed=3, args=(("density", 0.1),))
+    found = {spec: prepare_one(spec, base) for spec in (dense, sparse)}
+    rows = {spec: whole(delta, base, "a") for spec, delta in found.items()}
+    moved = rows[sparse] != 0
+    assert float(moved.double().mean()) == pytest.approx(0.1, abs=0.01)
+    assert float(rows[sparse].norm()) == pytest.approx(float(base.rows("a", 0, 300).norm()), rel=1e-5)
+    ratio = rows[sparse][moved] / rows[dense][moved]
+    assert float(ratio.std()) < 1e-5 * float(ratio.mean()), "the same noise, by one factor"
+    explicit = prepare_one(DirectionSpec(kind="random", seed=3, args=(("density", 1.0),)), base)
+    assert torch.equal(whole(explicit, base, "a"), rows[dense])
+
+
+@pytest.mark.parametrize("density", [0, -0.1, 1.5, "half"])
+def test_a_density_that_is_no_share_is_refused(density: object) -> None:
+    with pytest.raises(UsageError, match="density of random must be"):
+        prepare_one(DirectionSpec(kind="random", args=(("density", density),)), toy())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("normalize", ["layer", "filter"])
+def test_a_sparse_plane_is_orthogonal_row_by_row_too(normalize: str) -> None:
+    """Few of a row move, often the same single one: what is left of it then is nothing."""
+    base = Toy({"a": torch.randn(400, 6)})
+    args = (("density", 0.2),)
+    one = DirectionSpec(kind="random", args=args, normalize=normalize)
+    two = replace(one, index=1, orthogonal_to=(one,))
+    a, b = (whole(prepare_one(spec, base), base, "a").double() for spec in (one, two))
+    assert abs(float((a * b).sum())) < 1e-6 * float(a.norm() * b.norm())
+    if normalize == "filter":
+        assert float((a * b).sum(dim=1).abs().max()) < 1e-5

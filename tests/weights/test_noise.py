@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_a_cache_changes_nothing_keeps_its_budget_and_saves_a_second_sweep(monke
     plain = noise.elements(0, 0, "w", 0, 5 * noise.BLOCK)
     drawn: list[int] = []
     draw = noise.block
-    monkeypatch.setattr(noise, "block", lambda *address: drawn.append(address[-1]) or draw(*address))
+    monkeypatch.setattr(noise, "block", lambda *address: drawn.append(address[3]) or draw(*address))
     cache = noise.NoiseCache(3 * noise.BLOCK * 4)
     for _ in range(3):
         assert np.array_equal(noise.elements(0, 0, "w", 0, 5 * noise.BLOCK, cache=cache), plain)
@@ -57,3 +58,26 @@ def test_it_is_standard_normal() -> None:
     drawn = noise.elements(1, 0, "w", 0, 4 * noise.BLOCK)
     assert stats.kstest(drawn, "norm").pvalue > 1e-3
     assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 0.01
+
+
+def test_sparse_noise_is_the_dense_one_where_it_is_drawn() -> None:
+    dense = noise.elements(7, 2, "w", 0, 3 * noise.BLOCK)
+    assert np.array_equal(noise.elements(7, 2, "w", 0, 3 * noise.BLOCK, density=1.0), dense)
+    for density in (0.5, 0.1):
+        sparse = noise.elements(7, 2, "w", 0, 3 * noise.BLOCK, density=density)
+        drawn = sparse != 0
+        assert np.array_equal(sparse[drawn], dense[drawn])
+        deviation = math.sqrt(density * (1 - density) / dense.size)
+        assert abs(drawn.mean() - density) < 4 * deviation
+    digest = hashlib.sha256(noise.elements(7, 2, "w", 0, noise.BLOCK, density=0.1).tobytes()).hexdigest()
+    assert digest[:16] == "26ada863201a14da"
+
+
+def test_any_part_of_sparse_noise_can_be_drawn_alone() -> None:
+    whole = noise.elements(7, 2, "w", 0, 3 * noise.BLOCK, density=0.1)
+    for start, stop in ((0, 5), (noise.BLOCK - 3, noise.BLOCK + 9), (100, 2 * noise.BLOCK + 1)):
+        assert np.array_equal(noise.elements(7, 2, "w", start, stop, density=0.1), whole[start:stop])
+    cache = noise.NoiseCache(8 * noise.BLOCK * 4)
+    for density in (0.1, 1.0, 0.1):
+        alone = noise.elements(7, 2, "w", 0, noise.BLOCK, density=density)
+        assert np.array_equal(noise.elements(7, 2, "w", 0, noise.BLOCK, density=density, cache=cache), alone)

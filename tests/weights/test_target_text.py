@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
 
-from helpers.models import make_tiny_model
-from safebasin.errors import ModelError, StudyError
+from helpers.models import make_lora, make_tiny_model
+from safebasin import catalog
+from safebasin.errors import ModelError, StudyError, UsageError
+from safebasin.protocols import BaseWeights, Delta
 from safebasin.records import DirectionSpec
-from safebasin.weights.target_text import quant_levels, resolve_target, task_models
+from safebasin.weights.target_text import models_of, quant_levels, resolve_target, task_models
 
 
 def fingerprint(kind: str, target: str) -> str:
@@ -56,3 +60,45 @@ def test_the_fingerprint_of_a_task_follows_the_bytes_of_both_models_and_their_or
     assert fingerprint("task", f"{tuned},{base}") != same
     with pytest.raises(ModelError, match="model must be an existing folder"):
         fingerprint("task", f"{tuned},{tmp_path}/nothing")
+
+
+class Scheme:
+    """A direction whose target only it can read."""
+
+    def prepare(self, spec: DirectionSpec, base: BaseWeights) -> Delta:
+        raise NotImplementedError
+
+    def identity(self, spec: DirectionSpec) -> str:
+        return f"scheme {spec.target} 2"
+
+
+class Silent(Scheme):
+    identity = None
+
+
+def test_a_text_is_known_by_what_its_direction_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of rounding too: as studies of the first release have it."""
+    assert fingerprint("quant", "int8") == hashlib.sha256(b"quant 127 v1").hexdigest()
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    for made, said in (("Scheme", b"scheme warm 2"), ("Silent", b"kiln/way warm")):
+        row = catalog.Row(kind="direction", name="kiln/way", target=f"{__name__}:{made}", summary="", source="",
+                          facts=(("target", "text"),))  # fmt: skip
+        monkeypatch.setattr(catalog.lookup, "rows", lambda row=row: (*catalog.BUILTIN, row))
+        assert fingerprint("kiln/way", "warm") == hashlib.sha256(said).hexdigest()
+
+
+@pytest.mark.parametrize(("target", "kind"), [("model", "to"), ("models", "task"), ("adapter", "adapter")])
+def test_a_plugins_target_is_found_as_ours_of_that_sort(
+    target: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = catalog.Row(
+        kind="direction", name="kiln/way", target="a:b", summary="", source="", facts=(("target", target),)
+    )
+    monkeypatch.setattr(catalog.lookup, "rows", lambda: (*catalog.BUILTIN, row))
+    one, two = (make_tiny_model(tmp_path / str(n), seed=n) for n in (1, 2))
+    text = {"to": f"{one}", "task": f"{one},{two}", "adapter": str(make_lora(tmp_path / "a", one))}[kind]
+    assert fingerprint("kiln/way", text) == fingerprint(kind, text)
+    models = {"to": (str(one),), "task": (str(one), str(two)), "adapter": ()}[kind]
+    assert models_of(DirectionSpec(kind="kiln/way", target=text)) == models
+    with pytest.raises(UsageError):
+        fingerprint("kiln/way", f"{tmp_path}/none")

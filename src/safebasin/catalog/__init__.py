@@ -22,6 +22,7 @@ from safebasin.catalog.calls import parse_call, write_call
 from safebasin.catalog.lookup import (
     BUILTIN,
     GROUP,
+    canonical,
     create,
     get,
     is_exact,
@@ -32,6 +33,7 @@ from safebasin.catalog.lookup import (
     open_backend,
     open_engine,
     rows,
+    target_of,
     world,
 )
 from safebasin.catalog.making import make, unknown
@@ -41,6 +43,7 @@ __all__ = [
     "BUILTIN",
     "GROUP",
     "Row",
+    "canonical",
     "create",
     "get",
     "is_exact",
@@ -53,6 +56,7 @@ __all__ = [
     "open_engine",
     "parse_call",
     "rows",
+    "target_of",
     "unknown",
     "world",
     "write_call",

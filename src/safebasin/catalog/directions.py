@@ -20,6 +20,7 @@ DIRECTIONS: tuple[Row, ...] = (
         target="safebasin.weights.directions:ToCheckpoint",
         summary="The difference to another checkpoint: α = 0 is the model, α = 1 the other.",
         source=_PENG + ", §3",
+        facts=(("target", "model"),),
     ),
     Row(
         kind="direction",
@@ -27,6 +28,7 @@ DIRECTIONS: tuple[Row, ...] = (
         target="safebasin.weights.directions:Adapter",
         summary="The weight difference of a LoRA adapter, ΔW = scaling·B·A: α = 1 is the adapter as trained.",
         source="Hu et al. 2021, arXiv 2106.09685",
+        facts=(("target", "adapter"),),
     ),
     Row(
         kind="direction",
@@ -34,6 +36,7 @@ DIRECTIONS: tuple[Row, ...] = (
         target="safebasin.weights.directions:Quantized",
         summary="The error of rounding weight matrices to int8 or int4, a scale per output channel: α = 1 is rounded.",
         source="absmax quantization, Dettmers et al. 2022, arXiv 2208.07339, §2",
+        facts=(("target", "text"),),
     ),
     Row(
         kind="direction",
@@ -41,6 +44,7 @@ DIRECTIONS: tuple[Row, ...] = (
         target="safebasin.weights.directions:Scaled",
         summary="A factor on the weights that `only` names, scale:1.2: α = 1 is scaled.",
         source="Li et al. 2025, arXiv 2408.17003, §3.2",
+        facts=(("target", "text"),),
     ),
     Row(
         kind="direction",
@@ -48,5 +52,6 @@ DIRECTIONS: tuple[Row, ...] = (
         target="safebasin.weights.directions:TaskVector",
         summary="A task vector, the difference of two other checkpoints TUNED,BASE: α = 1 adds it, α = -1 negates it.",
         source="Ilharco et al. 2022, arXiv 2212.04089",
+        facts=(("target", "models"),),
     ),
 )

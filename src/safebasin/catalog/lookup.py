@@ -9,13 +9,13 @@ from functools import cache
 from typing import Literal, cast, overload
 
 from safebasin.catalog.backends import BACKENDS
-from safebasin.catalog.calls import parse_call, read_value, split_call
+from safebasin.catalog.calls import parse_call, read_value, split_call, write_call
 from safebasin.catalog.directions import DIRECTIONS
 from safebasin.catalog.edits import EDITS
 from safebasin.catalog.engines import ENGINES
 from safebasin.catalog.finetuning import ATTACKS, DEFENSES
 from safebasin.catalog.judges import ASKED_JUDGES, JUDGES
-from safebasin.catalog.making import make, unknown
+from safebasin.catalog.making import changed_arguments, make, unknown
 from safebasin.catalog.row import Row
 from safebasin.catalog.sets import PUBLIC_SETS
 from safebasin.catalog.systems import SYSTEMS
@@ -123,6 +123,39 @@ def _fact_of_judge(judge: str, key: str) -> str | None:
         return get("judge", parse_call(judge)[0]).fact(key)
     except UnknownName:
         return None
+
+
+def target_of(direction: str) -> str | None:
+    """What a direction leads to: `model`, `models`, `adapter`, `text`, or `none` where it is drawn.
+
+    None where its row is not here.
+
+    Args:
+        direction: its name, without arguments.
+    """
+    try:
+        return get("direction", direction).fact("target") or "none"
+    except UnknownName:
+        return None
+
+
+def canonical(kind: str, text: str) -> str:
+    """A call of the catalogue as it is stored: arguments of the types that the target declares, in its order.
+
+    Those at their default are left out. What is not here stays as it is written.
+
+    Raises:
+        UnknownName: where the parentheses or an argument do not parse, or the target does not take such an argument.
+        UsageError: where an argument is of another type, or out of range.
+    """
+    name, written = split_call(text)
+    if not written:
+        return name
+    try:
+        row = get(kind, name)
+    except UnknownName:
+        return text
+    return write_call(name, changed_arguments(row, {k: read_value(v, name) for k, v in written.items()}, written))
 
 
 def world(name: str) -> World:

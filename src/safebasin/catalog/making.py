@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast, get_type_hints
@@ -15,10 +16,11 @@ from typing import Any, cast, get_type_hints
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from safebasin.catalog.calls import read_value
 from safebasin.catalog.row import Row
 from safebasin.errors import UnknownName, UsageError, expected
 
-__all__ = ["check_arguments", "make", "unknown"]
+__all__ = ["changed_arguments", "check_arguments", "make", "unknown"]
 
 _CALLED = ("attack", "backend", "defense", "edit", "engine", "judge")
 """Kinds whose target is a factory always; of the others an instance may stand in the catalogue as it is."""
@@ -37,15 +39,44 @@ def make(row: Row, arguments: Mapping[str, object], written: Mapping[str, str] =
         UnknownName: where the target cannot be imported or called, does not take such an argument, or needs another.
         UsageError: where an argument is of another type than the target declares.
     """
+    factory = _factory(row, arguments)
+    return row.resolve() if factory is None else factory(**check_arguments(row, factory, arguments, written))
+
+
+def changed_arguments(row: Row, arguments: Mapping[str, object], written: Mapping[str, str]) -> dict[str, object]:
+    """Arguments that are not at their default, checked, in the order of the factory, for `calls.write_call`.
+
+    A text that YAML would read as something else, or cut, stands in quotes.
+
+    Raises:
+        UnknownName, UsageError: as `make`.
+    """
+    factory = _factory(row, arguments)
+    if factory is None:
+        return {}
+    given = check_arguments(row, factory, arguments, written)
+    parameters = inspect.signature(factory).parameters.values()
+    return {p.name: _quoted(given[p.name]) for p in parameters if p.name in given and given[p.name] != p.default}
+
+
+def _quoted(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    is_plain = value.strip() == value and not set(value) & set("(),\"'") and read_value(value, "") == value
+    return value if is_plain else json.dumps(value, ensure_ascii=False)
+
+
+def _factory(row: Row, arguments: Mapping[str, object]) -> Callable[..., object] | None:
+    """What makes the thing of a row; None where the target is the thing."""
     target = row.resolve()
     if not isinstance(target, type) and row.kind not in _CALLED and not inspect.isroutine(target):
         if arguments:
             raise UnknownName(expected(f"{row.kind} {row.name!r}", "named alone", dict(arguments), "It takes nothing."))
-        return target
+        return None
     if not callable(target):
         remedy = "Mend the package that provides it."
         raise UnknownName(expected(f"{row.kind} {row.name!r}", "callable", target, remedy))
-    return target(**check_arguments(row, target, arguments, written))
+    return target
 
 
 def check_arguments(

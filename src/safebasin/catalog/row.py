@@ -22,10 +22,15 @@ class Row:
     source: str
     """Paper, repository or "safebasin": where the definition comes from."""
     facts: tuple[tuple[str, str], ...] = ()
-    """Further facts shown by `safebasin show`: hub id, revision, licence, columns, citation; of a judge that grades the
-    scale of its `grades`, `1 to 5`; of every judge what it `measures`: `refusal`, `outcome`, `harm` or `truth`, and
-    further `by` `keywords` where it is a list of phrases, as in published attack success, and `exact` `yes` where its
-    truth covers whether an answer is right; of an engine the `stops` that it honors, `none verdict`."""
+    """Further facts, shown by `safebasin show`: hub id, revision, licence, columns, citation. These decide something:
+
+    `measures`, of every judge: `refusal`, `outcome`, `harm` or `truth`; further `by` `keywords` where it is a list of
+    phrases, as in published attack success, and `exact` `yes` where its truth covers whether an answer is right.
+    `grades`, of a judge that grades: the scale, `1 to 5`.
+    `stops`, of an engine: the stop rules that it honors, `none verdict`.
+    `target`, of a direction that leads somewhere: `model`, `models` (two, TUNED,BASE), `adapter`, or `text`, which only
+    the direction itself can read. One without is drawn, and takes no target.
+    """
 
     def fact(self, key: str) -> str | None:
         """The fact of that name, or None."""

@@ -11,12 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast
 
+from safebasin import catalog
 from safebasin.edits.record import write_edit
 from safebasin.errors import ModelError, expected
 from safebasin.models.reference import ResolvedModel, locate_adapter, resolve
 from safebasin.models.writing import copy_settings, is_unsafe, new_folder, save_model
 from safebasin.records import DirectionSpec, Point
-from safebasin.weights.target_text import resolve_target, task_models
+from safebasin.weights.target_text import models_of, resolve_target
 
 __all__ = ["comes_of_attack", "write_point"]
 
@@ -63,12 +64,11 @@ def comes_of_attack(base: ResolvedModel, point: Point) -> bool:
 
 def _parts(spec: DirectionSpec) -> Iterator[Path | None]:
     """Folders of weights that a direction is made of."""
-    if spec.kind == "adapter":
+    if catalog.target_of(spec.kind) == "adapter":
         yield locate_adapter(spec.target or "")
-    elif spec.target and spec.kind not in ("quant", "scale"):
-        for model in task_models(spec.target) if spec.kind == "task" else (spec.target,):
-            found = resolve(model, needs_tokenizer=False)
-            yield from (found.folder, found.adapter)
+    for model in models_of(spec):
+        found = resolve(model, needs_tokenizer=False)
+        yield from (found.folder, found.adapter)
 
 
 def _check_target(spec: DirectionSpec) -> None:

@@ -50,7 +50,7 @@ from safebasin.protocols.engines import Dated, Engine, EngineFacts, Generation, 
 from safebasin.protocols.finetuning import Attack, RowSource
 from safebasin.protocols.judges import AskedJudge, CalibratedJudge, Cost, Judge, RuleJudge
 from safebasin.protocols.prompts import PromptSource, SystemSource
-from safebasin.protocols.weights import BaseWeights, Delta, Direction, WeightBlock
+from safebasin.protocols.weights import BaseWeights, Delta, Direction, IdentifiedDirection, WeightBlock
 from safebasin.protocols.worlds import World
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "Generate",
     "Generation",
     "Guard",
+    "IdentifiedDirection",
     "InferenceDefense",
     "Inside",
     "Inspect",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from safebasin.records import DirectionSpec
 
@@ -51,12 +51,29 @@ class Delta(Protocol):
 
 
 class Direction(Protocol):
-    """A recipe that can be prepared. Deterministic per recipe, finite, of the norm that its normalization says."""
+    """A recipe that can be prepared. Deterministic per recipe, finite, of the norm that its normalization says.
+
+    Arguments that it takes are those of its class. It need not read `spec.orthogonal_to`: what it returns is made
+    orthogonal afterwards.
+    """
 
     def prepare(self, spec: DirectionSpec, base: BaseWeights) -> Delta:
         """Compute whole-model scalars once; must not keep a copy of the model.
 
         Raises:
             ModelError: where the target does not fit the base (names, shapes, tokenizer).
+        """
+        ...
+
+
+@runtime_checkable
+class IdentifiedDirection(Direction, Protocol):
+    """A direction whose target is a text of its own, and that says what the text comes to."""
+
+    def identity(self, spec: DirectionSpec) -> str:
+        """By what the target is known in keys: with it changes whatever the direction makes of the same text.
+
+        Raises:
+            StudyError: where it is no target of this direction.
         """
         ...

@@ -25,7 +25,6 @@ from safebasin.records.conversation import (
     Message,
     Prompt,
     Response,
-    Scalar,
     Score,
     System,
     TrainingRow,
@@ -39,9 +38,11 @@ from safebasin.records.geometry import (
     Place,
     Point,
     Region,
+    matches,
 )
 from safebasin.records.identity import (
     LATER,
+    Scalar,
     canonical_json,
     content_hash,
     content_of,
@@ -98,4 +99,5 @@ __all__ = [
     "content_hash",
     "content_of",
     "key_of",
+    "matches",
 ]

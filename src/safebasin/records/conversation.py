@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from safebasin.records.identity import LATER, content_hash, content_of, key_of
+from safebasin.records.identity import LATER, Scalar, content_hash, content_of, key_of
 
-Scalar = str | int | float | bool | None
 FinishReason = Literal["stop", "length", "verdict", "loop"]
 
 OUTCOMES = ("refusal", "evasive", "complied", "harmful", "incoherent", "unscored")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import product
 from typing import Any, Literal
 
-from safebasin.records.identity import canonical_json, content_of, digest
+from safebasin.records.identity import LATER, Scalar, canonical_json, content_of, digest
 
 SIDES: Mapping[str, int] = {"toward": 1, "away": -1}
 """The sides of a line that leads somewhere, with the sign of α there."""
@@ -68,26 +69,42 @@ class DirectionSpec:
     only: str | None = None
     """A pattern (`fnmatch`) that canonical parameter names must match; None takes every perturbable tensor."""
     target: str | None = None
-    """For `to` and `adapter`: the model or adapter, as the user wrote it, that α = 1 reaches."""
+    """What α = 1 reaches, as the user wrote it: a model, an adapter, a scheme; None where the direction is drawn."""
     fingerprint: str | None = None
     """Fingerprint of the resolved target, so that a folder whose content changed is another direction."""
     version: int = 1
     """Version of the algorithm that turns the recipe into numbers; part of the content key."""
     orthogonal_to: tuple[DirectionSpec, ...] = ()
     """Directions that this one is made orthogonal to, after normalization."""
+    args: tuple[tuple[str, Scalar], ...] = field(default=(), metadata=LATER)
+    """Arguments of the direction by name, those at their default left out."""
 
     @classmethod
     def from_record(cls, fields: Mapping[str, Any]) -> DirectionSpec:
         """Rebuild what `asdict` took apart, also after a journey through JSON."""
         given: dict[str, Any] = dict(fields)
         given["orthogonal_to"] = tuple(cls.from_record(other) for other in fields["orthogonal_to"])
+        given["args"] = tuple((key, value) for key, value in fields.get("args", ()))
         return cls(**given)
+
+    def moves(self, name: str) -> bool:
+        """Whether `only` lets a parameter of this canonical name move."""
+        return matches(name, self.only)
 
     def label(self) -> str:
         """A short name for people, e.g. `random, seed 0, direction 2`."""
-        if self.kind == "random":
-            return f"random, seed {self.seed}, direction {self.index}"
-        return f"{self.kind} {self.target}" if self.target else self.kind
+        arguments = ", ".join(f"{key}={value}" for key, value in self.args)
+        named = f"{self.kind}({arguments})" if arguments else self.kind
+        return f"{named} {self.target}" if self.target else f"{named}, seed {self.seed}, direction {self.index}"
+
+
+def matches(name: str, only: str | None) -> bool:
+    """Whether a canonical name matches one of the patterns (`fnmatch`, joined by commas); None matches all.
+
+    As a whole or from some dot on: `layers.1.*` finds `model.layers.1.mlp.up_proj.weight`.
+    """
+    patterns = () if only is None else (pattern.strip() for pattern in only.split(","))
+    return only is None or any(fnmatchcase(name, p) or fnmatchcase(name, f"*.{p}") for p in patterns)
 
 
 @lru_cache(maxsize=1024)

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+Scalar = str | int | float | bool | None
+"""What an argument by name can be."""
 LATER: Mapping[str, bool] = MappingProxyType({"later": True})
 """Metadata of a field that records of version 1 did not have: `field(default=…, metadata=LATER)`."""
 

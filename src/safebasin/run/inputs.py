@@ -133,7 +133,7 @@ def warn_of_bases(study: Study) -> None:
     """Point out adapters of a study that say they were trained on another model than the study's."""
     from safebasin.models.reference import adapter_notes, locate_adapter, resolve
 
-    axes = [axis for spec in study.regions for axis in spec.axes if axis.kind == "adapter"]
+    axes = [axis for spec in study.regions for axis in spec.axes if catalog.target_of(axis.name) == "adapter"]
     notes: list[str] = []
     with suppress(ModelError, UnknownName):  # what cannot be found is said where it is needed
         notes += resolve(study.model).notes if "+" in study.model else ()
@@ -266,7 +266,7 @@ def _regions(spec: RegionSpec, study: Study, facts: EngineFacts | None, excuse: 
             return None
 
     for axis in spec.axes:
-        catalog.get("direction", axis.kind)
+        catalog.get("direction", axis.name)
     if spec.each is None:
         yield spec.region(fingerprint)
         return

@@ -16,7 +16,7 @@ from safebasin.errors import StudyError, expected
 from safebasin.study.defenses import with_world
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
 from safebasin.study.options import StudyFlags, under
-from safebasin.study.regions import TARGETED, AxisSpec, RegionSpec, axis_fields, several
+from safebasin.study.regions import AxisSpec, RegionSpec, axis_fields, leads_somewhere, several
 from safebasin.untrusted import read_yaml
 
 MODEL_DEFAULTS = {"range": "-0.5:0.5:21", "max_new_tokens": 512}
@@ -112,7 +112,7 @@ def _with_axis_defaults(region: object, drawn_range: str) -> object:
             filled.append(axis)
             continue
         given = cast("Mapping[str, object]", axis)
-        filled.append({"range": TARGET_RANGE if given.get("kind") in TARGETED else drawn_range, **count, **given})
+        filled.append({"range": TARGET_RANGE if leads_somewhere(given.get("kind")) else drawn_range, **count, **given})
     return {**fields, "axes": filled}
 
 

@@ -61,8 +61,8 @@ class StudyFlags(TypedDict, total=False):
         Items | None,
         Option(
             "axes",
-            "`random`, `to:MODEL`, `adapter:PATH`, `quant:int8|int4`, `scale:FACTOR` or `task:TUNED,BASE`, with an "
-            "optional `@LO:HI:N`. One axis maps lines, two map a plane.",
+            "`random`, `random(density=0.1)`, `to:MODEL`, `adapter:PATH`, `quant:int8|int4`, `scale:FACTOR` "
+            "or `task:TUNED,BASE`, with an optional `@LO:HI:N`. One axis maps lines, two map a plane.",
         ),
     ]
     directions: Annotated[int | None, Option("axes.directions", "Independent random directions. [default: 3]")]

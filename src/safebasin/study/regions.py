@@ -21,14 +21,12 @@ from pydantic import (
     model_validator,
 )
 
+from safebasin import catalog
 from safebasin.errors import StudyError, expected
 from safebasin.items import items
-from safebasin.records import Axis, DirectionSpec, Region
+from safebasin.records import Axis, DirectionSpec, Region, Scalar
 
-__all__ = ["LATER", "AxisSpec", "RegionSpec", "Strict", "axis_fields", "parse_range", "several"]
-
-TARGETED = ("to", "adapter", "quant", "scale", "task")
-"""Kinds of direction that lead somewhere; α = 1 is there."""
+__all__ = ["LATER", "AxisSpec", "RegionSpec", "Strict", "axis_fields", "leads_somewhere", "parse_range", "several"]
 
 MOST_POINTS = 100_000
 """The most points of one line or plane, all directions together: a plane of 300 × 300."""
@@ -61,6 +59,11 @@ class Strict(BaseModel):
         }
 
 
+def leads_somewhere(kind: object) -> bool:
+    """Whether an axis of this kind, as a study writes it, leads to a target; α = 1 is there."""
+    return isinstance(kind, str) and catalog.target_of(kind.partition("(")[0].strip()) not in (None, "none")
+
+
 def several(value: object) -> list[object]:
     """Make a tuple of what stands for a list in a study (`items`), paths as texts."""
     return [str(one) if isinstance(one, Path) else one for one in items(value)]
@@ -70,7 +73,7 @@ class AxisSpec(Strict):
     """One axis of a study file: what is drawn or reached, and where it is sampled."""
 
     kind: str = "random"
-    """Catalogue name of the direction."""
+    """Catalogue name of the direction, with its arguments: `random(density=0.1)`."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     directions: int = Field(default=3, ge=1)
     """Independent directions of this seed; 1 for kinds that draw nothing."""
@@ -83,6 +86,11 @@ class AxisSpec(Strict):
     """What α = 1 reaches: a model (`to`), an adapter, a scheme (`quant`), a factor (`scale`), or for `task` two models
     `TUNED,BASE`."""
 
+    @field_validator("kind")
+    @classmethod
+    def _kind_is_canonical(cls, value: str) -> str:
+        return catalog.canonical("direction", value)
+
     @field_validator("range")
     @classmethod
     def _range_parses(cls, value: str) -> str:
@@ -91,11 +99,17 @@ class AxisSpec(Strict):
 
     @model_validator(mode="after")
     def _target_fits(self) -> AxisSpec:
-        if self.kind in TARGETED and not self.target:
-            raise ValueError(f"target must be given for an axis of kind {self.kind!r}")
-        if self.kind == "random" and self.target:
-            raise ValueError("target must be left out for an axis of kind 'random'")
+        what = catalog.target_of(self.name)
+        if what == "none" and self.target:
+            raise ValueError(f"target must be left out for an axis of kind {self.name!r}")
+        if what not in (None, "none") and not self.target:
+            raise ValueError(f"target must be given for an axis of kind {self.name!r}")
         return self
+
+    @property
+    def name(self) -> str:
+        """The kind without arguments."""
+        return catalog.parse_call(self.kind)[0]
 
     @property
     def is_drawn(self) -> bool:
@@ -104,13 +118,12 @@ class AxisSpec(Strict):
 
     def specs(self, *, first: int = 0) -> tuple[DirectionSpec, ...]:
         """Its directions as recipes, numbered from `first` where they are drawn."""
+        name, arguments = catalog.parse_call(self.kind)
+        args = cast("tuple[tuple[str, Scalar], ...]", tuple(arguments.items()))
+        recipe = DirectionSpec(kind=name, seed=self.seed, normalize=self.normalize, only=self.only, args=args)
         if self.target is not None:
-            spec = DirectionSpec(kind=self.kind, seed=self.seed, normalize="none", only=self.only, target=self.target)
-            return (spec,)
-        return tuple(
-            DirectionSpec(kind=self.kind, seed=self.seed, index=i, normalize=self.normalize, only=self.only)
-            for i in range(first, first + self.directions)
-        )
+            return (replace(recipe, normalize="none", target=self.target),)
+        return tuple(replace(recipe, index=i) for i in range(first, first + self.directions))
 
     def label(self) -> str:
         """Name of the axis in figures and on the command line."""
@@ -151,7 +164,7 @@ class RegionSpec(Strict):
                 "Take a smaller range, or points: auto."
             )
         if self.each is not None and (len(self.axes) == 2 or self.axes[0].only or not self.axes[0].is_drawn):
-            raise ValueError("each must stand with one axis of kind 'random' without 'only'")
+            raise ValueError("each must stand with one axis that is drawn, without 'only'")
         counts = {axis.directions for axis in self.axes if axis.is_drawn and axis.directions > 1}
         if len(counts) > 1:
             raise ValueError("directions must be the same number on both axes of a plane")
@@ -190,7 +203,7 @@ class RegionSpec(Strict):
         directions = [known(first.specs())]
         if rest:
             second = rest[0]
-            both_drawn = first.is_drawn and second.is_drawn and (first.kind, first.seed) == (second.kind, second.seed)
+            both_drawn = first.is_drawn and second.is_drawn and (first.name, first.seed) == (second.name, second.seed)
             directions.append(known(second.specs(first=first.directions if both_drawn else 0)))
             yields = 0 if first.is_drawn and not second.is_drawn else 1
             directions[yields] = _orthogonal(directions[yields], directions[1 - yields])
@@ -258,12 +271,14 @@ def _plain_zero(x: float) -> float:
 
 
 def axis_fields(text: str) -> dict[str, object]:
-    """The fields of a command-line axis: `random` or `KIND:TARGET`, each with an optional `@LO:HI:N`.
+    """The fields of a command-line axis: `KIND`, `KIND(key=value)` or `KIND:TARGET`, with an optional `@LO:HI:N`.
 
     Raises:
         StudyError: where the word does not parse.
     """
-    match = re.fullmatch(r"(?P<kind>[^:@]+)(?::(?P<target>.+?))?(?:@(?P<range>[^@:]+:[^@:]+:[^@:]+))?", text)
+    match = re.fullmatch(
+        r"(?P<kind>[^:@()]+(?:\([^()]*\))?)(?::(?P<target>.+?))?(?:@(?P<range>[^@:]+:[^@:]+:[^@:]+))?", text
+    )
     if match is None:
         remedy = "See: safebasin map --help."
         raise StudyError(expected("axis", "like random, to:MODEL, adapter:PATH or quant:int4", text, remedy))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from safebasin.protocols import BaseWeights, Delta, Direction
 from safebasin.records import DirectionSpec, Point
 from safebasin.testing.claims import claim
+from safebasin.testing.planes import check_orthogonal
 
 if TYPE_CHECKING:
     import torch
 
 _TOLERANCE = 1e-4
 """Relative, on norms: d̂ is float32."""
+_HONOR = "Honor spec.only: spec.moves(name) reads it."
 
 
 def small_weights(seed: int = 0) -> BaseWeights:
@@ -51,9 +54,10 @@ def check_direction(
     """Check the contract of `safebasin.protocols.Direction` for one recipe.
 
     Two preparations give the same d̂ bit for bit, in whatever order tensors are asked for and into whatever blocks
-    their rows are cut; d̂ is finite, wide enough and of the tensor's shape; its norm is what `spec.normalize` says;
-    tensors that `spec.only` leaves out do not move, nor do excluded ones if the direction is drawn; θ₀ is not written
-    to; and α = 0 is θ₀ bit for bit through `safebasin.weights.stream`.
+    their rows are cut; d̂ is finite, wide enough and of the tensor's shape; its norm is what `spec.normalize` says, or
+    0 where nothing of a tensor was drawn; tensors that `spec.only` leaves out do not move, be it one pattern or two,
+    nor do excluded ones if the direction is drawn; a second one that is to be orthogonal to a first is; θ₀ is not
+    written to; and α = 0 is θ₀ bit for bit through `safebasin.weights.stream`.
 
     Args:
         direction: the direction.
@@ -73,14 +77,17 @@ def check_direction(
     delta = direction.prepare(spec, base)
     whole = {name: _whole(delta, base, name) for name in base.names}
     moved = {name: rows for name, rows in whole.items() if rows is not None}
-    claim(
-        moved, f"direction {spec.label()!r}", "one that moves a tensor", list(base.names), "It leaves all of θ₀ alone."
-    )
+    does_move = any(bool(rows.any()) for rows in moved.values())
+    remedy = "It leaves all of θ₀ alone."
+    claim(does_move, f"direction {spec.label()!r}", "one that moves a tensor", list(base.names), remedy)
     _check_left_alone(spec, base, moved, is_drawn=is_drawn)
     for name, rows in moved.items():
         _check_rows(base, name, rows)
     _check_addressing(delta, direction.prepare(spec, base), base, whole)
     _check_norm(spec, base, moved)
+    if spec.only is None:
+        _check_patterns(direction, spec, base, moved)
+        check_orthogonal(direction, spec, base, delta, is_drawn=is_drawn)
     at_zero = digest(weights_at(base, Point(terms=((spec, 0.0),)), {spec: delta}))
     claim(
         at_zero == before,
@@ -126,16 +133,8 @@ def _whole(delta: Delta, base: BaseWeights, name: str) -> torch.Tensor | None:
 def _check_left_alone(
     spec: DirectionSpec, base: BaseWeights, moved: Mapping[str, torch.Tensor], *, is_drawn: bool
 ) -> None:
-    from safebasin.weights.selection import matches
-
     for name in moved:
-        claim(
-            matches(name, spec.only),
-            f"d̂ of {name}",
-            f"None (only={spec.only!r} leaves it out)",
-            "rows",
-            "Honor spec.only.",
-        )
+        claim(spec.moves(name), f"d̂ of {name}", f"None (only={spec.only!r} leaves it out)", "rows", _HONOR)
         reason = base.excluded().get(name)
         claim(
             not is_drawn or reason is None,
@@ -144,6 +143,22 @@ def _check_left_alone(
             "rows",
             "A drawn direction leaves base.excluded() alone.",
         )
+
+
+def _check_patterns(
+    direction: Direction, spec: DirectionSpec, base: BaseWeights, moved: Mapping[str, torch.Tensor]
+) -> None:
+    """A recipe with two patterns, one of them from some dot on: of what moved, these move, and nothing else."""
+    first, *_, last = [*moved, *moved]
+    narrow = replace(spec, only=f"{first.partition('.')[2] or first}, {last}")
+    delta = direction.prepare(narrow, base)
+    for name in base.names:
+        rows = delta.rows(name, 0, _n_rows(base, name))
+        if rows is None:
+            is_meant = name not in moved or not narrow.moves(name)
+            claim(is_meant, f"d̂ of {name}", f"rows (only={narrow.only!r} lets it move)", None, _HONOR)
+        else:
+            claim(narrow.moves(name), f"d̂ of {name}", f"None (only={narrow.only!r} leaves it out)", "rows", _HONOR)
 
 
 def _check_rows(base: BaseWeights, name: str, rows: torch.Tensor) -> None:
@@ -215,7 +230,7 @@ def _same(wanted: torch.Tensor | None, got: torch.Tensor | None, what: str, cons
 
 
 def _check_norm(spec: DirectionSpec, base: BaseWeights, moved: Mapping[str, torch.Tensor]) -> None:
-    """‖d̂‖ = ‖θ‖ per tensor, per row, or for the whole; nothing is promised for `none`."""
+    """‖d̂‖ = ‖θ‖ per tensor, per row, or for the whole, or 0 where none of it moves; `none` promises nothing."""
     from safebasin.weights.directions import is_fused_experts
 
     if spec.normalize == "none":
@@ -241,7 +256,7 @@ def _norm(rows: torch.Tensor) -> float:
 
 def _check_equal(what: str, norm: float, wanted: float, spec: DirectionSpec) -> None:
     claim(
-        math.isclose(norm, wanted, rel_tol=_TOLERANCE, abs_tol=1e-12),
+        norm == 0 or math.isclose(norm, wanted, rel_tol=_TOLERANCE, abs_tol=1e-12),
         f"norm of {what}",
         f"that of θ₀, {wanted:.6g} (normalize={spec.normalize!r})",
         norm,

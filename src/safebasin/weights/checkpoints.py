@@ -19,7 +19,6 @@ from safebasin.records import DirectionSpec
 from safebasin.weights.adapters import AdapterFiles, read_adapter
 from safebasin.weights.base import HostWeights, MappedWeights, check_finite, matching_files, stored_shapes
 from safebasin.weights.layout import Layout, layout_of, load_layout, row_blocks
-from safebasin.weights.planes import in_plane
 from safebasin.weights.selection import matches, selected
 from safebasin.weights.target_text import task_models
 
@@ -68,7 +67,7 @@ class ToCheckpoint:
             StudyError: where `only` matches nothing.
         """
         selected(spec, base, drawn=False)
-        return in_plane(checkpoint_delta(resolve(spec.target or ""), base, only=spec.only), spec, base)
+        return checkpoint_delta(resolve(spec.target or ""), base, only=spec.only)
 
 
 def checkpoint_delta(target: ResolvedModel, base: BaseWeights, *, only: str | None = None) -> CheckpointDelta:
@@ -115,7 +114,7 @@ class TaskVector:
         """
         selected(spec, base, drawn=False)
         tuned, origin = (checkpoint_delta(resolve(m), base, only=spec.only) for m in task_models(spec.target))
-        return in_plane(TaskDelta(tuned=tuned, origin=origin), spec, base)
+        return TaskDelta(tuned=tuned, origin=origin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +160,7 @@ class Adapter:
         """
         selected(spec, base, drawn=False)
         adapter = read_adapter(locate_adapter(spec.target or ""), layout_of(base))
-        return in_plane(AdapterDelta(base=base, adapter=adapter, only=spec.only), spec, base)
+        return AdapterDelta(base=base, adapter=adapter, only=spec.only)
 
 
 # --- what fits -------------------------------------------------------------------------------------------------------

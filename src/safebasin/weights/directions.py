@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Annotated, ClassVar
 
 import psutil
 import torch
+from pydantic import Field
 
 from safebasin.errors import StudyError, expected
 from safebasin.protocols import BaseWeights, Delta
@@ -24,12 +26,14 @@ from safebasin.weights.noise import NOISE_VERSION, NoiseCache, elements
 from safebasin.weights.quantize import Quantized
 from safebasin.weights.scaling import Scaled
 from safebasin.weights.selection import inner, matches, selected
-from safebasin.weights.stream import prepare_one
+from safebasin.weights.stream import direction_of, prepare_one
 
 __all__ = ["Adapter", "Quantized", "Random", "Scaled", "TaskVector", "ToCheckpoint", "is_fused_experts"]
 
 NORMALIZATIONS = ("layer", "filter", "model", "none")
 
+_ROUNDING = 1e-10
+"""Squared norm of standard normal noise, of few elements too, below which it is what rounding left of it."""
 _NOISE_SHARE = 0.15
 """Share of the available memory that drawn noise may stay in, so that a sweep draws each block once."""
 
@@ -44,6 +48,7 @@ class RandomDelta:
     spec: DirectionSpec
     base: BaseWeights
     cache: NoiseCache
+    density: float = 1.0
     factors: Mapping[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
     """What each tensor that moves is multiplied by: a scalar, or one number for each row of axis 0. Float32."""
     others: tuple[tuple[Delta, Mapping[str, torch.Tensor]], ...] = ()
@@ -55,8 +60,10 @@ class RandomDelta:
         """Rows of the noise before scaling, other directions taken out. Float32, the caller's own."""
         shape = self.base.shape(name)
         width = math.prod(shape[1:])
-        spec, threads = self.spec, torch.get_num_threads()
-        drawn = elements(spec.seed, spec.index, name, start * width, stop * width, cache=self.cache, threads=threads)
+        drawn = elements(
+            self.spec.seed, self.spec.index, name, start * width, stop * width,
+            density=self.density, cache=self.cache, threads=torch.get_num_threads(),
+        )  # fmt: skip
         rows = torch.from_numpy(drawn).reshape((stop - start, *shape[1:]) if shape else ())
         for delta, coefficients in self.others:
             other = delta.rows(name, start, stop) if name in coefficients else None
@@ -77,8 +84,13 @@ def _spread(numbers: torch.Tensor, start: int, stop: int, rows: torch.Tensor) ->
     return numbers if numbers.dim() == 0 else numbers[start:stop].reshape(-1, *([1] * (rows.dim() - 1)))
 
 
+@dataclass(frozen=True, slots=True)
 class Random:
     """Gaussian direction, scaled as `spec.normalize` says.
+
+    Args:
+        density: the share of weights that move, each drawn by itself; 1 moves all of them, as published. What a sparse
+            one moves, it moves by more: the norm is that of a dense one. A tensor or row of which it moves none stays.
 
     `layer`: d̂ = d/‖d‖·‖θ‖ for each tensor, and for each expert where a tensor holds all experts of a layer. `filter`:
     for each row of axis 0, vectors as `layer`. `model`: one factor for the whole. `none`: as drawn, N(0, 1).
@@ -89,6 +101,9 @@ class Random:
     name, and a second direction that is orthogonal rather than nearly so.
     """
 
+    density: Annotated[float, Field(gt=0, le=1)] = 1.0
+    orthogonalizes: ClassVar[bool] = True
+
     def prepare(self, spec: DirectionSpec, base: BaseWeights) -> RandomDelta:
         """Compute norms, and coefficients of the directions to be taken out.
 
@@ -96,10 +111,10 @@ class Random:
             StudyError: where the recipe names another version or normalization, moves nothing, or is to be orthogonal
                 to itself.
         """
-        return _prepare(spec, base, NoiseCache(_noise_budget(base)))
+        return _prepare(spec, base, NoiseCache(_noise_budget(base)), self.density)
 
 
-def _prepare(spec: DirectionSpec, base: BaseWeights, cache: NoiseCache) -> RandomDelta:
+def _prepare(spec: DirectionSpec, base: BaseWeights, cache: NoiseCache, density: float) -> RandomDelta:
     if spec.version != NOISE_VERSION:
         remedy = "Use the release of safebasin that made it."
         raise StudyError(expected("noise version", f"{NOISE_VERSION} in this release", spec.version, remedy))
@@ -108,10 +123,11 @@ def _prepare(spec: DirectionSpec, base: BaseWeights, cache: NoiseCache) -> Rando
         raise StudyError(expected("normalize", f"one of {', '.join(NORMALIZATIONS)}", spec.normalize, remedy))
     names = selected(spec, base, drawn=True)
     _check_not_parallel(spec, names)
-    delta = RandomDelta(spec=spec, base=base, cache=cache)
+    delta = RandomDelta(spec=spec, base=base, cache=cache, density=density)
     for other in spec.orthogonal_to:
+        made = direction_of(other)
         # One cache for both: they are asked for in turn, block by block.
-        first = _prepare(other, base, cache) if other.kind == "random" else prepare_one(other, base)
+        first = _prepare(other, base, cache, made.density) if isinstance(made, Random) else prepare_one(other, base)
         delta = _orthogonal(delta, first, names)
     return replace(delta, factors=_factors(delta, names))
 
@@ -119,7 +135,7 @@ def _prepare(spec: DirectionSpec, base: BaseWeights, cache: NoiseCache) -> Rando
 def _check_not_parallel(spec: DirectionSpec, names: tuple[str, ...]) -> None:
     """The same draw twice leaves rounding, which scaling would blow up to the norm of the weights."""
     for other in spec.orthogonal_to:
-        is_same_draw = (other.kind, other.seed, other.index) == ("random", spec.seed, spec.index)
+        is_same_draw = all(getattr(other, key) == getattr(spec, key) for key in ("kind", "args", "seed", "index"))
         if is_same_draw and any(matches(name, other.only) for name in names):
             remedy = "Give the second another seed or index."
             raise StudyError(expected("directions of a plane", "not parallel", f"{spec.label()} twice", remedy))
@@ -165,10 +181,12 @@ def _factors(delta: RandomDelta, names: tuple[str, ...]) -> dict[str, torch.Tens
         drawn = math.fsum(float(inner(base, n, delta.raw)) for n in names)
         held = math.fsum(float(inner(base, n, base.rows)) for n in names)
         return dict.fromkeys(names, torch.tensor(math.sqrt(held / drawn)))
+    # Of sparse noise a row may hold nothing but what the first direction of a plane holds there: rounding stays put.
+    least = 0.0 if delta.density == 1 else _ROUNDING
     factors: dict[str, torch.Tensor] = {}
     for name in names:
         by_rows = _by_rows(spec, name, base.shape(name))
         drawn = inner(base, name, delta.raw, by_rows=by_rows)
         held = inner(base, name, base.rows, by_rows=by_rows)
-        factors[name] = torch.where(drawn > 0, (held / drawn).sqrt(), 0.0).float()
+        factors[name] = torch.where(drawn > least, (held / drawn).sqrt(), 0.0).float()
     return factors

@@ -27,20 +27,28 @@ _WORTH_THREADS = 8
 """Blocks from which on it pays to draw them in several threads."""
 
 
-def block(seed: int, index: int, name: str, number: int) -> NDArray[np.float32]:
+def block(seed: int, index: int, name: str, number: int, density: float = 1.0) -> NDArray[np.float32]:
     """Block `number` of the noise of a tensor: 65,536 standard normal float32.
+
+    Sparse noise is the same noise with 0 where it does not move: the block's own stream goes on, and draws for each
+    element whether it is among them.
 
     Args:
         seed: seed of the direction, ≥ 0.
         index: which of the independent directions of this seed.
         name: canonical name of the tensor.
         number: which block, from 0.
+        density: the share of elements that are drawn at all, each with this probability.
     """
     digest = hashlib.sha256(f"safebasin noise {NOISE_VERSION}\0{seed}\0{index}\0{name}".encode()).digest()
     key = np.frombuffer(digest[:16], dtype="<u8").astype(np.uint64)
     # The counter has 256 bits; its third word numbers the blocks, so no two streams can ever meet.
     bits = np.random.Philox(key=key, counter=np.array([0, 0, number, 0], dtype=np.uint64))
-    return np.random.Generator(bits).standard_normal(BLOCK, dtype=np.float32)
+    stream = np.random.Generator(bits)
+    drawn = stream.standard_normal(BLOCK, dtype=np.float32)
+    if density < 1:
+        drawn[stream.random(BLOCK, dtype=np.float32) >= density] = 0
+    return drawn
 
 
 class NoiseCache:
@@ -54,11 +62,11 @@ class NoiseCache:
         self._budget = budget_bytes
         self._held = 0
         self._lock = Lock()
-        self._blocks: dict[tuple[int, int, str, int], NDArray[np.float32]] = {}
+        self._blocks: dict[tuple[int, int, str, int, float], NDArray[np.float32]] = {}
 
-    def block(self, seed: int, index: int, name: str, number: int) -> NDArray[np.float32]:
+    def block(self, seed: int, index: int, name: str, number: int, density: float = 1.0) -> NDArray[np.float32]:
         """`noise.block`, remembered. The array is shared: never write to it."""
-        key = (seed, index, name, number)
+        key = (seed, index, name, number, density)
         if key in self._blocks:
             return self._blocks[key]
         drawn = block(*key)
@@ -71,7 +79,15 @@ class NoiseCache:
 
 
 def elements(
-    seed: int, index: int, name: str, start: int, stop: int, *, cache: NoiseCache | None = None, threads: int = 1
+    seed: int,
+    index: int,
+    name: str,
+    start: int,
+    stop: int,
+    *,
+    density: float = 1.0,
+    cache: NoiseCache | None = None,
+    threads: int = 1,
 ) -> NDArray[np.float32]:
     """Elements `start:stop` of the flattened noise of a tensor, as a new float32 array.
 
@@ -81,11 +97,12 @@ def elements(
         name: canonical name of the tensor.
         start: first element.
         stop: one past the last element.
+        density: as of `block`.
         cache: where to look first.
         threads: how many threads may draw; the numbers do not depend on it.
     """
     out = np.empty(stop - start, dtype=np.float32)
-    draw = partial(cache.block if cache is not None else block, seed, index, name)
+    draw = partial(cache.block if cache is not None else block, seed, index, name, density=density)
 
     def fill(number: int) -> None:
         low, high = max(start, number * BLOCK), min(stop, (number + 1) * BLOCK)

@@ -14,9 +14,8 @@ from safebasin.errors import StudyError, expected
 from safebasin.protocols import BaseWeights, Delta
 from safebasin.records import DirectionSpec
 from safebasin.weights.layout import Layout, is_fused_experts, layout_of, row_blocks
-from safebasin.weights.planes import in_plane
 from safebasin.weights.selection import selected
-from safebasin.weights.target_text import quant_levels
+from safebasin.weights.target_text import QUANT_VERSION, quant_levels
 
 __all__ = ["QuantDelta", "Quantized"]
 
@@ -78,7 +77,15 @@ class Quantized:
             remedy = "Embeddings, heads, norm layers and biases are not quantized."
             raise StudyError(expected("only", "a pattern that some weight matrix matches", spec.only, remedy))
         peaks = {name: _column_peaks(base, name) for name in names & layout.transposed}
-        return in_plane(QuantDelta(base=base, levels=levels, names=names, peaks=peaks), spec, base)
+        return QuantDelta(base=base, levels=levels, names=names, peaks=peaks)
+
+    def identity(self, spec: DirectionSpec) -> str:
+        """The scheme by its levels, and the version of the rounding.
+
+        Raises:
+            StudyError: where the scheme is not known.
+        """
+        return f"quant {quant_levels(spec.target)} v{QUANT_VERSION}"
 
 
 def _is_matrix(name: str, layout: Layout) -> bool:

@@ -12,7 +12,6 @@ import torch
 
 from safebasin.protocols import BaseWeights, Delta
 from safebasin.records import DirectionSpec
-from safebasin.weights.planes import in_plane
 from safebasin.weights.selection import selected
 from safebasin.weights.target_text import scale_factor
 
@@ -56,4 +55,12 @@ class Scaled:
             StudyError: where the factor cannot be read, or `only` leaves no tensor.
         """
         names = frozenset(n for n in selected(spec, base, drawn=False) if base.rows(n, 0, 1).is_floating_point())
-        return in_plane(_ScaledDelta(base=base, factor=scale_factor(spec.target), names=names), spec, base)
+        return _ScaledDelta(base=base, factor=scale_factor(spec.target), names=names)
+
+    def identity(self, spec: DirectionSpec) -> str:
+        """The factor as a number, however it is written.
+
+        Raises:
+            StudyError: where it cannot be read.
+        """
+        return f"scale {scale_factor(spec.target)!r}"

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 
 import torch
 
 from safebasin.errors import StudyError, expected
 from safebasin.protocols import BaseWeights
-from safebasin.records import DirectionSpec
+from safebasin.records import DirectionSpec, matches
 from safebasin.weights.layout import row_blocks
 
+__all__ = ["Rows", "inner", "matches", "selected"]
+
 Rows = Callable[[str, int, int], torch.Tensor]
-
-
-def matches(name: str, only: str | None) -> bool:
-    """Tell whether a canonical name matches one of the patterns (`fnmatch`, joined by commas); None matches all.
-
-    As a whole or from some dot on: `layers.1.*` finds `model.layers.1.mlp.up_proj.weight`.
-    """
-    return only is None or any(fnmatchcase(name, p) or fnmatchcase(name, f"*.{p}") for p in _patterns(only))
 
 
 def _patterns(only: str) -> list[str]:

@@ -8,7 +8,8 @@ sweep, forwards or backwards, and α = 0 is θ₀ bit for bit.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol, cast, runtime_checkable
 
 import torch
@@ -18,6 +19,7 @@ from safebasin import catalog
 from safebasin.protocols import BaseWeights, Delta, Direction, WeightBlock
 from safebasin.records import DirectionSpec, Point
 from safebasin.weights.base import row_blocks
+from safebasin.weights.planes import orthogonal
 
 
 @runtime_checkable
@@ -39,9 +41,35 @@ def prepare(specs: Iterable[DirectionSpec], base: BaseWeights) -> dict[Direction
 
 
 def prepare_one(spec: DirectionSpec, base: BaseWeights) -> Delta:
-    """Prepare one direction for a model."""
-    factory = catalog.get("direction", spec.kind).resolve()
-    return cast("Direction", factory() if isinstance(factory, type) else factory).prepare(spec, base)
+    """Prepare one direction for a model, orthogonal to those that its recipe names."""
+    direction = direction_of(spec)
+    if not spec.orthogonal_to or does_it_itself(direction):
+        return direction.prepare(spec, base)
+    return orthogonal_to(direction, spec, base, [prepare_one(other, base) for other in spec.orthogonal_to])
+
+
+def direction_of(spec: DirectionSpec) -> Direction:
+    """The direction of the catalogue that a recipe names, with its arguments.
+
+    Raises:
+        UsageError: where it is not known, or does not take such arguments.
+    """
+    return cast("Direction", catalog.make(catalog.get("direction", spec.kind), dict(spec.args)))
+
+
+def does_it_itself(direction: Direction) -> bool:
+    """Whether a direction makes itself orthogonal to others as it is drawn; any other is made so afterwards."""
+    return getattr(direction, "orthogonalizes", False)
+
+
+def orthogonal_to(direction: Direction, spec: DirectionSpec, base: BaseWeights, others: Sequence[Delta]) -> Delta:
+    """A direction made orthogonal to others that are prepared; see `planes`.
+
+    Raises:
+        ModelError: where it is parallel to them.
+    """
+    alone = direction.prepare(replace(spec, orthogonal_to=()), base)
+    return orthogonal(alone, others, base, keeps_norm=spec.target is None)
 
 
 def weights_at(base: BaseWeights, point: Point, deltas: Mapping[DirectionSpec, Delta]) -> Iterator[WeightBlock]:

@@ -21,6 +21,10 @@ def test_pardon_with_its_argument():
     testing.check_row(catalog.get("judge", "safebasin-kiln/pardon"), arguments={"strict": True})
 
 
+def test_coin_with_its_argument():
+    testing.check_row(catalog.get("direction", "safebasin-kiln/coin"), arguments={"heads": 0.6})
+
+
 @pytest.mark.parametrize("normalize", ["layer", "filter", "model"])
 def test_coin_has_the_norm_of_the_weights(normalize):
     recipe = DirectionSpec(kind="safebasin-kiln/coin", seed=7, index=1, normalize=normalize, only="*up*")
