@@ -20,7 +20,7 @@ JUDGES = ("keyword/peng2024", "keyword/qi2023", "keyword/zou2023", "outcome")
 def measure(folder: Path, *, quick: bool) -> list[tuple[str, list[Verdict]]]:
     """Prompt, and verdicts of every judge, of each response of a fresh study in a folder."""
     small = {"limit": 10, "directions": 1} if quick else {"limit": 80, "directions": 3}
-    api.map_basin(out=folder, stop="none", judge=[*JUDGES, "oracle"], **small)
+    api.map_basin(out=folder, stop="none", judges=[*JUDGES, "oracle"], **small)
     with StoredStudy.open(folder) as study:
         prompts = {place.key: place.prompt for place in study.rows.places()}
         return [(prompts[key], found) for key, found in study.store.verdicts_of(prompts).items()]

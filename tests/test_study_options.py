@@ -7,8 +7,10 @@ from typing import get_type_hints
 import pytest
 from pydantic import BaseModel
 
+from safebasin import study
+from safebasin.errors import StudyError
 from safebasin.study import AxisSpec, CapabilitySpec, DecodingSpec, PromptsSpec, RegionSpec, Study, StudyFlags
-from safebasin.study.options import Option, under
+from safebasin.study.options import Option, singular, under
 
 OWNERS: dict[str, type[BaseModel]] = {
     "": Study,
@@ -39,6 +41,23 @@ def test_every_key_of_a_study_can_be_given_in_the_api() -> None:
 
 def test_what_lies_under_a_key() -> None:
     assert under("decoding") == {"max_new_tokens": "max_new_tokens", "stop": "stop"}
-    assert under("capability")["text"] == "texts"
-    assert under("")["judge"] == "judges"
-    assert "limit" not in under("")
+    assert under("prompts") == {"label": "label"}
+    assert under("capability")["texts"] == "texts"
+
+
+@pytest.mark.parametrize(("one", "many"), singular().items())
+def test_a_list_is_named_in_the_plural_and_the_command_line_may_repeat_the_singular(one: str, many: str) -> None:
+    own = {"model": "world:guild/aligned"}
+    value: object = {"a": 1} if one == "template_arg" else ["random"] if one == "axis" else ["a.txt"]
+    assert study.with_flags(own, {many: value}) == study.with_flags(own, {one: value}) != own
+    assert many in HINTS
+    assert one not in HINTS
+
+
+def test_axes_of_the_command_line_stand_for_those_of_a_study_file() -> None:
+    for before in ({"axes": [{}]}, {"axes": "random", "points": "auto"}, {"regions": [{"name": "a"}, {"name": "b"}]}):
+        fields = {"model": "world:guild/aligned", **before}
+        (region,) = study.make(study.with_flags(fields, {"axes": ["quant:int4"]})).regions
+        assert (region.label, region.points) == ("quant:int4", before.get("points", "grid"))
+    with pytest.raises(StudyError, match="'axes' must be left out beside 'regions'"):
+        study.make(study.with_flags({"model": "world:guild/aligned"}, {"axes": ["random"], "regions": [{}]}))

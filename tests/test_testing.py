@@ -38,7 +38,7 @@ def test_every_built_in_row_is_checked_here() -> None:
     """A new kind of row, or a new direction or engine, needs a line below."""
     kinds = {"attack", "backend", "defense", "direction", "edit", "engine", "judge", "prompts", "system", "world"}
     assert {row.kind for row in catalog.BUILTIN} == kinds
-    assert {row.name for row in rows("direction")} == {"random", "to", "adapter", "quant", "task"}
+    assert {row.name for row in rows("direction")} == {"random", "to", "adapter", "quant", "scale", "task"}
     edits = {"attribution", "dequantized", "refusal_direction", "worst_case"}
     assert {row.name for row in rows("edit")} == edits  # tests/edits
     assert {row.name for row in rows("engine")} == {"hf", "scripted"}
@@ -97,6 +97,11 @@ def test_quant(scheme: str) -> None:
     recipe = DirectionSpec(kind="quant", target=scheme, normalize="none")
     testing.check_row(catalog.get("direction", "quant"), spec=recipe)
     testing.check_row(catalog.get("direction", "quant"), spec=replace(recipe, only="up.*,*experts*"))
+
+
+def test_scale() -> None:
+    recipe = DirectionSpec(kind="scale", target="1.2", normalize="none")
+    testing.check_row(catalog.get("direction", "scale"), spec=recipe)
 
 
 def test_task() -> None:

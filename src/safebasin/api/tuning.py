@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from safebasin.errors import UsageError, expected
 from safebasin.items import items
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from safebasin.audit import Audited, AuditPlan, Policy
     from safebasin.edits.defended import DefendedModel
     from safebasin.edits.worst_case import WorstCase
+    from safebasin.finetune.options import TuningFlags
     from safebasin.finetune.prepare import Prepared
     from safebasin.finetune.tune import Tuned
     from safebasin.protocols import Cost, Defense
+    from safebasin.study import StudyFlags
 
 __all__ = [
     "audit",
@@ -37,7 +39,7 @@ def finetune(
     resume: bool = False,
     device: str = "auto",
     progress: Callable[[int, int, float], None] | None = None,
-    **flags: Any,
+    **flags: Unpack[TuningFlags],
 ) -> Tuned:
     """Fine-tune a model into a folder: an attack, or data of one's own. What an attack makes is marked unsafe.
 
@@ -47,8 +49,7 @@ def finetune(
         resume: go on after the last checkpoint.
         device: `auto`, `cpu`, `cuda` or `mps`; as for a map, the best that is there if not given.
         progress: told of (step, steps, loss).
-        **flags: `attack`, `data`, `safe`, `system`, `wrap`, `method`, `learning_rate`, `epochs`, `batch_size`,
-            `moderate`, `mix_safe`, `ptst`, `defenses` and the like: see `safebasin.finetune.request.request`.
+        **flags: the options of `safebasin finetune`, lists in the plural: see `safebasin.finetune.options.TuningFlags`.
 
     Raises:
         UsageError: for what can be mended; what was saved stays in the folder.
@@ -68,7 +69,7 @@ def finetune_sweep(
     resume: bool = False,
     device: str = "auto",
     progress: Callable[[int, int, float], None] | None = None,
-    **flags: Any,
+    **flags: Unpack[TuningFlags],
 ) -> Iterator[Tuned]:
     """Fine-tune at every combination of `sweep`, such as `["lr=2e-5,5e-5", "batch=16,32"]`; see `finetune`."""
     from safebasin.finetune.request import request
@@ -79,7 +80,7 @@ def finetune_sweep(
     return run_sweep(asked, items(sweep), Path(out), resume=resume, device=where, progress=progress)
 
 
-def prepare_finetuning(model: str, *, out: str | Path | None = None, **flags: Any) -> Prepared:
+def prepare_finetuning(model: str, *, out: str | Path | None = None, **flags: Unpack[TuningFlags]) -> Prepared:
     """Prepare what `finetune` would train on, without training: rows as tokens, notes, a masked `example`.
 
     Args:
@@ -93,7 +94,7 @@ def prepare_finetuning(model: str, *, out: str | Path | None = None, **flags: An
     return prepare(request(model, out=None if out is None else Path(out), **flags))
 
 
-def estimate_moderation(model: str, **flags: Any) -> dict[str, Cost]:
+def estimate_moderation(model: str, **flags: Unpack[TuningFlags]) -> dict[str, Cost]:
     """Estimate what moderation before `finetune` takes at most, by name of the judge if it asks another model; asks
     nobody.
     """
@@ -195,7 +196,7 @@ def audit(
     cluster: str | None = None,
     look: str | None = None,
     agreement: str | Path | Sequence[str | Path] = (),
-    options: Mapping[str, Any] | None = None,
+    options: StudyFlags | None = None,
     backend: str = "local",
     workers: int | None = None,
     progress: ProgressHook = silent,

@@ -5,10 +5,9 @@ What is made of the answers is `deciding`; here it is only which models, prompts
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from safebasin import catalog
 from safebasin.audit import verdict as verdicts
@@ -30,6 +29,7 @@ from safebasin.run.progress import ProgressHook, silent
 from safebasin.stats.assurance import spend
 from safebasin.stats.gate import LEVEL
 from safebasin.store import folder as folders
+from safebasin.study import StudyFlags, with_flags
 from safebasin.writing import KINDS, target_folder, write_text
 
 __all__ = ["DEFAULT_JUDGES", "Audited", "audit"]
@@ -73,7 +73,7 @@ def audit(
     cluster: str | None = None,
     look: str | None = None,
     agreement: Sequence[str | Path] = (),
-    options: Mapping[str, Any] | None = None,
+    options: StudyFlags | None = None,
     backend: str = "local",
     workers: int | None = None,
     progress: ProgressHook = silent,
@@ -100,8 +100,8 @@ def audit(
         agreement: labels of the audit's own responses, or the JSON of `agreement` on them: attack success is corrected
             for the mistakes of its judge. A file is of the study in `line` (`base` where there is no line),
             `tuned=FILE` of that in `tuned`; where both are given, they are counted together.
-        options: further keys of a study: `decoding`, `device`, `dtype`, `batch_size`, `low_memory`, `template_args`,
-            `trust_remote_code`.
+        options: further options of a study, as of `make_study`: `max_new_tokens`, `device`, `dtype`, `batch_size`,
+            `low_memory`, `defenses`, `template_args`, `trust_remote_code`.
         backend: where engines run, by name: `local`, in this process; `processes`, in several on this machine.
         workers: how many engines, where a backend has several; None is its own choice.
         progress: called while the models are asked.
@@ -116,7 +116,7 @@ def audit(
     sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
     names, systems, templates = _judges(items(judges), base), items(systems), items(templates)
     agreement = items(agreement)
-    further = {"limit": limit, **(options or {})}
+    further = {"limit": limit, **with_flags({}, options or {})}
     study = as_shipped(base, sources, systems=list(systems), judges=list(names), **further)
     _check_basin(limits, basin=basin)
     sets = look_at(sources, study.limit)

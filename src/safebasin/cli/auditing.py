@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from safebasin.cli.app import Backend, Json, Workers, app, state
+from safebasin.cli.options import Flags, batch_size, with_flags
 from safebasin.cli.output import Progress, print_json, say
+from safebasin.study.options import StudyFlags
 
 if TYPE_CHECKING:
     from safebasin.audit import AuditPlan, AuditVerdict
@@ -18,7 +20,9 @@ WORDS = {"pass": "PASS", "fail": "FAIL", "undecided": "NOT DECIDABLE", None: "â€
 
 
 @app.command()
+@with_flags(StudyFlags, "max_new_tokens", "defenses", "dtype", "batch_size", "device", "trust_remote_code")
 def audit(
+    options: Flags,
     base: Annotated[str, typer.Argument(metavar="BASE", help="The model before tuning, as for `map`.")],
     tuned: Annotated[
         str,
@@ -76,23 +80,8 @@ def audit(
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be asked and how likely a pass is; load nothing.")
     ] = False,
-    max_new_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--max-new-tokens", help="Most tokens of a response. [default: 512; worlds: 128]", show_default=False
-        ),
-    ] = None,
-    defense: Annotated[
-        list[str] | None, typer.Option("--defense", help="Inference defense around both models. Repeatable.")
-    ] = None,
-    dtype: Annotated[str | None, typer.Option("--dtype", help="As for `map`.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option("--batch-size", help="Rows decoded at once. [default: auto]")
-    ] = None,
-    device: Annotated[str | None, typer.Option("--device", help="As for `map`.")] = None,
     backend: Backend = "local",
     workers: Workers = None,
-    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="As for `map`.")] = False,
     json_: Json = False,
 ) -> None:
     """Decide whether a tuned model may ship. Exit code 0 passed, 1 failed, 3 not decidable, 2 usage.
@@ -125,7 +114,7 @@ def audit(
             cluster=cluster,
             look=look,
             agreement=agreement or (),
-            options=_options(locals()),
+            options=_study_flags(options),
             backend=backend,
             workers=workers,
             progress=progress,
@@ -140,16 +129,8 @@ def audit(
     raise typer.Exit(found.verdict.exit_code)
 
 
-def _options(given: dict[str, Any]) -> dict[str, Any]:
-    """Further keys of the studies, where they were given."""
-    options = {key: given[key] for key in ("dtype", "batch_size", "device") if given[key] is not None}
-    if given["max_new_tokens"] is not None:
-        options["decoding"] = {"max_new_tokens": given["max_new_tokens"]}
-    if given["defense"]:
-        options["defenses"] = given["defense"]
-    if given["trust_remote_code"]:
-        options["trust_remote_code"] = True
-    return options
+def _study_flags(options: Flags) -> StudyFlags:
+    return cast("StudyFlags", {**options, "batch_size": batch_size(options["batch_size"])})
 
 
 def _show(verdict: AuditVerdict) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safebasin.cli.app import Backend, Json, Workers, app, state
-from safebasin.cli.options import StudyOptions, with_study_options
+from safebasin.cli.options import StudyOptions, batch_size, with_study_options
 from safebasin.cli.output import Progress, duration, note, print_json, say
-from safebasin.errors import StudyError, UsageError, expected
+from safebasin.errors import StudyError, UsageError
 from safebasin.untrusted import read_text
 
 if TYPE_CHECKING:
@@ -128,19 +128,10 @@ def _study(options: StudyOptions) -> tuple[Study, str | None]:
 
     target = options.target
     flags: Any = dict(options.flags)
-    flags["template_arg"] = studies.template_arguments(flags["template_arg"] or ())
-    flags["batch_size"] = _batch_size(flags["batch_size"])
+    flags["template_args"] = studies.template_arguments(flags["template_args"] or ())
+    flags["batch_size"] = batch_size(flags["batch_size"])
     is_file = target is not None and target.endswith((".yaml", ".yml"))
     study = api.make_study(None if is_file else target, file=target if is_file else None, **flags)
     overridden = any(value not in (None, [], {}) for value in flags.values())
     text = read_text(Path(str(target)), "study file").replace("\r\n", "\n") if is_file and not overridden else None
     return study, text
-
-
-def _batch_size(text: str | None) -> str | int | None:
-    if text is None or text == "auto":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise StudyError(expected("--batch-size", "'auto' or a whole number", text, "E.g. --batch-size 16.")) from None

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Concatenate, ParamSpec, get_args, get_type_hints
+from typing import Annotated, Any, Concatenate, Literal, ParamSpec, get_args, get_origin, get_type_hints
 
 import typer
 
+from safebasin.errors import StudyError, expected
 from safebasin.study.options import Arguments, Items, Option, StudyFlags, Switch
 
 P = ParamSpec("P")
+Flags = Mapping[str, Any]
+"""Options as they were typed, by their keyword; None where they were not."""
 
 Target = Annotated[
     str | None,
@@ -36,35 +39,63 @@ class StudyOptions:
 
     target: str | None
     out: Path | None
-    flags: Mapping[str, Any]
-    """Those of `StudyFlags` that have an option, as they were typed; None where they were not."""
+    flags: Flags
+    """Those of `StudyFlags` that have an option."""
 
 
-def _parameters() -> dict[str, Any]:
-    """Name → annotation for Typer, of every option of a study."""
-    found: dict[str, Any] = {"target": Target, "out": Out}
-    for name, hint in get_type_hints(StudyFlags, include_extras=True).items():
+def _options(declared: type[Any], names: Collection[str] = ()) -> dict[str, Any]:
+    """Name → annotation for Typer, of the options that a table of keywords declares, or these of them."""
+    found: dict[str, Any] = {}
+    for name, hint in get_type_hints(declared, include_extras=True).items():
         for option in (extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Option)):
-            found[name] = _annotation(name, set(get_args(hint.__origin__)) - {NoneType}, option)
+            if not names or name in names:
+                found[name] = _annotation(name, set(get_args(hint.__origin__)) - {NoneType}, option)
     return found
 
 
 def _annotation(name: str, takes: set[Any], option: Option) -> Any:
     """The annotation that makes Typer read a value; what holds several may be repeated, what is no number is text."""
-    flag = "--" + name.replace("_", "-")
+    flags = option.flags or ("--" + name.replace("_", "-"),)
     is_switch = takes == set(get_args(Switch))
-    written = f"{flag}/--no-{flag[2:]}" if is_switch else flag
-    shown = typer.Option(written, help=option.help, metavar=option.metavar, show_default=False)
+    written = (f"{flags[0]}/--no-{flags[0][2:]}",) if is_switch else flags
+    shown = typer.Option(*written, help=option.help, metavar=option.metavar, show_default=False)
     if is_switch or takes == {bool}:
         return Annotated[bool | None, shown]
-    if set(get_args(Items)) <= takes or takes == {Arguments}:
+    if set(get_args(Items)) <= takes or takes == {Arguments} or any(get_origin(one) is Sequence for one in takes):
         return Annotated[list[str] | None, shown]
-    return Annotated[int | None if takes == {int} else str | None, shown]
+    plain = next((kind for kind in (int, float) if takes == {kind}), str)
+    return Annotated[plain | None, shown]
 
 
 def with_study_options(verb: Callable[Concatenate[StudyOptions, P], None]) -> Callable[..., None]:
     """Let a verb that takes a `StudyOptions` first be called with its parts, so that Typer sees each as an option."""
-    shared = _parameters()
+
+    def pack(given: dict[str, Any]) -> StudyOptions:
+        return StudyOptions(target=given.pop("target"), out=given.pop("out"), flags=given)
+
+    return _spread(verb, {"target": Target, "out": Out, **_options(StudyFlags)}, pack)
+
+
+def with_flags(
+    declared: type[Any], *names: str
+) -> Callable[[Callable[Concatenate[Flags, P], None]], Callable[..., None]]:
+    """Let a verb that takes a mapping first be called with its items: the options that a table of keywords declares.
+
+    Args:
+        declared: `StudyFlags` or `TuningFlags`.
+        *names: of its options; all if none is named.
+    """
+
+    def decorated(verb: Callable[Concatenate[Flags, P], None]) -> Callable[..., None]:
+        return _spread(verb, _options(declared, names), lambda given: given)
+
+    return decorated
+
+
+def _spread(
+    verb: Callable[Concatenate[Any, P], None], shared: Mapping[str, Any], pack: Callable[[dict[str, Any]], object]
+) -> Callable[..., None]:
+    """A verb whose first argument is packed of options with these annotations."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter(name, keyword, default=None, annotation=a) for name, a in shared.items()]
     _, *own = inspect.signature(verb, eval_str=True).parameters.values()
@@ -72,10 +103,23 @@ def with_study_options(verb: Callable[Concatenate[StudyOptions, P], None]) -> Ca
 
     @functools.wraps(verb)
     def called(**given: Any) -> None:
-        target, out, *values = (given.pop(name) for name in shared)
-        flags = dict(zip(list(shared)[2:], values, strict=True))
-        verb(StudyOptions(target=target, out=out, flags=flags), **given)  # pyright: ignore[reportCallIssue]
+        first = pack({name: given.pop(name) for name in shared})
+        verb(first, **given)  # pyright: ignore[reportCallIssue]
 
     called.__signature__ = signature  # pyright: ignore[reportAttributeAccessIssue]
     called.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
     return called
+
+
+def batch_size(text: str | None) -> int | Literal["auto"] | None:
+    """What `--batch-size` says.
+
+    Raises:
+        StudyError: where it is neither `auto` nor a whole number.
+    """
+    if text is None or text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise StudyError(expected("--batch-size", "'auto' or a whole number", text, "E.g. --batch-size 16.")) from None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import cast
+from typing import Unpack, cast
 
 from safebasin import catalog
 from safebasin.errors import UsageError, expected
@@ -13,80 +14,69 @@ from safebasin.finetune.defenses import mix_safe as mixing
 from safebasin.finetune.defenses import moderate as moderation
 from safebasin.finetune.defenses import ptst as pure_tuning
 from safebasin.finetune.moderation import MEMORY
+from safebasin.finetune.options import TuningFlags
 from safebasin.finetune.prepare import TuningRequest
+from safebasin.finetune.settings import Tuning
 from safebasin.items import items
 from safebasin.models.writing import RECORD, read_record
 from safebasin.prompts.systems import system_prompt
-from safebasin.protocols import Attack, Defense, Judge
-from safebasin.records import Scalar
+from safebasin.protocols import Defense
 
 __all__ = ["request"]
 
+_HELP = "safebasin finetune --help"
 
-def request(
-    model: str,
-    *,
-    attack: str | Attack | None = None,
-    data: str | Path | None = None,
-    safe: str | Path | None = None,
-    moderate: str | Judge | None = None,
-    keep_flagged: bool = False,
-    mix_safe: int | float | str | None = None,
-    ptst: bool = False,
-    defenses: str | Defense | Sequence[str | Defense] = (),
-    system: str | None = None,
-    wrap: str | None = None,
-    template_arg: Mapping[str, Scalar] | None = None,
-    out: Path | None = None,
-    **settings: object,
-) -> TuningRequest:
+
+def request(model: str, *, out: Path | None = None, **flags: Unpack[TuningFlags]) -> TuningRequest:
     """Resolve names, files and texts to a request: what to fine-tune on what, and how.
 
     Args:
         model: `path[@revision][#part][+adapter]` or `world:NAME/CHECKPOINT`.
-        attack: name in the catalogue with its arguments, `harmful_examples(n=50)`, or an attack.
-        data: file of rows (JSONL, JSON, CSV, Parquet): the attack's, or all there is. A world's model needs none.
-        safe: file of refusals for mixing.
-        moderate: judge that reads the rows first.
-        keep_flagged: train on what it flags all the same.
-        mix_safe: refusals to mix in: a count, a share (`0.2`) or `20%`.
-        ptst: train without system prompt, use with `safety/long`.
-        defenses: further ones by name, of the stages alignment, finetuning and post_finetuning; those on rows come
-            after moderation, mixing and `ptst`.
-        system: system prompt for rows without one, as a study names it; use the same at test time.
-        wrap: text around each user turn, with `{prompt}`; use the same at test time.
-        template_arg: arguments of the chat template.
         out: folder of the run, where moderation by a judge that asks another model is remembered.
-        **settings: fields of `settings.Tuning`; None leaves the default of the attack.
+        **flags: see `options.TuningFlags`.
 
     Raises:
         UsageError: naming the first argument that does not hold.
     """
-    defended: list[Defense] = []
-    if moderate is not None:
-        defended.append(moderation(moderate, keep_flagged, None if out is None else out / MEMORY))
-    elif keep_flagged:
-        remedy = "Name a judge by --moderate, or leave it out."
-        raise UsageError(expected("--keep-flagged", "given with a judge that flags", keep_flagged, remedy))
-    if mix_safe is not None:
-        defended.append(mixing(mix_safe))
-    if ptst:
-        defended.append(pure_tuning())
-    defended += [_defense(given) for given in items(defenses)]
+    attack, system, wrap = flags.get("attack"), flags.get("system"), flags.get("wrap")
+    data, safe = flags.get("data"), flags.get("safe")
+    settings = {field.name: flags[field.name] for field in fields(Tuning) if field.name in flags}
     if settings.get("rank") is not None and settings.get("method") != "lora":
         remedy = "Add --method lora, or leave it out."
         raise UsageError(expected("--rank", "given with --method lora", settings["rank"], remedy))
+    _check_known(flags)
     return TuningRequest(
         model=model,
         attack=catalog.create("attack", attack) if isinstance(attack, str) else attack,
-        data=Path(data) if data is not None else None,
-        safe=Path(safe) if safe is not None else None,
-        defenses=tuple(defended),
+        data=None if data is None else Path(data),
+        safe=None if safe is None else Path(safe),
+        defenses=tuple(_defenses(flags, out)),
         wrapper=Wrapper(system=None if system is None else system_prompt(system), user=wrap or "{prompt}"),
         settings=tuple(settings.items()),
-        template_args=tuple(sorted((template_arg or {}).items())),
+        template_args=tuple(sorted((flags.get("template_args") or {}).items())),
         date=_date_of(out),
     )
+
+
+def _check_known(flags: TuningFlags) -> None:
+    for name in flags:
+        if name not in TuningFlags.__annotations__:
+            raise UsageError(catalog.unknown("option of fine-tuning", name, TuningFlags.__annotations__, _HELP))
+
+
+def _defenses(flags: TuningFlags, out: Path | None) -> Iterator[Defense]:
+    """Moderation, mixing and `ptst`, then those that are named."""
+    judge, keep, amount = flags.get("moderate"), flags.get("keep_flagged"), flags.get("mix_safe")
+    if judge is not None:
+        yield moderation(judge, bool(keep), None if out is None else out / MEMORY)
+    elif keep:
+        remedy = "Name a judge by --moderate, or leave it out."
+        raise UsageError(expected("--keep-flagged", "given with a judge that flags", keep, remedy))
+    if amount is not None:
+        yield mixing(amount)
+    if flags.get("ptst"):
+        yield pure_tuning()
+    yield from (_defense(given) for given in items(flags.get("defenses")))
 
 
 def _date_of(out: Path | None) -> str | None:

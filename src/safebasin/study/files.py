@@ -15,7 +15,7 @@ from safebasin import catalog
 from safebasin.errors import StudyError, expected
 from safebasin.study.defenses import with_world
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
-from safebasin.study.options import StudyFlags, under
+from safebasin.study.options import StudyFlags, singular, under
 from safebasin.study.regions import AxisSpec, RegionSpec, axis_fields, leads_somewhere, several
 from safebasin.untrusted import read_yaml
 
@@ -120,25 +120,27 @@ def with_flags(fields: Mapping[str, object], flags: StudyFlags | Mapping[str, ob
     """The fields of a study with the flat options of the command line laid over them; None means "not given".
 
     Axis options (`directions`, `seed`, `range`, `normalize`, `only`) apply to every axis that takes them, `points`,
-    `budget` and `each` to every region; `axis` replaces all regions by one of these axes.
-    `prompts` and `judge` replace the lists of the study; `max_new_tokens` and `stop` go into `decoding`. `label` says
-    what the prompts are: one for all sets, or one for each.
+    `budget` and `each` to every region; `axes` replaces all regions by one of these axes, whose own range wins over
+    `range`. `prompts` and `judges` replace the lists of the study; `max_new_tokens` and `stop` go into `decoding`.
+    `label` says what the prompts are: one for all sets, or one for each. What the command line writes in the singular
+    (`judge`, `axis`) is taken for the plural.
 
     Raises:
         StudyError: where no axis takes an axis option, or there are not as many labels as sets.
     """
-    given = {key: value for key, value in flags.items() if value not in (None, (), [], {})}
+    given = {_SINGULAR.get(key, key): value for key, value in flags.items() if value not in (None, (), [], {})}
     merged: dict[str, Any] = dict(fields)
     axis_options = {key: given.pop(key) for key in _AXIS_FLAGS if key in given}
     region_options = {key: given.pop(key) for key in _REGION_FLAGS if key in given}
     decoding = {key: given.pop(key) for key in _DECODING_FLAGS if key in given}
     capability = {key: given.pop(flag) for flag, key in _CAPABILITY_FLAGS.items() if flag in given}
-    own = {key: given.pop(key) for key in ("regions", "axes") if key in given}
-    if own:
-        merged = {**{key: value for key, value in merged.items() if key not in ("regions", "axes")}, **own}
-    words = several(given.pop("axis", ()))
+    if "regions" in given or "axes" in given:
+        merged = {key: value for key, value in merged.items() if key not in ("regions", "axes")}
+    if "regions" in given:
+        merged["regions"] = given.pop("regions")
+    words = [] if "regions" in merged else several(given.pop("axes", ()))  # both together are left to the checks
     if words:
-        kept = {key: merged.pop(key) for key in _ONE_REGION if key in merged and key != "axes"}
+        kept = {key: merged.pop(key) for key in _ONE_REGION if key in merged}
         merged["regions"] = [{**kept, "axes": _axes_of_words(words, axis_options.pop("range", None))}]
     if axis_options or region_options:
         regions = _as_regions(merged)
@@ -151,16 +153,13 @@ def with_flags(fields: Mapping[str, object], flags: StudyFlags | Mapping[str, ob
         merged["prompts"] = several(given.pop("prompts"))
     if "label" in given:
         merged["prompts"] = _labelled(several(merged.get("prompts")), several(given.pop("label")))
-    for flag, key in _RENAMED_FLAGS.items():
-        if flag in given:
-            merged[key] = given.pop(flag)
     return {**merged, **given}
 
 
 _AXIS_FLAGS, _REGION_FLAGS, _DECODING_FLAGS, _CAPABILITY_FLAGS = map(
     under, ("axes", "regions", "decoding", "capability")
 )
-_RENAMED_FLAGS = {flag: key for flag, key in under("").items() if flag != "axis"}
+_SINGULAR = singular()
 
 
 def _labelled(prompts: Sequence[object], labels: Sequence[object]) -> list[object]:

@@ -5,13 +5,13 @@ Nothing is checked here: what the keys take is said by the models of `model` and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from typing import Annotated, Literal, NamedTuple, TypeAlias, TypedDict, get_type_hints
 
 from safebasin.protocols import Engine
 
-__all__ = ["Arguments", "Item", "Items", "Option", "StudyFlags", "Switch", "under"]
+__all__ = ["Arguments", "Item", "Items", "Option", "StudyFlags", "Switch", "singular", "under"]
 
 Item: TypeAlias = str | PathLike[str] | Mapping[str, object]
 """One entry of a list of a study: its text, or its fields as a study file writes them."""
@@ -26,11 +26,14 @@ class Option(NamedTuple):
     """An option of a study, as it is written outside the API."""
 
     key: str
-    """Its key in a study file, with dots: `axes.range` is a key of every axis, `regions.points` of every region."""
+    """Its key in a study file, with dots: `axes.range` is a key of every axis, `regions.points` of every region. Empty
+    of what no study has."""
     help: str
     """For the command line; one sentence or two."""
     metavar: str | None = None
     """What stands for its value in help."""
+    flags: tuple[str, ...] = ()
+    """How the command line writes it, where not by its name."""
 
 
 class StudyFlags(TypedDict, total=False):
@@ -53,16 +56,19 @@ class StudyFlags(TypedDict, total=False):
         ),
     ]
     limit: Annotated[int | None, Option("limit", "At most this many prompts of each set. [default: 80]")]
-    system: Annotated[
+    systems: Annotated[
         Items | None,
-        Option("systems", "`default`, `none`, a name (`list system`), a text, or `@FILE`. Repeatable."),
+        Option(
+            "systems", "`default`, `none`, a name (`list system`), a text, or `@FILE`. Repeatable.", flags=("--system",)
+        ),
     ]
-    axis: Annotated[
+    axes: Annotated[
         Items | None,
         Option(
             "axes",
             "`random`, `random(density=0.1)`, `to:MODEL`, `adapter:PATH`, `quant:int8|int4`, `scale:FACTOR` "
             "or `task:TUNED,BASE`, with an optional `@LO:HI:N`. One axis maps lines, two map a plane.",
+            flags=("--axis",),
         ),
     ]
     directions: Annotated[int | None, Option("axes.directions", "Independent random directions. [default: 3]")]
@@ -93,31 +99,48 @@ class StudyFlags(TypedDict, total=False):
             "block|attention|mlp",
         ),
     ]
-    trajectory: Annotated[
+    trajectories: Annotated[
         Items | None,
-        Option("trajectories", "Checkpoints of a training run, to be drawn on the landscape. Repeatable.", "FOLDER"),
+        Option(
+            "trajectories",
+            "Checkpoints of a training run, to be drawn on the landscape. Repeatable.",
+            "FOLDER",
+            flags=("--trajectory",),
+        ),
     ]
-    text: Annotated[
+    texts: Annotated[
         Items | None,
         Option(
             "capability.texts",
             "Plain text: perplexity, and KL divergence against θ₀, at every point. Repeatable.",
             "FILE",
+            flags=("--text",),
         ),
     ]
-    task: Annotated[
+    tasks: Annotated[
         Items | None,
-        Option("capability.tasks", "Task of lm-eval, at every point (extra `capability`). Repeatable."),
+        Option(
+            "capability.tasks", "Task of lm-eval, at every point (extra `capability`). Repeatable.", flags=("--task",)
+        ),
     ]
     task_folder: Annotated[str | None, Option("capability.task_folder", "Folder with lm-eval tasks of your own.")]
     task_limit: Annotated[int | None, Option("capability.task_limit", "At most this many items of each task.")]
-    judge: Annotated[
+    judges: Annotated[
         Items | None,
-        Option("judges", "Judge, by name (`list judge`). Repeatable. [default: keyword/peng2024, outcome]"),
+        Option(
+            "judges",
+            "Judge, by name (`list judge`). Repeatable. [default: keyword/peng2024, outcome]",
+            flags=("--judge",),
+        ),
     ]
-    defense: Annotated[
+    defenses: Annotated[
         Items | None,
-        Option("defenses", "Inference defense that is part of the model (`list defense`). Repeatable.", "NAME"),
+        Option(
+            "defenses",
+            "Inference defense that is part of the model (`list defense`). Repeatable.",
+            "NAME",
+            flags=("--defense",),
+        ),
     ]
     max_new_tokens: Annotated[
         int | None,
@@ -130,8 +153,9 @@ class StudyFlags(TypedDict, total=False):
             "`auto`, `none`, `verdict` (end at a refusal) or `loop` (also end repetition). [default: auto]",
         ),
     ]
-    template_arg: Annotated[
-        Arguments | None, Option("template_args", "Argument of the chat template. Repeatable.", "K=V")
+    template_args: Annotated[
+        Arguments | None,
+        Option("template_args", "Argument of the chat template. Repeatable.", "K=V", flags=("--template-arg",)),
     ]
     dtype: Annotated[str | None, Option("dtype", "`auto`, `float32`, `bfloat16` or `float16`. [default: auto]")]
     batch_size: Annotated[
@@ -152,27 +176,23 @@ class StudyFlags(TypedDict, total=False):
     trust_remote_code: Annotated[bool | None, Option("trust_remote_code", "Run code that a model's repository ships.")]
 
     # Keys of a study file that hold more than an option can say.
-    axes: Items | None
     regions: Items | None
-    systems: Items | None
-    judges: Items | None
-    defenses: Items | None
-    trajectories: Items | None
     decoding: Mapping[str, object] | None
     capability: Mapping[str, object] | None
-    template_args: Arguments | None
     schema_version: int | None
 
 
 def under(owner: str) -> dict[str, str]:
-    """The options whose key lies under another key, as option → last part: `under("axes")` has `range`, `seed`, …
+    """The options whose key lies under another key, as option → last part: `under("axes")` has `range`, `seed`, …"""
+    places = {name: option.key.rpartition(".") for name, option in _options()}
+    return {name: last for name, (above, _, last) in places.items() if above == owner}
 
-    Under "", the top, only those are found whose key has another name.
-    """
-    found: dict[str, str] = {}
+
+def singular() -> dict[str, str]:
+    """What the command line writes in the singular, because it repeats it: `judge` → `judges`."""
+    return {flag[2:].replace("-", "_"): name for name, option in _options() for flag in option.flags}
+
+
+def _options() -> Iterator[tuple[str, Option]]:
     for name, hint in get_type_hints(StudyFlags, include_extras=True).items():
-        for option in getattr(hint, "__metadata__", ()):
-            above, _, last = option.key.rpartition(".")
-            if above == owner and (owner or last != name):
-                found[name] = last
-    return found
+        yield from ((name, option) for option in getattr(hint, "__metadata__", ()))
