@@ -82,6 +82,9 @@ GOLDEN = {
     "the origin": (lambda: Point().key, "origin"),
     "a point": (lambda: Point.at((DRAWN, 0.5)).key, "350c3964f81660ab"),
     "a point of two directions": (lambda: Point.at((DRAWN, -1.0), (LED, 0.25)).key, "150df636f4a2832c"),
+    "a point of a direction with arguments": (
+        lambda: Point.at((replace(DRAWN, only=None, args=(("density", 0.1),)), 0.5)).key, "7461a7e6aee90403",
+    ),
     "a prompt": (lambda: Prompt(messages=TURNS, source="any").id, "9663dcd20746d654"),
     "a system prompt": (lambda: System(name="any", text="Be brief.").id, "fecef222d7732bb7"),
     "an empty system prompt": (lambda: System(name="none", text="").id, "12ae32cb1ec02d01"),

@@ -86,7 +86,7 @@ def test_a_mistyped_plugin_name_is_a_usage_error(site: Path, tmp_path: Path) -> 
 @pytest.mark.integration
 def test_the_plugin_passes_its_own_conformance_tests(site: Path, source: Path) -> None:
     shown = stdout("-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", site=site, cwd=source)
-    assert "13 passed" in shown
+    assert "14 passed" in shown
 
 
 @pytest.mark.integration

@@ -107,6 +107,11 @@ def test_what_is_no_noise_is_refused(study: Path, tmp_path: Path) -> None:
     api.map_basin(ALIGNED, out=scaled, axes=["random"], range="0:0.5:2", directions=1, **{**GIVEN, "limit": 1})
     with pytest.raises(StudyError, match=r"random line with normalize none.*--normalize none"):
         api.certify_study(scaled)
+    sparse = tmp_path / "sparse"
+    line = {"axes": ["random(density=0.5)"], "normalize": "none", "range": "0:0.01:2", "directions": 1}
+    api.map_basin(ALIGNED, out=sparse, **line, **{**GIVEN, "limit": 1})
+    with pytest.raises(StudyError, match="random line with normalize none"):
+        api.certify_study(sparse)
     benign = tmp_path / "benign"
     given = {**GIVEN, "prompts": ["world:guild/benign"], "limit": 1}
     api.map_basin(ALIGNED, out=benign, axes=["random"], normalize="none", range="0:0.01:2", directions=1, **given)

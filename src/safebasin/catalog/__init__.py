@@ -11,7 +11,8 @@ plugin is: through `get`, never by importing it. A kind of row is a file here.
     engines     the engines that the catalogue names
     finetuning  the fine-tuning attacks and the defenses that the catalogue names
     judges      the judges that the catalogue names: those that only read, and those that ask another model
-    lookup      finding a row by kind and name, and calling what it points to
+    lookup      finding a row by kind and name, and what its facts say
+    making      calling what a row points to, with arguments of the types that it declares
     row         a row: one thing by name, and where its code is
     sets        the public prompt sets that safebasin can fetch: where each is, its licence, and how to cite it
     systems     the system prompts that the catalogue names: which texts ship, and where the published ones are found

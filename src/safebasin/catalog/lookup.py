@@ -1,4 +1,4 @@
-"""Finding a row by kind and name, and calling what it points to. Plugins are found here too."""
+"""Finding a row by kind and name, and what its facts say. Plugins are found here too."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _fact_of_judge(judge: str, key: str) -> str | None:
 
 
 def target_of(direction: str) -> str | None:
-    """What a direction leads to: `model`, `models`, `adapter`, `text`, or `none` where it is drawn.
+    """Name what a direction leads to: `model`, `models`, `adapter`, `text`, or `none` where it is drawn.
 
     None where its row is not here.
 
@@ -140,7 +140,7 @@ def target_of(direction: str) -> str | None:
 
 
 def canonical(kind: str, text: str) -> str:
-    """A call of the catalogue as it is stored: arguments of the types that the target declares, in its order.
+    """Write a call of the catalogue as it is stored: arguments of the types that the target declares, in its order.
 
     Those at their default are left out. What is not here stays as it is written.
 

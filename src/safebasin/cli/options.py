@@ -112,7 +112,7 @@ def _spread(
 
 
 def batch_size(text: str | None) -> int | Literal["auto"] | None:
-    """What `--batch-size` says.
+    """Read what `--batch-size` says.
 
     Raises:
         StudyError: where it is neither `auto` nor a whole number.

@@ -1,5 +1,6 @@
 """Training that moves a model in weight space: attacks, and defenses against them. Not how the result is measured.
 
+    options     every option, declared once for API and command line
     request     names, files and texts → what is asked for
     prepare     … → rows of an attack or file, defended, in a setup
     encoding    … rows as tokens of one model

@@ -44,7 +44,8 @@ def noise_of(plan: Plan) -> tuple[Region, DirectionSpec]:
     """
     for region in plan.regions:
         first = region.axes[0].directions[0]
-        is_noise = first.kind == "random" and first.normalize == "none"
+        # Gaussian on every weight alike: sparse noise is not, nor what is scaled to the weights.
+        is_noise = first.kind == "random" and not first.args and first.normalize == "none"
         if is_noise and not region.is_plane and region.points == "grid":
             return region, first
     found = [f"{region.name} ({region.axes[0].directions[0].normalize}, {region.points})" for region in plan.regions]

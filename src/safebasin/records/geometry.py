@@ -88,7 +88,7 @@ class DirectionSpec:
         return cls(**given)
 
     def moves(self, name: str) -> bool:
-        """Whether `only` lets a parameter of this canonical name move."""
+        """Tell whether `only` lets a parameter of this canonical name move."""
         return matches(name, self.only)
 
     def label(self) -> str:
@@ -99,7 +99,7 @@ class DirectionSpec:
 
 
 def matches(name: str, only: str | None) -> bool:
-    """Whether a canonical name matches one of the patterns (`fnmatch`, joined by commas); None matches all.
+    """Tell whether a canonical name matches one of the patterns (`fnmatch`, joined by commas); None matches all.
 
     As a whole or from some dot on: `layers.1.*` finds `model.layers.1.mlp.up_proj.weight`.
     """

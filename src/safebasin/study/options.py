@@ -189,7 +189,7 @@ def under(owner: str) -> dict[str, str]:
 
 
 def singular() -> dict[str, str]:
-    """What the command line writes in the singular, because it repeats it: `judge` → `judges`."""
+    """Map what the command line writes in the singular, because it repeats it, to its keyword: `judge` → `judges`."""
     return {flag[2:].replace("-", "_"): name for name, option in _options() for flag in option.flags}
 
 

@@ -60,7 +60,7 @@ class Strict(BaseModel):
 
 
 def leads_somewhere(kind: object) -> bool:
-    """Whether an axis of this kind, as a study writes it, leads to a target; α = 1 is there."""
+    """Tell whether an axis of this kind, as a study writes it, leads to a target; α = 1 is there."""
     return isinstance(kind, str) and catalog.target_of(kind.partition("(")[0].strip()) not in (None, "none")
 
 

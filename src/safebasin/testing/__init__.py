@@ -22,6 +22,7 @@ instead, and what to do. Checks are black-box and take seconds at most; they sho
     guards      conformance of inference defenses, on a small real model
     judges      conformance of judges: total, deterministic, honest about what is missing
     made_rows   training rows made up for these checks
+    planes      conformance of directions in a plane: the second is orthogonal to the first
     prompts     conformance of prompt sources and worlds: something to ask, each thing once, always in the same order
     rows        conformance of rows of the catalogue: what a row points to keeps the contract of its kind
     setups      conformance of training defenses: a few steps of AdamW on a small real model

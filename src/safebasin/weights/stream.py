@@ -58,7 +58,7 @@ def direction_of(spec: DirectionSpec) -> Direction:
 
 
 def does_it_itself(direction: Direction) -> bool:
-    """Whether a direction makes itself orthogonal to others as it is drawn; any other is made so afterwards."""
+    """Tell whether a direction makes itself orthogonal to others as it is drawn; any other is made so afterwards."""
     return getattr(direction, "orthogonalizes", False)
 
 
