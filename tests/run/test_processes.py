@@ -119,6 +119,16 @@ def test_tasks_are_done_as_in_one_process(opened: list[ProcessBackend]) -> None:
 
 
 @pytest.mark.slow
+def test_tasks_are_taken_as_they_are_needed(opened: list[ProcessBackend], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "TOGETHER", 2)
+    backend = ProcessBackend(SCRIPTED, 1)
+    opened.append(backend)
+    given, taken = tasks(1) * 4, list[Task]()
+    next(backend.run(taken.append(task) or task for task in given))
+    assert len(taken) == 2, "a study whose texts are all asked at one point is not held as a whole"
+
+
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(opened: list[ProcessBackend]) -> None:
     backend = ProcessBackend(HF, 2)
     opened.append(backend)

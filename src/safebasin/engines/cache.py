@@ -36,13 +36,14 @@ class GrowingLayer(DynamicLayer):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start = self.get_seq_length()
-        stop = start + key_states.shape[-2]
+        stop = start + key_states.shape[-2]  # states are (rows, heads, new tokens, width)
         if self._buffers is None or stop > self._buffers[0].shape[-2]:
             capacity = grown(stop)
             self._buffers = (_roomy(key_states, self.keys, capacity), _roomy(value_states, self.values, capacity))
         keys, values = self._buffers
         keys[:, :, start:stop] = key_states
         values[:, :, start:stop] = value_states
+        # views: the rest of the buffer is room for later tokens, and attention must not see it
         self.keys, self.values = keys[:, :, :stop], values[:, :, :stop]
         return self.keys, self.values
 

@@ -27,6 +27,7 @@ class Cycles:
     """
 
     def __init__(self, n_rows: int, n_tokens: int) -> None:
+        # every row begins behind PERIOD places that hold no token, so that looking back never leaves the array
         self._tokens = np.full((n_rows, PERIOD + n_tokens), -1, dtype=np.int64)
         self._length = np.full(n_rows, PERIOD)
         self._runs = np.zeros((n_rows, PERIOD), dtype=np.int64)
@@ -39,13 +40,16 @@ class Cycles:
             tokens: (rows, n), n ≥ 1.
             counts: how many of them each row takes, 0 to n.
         """
+        # 1) Append: rows take different numbers of tokens, so what is taken is a mask and not a slice
         at = np.asarray(rows)
-        columns = self._length[at, None] + np.arange(tokens.shape[1])
-        taken = np.arange(tokens.shape[1]) < counts[:, None]
+        columns = self._length[at, None] + np.arange(tokens.shape[1])  # (rows, n): where each token would go
+        taken = np.arange(tokens.shape[1]) < counts[:, None]  # (rows, n)
         self._tokens[np.broadcast_to(at[:, None], taken.shape)[taken], columns[taken]] = tokens[taken]
+        # 2) Compare each new token with the one p places before it, for every p at once: (rows, n, PERIOD)
         before = self._tokens[at[:, None, None], np.where(taken, columns, PERIOD)[..., None] - _BACK]
         breaks = (before != tokens[..., None]) & taken[..., None]
-        since = counts[:, None] - 1 - _last(breaks)  # tokens after the last that broke the run
+        # 3) A run goes on where no new token broke it; else it is what came after the last one that did
+        since = counts[:, None] - 1 - _last(breaks)  # (rows, PERIOD)
         self._runs[at] = np.where(since == counts[:, None], self._runs[at] + since, since)
         self._length[at] += counts
 
@@ -56,6 +60,7 @@ class Cycles:
     def go_on(self, rows: Sequence[int], periods: NDArray[np.int64], n: int) -> NDArray[np.int64]:
         """The next n tokens of each of `rows`, (rows, n), if it goes on with its period; 0 where nothing was seen."""
         at = np.asarray(rows)[:, None]
+        # (rows, n), from 1 to the period: token i repeats the one i mod p into the last turn, which has been seen
         back = periods[:, None] - np.arange(n)[None, :] % periods[:, None]
         return np.maximum(self._tokens[at, self._length[at] - back], 0)
 

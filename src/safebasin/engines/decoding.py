@@ -168,6 +168,7 @@ class _Loop:
         self.guarded = guarded
         self.cache: DynamicCache = cache
         self.length = ids.shape[1]
+        # all (rows, width + n_new), as wide as they can get: a step writes one column and reads a longer slice
         self.ids = torch.nn.functional.pad(ids, (0, n_new))
         self.mask = torch.nn.functional.pad(mask, (0, n_new), value=1)
         self.positions = (self.mask.cumsum(-1) - 1).masked_fill(self.mask == 0, 0)
@@ -184,11 +185,14 @@ class _Loop:
 
     def run(self, rows: Rows, first: torch.Tensor) -> None:
         """Decode to the end from the scores of the first token; small Llamas by their own, faster loop."""
+        # 1) The first token comes of the prefill, whichever loop follows
         self._advance(rows, first)
+        # 2) The cache holds what was read, not yet the token just chosen: hence one column less
         read, longest = self.mask[:, : self.length - 1], self.ids.shape[1]
         is_plain = not self.processors and self.guarded is None
         if is_plain and llama_float32.decode(self.model, self.cache, read, rows, longest=longest):
             return
+        # 3) One token a pass; the batch narrows as rows end
         while self._drop_ended(rows):
             self._advance(rows, self._scores(is_first=False))
 
@@ -196,13 +200,14 @@ class _Loop:
         """Choose the next token of every row."""
         found = chosen(scores)
         rows.advance(self.alive, found.tokens, found.best, found.gaps)
-        if self.length < self.ids.shape[1]:
+        if self.length < self.ids.shape[1]:  # the last token has no column: nothing is read after it
             self.ids[:, self.length] = torch.tensor([t[0] for t in found.tokens], device=self.ids.device)
         self.length += 1
 
     def _drop_ended(self, rows: Rows) -> bool:
         """Drop rows that have ended, where they are many enough; whether any is left."""
-        kept = [at for at, row in enumerate(self.alive) if rows.is_live(row)]
+        kept = [at for at, row in enumerate(self.alive) if rows.is_live(row)]  # places in the batch as it is now
+        # narrowing copies the cache of all who stay: it pays where enough of them leave
         if kept and len(kept) <= len(self.alive) * (1 - MOVE_SHARE):
             index = torch.tensor(kept, device=self.ids.device)
             keep_rows(self.cache, index)

@@ -133,7 +133,7 @@ class _Curves:
         def of(side: str) -> Estimate:
             x, grid = with_origin(self.alphas, self.success, self.origin)
             there = stats.on_side(x, side)
-            return stats.estimate_margin(grid[:, there], x[there])
+            return stats.estimate_margin(grid[:, there], x[there])  # with the origin, which ends both sides
 
         return self._by_side(name, whole, of)
 
@@ -184,6 +184,7 @@ def _as_measured(estimate: Estimate, grid: Grid, table: VerdictTable, side: str 
     coords = np.asarray([place.coords[0] for place in grid.places])
     first = grid.alphas[0]
     there = np.full(coords.shape, fill_value=True) if side is None else stats.on_side(coords, side)
+    # points of the grid along the first axis on this side; times the other axes and the lines, all there could be
     of_grid = first.size if side is None else int(stats.on_side(first, side).sum())
     measured = grid.measured(table)[there]
     size = grid.region.n_directions * of_grid * int(np.prod(grid.region.shape[1:], dtype=np.int64))

@@ -44,18 +44,21 @@ def generate(
     splits = {point: int(number_in(store.meta(key), store.path) or 1) for point, key in keys.items()}
     pace = _Pace(store, plan, len(plan.asked(done)), progress)
     left = plan.tasks(done, whole=whole, date=date)
-    while left:
+    while left:  # once, and once more for every round in which memory was short somewhere
+        # 1) Do what is left
         given_up: dict[Point, int] = {}
         for task, answer in backend.run(_ready(left, splits, given_up)):
             point = task.point
             if point in given_up:
                 continue  # from before its batches turned out too large
+            # 2) Too large: note the smaller size for whoever resumes, and forget what larger batches gave at this point
             if isinstance(answer, Split):
                 given_up[point] = answer.factor
                 store.set_meta(keys[point], str(answer.factor))
                 if whole:
                     store.forget(point.key, plan.decoding.key)
                 continue
+            # 3) Write first, count afterwards: a task may come back twice
             responses = _responses(cast("Generate", task), cast("tuple[Generation, ...]", answer))
             store.put_responses(responses)
             new = {(r.point, r.system, r.prompt) for r in responses} - done
@@ -63,6 +66,7 @@ def generate(
             pace.tick(len(new), sum(r.n_tokens for r in responses))
         if not given_up:
             break
+        # 4) Begin these points anew, in smaller batches
         splits |= given_up
         again = plan.tasks(whole=True, date=date) if whole else plan.tasks(done, whole=False, date=date)
         left = tuple(task for task in again if task.point in given_up)
@@ -186,6 +190,7 @@ def score(
                     decoding=plan.decoding,
                     date=date,
                 )
+                # the same texts again: scored a moment ago, on their way, or new
                 if (known := recent.get(_texts(task))) is not None:
                     put(responses, known)
                 elif task in pending:
@@ -197,6 +202,7 @@ def score(
     for task, answer in backend.run(tasks()):
         task, found = cast("ScoreTexts", task), cast("tuple[TokenScores, ...]", answer)
         recent[_texts(task)] = found
+        # the oldest goes, so that what is held does not grow with the study
         if len(recent) > RECENT:
             del recent[next(iter(recent))]
         for responses in pending.pop(task):

@@ -110,21 +110,24 @@ class ProcessBackend:
 
     def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Results | Split]]:
         """Do tasks on all workers at once."""
-        points = (deque(group) for _, group in groupby(tasks, key=lambda task: task.point))
+        points = _by_point(tasks)
         idle = set(range(self._n))
         try:
             while True:
+                # 1) Everybody who is idle gets a task, if there is one
                 for number in sorted(idle):
                     if self._give(number, points):
                         idle.discard(number)
                 if len(idle) == self._n:
                     return
+                # 2) Wait for whoever answers, or dies, first
                 busy = {child.connection: n for n, child in enumerate(self._children) if child.task is not None}
                 for connection in wait(list(busy)):
                     number = busy[cast("Connection", connection)]
                     answer = self._answer(number)
                     if answer is None:
                         continue  # it was replaced, and is at it again
+                    # 3) Hand the answer on, before the worker is given more
                     task = cast("Task", self._children[number].task)
                     self._children[number].task = None
                     idle.add(number)
@@ -150,6 +153,7 @@ class ProcessBackend:
     def _give(self, number: int, points: Iterator[deque[Task]]) -> bool:
         """Hand a worker its next task; False where none is left for it."""
         todo = self._children[number].todo if number < len(self._children) else deque[Task]()
+        # a worker stays at its point, then takes the next, then half of what another has left
         todo = todo or next(points, None) or self._half()
         if not todo:
             return False
@@ -167,7 +171,7 @@ class ProcessBackend:
         taken = deque[Task]()
         if most is not None:
             for _ in range((len(most.todo) + 1) // 2):
-                taken.appendleft(most.todo.pop())
+                taken.appendleft(most.todo.pop())  # from the end, in order: its owner is at the front
         return taken
 
     def _forget(self, split: Task) -> None:

@@ -72,8 +72,10 @@ def estimate_collapse(
         level: coverage of the interval, which takes the radius as given.
         seed: of the bootstrap over prompts, used with one direction.
     """
+    # 1) Which points count: those beyond the crossing of their own side and direction, (directions, alphas, 1)
     x, grid = with_origin(alphas, success, origin)
     beyond = _outside(alphas, *reaches(x, curves_of(grid), limit=limit))[:, :, None]
+    # 2) Counts over these points, each (directions, prompts): both are resampled, points are not
     broken = ((labels == "incoherent") & beyond).sum(axis=1).astype(np.float64)
     missing = ((labels == "unscored") & beyond).sum(axis=1).astype(np.float64)
     answered = (~np.isin(labels, _NO_ANSWER) & beyond).sum(axis=1).astype(np.float64)
@@ -81,6 +83,7 @@ def estimate_collapse(
     words = f"share of incoherent among {n} non-refusals outside the radius ({percent(limit)}), pooled over directions"
     if n == 0:
         return Estimate(value=None, level=level, n_missing=n_missing, method=words)
+    # 3) A missing verdict may be of coherent or of incoherent text: an interval that holds both
     found = hull(
         [
             _ratio_interval(broken, answered + missing, level, seed),
@@ -107,7 +110,7 @@ def _ratio_interval(above: Array, below: Array, level: float, seed: int) -> Inte
     if n_directions == 1:
         weights = resamples(n_prompts, seed)
         low = weights @ below[0]
-        kept = low > 0
+        kept = low > 0  # a sample without any non-refusal has no share
         replicates = (weights @ above[0])[kept] / low[kept]
         return percentiles(replicates, n_prompts, bounds=(0.0, 1.0), level=level)
 
@@ -117,7 +120,7 @@ def _ratio_interval(above: Array, below: Array, level: float, seed: int) -> Inte
     def ratio(top: Array, bottom: Array) -> Array:
         return np.where(bottom > 0, top / np.maximum(bottom, 1), np.nan)
 
-    def neither(counts: Array) -> Array:
+    def neither(counts: Array) -> Array:  # without a row and a column: their common cell was taken away twice
         rows, columns = counts.sum(axis=1, keepdims=True), counts.sum(axis=0, keepdims=True)
         return counts.sum() - rows - columns + counts
 

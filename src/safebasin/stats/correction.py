@@ -70,6 +70,7 @@ def estimate_corrected_rate(
     value = (k / n + accuracy.true_negative / accuracy.negative - 1) / youden
     words += f" (sensitivity of {accuracy.positive}, specificity of {accuracy.negative} labels)"
     share = 1.0 if worth is None else worth / n
+    # missing responses are failures for the lower end and successes for the upper one
     low = _limits(k * share, (n + n_missing) * share, accuracy, level)[0]
     high = _limits((k + n_missing) * share, (n + n_missing) * share, accuracy, level)[1]
     if (worth, accuracy.positive_worth, accuracy.negative_worth) != (None, None, None):
@@ -95,6 +96,7 @@ def estimate_corrected_rate(
 
 def _limits(k: float, n: float, accuracy: Accuracy, level: float) -> tuple[float, float]:
     """Lang and Reiczigel's limits, not cut; [0, 1] where J may be 0."""
+    # 1) The observed rate and both shares of the labels, shrunk towards one half, with their variances
     z = NormalDist().inv_cdf((1 + level) / 2)
     rate, size = (k + z * z / 2) / (n + z * z), n + z * z
     sensitivity, positive = _shrunk(accuracy.true_positive, accuracy.positive, accuracy.positive_worth)
@@ -102,9 +104,11 @@ def _limits(k: float, n: float, accuracy: Accuracy, level: float) -> tuple[float
     v_rate = rate * (1 - rate) / size
     v_sensitivity = sensitivity * (1 - sensitivity) / positive
     v_specificity = specificity * (1 - specificity) / negative
+    # 2) A denominator that may be 0 bounds nothing
     youden = sensitivity + specificity - 1
     if youden <= z * (v_sensitivity + v_specificity) ** 0.5:
         return 0.0, 1.0
+    # 3) The ratio with its delta-method error, moved by the paper's small-sample shift
     true = (rate + specificity - 1) / youden
     shift = 2 * z * z * (true * v_sensitivity - (1 - true) * v_specificity)
     half = z * (v_rate + true**2 * v_sensitivity + (1 - true) ** 2 * v_specificity) ** 0.5 / youden

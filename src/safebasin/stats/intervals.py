@@ -129,6 +129,7 @@ def interval(
     """
     if not np.isnan(success).any():
         return _complete_interval(success, functional, bounds, level, seed)
+    # monotone, so all missing as failures and all as successes are the two extremes
     found = [
         _complete_interval(np.where(np.isnan(success), imputed, success), functional, bounds, level, seed)
         for imputed in (0.0, 1.0)
@@ -160,8 +161,9 @@ def _complete_interval(
 def leave_one_out(success: Array, functional: Functional) -> tuple[Array, Array]:
     """The functional of each direction, shape (directions,), and with each prompt left out, (directions, prompts)."""
     n_prompts = success.shape[2]
-    total = success.sum(axis=2)
-    curves = (total[:, :, None] - success) / (n_prompts - 1)
+    total = success.sum(axis=2)  # (directions, alphas)
+    curves = (total[:, :, None] - success) / (n_prompts - 1)  # (directions, alphas, prompts): each left out in turn
+    # (directions, prompts, alphas): functionals take α last
     return functional(total / n_prompts), functional(np.ascontiguousarray(curves.transpose(0, 2, 1)))
 
 
@@ -233,10 +235,12 @@ def jackknife(
     from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]  # here: loading scipy takes a while
 
     n, m = no_both.shape
+    # what neither direction nor prompt explains by itself, (directions, prompts)
     interaction = no_both - no_direction[:, None] - no_prompt + full
     directions = float(np.square(no_direction - no_direction.mean()).sum()) * (n - 1) / n
     prompts = float(np.square(no_prompt - no_prompt.mean()).sum()) * (m - 1) / m
     cells = float(np.square(interaction - interaction.mean()).sum()) * (n - 1) * (m - 1) / (n * m)
+    # both terms hold the interaction, so their sum counts it twice; the difference of estimates may fall too low
     variance = max(directions + prompts - cells, directions, prompts)
     if variance**0.5 <= _ALIKE:
         return all_alike(full, min(n, m), bounds, level)

@@ -63,6 +63,7 @@ class LowRank:
     def rows(self, start: int, stop: int) -> torch.Tensor:
         """Rows of ΔW in float64."""
         if self.transposed:
+            # stored as (in, out), so rows of the parameter are columns of B·A
             return self.scaling * (self.b.double() @ self.a[:, start:stop].double()).T
         return self.scaling * (self.b[start:stop].double() @ self.a.double())
 
@@ -114,6 +115,7 @@ def read_adapter(folder: Path, layout: Layout) -> AdapterFiles:
     for key, tensor in sorted(tensors.items()):
         if not bool(torch.isfinite(tensor).all()):
             raise ModelError(expected("adapter", "finite", f"NaN or inf in {key}", "Train or download it again."))
+        # an A brings its B; a B is met again by itself and passed over; what is neither replaces a tensor
         bare = key.removeprefix(_PREFIX)
         found = _LOW_RANK.search(bare)
         if found is not None:

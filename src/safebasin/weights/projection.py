@@ -62,10 +62,13 @@ def project_all(base: BaseWeights, deltas: Sequence[Delta], targets: Sequence[De
     Raises:
         ModelError: where two axes are parallel, so that coordinates mean nothing.
     """
+    # 1) All that is needed of the weights: inner products of every field with every other, in one pass over the model
     fields = [*deltas, *targets]
     gram, base_norm = _gram(base, fields)
+    # 2) The normal equations of the axes, n × n
     n = len(deltas)
     solve = _inverse(gram[:n, :n])
+    # 3) Each target by its column of the Gram matrix: ‖t − Σ αᵢ·dᵢ‖² = ‖t‖² − Σ αᵢ·⟨dᵢ, t⟩
     found: list[Projection] = []
     for i, target in enumerate(targets, start=n):
         coords = solve @ gram[:n, i]
@@ -99,7 +102,7 @@ def _gram(base: BaseWeights, fields: Sequence[Delta]) -> tuple[Matrix, float]:
             squares.append(float(base.rows(name, start, stop).double().square().sum()))
             rows = [field.rows(name, start, stop) for field in fields]
             moved = [(i, r.double().reshape(-1)) for i, r in enumerate(rows) if r is not None]
-            products = np.zeros((len(fields), len(fields)))
+            products = np.zeros((len(fields), len(fields)))  # symmetric: only pairs from the diagonal on are computed
             for position, (i, left) in enumerate(moved):
                 for j, right in moved[position:]:
                     # Summed in pairs: how far off a plain dot product is depends on the processor's kernel.
@@ -113,7 +116,7 @@ def _inverse(gram: Matrix) -> Matrix:
     """The inverse of the axes' Gram matrix; an axis of zeros keeps zeros."""
     norms = np.sqrt(np.diag(gram))
     scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-    cosines = gram * np.outer(scale, scale)
+    cosines = gram * np.outer(scale, scale)  # scaled, so that "parallel" does not depend on the lengths of the axes
     cosines[norms == 0, norms == 0] = 1.0
     if len(gram) and float(np.linalg.eigvalsh(cosines)[0]) < _PARALLEL:
         remedy = "Take another second axis."

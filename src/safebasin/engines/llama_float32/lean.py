@@ -47,6 +47,7 @@ class LeanCache:
         """
         lengths = mask.sum(dim=1)
         width = mask.shape[1]
+        # (rows, width): token p of a row lies width − length columns further right; what is past its end is never read
         columns = (torch.arange(width, device=mask.device) + (width - lengths)[:, None]).clamp(max=width - 1)
 
         def moved(states: torch.Tensor) -> torch.Tensor:
@@ -73,7 +74,8 @@ class LeanCache:
         """
         keys = self._layers[0][0]
         rows, heads, capacity = keys.shape[:3]
-        starts = np.arange(rows * heads) * capacity + np.repeat(self.lengths, heads)
+        # head h of row r begins at (r·heads + h)·capacity; its next token goes as far behind that as the row is long
+        starts = np.arange(rows * heads) * capacity + np.repeat(self.lengths, heads)  # (rows·heads,)
         return torch.from_numpy((starts[:, None] + np.arange(n)).reshape(-1)).to(keys.device)
 
     def write(
@@ -158,6 +160,7 @@ class LeanLlama:
         self.vocabulary: int = plain.config.vocab_size
         every = torch.arange(n_positions, device=self._embedding.device)[None]
         cos, sin = plain.model.rotary_emb(self._embedding, every)
+        # a rotation swaps the halves of a head and negates the one that comes first: the sign is put into the sine once
         sign = torch.ones_like(sin[0]).tensor_split(2, dim=-1)
         self._cos, self._sin = cos[0], sin[0] * torch.cat([-sign[0], sign[1]], dim=-1)
 
@@ -192,20 +195,23 @@ class LeanLlama:
 
         The tokens are written to the cache; its lengths stay, so that the caller decides how many of them count.
         """
+        # 1) Where the tokens go: in the cache, and as positions (rows, n), each row from its own length on
         n = tokens.shape[1]
         cache.reserve(n)
         columns, length = cache.columns(n), int(cache.lengths.max()) + n
         at = torch.from_numpy(cache.lengths).to(tokens.device)[:, None] + torch.arange(n, device=tokens.device)
-        cos, sin = self._cos[at][:, :, None], self._sin[at][:, :, None]
+        cos, sin = self._cos[at][:, :, None], self._sin[at][:, :, None]  # (rows, n, 1, width): one for all heads
         bias = self._bias(at, length)
-        x = functional.embedding(tokens, self._embedding)
+        # 2) The blocks
+        x = functional.embedding(tokens, self._embedding)  # (rows, n, hidden)
         for layer, block in enumerate(self._blocks):
-            h = self._normed(x, block.norm)
+            h = self._normed(x, block.norm)  # attention
             query, key = (self._rotated(self._heads(_linear(h, p)), cos, sin) for p in (block.q, block.k))
             keys, values = cache.write(layer, key, self._heads(_linear(h, block.v)), columns, length)
             x = x + _linear(_attended(query, keys, values, bias), block.o)
-            h = self._normed(x, block.norm_mlp)
+            h = self._normed(x, block.norm_mlp)  # MLP
             x = x + _linear(functional.silu(_linear(h, block.gate)) * _linear(h, block.up), block.down)
+        # 3) The head, at every position: a guess is checked at all of them
         return _linear(self._normed(x, self._norm), self._head)
 
     def _bias(self, at: torch.Tensor, length: int) -> torch.Tensor:

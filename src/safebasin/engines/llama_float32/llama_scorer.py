@@ -40,8 +40,8 @@ class LlamaScorer:
         cache = self._prompts(llama, prompts)
         cache.lengths = cache.lengths - 1  # the last token of the prompt is fed again: it is followed by the text
         given = [[prompt[-1], *text[:-1]] for prompt, text in zip(prompts, texts, strict=True)]
-        logits = llama(_right_padded(given, llama.device), cache)
-        targets = _right_padded(texts, llama.device)
+        logits = llama(_right_padded(given, llama.device), cache)  # (rows, longest, vocabulary)
+        targets = _right_padded(texts, llama.device)  # (rows, longest), as the result; the padding is cut off again
         found = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
         return [tuple(row[: len(text)]) for row, text in zip(found.tolist(), texts, strict=True)]
 

@@ -73,15 +73,18 @@ class Paced:
         """Decode rows that repeat themselves, or rows that do not; returns those that have changed sides."""
         aside: list[_Pool] = []
         while True:
-            live = self._live(pool)
+            # 1) Rows that began, or ceased, to repeat themselves leave for the other turn, where they are many enough
+            live = self._live(pool)  # (rows,), as `moving`
             moving = live & (self._repeats(pool) != repeating)
             if moving.any() and moving.sum() >= MOVE_SHARE * len(live):
                 aside.append(pool.part(moving))
                 live &= ~moving
+            # 2) Rows that have ended are dropped, where they are many enough: it copies the cache of the others
             if not live.any():
                 return aside
             if live.sum() <= len(live) * (1 - MOVE_SHARE):
                 pool = pool.part(live)
+            # 3) One pass over the rest
             self._pass(pool, repeating=repeating)
 
     def _live(self, pool: _Pool) -> NDArray[np.bool_]:
@@ -92,10 +95,13 @@ class Paced:
 
     def _pass(self, pool: _Pool, *, repeating: bool) -> None:
         """One forward pass: each row gets the tokens of its guess that hold, and the one after them."""
+        # 1) Read the last token of each row and its guess, (rows, n), or that token alone
         tokens = self._guessed(pool) if repeating else pool.last[:, None]
         logits = self._llama(torch.from_numpy(tokens).to(self._llama.device), pool.cache)
+        # 2) Choose: of the n − 1 guessed tokens those that hold, and one after them
         found = _checked(logits, tokens) if tokens.shape[1] > 1 else chosen(logits[:, 0])
         self._rows.advance(pool.rows, found.tokens, found.best, found.gaps)
+        # 3) Grow by what held: states of a wrong guess stay behind the end of the row, to be overwritten
         counts = np.asarray([len(taken) for taken in found.tokens]) * self._live(pool)  # ended rows stay where they are
         pool.cache.lengths = pool.cache.lengths + counts
         pool.last = np.asarray([taken[-1] for taken in found.tokens])
@@ -127,11 +133,12 @@ def _checked(logits: torch.Tensor, tokens: NDArray[np.int64]) -> Chosen:
     """
     guess = torch.from_numpy(tokens[:, 1:, None].copy()).to(logits.device)
     guessed = logits[:, :-1]
-    best = guessed.gather(-1, guess)
+    # the guess is the choice where its logit beats all others, whose best is seen while the guess is struck out
+    best = guessed.gather(-1, guess)  # (rows, n − 1, 1)
     second = guessed.scatter_(-1, guess, float("-inf")).amax(dim=-1)  # ten times faster than `topk`
     guessed.scatter_(-1, guess, best)
     best = best[..., 0]
-    held = (best > second).long().cumprod(dim=1).sum(dim=1)
+    held = (best > second).long().cumprod(dim=1).sum(dim=1)  # (rows,): guesses before the first that is wrong
     after = chosen(logits[torch.arange(len(held), device=held.device), held])
     ends = held.tolist()
 
