@@ -28,7 +28,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def make(row: Row, arguments: Mapping[str, object], written: Mapping[str, str] = _NOTHING) -> object:
-    """Make what a row stands for: its target called with arguments, or the target itself where that is a ready instance.
+    """Make what a row stands for: its target called with arguments, or the target itself where it is a ready instance.
 
     Args:
         row: of the catalogue.
