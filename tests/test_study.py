@@ -262,6 +262,8 @@ def test_a_drawn_axis_yields_to_one_that_leads_somewhere(turned: bool) -> None:
             'kiln/bent(word="a, b", deep=true)',
             (("word", "a, b"), ("deep", True)),
         ),
+        ("kiln/bent(word='*.mlp.*')", 'kiln/bent(word="*.mlp.*")', (("word", "*.mlp.*"),)),
+        ("kiln/bent(word=' a')", 'kiln/bent(word=" a")', (("word", " a"),)),
         ("kiln/bent(word=7)", 'kiln/bent(word="7")', (("word", "7"),)),
         ("kiln/gone(deep=1)", "kiln/gone(deep=1)", (("deep", 1),)),
     ],

@@ -62,7 +62,10 @@ def changed_arguments(row: Row, arguments: Mapping[str, object], written: Mappin
 def _quoted(value: object) -> object:
     if not isinstance(value, str):
         return value
-    is_plain = value.strip() == value and not set(value) & set("(),\"'") and read_value(value, "") == value
+    try:
+        is_plain = not set(value) & set("(),\\\"'") and read_value(value.strip(), "") == value
+    except UnknownName:  # what YAML reserves, such as a pattern that begins with an asterisk
+        is_plain = False
     return value if is_plain else json.dumps(value, ensure_ascii=False)
 
 

@@ -10,7 +10,7 @@ directions       random directions, and which class serves which kind
 distance         how far a direction moves a model, in all and block by block, relative to the weights
 layout           names, shapes and ties of a module's parameters, and what directions leave alone
 noise            Gaussian noise that is the same everywhere, addressable inside a tensor
-planes           the second of two directions that lead somewhere, made orthogonal to the first
+planes           the second of two directions, made orthogonal to the first
 projection       where other weights lie, seen from a line or a plane: coordinates on its axes, and what is off it
 quantize         θ_q − θ₀ of rounding to nearest, as a direction
 scaling          a factor on some weights, as a direction
