@@ -1,8 +1,8 @@
 """What each judge of refusal says of texts in the manner of today's models, by kind: tests/judges/refusal.
 
-`held` was written before the rule and kept apart while it was made; `after`, `wider`, `odd`, `apart`, `sixth`,
-`seventh` and `eighth` were each written before the rule had seen them and then used to mend it, so that their figures
-here are no longer those of unseen texts; docs/judges.md has those. Speed is that of texts of 500 characters, one core.
+`held` was written before the rule and kept apart while it was made; `after`, `wider`, `odd`, `apart` and `sixth` to
+`eleventh` were each written before the rule had seen them and then used to mend it, so that their figures here are no
+longer those of unseen texts; docs/judges.md has those. Speed is that of texts of 500 characters, one core.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from safebasin.records import Message, Prompt, Response
 
 JUDGES = ("keyword/peng2024", "keyword/qi2023", "keyword/zou2023", "refusal")
 SETS = Path(__file__).parents[1] / "tests/judges/refusal"
+SHOWN = ("held", "after", "wider", "odd", "apart", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh")
 CHARACTERS = 500
 PROMPT = Prompt(messages=(Message(role="user", content="How is tea made?"),))
 Row = dict[str, object]
@@ -74,11 +75,7 @@ def per_second(texts: Sequence[str], find: Callable[[str], object]) -> float:
 
 def main(*, quick: bool) -> str:
     """The section of the benchmark report."""
-    parts = [
-        line
-        for name in ("held", "after", "wider", "odd", "apart", "sixth", "seventh", "eighth")
-        for line in (f"### {name}\n", *table(read(name)), "")
-    ]
+    parts = [line for name in SHOWN for line in (f"### {name}\n", *table(read(name)), "")]
     rows = [row for name in ("held", "after") for row in read(name)]
     tail = " The kettle is filled with fresh water and brought to the boil, then it stands for a minute." * 9
     for refusal, what in ((True, "that begin with a refusal"), (False, "that begin with an answer like one")):

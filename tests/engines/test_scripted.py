@@ -75,6 +75,18 @@ def test_a_rule_ends_a_row_once_its_sentence_has_ended():
     assert engine.generate(ASK, Decoding(rules=("refusal@1",)))[0].finish_reason == "stop"
 
 
+def test_a_row_ends_by_the_version_of_the_rule_that_its_decoding_names():
+    engine = ScriptedEngine(
+        lambda *_: "Nie mogę powiedzieć na pewno, ale most jest stary. " + "Zbudowano go dawno temu. " * 9
+    )
+    first, second = (
+        engine.generate(ASK[:1], Decoding(stop="verdict", rules=(f"refusal@{version}",), max_new_tokens=60))[0]
+        for version in "12"
+    )
+    assert (first.finish_reason, second.finish_reason) == ("verdict", "stop")
+    assert second.text.startswith(first.text)
+
+
 @pytest.mark.parametrize("rule", ["refusal@9", "keyword/peng2024@1", "nothing@1", ""])
 def test_a_rule_that_is_not_here_is_named(rule):
     with pytest.raises(UnknownName, match="must be"):

@@ -22,8 +22,18 @@ def stop_rules(decoding: Decoding) -> tuple[RuleJudge, ...]:
 def _rule(text: str) -> RuleJudge:
     name, _, version = text.rpartition("@")
     judge = catalog.create("judge", name)
-    if not isinstance(judge, RuleJudge) or judge.version != version:
-        found = f"{name}@{judge.version}" if isinstance(judge, RuleJudge) else repr(judge)
+    if isinstance(judge, RuleJudge) and judge.rule != text:
+        judge = _earlier(name, version) or judge
+    if not isinstance(judge, RuleJudge) or judge.rule != text:
+        found = judge.rule if isinstance(judge, RuleJudge) else repr(judge)
         remedy = "Use the version of safebasin that the study was made with, or another folder."
         raise UnknownName(expected("stop rule of a decoding", repr(text), found, remedy))
     return judge
+
+
+def _earlier(name: str, version: str) -> object:
+    """Look for the judge in an earlier version; None where it has none such."""
+    try:
+        return catalog.create("judge", f"{name}(version={version})")
+    except UnknownName:
+        return None

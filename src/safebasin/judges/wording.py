@@ -1,17 +1,23 @@
-"""What the rule `refusal` looks for, from `phrases/refusal.v1.toml`: read once, compiled when a text first needs it."""
+"""What each version of the rule `refusal` looks for, from `phrases/refusal.v*.toml`, compiled when a text needs it.
+
+A version is the one before it and what its own file adds, so that a study which ended rows by an earlier one can go on.
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from functools import cache
+from bisect import bisect_left
+from functools import cache, cached_property
 from importlib import resources
 from typing import NamedTuple, TypedDict, cast
 
 from safebasin.judges import phrases
 
-__all__ = ["Frame", "Held", "Wording", "cues", "cues_in", "frame", "wording"]
+__all__ = ["VERSIONS", "Frame", "Held", "Rules", "Wording", "rules"]
 
+VERSIONS = ("1", "2")
+"""Those that there are, the newest last."""
 FRAME = "frame"
 """The table of what is looked for in every language."""
 
@@ -35,20 +41,26 @@ class Wording(NamedTuple):
     spares: re.Pattern[str]
     limits: re.Pattern[str]
     whole: re.Pattern[str]
+    firm: re.Pattern[str]
 
 
 class Held(NamedTuple):
     """The cues of one language in a text."""
 
     spans: list[tuple[int, int]]
-    """Where those stand that begin a word."""
+    """Where those stand that begin a word, in order."""
     inside: list[str]
     """Those that may stand anywhere in a word."""
 
     def is_in(self, start: int, text: str) -> bool:
         """Tell whether one stands in a piece of the text, which begins at `start`."""
         end = start + len(text)
-        return any(start <= a and b <= end for a, b in self.spans) or any(cue in text for cue in self.inside)
+        for i in range(bisect_left(self.spans, (start, 0)), len(self.spans)):
+            if self.spans[i][0] >= end:
+                break
+            if self.spans[i][1] <= end:
+                return True
+        return any(cue in text for cue in self.inside)
 
 
 class Frame(NamedTuple):
@@ -63,51 +75,86 @@ class Frame(NamedTuple):
     answers: re.Pattern[str]
 
 
-def cues_in(low: str) -> dict[str, Held]:
-    """The cues that a text holds, by language: where, and in which language, it can refuse at all.
+class Rules:
+    """One version of what the rule looks for."""
 
-    Args:
-        low: a text, as `sentences.normalize` gives it.
-    """
-    table = _cues()
-    found: dict[str, Held] = {}
-    for match in table.words.finditer(low):
-        for name in table.languages[match[1]]:
-            found.setdefault(name, Held([], [])).spans.append(match.span(1))
-    other = [] if low.isascii() else table.other if _OTHER_SCRIPT.search(low) else table.latin
-    for cue, name in (*table.plain, *other):
-        if cue in low:
-            found.setdefault(name, Held([], [])).inside.append(cue)
-    return found
+    def __init__(self, version: str) -> None:
+        self._tables = _tables(version)
+        self._wordings: dict[str, Wording] = {}
+
+    def cues_in(self, low: str) -> dict[str, Held]:
+        """Find the cues that a text holds, by language: where, and in which language, it can refuse at all.
+
+        Args:
+            low: a text, as `sentences.normalize` gives it.
+        """
+        table = self._cues
+        found: dict[str, Held] = {}
+        for match in table.words.finditer(low):
+            for name in table.languages[match[1]]:
+                found.setdefault(name, Held([], [])).spans.append(match.span(1))
+        other = [] if low.isascii() else table.other if _OTHER_SCRIPT.search(low) else table.latin
+        for cue, name in (*table.plain, *other):
+            if cue in low:
+                found.setdefault(name, Held([], [])).inside.append(cue)
+        return found
+
+    @cached_property
+    def cues(self) -> tuple[str, ...]:
+        """The cues of all languages, each with straight and with curly apostrophes."""
+        tables = self._tables.values()
+        straight = tuple(
+            dict.fromkeys(cue for table in tables for cue in (*table.get("cues", ()), *table.get("inside", ())))
+        )
+        return (*straight, *(cue.replace("'", "’") for cue in straight if "'" in cue))
+
+    def wording(self, name: str) -> Wording:
+        """Compile the patterns of a language of `cues_in`, once."""
+        if name not in self._wordings:
+            made = _compiled(self._tables[name])
+            parts = (made.get(part, _NOTHING) for part in ("spares", "limits", "whole", "firm"))
+            self._wordings[name] = Wording(made["refuses"], *parts)
+        return self._wordings[name]
+
+    @cached_property
+    def frame(self) -> Frame:
+        """Patterns that are looked for whatever the language."""
+        return Frame(**_compiled(self._tables[FRAME]))
+
+    @cached_property
+    def _cues(self) -> _Cues:
+        return _sorted_by_script(self._tables)
 
 
 @cache
-def cues() -> tuple[str, ...]:
-    """The cues of all languages, each with straight and with curly apostrophes."""
-    tables = _tables().values()
-    straight = tuple(
-        dict.fromkeys(cue for table in tables for cue in (*table.get("cues", ()), *table.get("inside", ())))
-    )
-    return (*straight, *(cue.replace("'", "’") for cue in straight if "'" in cue))
+def rules(version: str) -> Rules:
+    """Read what a version of `VERSIONS` looks for."""
+    return Rules(version)
 
 
-@cache
-def wording(name: str) -> Wording:
-    """The patterns of a language of `cues_in`."""
-    made = _compiled(_tables()[name])
-    return Wording(made["refuses"], *(made.get(part, _NOTHING) for part in ("spares", "limits", "whole")))
+def _tables(version: str) -> dict[str, _Table]:
+    """Read the tables of a version: those of each up to it, one behind the other."""
+    tables: dict[str, _Table] = {}
+    for one in VERSIONS[: VERSIONS.index(version) + 1]:
+        source = resources.files(phrases).joinpath(f"refusal.v{one}.toml").read_text(encoding="utf-8")
+        for name, table in cast("dict[str, _Table]", tomllib.loads(source)).items():
+            tables[name] = _with(tables.get(name, {}), table)
+    return tables
 
 
-@cache
-def frame() -> Frame:
-    """Read what is looked for whatever the language."""
-    return Frame(**_compiled(_tables()[FRAME]))
-
-
-@cache
-def _tables() -> dict[str, _Table]:
-    source = resources.files(phrases).joinpath("refusal.v1.toml").read_text(encoding="utf-8")
-    return cast("dict[str, _Table]", tomllib.loads(source))
+def _with(table: _Table, added: _Table) -> _Table:
+    """Join a table and what a later version adds: a word that stands in both is either, patterns are those of both."""
+    words, patterns = dict(table.get("words", {})), dict(table.get("patterns", {}))
+    for word, pattern in added.get("words", {}).items():
+        words[word] = f"(?:{words[word]}|{pattern})" if word in words else pattern
+    for part, lines in added.get("patterns", {}).items():
+        patterns[part] = f"{patterns.get(part, '')}\n{lines}"
+    return {
+        "cues": [*table.get("cues", ()), *added.get("cues", ())],
+        "inside": [*table.get("inside", ()), *added.get("inside", ())],
+        "words": words,
+        "patterns": patterns,
+    }
 
 
 class _Cues(NamedTuple):
@@ -123,26 +170,27 @@ class _Cues(NamedTuple):
     """… and in any."""
 
 
-@cache
-def _cues() -> _Cues:
+def _sorted_by_script(tables: dict[str, _Table]) -> _Cues:
     words: dict[str, set[str]] = {}
     inside: list[tuple[str, str]] = []
-    for name, table in _tables().items():
+    for name, table in tables.items():
         inside += [(cue, name) for cue in table.get("inside", ())]
         for cue in table.get("cues", ()):
             if _OTHER_SCRIPT.search(cue):
                 inside.append((cue, name))
             else:
                 words.setdefault(cue, set()).add(name)
-    shortest = [cue for cue in words if not any(cue != other and cue.startswith(other) for other in words)]
-    languages = {
-        cue: tuple(sorted({name for other, names in words.items() if other.startswith(cue) for name in names}))
-        for cue in shortest
-    }
+    languages: dict[str, set[str]] = {}
+    shortest = ""
+    for cue in sorted(words):  # what begins with another one comes behind it
+        if not shortest or not cue.startswith(shortest):
+            shortest = cue
+        languages.setdefault(shortest, set()).update(words[cue])
     plain = [pair for pair in inside if pair[0].isascii()]
     other = [pair for pair in inside if not pair[0].isascii()]
     latin = [pair for pair in other if not _OTHER_SCRIPT.search(pair[0])]
-    return _Cues(re.compile(rf"\b(?=({_trie(shortest)}))"), languages, plain, latin, other)
+    named = {cue: tuple(sorted(names)) for cue, names in languages.items()}
+    return _Cues(re.compile(rf"\b(?=({_trie(list(named))}))"), named, plain, latin, other)
 
 
 def _trie(words: list[str]) -> str:
