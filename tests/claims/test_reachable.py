@@ -150,6 +150,16 @@ def audits() -> Made:
     return {"reproduced": found(8), "not reproduced": found(0), "undecided": found(4)}
 
 
+def lost(effect: float, nothing: float, unsure: float) -> Made:
+    """What stays is what is lost from all."""
+    whole = np.ones((8, 80))
+    return {
+        "reproduced": asking.difference(rates(1 - effect), whole),
+        "not reproduced": asking.difference(rates(1 - nothing, seed=2), whole),
+        "undecided": asking.difference(rates(1 - unsure, spread=0.3, seed=1), whole),
+    }
+
+
 TABLES: dict[str, Callable[[], Made]] = {
     "basin_exists": basin,
     "ends_abruptly": rim,
@@ -172,6 +182,10 @@ TABLES: dict[str, Callable[[], Made]] = {
     "safety_data_leaves_harm": lambda: gain(0.4, 0.01, 0.12, 0.2),
     "backdoor_passes": audits,
     "backdoor_opens": lambda: gain(1.0, 0.1, 0.5, 0.3),
+    "few_weights_carry_refusal": lambda: lost(0.6, 0.05, 0.25),
+    "answers_survive_pruning": lambda: lost(0.01, 0.3, 0.1),
+    "pruned_model_complies": half,
+    "freezing_does_not_protect": lambda: lost(0.05, 0.5, 0.2),
     "prompts_interact": lambda: gain(0.4, 0.03, 0.12, 0.3),
 }
 

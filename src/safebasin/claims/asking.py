@@ -19,7 +19,18 @@ from safebasin.stats.landscape import Array
 if TYPE_CHECKING:
     from safebasin.worlds.guild.oracle import Truth
 
-__all__ = ["answered", "before", "by_seed", "difference", "harmful", "in_percent", "prompts_of", "share", "spared"]
+__all__ = [
+    "answered",
+    "before",
+    "by_seed",
+    "difference",
+    "harmful",
+    "in_percent",
+    "prompts_of",
+    "refused",
+    "share",
+    "spared",
+]
 
 _NO_SYSTEM = System(name="none", text="")
 
@@ -64,6 +75,12 @@ def answered(
         asked = [replace(prompt, messages=_NO_SYSTEM.messages(prompt)) for prompt in asked]
     found = [_truths(model, tuple(asked), tuple(prompts)) for model in models]
     return np.asarray([[float(truth in ("harmful", "complied")) for truth in row] for row in found])
+
+
+def refused(models: Sequence[str], prompts: Sequence[Prompt]) -> Array:
+    """1 where a model refuses, shape (models, prompts)."""
+    found = [_truths(model, tuple(prompts), tuple(prompts)) for model in models]
+    return np.asarray([[float(truth == "refusal") for truth in row] for row in found])
 
 
 @cache

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from safebasin.claims import finetuning, fusing, landscapes, mixtures, orders
+from safebasin.claims import attribution, finetuning, fusing, landscapes, mixtures, orders
 from safebasin.claims.claim import Answer, Claim, Finding, answer, load_claims
 from safebasin.claims.lab import Lab
 from safebasin.errors import StudyError, expected
@@ -18,9 +18,15 @@ from safebasin.writing import write_text
 __all__ = ["STATISTICS", "Checked", "check"]
 
 
-TRAINING = {**orders.STATISTICS, **mixtures.STATISTICS, **finetuning.STATISTICS, **fusing.STATISTICS}
+TRAINING = {
+    **orders.STATISTICS,
+    **mixtures.STATISTICS,
+    **finetuning.STATISTICS,
+    **fusing.STATISTICS,
+    **attribution.TRAINING,
+}
 """Those that fine-tune models."""
-STATISTICS = {**landscapes.STATISTICS, **TRAINING}
+STATISTICS = {**landscapes.STATISTICS, **attribution.STATISTICS, **TRAINING}
 """By the name that a claim's file gives."""
 
 

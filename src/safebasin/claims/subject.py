@@ -89,6 +89,10 @@ REAL = Subject(
         "projection_restores_refusal": _TUNES,
         "direction_matters": _TUNES,
         "utility_stays": _TUNES,
+        "few_weights_carry_refusal": _GUILD_ONLY,
+        "answers_survive_pruning": _GUILD_ONLY,
+        "pruned_model_complies": _GUILD_ONLY,
+        "freezing_does_not_protect": _TUNES,
     },
 )
 """SmolLM2-135M-Instruct, taught to refuse one harmless topic; few directions and prompts, as two cores allow."""
