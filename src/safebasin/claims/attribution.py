@@ -77,7 +77,7 @@ def freezing(lab: Lab) -> Finding:
     details = (
         by_seed(after),
         f"{in_percent(without)} without freezing.",
-        "The paper fine-tunes on 10 to 100 benign rows; benign rows alone open little here, so these are harmful.",
+        "The paper fine-tunes on 10 to 100 benign rows; here it is ten harmful ones.",
     )
     return Finding(estimate=difference(after, without), details=details)
 
