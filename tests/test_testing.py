@@ -39,7 +39,7 @@ def test_every_built_in_row_is_checked_here() -> None:
     kinds = {"attack", "backend", "defense", "direction", "edit", "engine", "judge", "prompts", "system", "world"}
     assert {row.kind for row in catalog.BUILTIN} == kinds
     assert {row.name for row in rows("direction")} == {"random", "to", "adapter", "quant", "scale", "task"}
-    edits = {"attribution", "dequantized", "refusal_direction", "worst_case"}
+    edits = {"attribution", "dequantized", "refusal_direction", "somf", "worst_case"}
     assert {row.name for row in rows("edit")} == edits  # tests/edits
     assert {row.name for row in rows("engine")} == {"hf", "scripted"}
     assert {row.name for row in rows("backend")} == {"local", "processes"}

@@ -160,7 +160,7 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("audit", WORLD, "adapter:nowhere", "--plan"), r"adapter must be a folder with adapter_config\.json"),
         (
             ("map", "--each", "block", "--axis", "to:world:guild/base"),
-            r"safebasin: each must stand with one axis of kind",
+            r"safebasin: each must stand with one axis that is drawn",
         ),
         (("plan", "no-such-study.yaml"), r"study file no-such-study\.yaml must be an existing file; got"),
         (("map", "--axis", "sideways"), r"direction must be one of"),

@@ -32,7 +32,7 @@ def test_it_is_asked_here(tmp_path: Path) -> None:
     settings = {"base_url": None, "parallel": 1, "timeout": 1.0, "attempts": 1, "device": "cpu"}
     chat, shown = choose_chat("rubric/strongreject", model, **settings)
     assert isinstance(chat, LocalChat)
-    assert shown == [f"model={model}"]
+    assert shown == {"model": model, "engine": None}
 
 
 def test_what_runs_it_here_is_chosen_as_in_a_study(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_what_runs_it_here_is_chosen_as_in_a_study(tmp_path: Path) -> None:
     question = Question(messages=(Message(role="user", content="How is clay weighed?"),), max_tokens=9)
     (reply,) = chat.ask([question])
     assert reply.text.startswith("I'm sorry, but the guild")
-    assert shown == ["model=world:guild/aligned", "engine=scripted"]
+    assert shown == {"model": "world:guild/aligned", "engine": "scripted"}
     with pytest.raises(UnknownName, match="engine must be one of hf, scripted; got 'vllm'"):
         choose_chat("rubric/strongreject", "world:guild/aligned", engine="vllm", **settings)
     with pytest.raises(UsageError, match="engine of rubric/strongreject must be given for a model that runs here"):
