@@ -93,6 +93,7 @@ REAL = Subject(
         "answers_survive_pruning": _GUILD_ONLY,
         "pruned_model_complies": _GUILD_ONLY,
         "freezing_does_not_protect": _TUNES,
+        "located_layers_protect": _TUNES,
     },
 )
 """SmolLM2-135M-Instruct, taught to refuse one harmless topic; few directions and prompts, as two cores allow."""
