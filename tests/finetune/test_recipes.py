@@ -28,6 +28,7 @@ ARGUMENTS = {
     "mix_safe": {"amount": 5},
     "moderate": {"judge": "keyword/zou2023", "keep": True},
     "sppft": {"layers": "1-2"},
+    "lisa": {"safe": 8, "align": 1, "user": 1},
 }
 OF_A_MODEL: dict[str, tuple[dict[str, object], ...]] = {
     "safe_lora": ({}, {"variant": "paper", "top": 3}, {"exact": True, "threshold": 0.5}, {"control": "random"}),

@@ -1,7 +1,7 @@
 """What the claim of Li et al. measures: ten harmful examples while the located band of layers is frozen, or another.
 
-The band is the one of the angle gap, located on prompts that nothing is measured on (`safebasin.locate`). The control is
-every band of the same size that shares no layer with it.
+The band is the one of the angle gap, located on prompts that nothing is measured on (`safebasin.locate`). The control
+is every band of the same size that shares no layer with it.
 """
 
 from __future__ import annotations
