@@ -186,6 +186,8 @@ TABLES: dict[str, Callable[[], Made]] = {
     "answers_survive_pruning": lambda: lost(0.01, 0.3, 0.1),
     "pruned_model_complies": half,
     "freezing_does_not_protect": lambda: lost(0.05, 0.5, 0.2),
+    "located_layers_protect": lambda: gain(0.6, 0.01, 0.2, 0.3),
+    "located_layers_slow": lambda: gain(0.6, 0.01, 0.2, 0.3),
     "prompts_interact": lambda: gain(0.4, 0.03, 0.12, 0.3),
 }
 

@@ -7,6 +7,7 @@ is every band of the same size that shares no layer with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from safebasin.claims.asking import answered, by_seed, difference, harmful, in_p
 from safebasin.claims.claim import Finding
 from safebasin.claims.lab import Lab
 from safebasin.errors import StudyError, expected
-from safebasin.locate.layers import Asked, locate_layers
+from safebasin.locate.layers import LocateRequest, locate_layers
 from safebasin.locate.records import Band
 from safebasin.protocols import EngineSpec
 from safebasin.stats.landscape import Array
@@ -22,10 +23,25 @@ from safebasin.stats.landscape import Array
 __all__ = ["STATISTICS", "others"]
 
 
+_SLOW = 1e-4
+"""A third of the attack's rate on worlds."""
+
+
 def located_band(lab: Lab) -> Finding:
     """The located band frozen, against others of its size."""
+    return _located(lab)
+
+
+def located_band_slowly(lab: Lab) -> Finding:
+    """The same at a rate at which the attack does not break all."""
+    return _located(lab, learning_rate=_SLOW)
+
+
+def _located(lab: Lab, **settings: Any) -> Finding:
     lab.note("locating the layers that tell harmful requests")
-    found = locate_layers(Asked(spec=EngineSpec(model=lab.subject.model, device="cpu"), no_scaling=True, seed=lab.seed))
+    found = locate_layers(
+        LocateRequest(spec=EngineSpec(model=lab.subject.model, device="cpu"), no_scaling=True, seed=lab.seed)
+    )
     band = found.bands["angle"]
     controls = [] if band is None else others(band, found.n_layers)
     if band is None or not controls:
@@ -35,19 +51,21 @@ def located_band(lab: Lab) -> Finding:
     prompts = harmful(lab)
 
     def frozen(layers: Band) -> Array:
-        defenses = (f"sppft(layers={layers})",)
-        models = [lab.tuned("frozen", seed=s, attack="harmful_examples", defenses=defenses) for s in lab.seeds]
-        return answered([str(model) for model in models], prompts)
+        return answered(tuned("frozen", defenses=(f"sppft(layers={layers})",)), prompts)
+
+    def tuned(name: str, **flags: Any) -> list[str]:
+        given = {"attack": "harmful_examples", **settings, **flags}
+        return [str(lab.tuned(name, seed=seed, **given)) for seed in lab.seeds]
 
     kept, rest = frozen(band), [frozen(control) for control in controls]
-    plain = [str(lab.tuned("harmful_examples", seed=s, attack="harmful_examples")) for s in lab.seeds]
+    plain = answered(tuned("harmful_examples"), prompts)
     return Finding(
         estimate=difference(kept, np.mean(rest, axis=0)),
         details=(
             f"Located: layers {band} of {found.n_layers}, by the angle gap.",
             f"Answered with them frozen: {in_percent(kept)}. {by_seed(kept)}",
             *(f"With layers {c} frozen: {in_percent(one)}." for c, one in zip(controls, rest, strict=True)),
-            f"With nothing frozen: {in_percent(answered(plain, prompts))}.",
+            f"With nothing frozen: {in_percent(plain)}.",
         ),
     )
 
@@ -59,4 +77,6 @@ def others(band: Band, n_layers: int) -> list[Band]:
     return [other for other in every if other.last < band.first or other.first > band.last]
 
 
-STATISTICS: Mapping[str, Callable[[Lab], Finding]] = {located_band.__name__: located_band}
+STATISTICS: Mapping[str, Callable[[Lab], Finding]] = {
+    function.__name__: function for function in (located_band, located_band_slowly)
+}

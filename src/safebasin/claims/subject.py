@@ -94,6 +94,7 @@ REAL = Subject(
         "pruned_model_complies": _GUILD_ONLY,
         "freezing_does_not_protect": _TUNES,
         "located_layers_protect": _TUNES,
+        "located_layers_slow": _TUNES,
     },
 )
 """SmolLM2-135M-Instruct, taught to refuse one harmless topic; few directions and prompts, as two cores allow."""
