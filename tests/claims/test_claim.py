@@ -30,7 +30,7 @@ def found(value: float | None, low: float | None = None, high: float | None = No
 @pytest.mark.parametrize("paper", papers())
 def test_every_claim_has_a_statistic_and_a_source(paper: str) -> None:
     claims = load_claims(paper)
-    assert len(claims) >= (8 if paper in ("peng2024", "qi2023") else 3)
+    assert len(claims) >= (8 if paper in ("peng2024", "qi2023") else 2)
     assert len({c.name for c in claims}) == len(claims)
     for one in claims:
         assert one.statistic in STATISTICS, one.name
@@ -70,5 +70,5 @@ def test_a_rule_that_does_not_parse_is_an_error(rule: str) -> None:
 
 
 def test_an_unknown_paper_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(StudyError, match=r"one of hsu2024, peng2024, qi2023, wei2024; got 'peng'"):
+    with pytest.raises(StudyError, match=r"one of hsu2024, li2025, peng2024, qi2023, wei2024; got 'peng'"):
         load_claims("peng")

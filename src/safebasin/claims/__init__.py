@@ -6,6 +6,7 @@ check        the claims of a paper on a subject, one after the other, and what b
 claim        a claim of a paper as a small file: hypothesis, statistic, and what its three answers take
 curves       from arrays of verdicts along random directions to estimates
 finetuning   measures of Qi et al.: models after the attacks, judged by the oracle
+freezing     measures of Li et al.: ten harmful examples while a band of layers is frozen
 fusing       measures about defenses of weights: Safe LoRA after an attack, its controls, what it costs
 lab          studies of the embedded world in one folder, resumed when they exist, and tuned models
 landscapes   measures about random directions: basin, rim, capability, system prompts, jailbreaks

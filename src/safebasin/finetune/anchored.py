@@ -105,11 +105,11 @@ class Lisa:
         return f"lisa(safe={self.safe}, {turns})"
 
     def aligns(self, step: int) -> bool:
-        """Whether a step, counted from 1, is one on safe rows."""
+        """Say whether a step, counted from 1, is one on safe rows."""
         return (step - 1) % (self.align + self.user) < self.align
 
     def changes(self, step: int) -> bool:
-        """Whether a turn ends with this step."""
+        """Say whether a turn ends with this step."""
         return self.aligns(step) != self.aligns(step + 1)
 
     def training(self, setup: Setup, source: RowSource, *, seed: int = 0) -> Setup:
