@@ -160,6 +160,17 @@ def lost(effect: float, nothing: float, unsure: float) -> Made:
     }
 
 
+def kept() -> Made:
+    """Nothing, half, or for some seeds more than a little of what was answered before is lost."""
+    before = np.ones((8, 80))
+    some = np.repeat([[1.0], [1], [1], [0.6], [1], [0.7], [1], [1]], 80, axis=1)
+    return {
+        "reproduced": asking.difference(before, rates(0.99)),
+        "not reproduced": asking.difference(before, rates(0.5)),
+        "undecided": asking.difference(before, some),
+    }
+
+
 TABLES: dict[str, Callable[[], Made]] = {
     "basin_exists": basin,
     "ends_abruptly": rim,
@@ -186,6 +197,9 @@ TABLES: dict[str, Callable[[], Made]] = {
     "answers_survive_pruning": lambda: lost(0.01, 0.3, 0.1),
     "pruned_model_complies": half,
     "freezing_does_not_protect": lambda: lost(0.05, 0.5, 0.2),
+    "projection_restores_refusal": half,
+    "direction_matters": spared_a_little,
+    "utility_stays": kept,
     "located_layers_protect": lambda: gain(0.6, 0.01, 0.2, 0.3),
     "located_layers_slow": lambda: gain(0.6, 0.01, 0.2, 0.3),
     "prompts_interact": lambda: gain(0.4, 0.03, 0.12, 0.3),
