@@ -30,7 +30,7 @@ PROMPT = Prompt(messages=(Message(role="user", content="Ring the bell."),))
         ("outcome(harm=guard/wildguard)", "outcome", {"harm": "guard/wildguard"}),
         ("a(b=c(d=1, e=2), f=3)", "a", {"b": "c(d=1, e=2)", "f": 3}),
         ("a(b=c(d=e(f=1,g=2),h=3))", "a", {"b": "c(d=e(f=1,g=2),h=3)"}),
-        ("a(b='x, y', c=\"(\")", "a", {"b": "x, y", "c": '"("'}),
+        ("a(b='x, y', c=\"(\")", "a", {"b": "x, y", "c": "("}),
         ("a(url=http://host:80/v1, b=true)", "a", {"url": "http://host:80/v1", "b": True}),
     ],
 )
