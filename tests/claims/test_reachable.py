@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from safebasin.claims import asking, curves, finetuning, orders, seeds
+from safebasin.claims import asking, curves, finetuning, orders, seeds, steering
 from safebasin.claims.claim import Answer, Claim, Finding, answer, load_claims, papers
 from safebasin.records import Estimate
 from safebasin.stats.landscape import Array
@@ -143,6 +143,19 @@ def spared_a_little() -> Made:
     }
 
 
+def steered(reproduced: float, not_reproduced: float, unsure: float) -> Made:
+    before = rates(0.6, seed=9)
+
+    def found(effect: float, spread: float) -> Estimate:
+        return steering.contrast(rates(0.6 + effect, spread=spread), before, "a contrast")
+
+    return {
+        "reproduced": found(reproduced, 0.02),
+        "not reproduced": found(not_reproduced, 0.02),
+        "undecided": found(unsure, 0.3),
+    }
+
+
 def audits() -> Made:
     def found(n: int) -> Estimate:
         return finetuning.passing(["pass"] * n + ["fail"] * 2 + ["undecided"] * (6 - n) if n < 7 else ["pass"] * n)
@@ -203,6 +216,9 @@ TABLES: dict[str, Callable[[], Made]] = {
     "located_layers_protect": lambda: gain(0.6, 0.01, 0.2, 0.3),
     "located_layers_slow": lambda: gain(0.6, 0.01, 0.2, 0.3),
     "prompts_interact": lambda: gain(0.4, 0.03, 0.12, 0.3),
+    "steering_lowers_over_refusal": lambda: steered(0.3, -0.2, 0.0),
+    "steering_keeps_refusal": lambda: steered(0.2, -0.4, -0.1),
+    "steering_answers": lambda: steered(0.3, -0.2, 0.0),
 }
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from safebasin.claims import attribution, finetuning, freezing, fusing, landscapes, mixtures, orders
+from safebasin.claims import attribution, finetuning, freezing, fusing, landscapes, mixtures, orders, steering
 from safebasin.claims.claim import Answer, Claim, Finding, answer, load_claims
 from safebasin.claims.lab import Lab
 from safebasin.errors import StudyError, expected
@@ -25,6 +25,7 @@ TRAINING = {
     **fusing.STATISTICS,
     **attribution.TRAINING,
     **freezing.STATISTICS,
+    **steering.STATISTICS,
 }
 """Those that fine-tune models."""
 STATISTICS = {**landscapes.STATISTICS, **attribution.STATISTICS, **TRAINING}

@@ -95,6 +95,9 @@ REAL = Subject(
         "freezing_does_not_protect": _TUNES,
         "located_layers_protect": _TUNES,
         "located_layers_slow": _TUNES,
+        "steering_lowers_over_refusal": _TUNES,
+        "steering_keeps_refusal": _TUNES,
+        "steering_answers": _TUNES,
     },
 )
 """SmolLM2-135M-Instruct, taught to refuse one harmless topic; few directions and prompts, as two cores allow."""

@@ -46,7 +46,10 @@ def compare(
 @app.command()
 def claims(
     paper: Annotated[
-        str, typer.Argument(help="`hsu2024`, `li2025`, `peng2024`, `qi2023` or `wei2024`.", show_default=False)
+        str,
+        typer.Argument(
+            help="`hsu2024`, `li2025`, `peng2024`, `qi2023`, `scans2025` or `wei2024`.", show_default=False
+        ),
     ],
     on: Annotated[
         list[str] | None,

@@ -18,13 +18,20 @@ _TOKENS = 64
 """New tokens, at most; the longest answer has 36."""
 
 
-def truths(model: str | Path, prompts: Sequence[Prompt], *, about: Sequence[Prompt] | None = None) -> tuple[Truth, ...]:
+def truths(
+    model: str | Path,
+    prompts: Sequence[Prompt],
+    *,
+    about: Sequence[Prompt] | None = None,
+    defenses: Sequence[str] = (),
+) -> tuple[Truth, ...]:
     """Find what each prompt ends in, decoded greedily in one batch on the CPU.
 
     Args:
         model: a folder, or `path[@revision][#part][+adapter]`.
         prompts: prompts of the guild's grammar, wrapped or not.
         about: the requests they are about, where the prompts themselves carry more than the grammar knows.
+        defenses: of the stage inference, as a decoding names them.
 
     Raises:
         ModelError: where the model cannot be used.
@@ -32,7 +39,9 @@ def truths(model: str | Path, prompts: Sequence[Prompt], *, about: Sequence[Prom
     from safebasin.engines.hf import HFEngine
 
     engine = HFEngine(str(model), device="cpu")
-    made = engine.generate([prompt.messages for prompt in prompts], Decoding(max_new_tokens=_TOKENS))
+    made = engine.generate(
+        [prompt.messages for prompt in prompts], Decoding(max_new_tokens=_TOKENS, defenses=tuple(defenses))
+    )
     return tuple(
         "incoherent" if g.broken else classify(prompt.text, g.text, cut=g.finish_reason == "length")
         for prompt, g in zip(about or prompts, made, strict=True)
