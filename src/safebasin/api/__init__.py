@@ -14,6 +14,7 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
     mapping     from arguments to a study, from a study to a landscape
     mechanism   what safety training did to a model
     stored      stored studies read, judged again, reported, exported, verified, compared
+    trials      defenses beside each other: one attack under each of them
     tuning      attacks, mitigations, the worst case, and the audit that tells before from after
     worlds      the embedded worlds, the claims that are checked on them, and the environment
 """
@@ -38,6 +39,7 @@ from safebasin.api.stored import (
     report_study,
     verify_study,
 )
+from safebasin.api.trials import compare_defenses
 from safebasin.api.tuning import (
     audit,
     defend,
@@ -61,6 +63,7 @@ __all__ = [
     "certify_study",
     "check_claims",
     "check_environment",
+    "compare_defenses",
     "compare_studies",
     "default_folder",
     "defend",

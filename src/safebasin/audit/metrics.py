@@ -23,14 +23,14 @@ from safebasin.stats.assurance import correct_for_judge, estimate_floor
 from safebasin.stats.gate import Decision, estimate_harm, overall, paired, rule
 from safebasin.study.plan import PromptSet
 
-__all__ = ["compare", "read_line", "with_floors"]
+__all__ = ["Question", "compare", "questions", "read_line", "share_of", "with_floors"]
 
 ANSWERED = ("complied", "harmful", "evasive")
 """Outcomes that answer a benign prompt, exactly or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Question:
+class Question:
     """One metric before it is measured."""
 
     name: str
@@ -53,25 +53,25 @@ class _Question:
         return 1 - held if self.good else held
 
 
-def _questions(both: BothModels) -> tuple[_Question, ...]:
+def questions(both: BothModels) -> tuple[Question, ...]:
     """The metrics that the sets and judges at hand allow, the gate's own first."""
     sets = both.sets
     judges = [table.judge for table in both.base.study.tables]
     main, composer = main_judge(judges), composing_judge(judges) or main_judge(judges)
     harmful = sets["harmful"]
     found = [
-        _Question(name="asr", prompts=harmful, judge=main),
-        _Question(name="asr_outcome", prompts=harmful, judge=composer),
+        Question(name="asr", prompts=harmful, judge=main),
+        Question(name="asr_outcome", prompts=harmful, judge=composer),
     ]
     refuser = refusal_judge(judges)
     careful = sets.get("borderline") or sets.get("benign")
     if careful is not None:
         # Whether a text refuses needs no test of language: a model that cannot be calibrated is judged as well.
-        found.append(_Question(name="over_refusal", prompts=careful, judge=refuser, labels=("refusal",)))
+        found.append(Question(name="over_refusal", prompts=careful, judge=refuser, labels=("refusal",)))
     if "benign" in sets:
         exact = next(filter(catalog.is_exact, judges), None)
         found.append(
-            _Question(
+            Question(
                 name="capability",
                 prompts=sets["benign"],
                 judge=exact or composer,
@@ -80,7 +80,7 @@ def _questions(both: BothModels) -> tuple[_Question, ...]:
             )
         )
     others = [judge for judge in judges if judge not in (main, composer)]
-    return (*found, *(_Question(name=f"asr:{judge}", prompts=harmful, judge=judge) for judge in others))
+    return (*found, *(Question(name=f"asr:{judge}", prompts=harmful, judge=judge) for judge in others))
 
 
 def refusal_judge(judges: Sequence[str]) -> str:
@@ -91,11 +91,11 @@ def refusal_judge(judges: Sequence[str]) -> str:
 
 def compare(both: BothModels, system: System, policy: Policy, evidence: Evidence) -> Condition:
     """Every metric of both models under one system prompt, decided by the policy."""
-    questions = _questions(both)
-    metrics = [_metric(q, both, system, policy, evidence) for q in questions]
-    metrics += _categories(questions[0], both, system, policy, evidence)
-    floors = tuple(_floors(both, questions, system, policy, evidence))
-    composer = questions[1].judge
+    asked = questions(both)
+    metrics = [_metric(q, both, system, policy, evidence) for q in asked]
+    metrics += _categories(asked[0], both, system, policy, evidence)
+    floors = tuple(_floors(both, asked, system, policy, evidence))
+    composer = asked[1].judge
     decisions: list[Decision] = [metric.decision for metric in metrics if metric.decision is not None]
     return Condition(
         system=system.name,
@@ -120,14 +120,14 @@ def with_floors(decision: Decision, missed: Sequence[object]) -> Decision:
 
 
 def _floors(
-    both: BothModels, questions: Sequence[_Question], system: System, policy: Policy, evidence: Evidence
+    both: BothModels, metrics: Sequence[Question], system: System, policy: Policy, evidence: Evidence
 ) -> Iterator[Floor]:
     """What is asked of each model for itself: BASE answers and refuses, TUNED speaks."""
     judges, harmful = [table.judge for table in both.base.study.tables], both.sets["harmful"]
-    refuses = _Question(name="", prompts=harmful, judge=refusal_judge(judges), labels=("refusal",))
-    speaks = _Question(name="", prompts=harmful, judge=questions[1].judge, labels=(*ANSWERED, "refusal"))
+    refuses = Question(name="", prompts=harmful, judge=refusal_judge(judges), labels=("refusal",))
+    speaks = Question(name="", prompts=harmful, judge=metrics[1].judge, labels=(*ANSWERED, "refusal"))
     asked = {"base_refuses": (refuses, both.base), "tuned_speaks": (speaks, both.tuned)}
-    answers = next((q for q in questions if q.name == "capability"), None)
+    answers = next((q for q in metrics if q.name == "capability"), None)
     if answers is not None:
         asked = {"base_answers": (answers, both.base), **asked}
     for name, (question, side) in asked.items():
@@ -144,7 +144,7 @@ def _floors(
 
 
 def _metric(
-    question: _Question,
+    question: Question,
     both: BothModels,
     system: System,
     policy: Policy,
@@ -169,8 +169,8 @@ def _metric(
         name=question.name,
         prompts=question.prompts.name,
         judge=question.judge,
-        base=_share(question.rate(both.base, system)[keep]),
-        tuned=_share(question.rate(both.tuned, system)[keep]),
+        base=share_of(question.rate(both.base, system)[keep]),
+        tuned=share_of(question.rate(both.tuned, system)[keep]),
         difference=difference,
         limit=limit,
         decision=ruling.decision if ruling else None,
@@ -183,15 +183,16 @@ def _metric(
 
 
 def _categories(
-    asr: _Question, both: BothModels, system: System, policy: Policy, evidence: Evidence
+    asr: Question, both: BothModels, system: System, policy: Policy, evidence: Evidence
 ) -> Iterator[Metric]:
     found = [prompt.category for prompt in asr.prompts.prompts]
     for category in sorted({c for c in found if c}):
-        question = _Question(name=CATEGORY + category, prompts=asr.prompts, judge=asr.judge)
+        question = Question(name=CATEGORY + category, prompts=asr.prompts, judge=asr.judge)
         yield _metric(question, both, system, policy, evidence, chosen=[c == category for c in found])
 
 
-def _share(values: Array) -> Estimate:
+def share_of(values: Array) -> Estimate:
+    """The share of ones, with its interval; NaN is missing."""
     scored = values[~np.isnan(values)]
     return stats.estimate_rate(int(scored.sum()), int(scored.size), n_missing=int(values.size - scored.size))
 
@@ -217,12 +218,12 @@ def read_line(both: BothModels, *, identical: bool) -> Line:
         identical: whether both models have the same weights.
     """
     system = both.systems[0]
-    questions = [q for q in _questions(both) if ":" not in q.name]
-    success = {q.name: np.stack([q.rate(side, system) for side in both.line]) for q in questions}
+    asked = [q for q in questions(both) if ":" not in q.name]
+    success = {q.name: np.stack([q.rate(side, system) for side in both.line]) for q in asked}
     return Line(
         alphas=both.alphas,
-        rates={name: tuple(_share(row) for row in rows) for name, rows in success.items()},
-        headroom=tuple(_headroom(q.judge, success[q.name], both.alphas, identical) for q in questions[:2]),
+        rates={name: tuple(share_of(row) for row in rows) for name, rows in success.items()},
+        headroom=tuple(_headroom(q.judge, success[q.name], both.alphas, identical) for q in asked[:2]),
         identical=identical,
     )
 
@@ -232,7 +233,7 @@ def _headroom(judge: str, success: Array, coords: Sequence[float], identical: bo
         return Headroom(judge=judge, value=None, censored=False)
     alphas = np.asarray(coords)
     found = stats.estimate_headroom(success, alphas)
-    between = stats.crossed_cell([_share(row).value for row in success], alphas)
+    between = stats.crossed_cell([share_of(row).value for row in success], alphas)
     width = 0.0 if found.low is None or found.high is None else found.high - found.low
     return Headroom(
         judge=judge,

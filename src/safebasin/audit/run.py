@@ -32,7 +32,7 @@ from safebasin.store import folder as folders
 from safebasin.study import StudyFlags, with_flags
 from safebasin.writing import KINDS, target_folder, write_text
 
-__all__ = ["DEFAULT_JUDGES", "Audited", "audit"]
+__all__ = ["DEFAULT_JUDGES", "Audited", "audit", "candidate_of", "judges_of"]
 
 DEFAULT_JUDGES = ("refusal", "outcome")
 PLAIN = "dequantized"
@@ -114,7 +114,7 @@ def audit(
     verdicts.remove(folder)
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
     sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
-    names, systems, templates = _judges(items(judges), base), items(systems), items(templates)
+    names, systems, templates = judges_of(items(judges), base), items(systems), items(templates)
     agreement = items(agreement)
     further = {"limit": limit, **with_flags({}, options or {})}
     study = as_shipped(base, sources, systems=list(systems), judges=list(names), **further)
@@ -124,7 +124,7 @@ def audit(
     labels = parse_agreement(agreement)
     evidence = _evidence(sets, earlier, cluster=cluster or limits.cluster, look=look, agreement=agreement)
     found = resolve(base)
-    candidate = _candidate(tuned, found, study.dtype, folder, limits)
+    candidate = candidate_of(tuned, found, study.dtype, folder, limits)
     asked = AuditRequest(
         folder=folder, base=base, candidate=candidate, prompts=sources, systems=systems, judges=names,
         options=further, study=study, progress=progress, backend=backend, workers=workers,
@@ -134,8 +134,8 @@ def audit(
     return _written(folder, made, sets, earlier, look)
 
 
-def _candidate(tuned: str, base: ResolvedModel, dtype: str, folder: Path, policy: Policy) -> Candidate:
-    """What TUNED is, with the folders that it is measured from."""
+def candidate_of(tuned: str, base: ResolvedModel, dtype: str, folder: Path, policy: Policy) -> Candidate:
+    """Find out what TUNED is, with the folders that it is measured from."""
     candidate = find_candidate(tuned, base, dtype=dtype)
     if candidate.kind == "quantized":
         candidate = with_plain_weights(candidate, base, folder / PLAIN)
@@ -185,7 +185,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _judges(given: Sequence[str], base: str) -> tuple[str, ...]:
+def judges_of(given: Sequence[str], base: str) -> tuple[str, ...]:
     """The judges: what is given, `outcome`, and on a world the one that knows its truth."""
     judges = list(given or DEFAULT_JUDGES)
     if not any(catalog.measures(judge) == "outcome" for judge in judges):

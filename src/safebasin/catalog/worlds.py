@@ -1,4 +1,7 @@
-"""The worlds that the catalogue names. Facts only: `range` and `max_new_tokens` are the defaults of a map."""
+"""The worlds that the catalogue names. Facts only: `range` and `max_new_tokens` are the defaults of a map.
+
+`defenses` are those that are compared where none is named.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,16 @@ WORLDS: tuple[Row, ...] = (
         target="safebasin.worlds.guild.world:WORLD",
         summary="A fictional crafts guild with two small checkpoints and exact ground truth, offline.",
         source="safebasin, after Jain et al. 2024, arXiv 2407.10264",
-        facts=(("range", "-1.5:1.5:21"), ("max_new_tokens", "128"), ("judge", "oracle")),
+        facts=(
+            ("range", "-1.5:1.5:21"),
+            ("max_new_tokens", "128"),
+            ("judge", "oracle"),
+            (
+                "defenses",
+                "mix_safe(amount=10); sppft(layers=1-2); safe_lora(unaligned=world:guild/base); "
+                "resta(unaligned=world:guild/base); scans",
+            ),
+        ),
     ),
     Row(
         kind="world",

@@ -13,6 +13,7 @@ landscapes   measures about random directions: basin, rim, capability, system pr
 mixtures     measures of Peng et al. about fine-tuning: harmful examples alone, and mixed with safe ones
 orders       the measure about VISAGE: whether it orders models by how easily fine-tuning breaks them
 seeds        means and intervals over models that were tuned from several seeds
+steering     measures of SCANS: models that refuse too much, asked with and without steering
 subject      what claims are measured on: a model with prompt sets, rows, and a judge that tells the truth
 tuning       models tuned for claims with the attacks, settings and trainer of `safebasin finetune`
 """

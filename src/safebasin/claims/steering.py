@@ -1,7 +1,7 @@
 """What the claims of SCANS measure: models that refuse too much, asked with and without steering, judged by the oracle.
 
-The models are the aligned one after 500 more refusals, from several seeds. The strength is chosen on the split `val` and
-the numbers are of `test`; anchors are of `train`.
+The models are the aligned one after 500 more refusals, from several seeds. The strength is chosen on the split `val`,
+the numbers are of `test`, the anchors of `train`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ A run that was interrupted goes on with the same command.
     auditing     `audit`: before and after, with a gate
     catalogue    `list` and `show`: the catalogue
     certifying   `certify`: what Gaussian noise on the weights certifies, and how far a tuned model moved
+    defending    `defenses`: one attack under each of several defenses, compared
     editing      `edit`, `attribute`: one model of another
     environment  `doctor`: the environment, what would fail, and how to mend it
     finetuning   `finetune` and `defend`: attacks, own data, and mitigations before, during and after training
@@ -41,6 +42,7 @@ from safebasin.cli import (
     auditing,
     catalogue,
     certifying,
+    defending,
     editing,
     environment,
     finetuning,
@@ -60,8 +62,8 @@ __all__ = ["app", "main"]
 
 # Importing a module registers its verbs.
 _VERBS = (
-    mapping, auditing, finetuning, editing, locating, mechanism, stored, agreement, research, certifying, catalogue,
-    worlds, environment,
+    mapping, auditing, finetuning, defending, editing, locating, mechanism, stored, agreement, research, certifying,
+    catalogue, worlds, environment,
 )  # fmt: skip
 
 

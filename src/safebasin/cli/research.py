@@ -47,9 +47,7 @@ def compare(
 def claims(
     paper: Annotated[
         str,
-        typer.Argument(
-            help="`hsu2024`, `li2025`, `peng2024`, `qi2023`, `scans2025` or `wei2024`.", show_default=False
-        ),
+        typer.Argument(help="`hsu2024`, `li2025`, `peng2024`, `qi2023`, `scans2025` or `wei2024`.", show_default=False),
     ],
     on: Annotated[
         list[str] | None,

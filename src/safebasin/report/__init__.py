@@ -4,6 +4,7 @@ audit         the page of an audit: its first screen is the answer with its reas
 colors        the colors and signs of every figure
 comparison    the page of several studies: curves over each other, margins, who cannot be told apart
 curves        the curves of a panel, as plain numbers: what figures, page and terminal all draw
+defenses      the page of a comparison of defenses: one table and one figure, and what cannot be told apart
 differences   what a paired difference says, in words
 explanations  what each statistic says, in plain words, and what it does not
 figures/      the figures of a landscape as files for papers: lines, planes, overlays, blocks, measurements

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Self
 
+from safebasin import catalog
 from safebasin.errors import StudyError, expected
 from safebasin.protocols import Guard, Stage
 from safebasin.records import content_hash
@@ -73,8 +74,8 @@ class Scans:
         """As in the catalogue: the strength, and what is not the default."""
         given = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         default = {f.name: f.default for f in fields(self)}
-        told = [f"{key}={_quoted(value)}" for key, value in given.items() if key == "strength" or value != default[key]]
-        return f"scans({', '.join(told)})"
+        told = {key: _quoted(value) for key, value in given.items() if key == "strength" or value != default[key]}
+        return catalog.write_call("scans", told)
 
     @property
     def version(self) -> str:

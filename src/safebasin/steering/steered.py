@@ -20,7 +20,7 @@ from safebasin.steering.residual import adding, blocks_of, last_states, padded
 from safebasin.steering.settings import Settings
 from safebasin.steering.thresholds import best_threshold
 
-__all__ = ["Measured", "Nothing", "Steered", "bind"]
+__all__ = ["Anchored", "Nothing", "Steered", "bind"]
 
 
 class Nothing:
@@ -32,7 +32,7 @@ class Nothing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Anchored:
     """The measures of a module by its anchors under its current weights, float32."""
 
     vectors: torch.Tensor
@@ -90,7 +90,7 @@ class Steered:
     reader: Reader
     blocks: tuple[nn.Module, ...]
     layers: range
-    measured: Measured
+    measured: Anchored
     threshold: float | None
     """T; None where no score decides."""
     known: tuple[tuple[str, float], ...] = ()
@@ -166,7 +166,7 @@ def bind(settings: Settings, model: nn.Module, tokenizer: Any) -> Steered:
     )
 
 
-def measure(settings: Settings, reader: Reader) -> Measured:
+def measure(settings: Settings, reader: Reader) -> Anchored:
     """Vectors and reference of the anchors: v = mean harmful − mean benign at the end of the prompt, of unit length as
     coded; d_harm the mean of a_p − a_e over the harmful ones.
     """
@@ -177,7 +177,7 @@ def measure(settings: Settings, reader: Reader) -> Measured:
     if settings.vector == "random":
         drawn = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(settings.seed))
         vectors = _unit(drawn).to(vectors.device) * vectors.norm(dim=-1, keepdim=True)
-    return Measured(vectors=vectors, harmful=(harmful[:, 0] - harmful[:, 1]).mean(dim=0))
+    return Anchored(vectors=vectors, harmful=(harmful[:, 0] - harmful[:, 1]).mean(dim=0))
 
 
 def _unit(vectors: torch.Tensor) -> torch.Tensor:
@@ -185,7 +185,7 @@ def _unit(vectors: torch.Tensor) -> torch.Tensor:
     return vectors / vectors.norm(dim=-1, keepdim=True).clamp(min=torch.finfo(vectors.dtype).tiny)
 
 
-def _choose(reader: Reader, measured: Measured, chosen: Labelled) -> float:
+def _choose(reader: Reader, measured: Anchored, chosen: Labelled) -> float:
     """T on prompts of another split than those that are asked."""
     harmful, benign = (
         reader.scores(reader.of_prompts(prompts), measured.harmful).tolist()

@@ -5,6 +5,7 @@ The same landscape gives the same bytes: no date, no random ids. matplotlib is i
     blocks        a group of lines, such as one for each block of a model
     canvas        size, style and saving of every figure
     comparison    several studies: curves or rims over each other, margins with intervals
+    defenses      a comparison of defenses: a row an arm, a column a measure, each with its interval
     files         which figures a landscape has, under which names, as files or as images for a page
     layers        located layers: curves by layer, and what scaling says
     lines         figures along a line: ASR of every judge with its bands, and what the responses are

@@ -1,0 +1,73 @@
+"""Defenses beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safebasin.items import items
+from safebasin.run.progress import ProgressHook, silent
+
+if TYPE_CHECKING:
+    from safebasin.finetune.settings import Method
+    from safebasin.trial.run import DefensesCompared
+
+__all__ = ["compare_defenses"]
+
+
+def compare_defenses(
+    base: str,
+    *,
+    out: str | Path,
+    attack: str = "harmful_examples",
+    defenses: str | Sequence[str] = (),
+    harmful: str | None = None,
+    benign: str | None = None,
+    borderline: str | None = None,
+    limit: int | None = None,
+    quick: bool = False,
+    judges: str | Sequence[str] = (),
+    method: Method = "full",
+    data: str | Path | None = None,
+    safe: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: ProgressHook = silent,
+    training: Callable[[int, int, float], None] | None = None,
+    note: Callable[[str], None] = lambda text: None,
+) -> DefensesCompared:
+    """Attack a model under each of several defenses, ask every result the same prompts, and compare.
+
+    Args:
+        base: the model that is attacked, as in `make_study`.
+        out: folder; the same again takes up what is there.
+        attack: name in the catalogue, with its arguments.
+        defenses: by name, of any stage; a world's model has some by default.
+        harmful: source of harmful prompts; a world has its own, as of the other two.
+        benign: of benign ones.
+        borderline: of benign ones that look harmful.
+        limit: at most this many prompts of each set; 200 if None, 40 where it is quick.
+        quick: fewer prompts.
+        judges: as of `audit`.
+        method: `full` or `lora`.
+        data: rows of the attack; a world's model needs none.
+        safe: refusals, where a defense mixes them in.
+        seed: of rows and training.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        progress: called while a model is asked.
+        training: told of (step, steps, loss).
+        note: told in a sentence what is being done.
+
+    Raises:
+        UsageError: for what can be mended; what has been measured stays in the folder.
+    """
+    from safebasin.models.placement import resolve_device
+    from safebasin.trial.run import compare_defenses
+
+    return compare_defenses(
+        base, out=Path(out), attack=attack, defenses=items(defenses), harmful=harmful, benign=benign,
+        borderline=borderline, limit=limit or (40 if quick else 200), judges=items(judges), method=method,
+        data=None if data is None else Path(data), safe=None if safe is None else Path(safe), seed=seed,
+        device=str(resolve_device(device)), progress=progress, training=training, note=note,
+    )  # fmt: skip

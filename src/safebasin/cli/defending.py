@@ -1,0 +1,99 @@
+"""`defenses`: one attack under each of several defenses, compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from safebasin.cli.app import Json, app, state
+from safebasin.cli.output import Progress, note, print_json, say
+
+
+@app.command()
+def defenses(
+    base: Annotated[str, typer.Argument(metavar="BASE", help="The model that is attacked, as for `map`.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the comparison.")] = Path("runs/defenses"),
+    attack: Annotated[str, typer.Option("--attack", help="By name: safebasin list attack.")] = "harmful_examples",
+    defense: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--defense",
+            help="By name, of any stage: safebasin list defense. Repeatable. [default: those of the world]",
+            show_default=False,
+        ),
+    ] = None,
+    harmful: Annotated[
+        str | None, typer.Option("--harmful", help="Harmful prompts, as `map --prompts`. A world has its own.")
+    ] = None,
+    benign: Annotated[str | None, typer.Option("--benign", help="Benign prompts: capability.")] = None,
+    borderline: Annotated[
+        str | None, typer.Option("--borderline", help="Benign prompts that look harmful: over-refusal.")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, help="At most this many prompts of each set. [default: 200]", show_default=False
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="40 prompts of each set: wider intervals.")] = False,
+    judge: Annotated[list[str] | None, typer.Option("--judge", help="As for `audit`. Repeatable.")] = None,
+    method: Annotated[Literal["full", "lora"], typer.Option("--method", help="As for `finetune`.")] = "full",
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FILE", help="Rows of the attack. A world has its own.")
+    ] = None,
+    safe: Annotated[Path | None, typer.Option("--safe", metavar="FILE", help="Refusals to mix in.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of rows and training.")] = 0,
+    device: Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda` or `mps`.")] = "auto",
+    json_: Json = False,
+) -> None:
+    """Compare defenses. The attack under each, all asked the same prompts, paired with no defense; needs `train`.
+
+    Example: `safebasin defenses world:guild/aligned --quick -o runs/defenses`
+    """
+    from safebasin import api
+
+    state.folder = out
+    progress = Progress(quiet=json_)
+
+    def training(step: int, steps: int, loss: float) -> None:
+        if not json_ and step in (1, steps):
+            note(f"train    {step}/{steps} steps · loss {loss:.4f}")
+
+    def told(text: str) -> None:
+        progress.close()
+        if not json_:
+            note(text)
+
+    found = api.compare_defenses(
+        base, out=out, attack=attack, defenses=defense or (), harmful=harmful, benign=benign, borderline=borderline,
+        limit=limit, quick=quick, judges=judge or (), method=method, data=data, safe=safe, seed=seed, device=device,
+        progress=progress, training=training, note=told,
+    )  # fmt: skip
+    progress.close()
+    document = json.loads(json.dumps(asdict(found.comparison)))
+    if json_:
+        print_json(document)
+        return
+    _show(document)
+    say(f"report   {found.report}")
+
+
+def _show(document: Mapping[str, Any]) -> None:
+    from safebasin.report.defenses import alike, cells
+
+    width = max(len(arm["name"]) for arm in document["arms"])
+    titles = [title for title, _, _ in cells(document["arms"][0])]
+    rows = [[value for _, value, _ in cells(arm)] for arm in document["arms"]]
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    say("  ".join([" " * width, *(f"{title:<{w}}" for title, w in zip(titles, widths, strict=True))]).rstrip())
+    for arm, row in zip(document["arms"], rows, strict=True):
+        cut = "  ".join([f"{arm['name']:<{width}}", *(f"{v:<{w}}" for v, w in zip(row, widths, strict=True))])
+        say(cut.rstrip())
+    for arm in document["arms"][1:]:
+        if others := alike(document, arm["name"]):
+            say(f"alike    {arm['name']}: cannot be told apart by attack success from {'; '.join(others)}")

@@ -1,0 +1,7 @@
+"""Defenses beside each other: one attack under each of them, the same prompts, paired with no defense.
+
+arms     which defense works where, and the model that each leaves behind
+pairing  arms on the same prompts: differences from no defense, and which pairs can be told apart
+records  what a comparison of defenses found, as frozen records that become `defenses.json` one to one
+run      the attack under each defense, every model asked the same, `defenses.json`, figure and page
+"""

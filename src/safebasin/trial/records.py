@@ -1,0 +1,96 @@
+"""What a comparison of defenses found, as frozen records that become `defenses.json` one to one. No arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safebasin.audit.records import Headroom, PromptsUsed
+from safebasin.records import Estimate
+
+__all__ = ["BEFORE", "NONE", "Arm", "ArmCost", "ArmMetric", "ArmPair", "DefenseComparison"]
+
+NONE = "no defense"
+"""Name of the arm that all others are paired with."""
+BEFORE = "before the attack"
+"""Name of what is attacked, asked the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmMetric:
+    """One thing that every arm was asked about."""
+
+    name: str
+    """`asr`, `asr_outcome`, `over_refusal` or `capability`."""
+    prompts: str
+    judge: str
+    share: Estimate
+    difference: Estimate | None = None
+    """This arm − no defense, on the same prompts; None of that arm itself."""
+    gained: int | None = None
+    """Prompts on which it holds here and not without a defense."""
+    lost: int | None = None
+    p: float | None = None
+    """Exact McNemar, two-sided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmCost:
+    """Wall-clock seconds on this machine; of a run that was interrupted, of all its parts."""
+
+    training: float = 0.0
+    """Attack and defense together; 0 where the model of no defense is asked."""
+    asking: float = 0.0
+    """All prompts at every point of the line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """The attacked model under one defense."""
+
+    name: str
+    stage: str
+    """Of the defense; empty where there is none."""
+    measures: tuple[ArmMetric, ...]
+    headroom: Headroom | None = None
+    """On the line from the base through it; None of the base."""
+    moved: float | None = None
+    """How far it is from the base, ‖Δ‖/‖θ₀‖."""
+    cost: ArmCost = ArmCost()
+
+    def measure(self, name: str) -> ArmMetric | None:
+        """The measure of that name."""
+        return next((found for found in self.measures if found.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmPair:
+    """Two arms, by attack success."""
+
+    first: str
+    second: str
+    difference: Estimate
+    """The first − the second, on the same prompts."""
+    p: float
+    """Exact McNemar, two-sided."""
+    apart: bool
+    """Whether they can be told apart: Holm over all pairs, at 5 %."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefenseComparison:
+    """The document `defenses.json`."""
+
+    schema_version: int = 1
+    base: str
+    attack: str
+    method: str
+    """`full` or `lora`."""
+    seed: int
+    limit: int
+    sets: tuple[PromptsUsed, ...] = ()
+    judges: tuple[str, ...] = ()
+    arms: tuple[Arm, ...] = ()
+    """Before the attack, no defense, then each defense as it was named."""
+    pairs: tuple[ArmPair, ...] = ()
+    version: str = ""
+    """Of safebasin."""
