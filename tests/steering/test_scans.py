@@ -17,11 +17,12 @@ from safebasin.models.reference import resolve
 from safebasin.prompts.chat import encode
 from safebasin.protocols import LiveBatch
 from safebasin.records import Decoding, Message
-from safebasin.steering.residual import adding, blocks_of, last_states, padded
+from safebasin.steering.residual import adding, last_states, padded
 from safebasin.steering.scans import Scans
 from safebasin.steering.steered import Steered
 from safebasin.study.defenses import defense_key, with_world
 from safebasin.testing import check_defense
+from safebasin.weights.blocks import block_modules
 
 ARCHITECTURES = ("llama", "gpt2")
 
@@ -142,7 +143,7 @@ def test_steering_is_added_from_the_last_token_of_the_prompt_on(loaded: tuple[An
         def change(state: torch.Tensor, start: int = len(row) - 1) -> torch.Tensor:
             return torch.cat([state[:, :start], state[:, start:] + 2.0 * vector], dim=1)
 
-        with torch.inference_mode(), adding(blocks_of(model), {0: change}):
+        with torch.inference_mode(), adding(block_modules(model), {0: change}):
             whole = model(torch.tensor([[*row, 7]])).logits[0]
         assert torch.allclose(first.logits[number, -1], whole[-2], rtol=1e-3, atol=1e-3)
         assert torch.allclose(second.logits[number, -1], whole[-1], rtol=1e-3, atol=1e-3)

@@ -6,15 +6,11 @@ A pure function of the document `verdict.json` (`safebasin.audit`), so that the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
-
-import jinja2
-from markupsafe import Markup
 
 from safebasin import catalog
 from safebasin.report.colors import OUTCOME_COLORS, OUTCOME_WORDS
-from safebasin.report.sanitize import visible
+from safebasin.report.page import render_still
 
 __all__ = ["headroom_words", "render_audit"]
 
@@ -53,41 +49,24 @@ def render_audit(document: Mapping[str, Any]) -> str:
         document: `verdict.json` as plain values.
     """
     conditions = [_condition(condition) for condition in document["conditions"]]
-    style = resources.files("safebasin.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
-    return (
-        _environment()
-        .get_template("audit.html.j2")
-        .render(
-            verdict=document,
-            word=WORDS[document["decision"]],
-            sign=SIGNS[document["decision"]],
-            conditions=conditions,
-            basin=None if document["basin"] is None else [_metric(m) for m in document["basin"]["metrics"]],
-            around=_around(document["basin"]),
-            line=None
-            if document["line"] is None
-            else _line(document["line"], exact=any(map(catalog.is_exact, document["judges"]))),
-            blocks=_blocks(document["distance"]),
-            outcome_colors=OUTCOME_COLORS,
-            outcome_words=OUTCOME_WORDS,
-            signs=SIGNS,
-            words=WORDS,
-            level=f"{100 * document['policy']['level']:.4g}",
-            assumed=_assumed(document["policy"]),
-            style=Markup(style),  # ours, and no value of others in it
-        )
-    )
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("safebasin.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    return render_still(
+        "audit.html.j2",
+        verdict=document,
+        word=WORDS[document["decision"]],
+        sign=SIGNS[document["decision"]],
+        conditions=conditions,
+        basin=None if document["basin"] is None else [_metric(m) for m in document["basin"]["metrics"]],
+        around=_around(document["basin"]),
+        line=None
+        if document["line"] is None
+        else _line(document["line"], exact=any(map(catalog.is_exact, document["judges"]))),
+        blocks=_blocks(document["distance"]),
+        outcome_colors=OUTCOME_COLORS,
+        outcome_words=OUTCOME_WORDS,
+        signs=SIGNS,
+        words=WORDS,
+        level=f"{100 * document['policy']['level']:.4g}",
+        assumed=_assumed(document["policy"]),
     )
 
 

@@ -5,17 +5,12 @@ A pure function of the document `defenses.json` (`safebasin.trial`).
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
 from safebasin.report.figures.defenses import defenses_svg, save_defenses_figure
-from safebasin.report.sanitize import visible
+from safebasin.report.page import inline_image, render_still
 from safebasin.writing import write_text
 
 __all__ = ["COLUMNS", "alike", "cells", "render_defenses", "save_defenses"]
@@ -47,20 +42,14 @@ def save_defenses(document: Mapping[str, Any], folder: Path) -> Path:
 
 def render_defenses(document: Mapping[str, Any]) -> str:
     """The page as text, to be written as UTF-8."""
-    style = resources.files("safebasin.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
-    image = base64.b64encode(defenses_svg(document)).decode()
-    return (
-        _environment()
-        .get_template("defenses.html.j2")
-        .render(
-            found=document,
-            columns=[title for title, _ in COLUMNS.values()],
-            meanings=[f"{title}: {what}" for title, what in COLUMNS.values()],
-            rows=[{**arm, "cells": cells(arm), "alike": alike(document, arm["name"])} for arm in document["arms"]],
-            image=f"data:image/svg+xml;base64,{image}",
-            style=Markup(style),  # ours, and no value of others in it
-        )
-    )  # fmt: skip
+    return render_still(
+        "defenses.html.j2",
+        found=document,
+        columns=[title for title, _ in COLUMNS.values()],
+        meanings=[f"{title}: {what}" for title, what in COLUMNS.values()],
+        rows=[{**arm, "cells": cells(arm), "alike": alike(document, arm["name"])} for arm in document["arms"]],
+        image=inline_image(defenses_svg(document)),
+    )
 
 
 def cells(arm: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -112,15 +101,3 @@ def _headroom(found: Mapping[str, Any] | None) -> tuple[str, str]:
 
 def _seconds(value: float) -> str:
     return "–" if not value else f"{value:.0f} s"
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("safebasin.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )

@@ -5,14 +5,13 @@ A pure function of the document `layers.json`, so that the page shows nothing th
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safebasin.report.figures.layers import layers_svg, save_layers_figure
-from safebasin.report.page import render_still
+from safebasin.report.page import inline_image, render_still
 from safebasin.writing import write_text
 
 __all__ = ["band_words", "render_layers", "save_layers"]
@@ -40,13 +39,12 @@ def save_layers(document: Mapping[str, Any], folder: Path) -> Path:
 
 def render_layers(document: Mapping[str, Any]) -> str:
     """The page as text, to be written as UTF-8."""
-    image = base64.b64encode(layers_svg(document)).decode()
     return render_still(
         "layers.html.j2",
         title="Layers that tell harmful requests",
         found=document,
         answer=_answer(document),
-        image=f"data:image/svg+xml;base64,{image}",
+        image=inline_image(layers_svg(document)),
         rules=[(RULES.get(name, name), band_words(band)) for name, band in document["bands"].items()],
         rows=[_row(document, layer) for layer in range(document["n_layers"])],
         sweeps=[] if document["scaling"] is None else [_sweep(sweep) for sweep in document["scaling"]["sweeps"]],

@@ -6,14 +6,13 @@ prompt.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safebasin.report.figures.mechanism import mechanism_svg, save_mechanism_figure
-from safebasin.report.page import render_still
+from safebasin.report.page import inline_image, render_still
 from safebasin.writing import write_text
 
 __all__ = ["mechanism_words", "render_mechanism", "save_mechanism"]
@@ -36,13 +35,12 @@ def save_mechanism(document: Mapping[str, Any], folder: Path) -> Path:
 
 def render_mechanism(document: Mapping[str, Any]) -> str:
     """The page as text, to be written as UTF-8."""
-    image = base64.b64encode(mechanism_svg(document)).decode()
     return render_still(
         "mechanism.html.j2",
         title="What safety training changed",
         found=document,
         answers=mechanism_words(document),
-        image=f"data:image/svg+xml;base64,{image}",
+        image=inline_image(mechanism_svg(document)),
         layers=[_layer(found) for found in document["layers"]],
         matrices=[_matrix(found) for found in document["matrices"]],
         slopes=_slopes(document["sensitivity"]),

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from safebasin.report.payload import embedded_json
 from safebasin.report.sanitize import visible
 
-__all__ = ["render_page", "render_still"]
+__all__ = ["inline_image", "render_page", "render_still"]
 
 SCRIPTS = ("base", "lines", "planes", "together", "forest", "responses", "page")
 """The parts of the page's script, in order; together they are one function, and nothing of it is global."""
@@ -56,6 +56,11 @@ def render_still(template: str, **values: object) -> str:
         values: what the template shows; escaped there.
     """
     return _environment().get_template(template).render(values, style=Markup(_resource("report.css")))
+
+
+def inline_image(svg: bytes) -> str:
+    """Give the address under which a page holds a figure in itself."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
 def _environment() -> jinja2.Environment:

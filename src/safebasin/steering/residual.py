@@ -11,21 +11,12 @@ from torch import nn
 
 from safebasin.errors import ModelError, expected
 from safebasin.models.files import memory_errors
-from safebasin.weights.blocks import decoder_blocks
+from safebasin.weights.blocks import block_modules
 
-__all__ = ["adding", "blocks_of", "last_states", "padded"]
+__all__ = ["adding", "last_states", "padded"]
 
 _ROWS = 16
 """Rows of one forward pass, where many are read."""
-
-
-def blocks_of(model: nn.Module) -> tuple[nn.Module, ...]:
-    """The decoder blocks, in order.
-
-    Raises:
-        ModelError: where they cannot be told by the names of parameters.
-    """
-    return tuple(model.get_submodule(path) for path in decoder_blocks(name for name, _ in model.named_parameters()))
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -55,7 +46,7 @@ def last_states(
         ModelError: where the blocks cannot be told, or one gives no tensor of that shape.
         MemoryError: where a pass does not fit.
     """
-    blocks = blocks_of(model)
+    blocks = block_modules(model)
     parts = [
         _states(model, blocks, ids[at : at + _ROWS], mask[at : at + _ROWS], columns, normed=normed)
         for at in range(0, len(ids), _ROWS)

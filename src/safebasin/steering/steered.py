@@ -16,9 +16,10 @@ from safebasin.prompts.chat import Tokenizer, encode
 from safebasin.protocols import LiveBatch
 from safebasin.records import Prompt
 from safebasin.steering.labelled import Labelled
-from safebasin.steering.residual import adding, blocks_of, last_states, padded
+from safebasin.steering.residual import adding, last_states, padded
 from safebasin.steering.settings import Settings
 from safebasin.steering.thresholds import best_threshold
+from safebasin.weights.blocks import block_modules
 
 __all__ = ["Anchored", "Nothing", "Steered", "bind"]
 
@@ -144,7 +145,7 @@ def bind(settings: Settings, model: nn.Module, tokenizer: Any) -> Steered:
         ModelError: where its blocks cannot be told.
         StudyError: where layers are not within it, or the word has no tokens.
     """
-    blocks = blocks_of(model)
+    blocks = block_modules(model)
     layers, scored = _within(settings, len(blocks))
     word = tuple(tokenizer.encode(settings.word, add_special_tokens=False))
     if not word:

@@ -1,14 +1,17 @@
-"""The blocks of a model by name: which parameters make up block 7, its attention, its MLP. Names only, no tensors."""
+"""The blocks of a model by name: which parameters make up block 7, its attention, its MLP. Of tensors nothing but names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from safebasin.errors import ModelError, StudyError, expected
 
-__all__ = ["block_patterns", "decoder_blocks", "inner_parts"]
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["block_modules", "block_patterns", "decoder_blocks", "inner_parts"]
 
 _BLOCK = re.compile(r"^(?:.*?\.)?(?P<list>[a-z_]+)\.(?P<number>\d+)\.(?P<part>[^.]+)")
 _NORM = re.compile(r"norm|^ln_|layer_?norm")
@@ -72,6 +75,15 @@ def decoder_blocks(names: Iterable[str]) -> tuple[str, ...]:
         remedy = "The numbers of its blocks must run from 0."
         raise ModelError(expected("the decoder blocks", constraint, f"{lists[0]} with gaps", remedy))
     return tuple(f"{lists[0]}.{number}" for number in range(longest))
+
+
+def block_modules(model: nn.Module) -> tuple[nn.Module, ...]:
+    """Give the decoder blocks of a model in order.
+
+    Raises:
+        ModelError: as `decoder_blocks`.
+    """
+    return tuple(model.get_submodule(path) for path in decoder_blocks(name for name, _ in model.named_parameters()))
 
 
 def inner_parts(names: Iterable[str], block: str) -> tuple[str, ...]:

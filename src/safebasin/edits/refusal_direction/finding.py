@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from safebasin.edits.refusal_direction.asking import Asked, ask, divergence, refusal_score
-from safebasin.edits.refusal_direction.residual import ablated, blocks_of, capturing, steered
+from safebasin.edits.refusal_direction.residual import ablated, capturing, steered
 from safebasin.edits.refusal_direction.selecting import Candidate
+from safebasin.weights.blocks import block_modules
 
 __all__ = ["differences", "scored"]
 
@@ -29,7 +30,7 @@ def scored(model: nn.Module, writers: Sequence[nn.Module], asked: Asked, found: 
     before = [ask(model, ids) for ids in asked.harmless_held]
     made: list[Candidate] = []
     for place in range(found.shape[0]):
-        for layer in range(len(blocks_of(model))):
+        for layer in range(len(block_modules(model))):
             direction = found[place, layer]
             if float(direction.norm()) < 1e-8:
                 continue

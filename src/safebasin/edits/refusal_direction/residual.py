@@ -13,18 +13,9 @@ import torch
 from torch import nn
 
 from safebasin.errors import ModelError, expected
-from safebasin.weights.blocks import decoder_blocks
+from safebasin.weights.blocks import block_modules
 
-__all__ = ["ablated", "blocks_of", "capturing", "steered", "without"]
-
-
-def blocks_of(model: nn.Module) -> list[nn.Module]:
-    """The decoder blocks in order.
-
-    Raises:
-        ModelError: where they cannot be told by the names of the parameters.
-    """
-    return [model.get_submodule(path) for path in decoder_blocks(n for n, _ in model.named_parameters())]
+__all__ = ["ablated", "capturing", "steered", "without"]
 
 
 def without(x: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
@@ -45,21 +36,21 @@ def capturing(model: nn.Module, n: int) -> Iterator[list[torch.Tensor]]:
         seen.append(x[0, -n:].detach().cpu().double())
         return x
 
-    with _changed(blocks_of(model), [], keep):
+    with _changed(block_modules(model), [], keep):
         yield seen
 
 
 @contextmanager
 def ablated(model: nn.Module, writers: Sequence[nn.Module], direction: torch.Tensor) -> Iterator[None]:
     """Keep the stream free of a direction: at the input of every block, and in whatever is written to it."""
-    with _changed(blocks_of(model), writers, lambda x: without(x, direction)):
+    with _changed(block_modules(model), writers, lambda x: without(x, direction)):
         yield
 
 
 @contextmanager
 def steered(model: nn.Module, layer: int, direction: torch.Tensor) -> Iterator[None]:
     """Add a direction, at its own length, to the stream at the input of one block."""
-    with _changed([blocks_of(model)[layer]], [], lambda x: x + direction.to(x)):
+    with _changed([block_modules(model)[layer]], [], lambda x: x + direction.to(x)):
         yield
 
 

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from safebasin.edits.attribution.matrices import Matrix, linear_matrices
-from safebasin.edits.refusal_direction.residual import blocks_of, capturing, without
+from safebasin.edits.refusal_direction.residual import capturing, without
 from safebasin.errors import ModelError, expected
+from safebasin.weights.blocks import block_modules
 
 __all__ = ["check_free", "orthogonalize", "writers_of"]
 
@@ -43,7 +44,7 @@ def writers_of(model: nn.Module, ids: torch.Tensor, width: int) -> tuple[Matrix,
         for handle in handles:
             handle.remove()
     found: list[Matrix] = []
-    for block in blocks_of(model):
+    for block in block_modules(model):
         for part in block.children():
             inside = {id(module) for module in part.modules()}
             last = next((place for place in reversed(order) if place in inside), None)
@@ -83,7 +84,7 @@ def check_free(model: nn.Module, prompts: Sequence[torch.Tensor], direction: tor
         shares = [float(((x @ direction.double()).abs() / (x.norm(dim=-1) + 1e-12)).max()) for x in seen]
     worst = max(range(len(shares)), key=lambda i: shares[i])
     if not shares[worst] <= most:
-        layer = worst % len(blocks_of(model))
+        layer = worst % len(block_modules(model))
         got = f"{100 * shares[worst]:.1f} % of it left at layer {layer}"
         remedy = "Something else writes there (a norm behind a layer, fused experts): such a model is not served."
         raise ModelError(expected("the residual stream", "written by linear layers and embeddings alone", got, remedy))
