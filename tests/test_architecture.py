@@ -338,6 +338,12 @@ def test_the_file_tree_of_the_readme_is_what_is_there() -> None:
     assert [name for name in beside if not (ROOT / name).exists()] == []
 
 
+def test_the_files_that_ci_names_are_there() -> None:
+    named = re.findall(r"\b(?:tests|docs|studies|bench)/[\w./-]+", (ROOT / ".ci" / "run").read_text(encoding="utf-8"))
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 MAP_LINE = re.compile(r"^ *([a-z][a-z0-9_]*/?)  +\S", re.MULTILINE)
 """A line of the map in the docstring of a folder: a file without `.py` or a folder with `/`, blanks, what it is."""
 

@@ -111,3 +111,15 @@ def test_seconds_are_added_until_a_part_has_come_to_its_end(tmp_path: Path) -> N
     assert read_cost(tmp_path) == (whole, done)
     (tmp_path / "cost.json").write_text("[", encoding="utf-8")
     assert read_cost(tmp_path) == (ArmCost(), frozenset())
+
+
+@pytest.mark.slow
+def test_the_attack_itself_under_two_defenses(tmp_path: Path) -> None:
+    pytest.importorskip("trl")
+    found = compare(tmp_path / "out", defenses=["mix_safe(amount=20)", "sppft(layers=0-3)"])
+    asr = {arm.name: arm.measure("asr") for arm in found.arms}
+    assert [measure.share.value for measure in asr.values() if measure][1] == 1.0  # ten examples leave nothing
+    frozen = next(arm for arm in found.arms if arm.name.startswith("sppft"))
+    assert frozen.moved is not None
+    assert 0 < frozen.moved < max(arm.moved or 0 for arm in found.arms)
+    assert len(list(tmp_path.rglob("safebasin.json"))) == 3
