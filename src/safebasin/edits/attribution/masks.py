@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from safebasin.errors import UsageError, expected
+from safebasin.writing import write_bytes
 
 __all__ = ["MASK", "read_masks", "write_masks"]
 
@@ -24,7 +25,7 @@ def write_masks(folder: Path, masks: Mapping[str, torch.Tensor]) -> None:
     (folder / MASK).parent.mkdir(parents=True)
     packed = {name: torch.from_numpy(np.packbits(mask.cpu().numpy().reshape(-1))) for name, mask in masks.items()}
     shapes = json.dumps({name: list(mask.shape) for name, mask in masks.items()})
-    save_file(packed, folder / MASK, metadata={"shapes": shapes})
+    write_bytes(folder / MASK, save(packed, metadata={"shapes": shapes}))
 
 
 def read_masks(folder: Path) -> dict[str, torch.Tensor]:
