@@ -1,4 +1,4 @@
-"""The blocks of a model by name: which parameters make up block 7, its attention, its MLP. Of tensors nothing but names."""
+"""The blocks of a model by name: which parameters make up block 7, its attention, its MLP. No tensor is read."""
 
 from __future__ import annotations
 
