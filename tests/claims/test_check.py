@@ -49,6 +49,7 @@ def test_a_study_that_is_there_is_not_announced_as_measured(tmp_path: Path) -> N
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_the_basin_of_the_embedded_model_has_a_radius(lab: Lab) -> None:
     finding = landscapes.basin_kept(lab)
     assert finding.estimate.value is not None

@@ -36,6 +36,7 @@ def compare(out: Path, **given: Any) -> DefenseComparison:
     return compare_defenses("world:guild/aligned", out=out, **wanted).comparison
 
 
+@pytest.mark.slow
 def test_arms_are_asked_the_same_and_paired_with_no_defense(trained: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     found = compare(out)
