@@ -100,5 +100,8 @@ def test_what_can_be_mended(tmp_path: Path, sources: Sources) -> None:
         measure_mechanism(MechanismRequest(spec=spec, tuned=str(base), sources=sources))
     with pytest.raises(StudyError, match="--benign must be given for a model that is not of an embedded world"):
         measure_mechanism(MechanismRequest(spec=spec, tuned=str(base), sources=sources[:1]))
+    twice = (sources[0], ("benign", sources[0][1]))
+    with pytest.raises(PromptError, match="harmful and benign prompts must be different ones; got '12 in both'"):
+        measure_mechanism(MechanismRequest(spec=spec, tuned=str(base), sources=twice))
     with pytest.raises(PromptError, match="harmful prompts must be at least 10; got 4"):
         measure_mechanism(MechanismRequest(spec=spec, tuned=str(base), sources=sources, limit=4))

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from safebasin import catalog
-from safebasin.errors import PromptError, StudyError, expected
+from safebasin.errors import StudyError, expected
 from safebasin.judges import load_judge
 from safebasin.judges.apply import judge_all
 from safebasin.locate.bands import bands
 from safebasin.locate.curves import curves, draw_pairs
 from safebasin.locate.records import Band, Curves, Located, Scaling
+from safebasin.locate.role_prompts import load_roles, role_sources
 from safebasin.locate.scaling import MEANT, scale_bands, scaled
 from safebasin.locate.states import last_states, prompt_tokens
 from safebasin.prompts.labels import Label
-from safebasin.prompts.sources import load_prompts
 from safebasin.protocols import Engine, EngineSpec, Generation, Judge
 from safebasin.records import Decoding, Message, Point, Prompt, Response, System
 from safebasin.stats.landscape import Array
@@ -95,28 +95,11 @@ def locate_layers(asked: LocateRequest, note: Callable[[str], None] = lambda tex
 
 
 def _sources(asked: LocateRequest) -> dict[str, str]:
-    """Role → source. Of a world the split `val`, so that none of what is measured later is used here."""
-    model = asked.spec.model
-    given = dict(asked.sources)
-    if model.startswith("world:"):
-        world = model.removeprefix("world:").partition("/")[0]
-        known = catalog.world(world).prompt_sets
-        given = {**{role: f"world:{world}/{role}@val" for role in ROLES if role in known}, **given}
-    for role in ("harmful", "benign"):
-        if role not in given:
-            remedy = f"Pass --{role} FILE, or the name of a public set (see: safebasin list prompts)."
-            raise StudyError(expected(f"--{role}", "given for a model that is not of an embedded world", None, remedy))
-    return given
+    return role_sources(asked.spec.model, asked.sources, ROLES)
 
 
 def _prompts(asked: LocateRequest) -> dict[str, tuple[Prompt, ...]]:
-    found = {
-        role: load_prompts(source, limit=asked.limit, label=ROLES[role]) for role, source in _sources(asked).items()
-    }
-    both = {prompt.id for prompt in found["harmful"]} & {prompt.id for prompt in found["benign"]}
-    if both:
-        remedy = "Take them out of one of the two."
-        raise PromptError(expected("harmful and benign prompts", "different ones", f"{len(both)} in both", remedy))
+    found = load_roles(_sources(asked), ROLES, asked.limit)
     draw_pairs(len(found["benign"]), len(found["harmful"]), 1)  # too few are an error before any weight is read
     return found
 

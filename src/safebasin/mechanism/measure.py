@@ -10,12 +10,12 @@ import torch
 
 from safebasin import catalog
 from safebasin.errors import ModelError, PromptError, StudyError, UsageError, expected
+from safebasin.locate.role_prompts import load_roles, role_sources
 from safebasin.locate.states import prompt_tokens, states_of
 from safebasin.mechanism.inputs import Matrix, last_inputs, tall_matrices
 from safebasin.mechanism.records import BENIGN, HARMFUL, LayerFound, MatrixFound, Mechanism, Sensitivity
 from safebasin.mechanism.sensitivity import sensitivities
 from safebasin.prompts.labels import Label
-from safebasin.prompts.sources import load_prompts
 from safebasin.protocols import Delta, Engine, EngineSpec, Inside
 from safebasin.records import Decoding, DirectionSpec, Estimate, Point, Prompt, System
 from safebasin.stats.landscape import Array
@@ -114,21 +114,11 @@ def measure_mechanism(request: MechanismRequest, note: Callable[[str], None] = l
 
 
 def _sources(request: MechanismRequest) -> dict[str, str]:
-    """Kind → source."""
-    given, model = dict(request.sources), request.spec.model
-    if model.startswith("world:"):
-        world = model.removeprefix("world:").partition("/")[0]
-        given = {**{kind: f"world:{world}/{kind}@val" for kind in KINDS}, **given}
-    for kind in KINDS:
-        if kind not in given:
-            remedy = f"Pass --{kind} FILE, or the name of a public set (see: safebasin list prompts)."
-            raise StudyError(expected(f"--{kind}", "given for a model that is not of an embedded world", None, remedy))
-    return given
+    return role_sources(request.spec.model, request.sources, KINDS)
 
 
 def _prompts(request: MechanismRequest) -> dict[str, tuple[Prompt, ...]]:
-    sources = _sources(request)
-    found = {kind: load_prompts(sources[kind], limit=request.limit, label=label) for kind, label in KINDS.items()}
+    found = load_roles(_sources(request), KINDS, request.limit)
     for kind, some in found.items():
         if len(some) < FEWEST:
             remedy = "Give a longer file, or a higher --limit."

@@ -5,14 +5,12 @@ A pure function of the document `layers.json`, so that the page shows nothing th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safebasin.report.figures.layers import layers_svg, save_layers_figure
-from safebasin.report.page import inline_image, render_still
-from safebasin.writing import write_text
+from safebasin.report.page import inline_image, render_still, save_still
 
 __all__ = ["band_words", "render_layers", "save_layers"]
 
@@ -29,12 +27,7 @@ def save_layers(document: Mapping[str, Any], folder: Path) -> Path:
         document: what was found, as plain values.
         folder: made if needed; files of these names are overwritten.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    save_layers_figure(document, folder / "figures")
-    write_text(folder / "layers.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
-    page = folder / "report.html"
-    write_text(page, render_layers(document))
-    return page
+    return save_still(document, folder, "layers", page=render_layers, figure=save_layers_figure)
 
 
 def render_layers(document: Mapping[str, Any]) -> str:

@@ -6,14 +6,12 @@ prompt.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safebasin.report.figures.mechanism import mechanism_svg, save_mechanism_figure
-from safebasin.report.page import inline_image, render_still
-from safebasin.writing import write_text
+from safebasin.report.page import inline_image, render_still, save_still
 
 __all__ = ["mechanism_words", "render_mechanism", "save_mechanism"]
 
@@ -25,12 +23,7 @@ def save_mechanism(document: Mapping[str, Any], folder: Path) -> Path:
         document: what was found, as plain values.
         folder: made if needed; files of these names are overwritten.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    save_mechanism_figure(document, folder / "figures")
-    write_text(folder / "mechanism.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
-    page = folder / "report.html"
-    write_text(page, render_mechanism(document))
-    return page
+    return save_still(document, folder, "mechanism", page=render_mechanism, figure=save_mechanism_figure)
 
 
 def render_mechanism(document: Mapping[str, Any]) -> str:

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+from collections.abc import Callable, Mapping
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from safebasin.report.payload import embedded_json
 from safebasin.report.sanitize import visible
+from safebasin.writing import write_text
 
-__all__ = ["inline_image", "render_page", "render_still"]
+__all__ = ["inline_image", "render_page", "render_still", "save_still"]
 
 SCRIPTS = ("base", "lines", "planes", "together", "forest", "responses", "page")
 """The parts of the page's script, in order; together they are one function, and nothing of it is global."""
@@ -56,6 +61,31 @@ def render_still(template: str, **values: object) -> str:
         values: what the template shows; escaped there.
     """
     return _environment().get_template(template).render(values, style=Markup(_resource("report.css")))
+
+
+def save_still(
+    document: Mapping[str, Any],
+    folder: Path,
+    name: str,
+    *,
+    page: Callable[[Mapping[str, Any]], str],
+    figure: Callable[[Mapping[str, Any], Path], object],
+) -> Path:
+    """Write what was found as `NAME.json`, `report.html` and a figure; returns the page.
+
+    Args:
+        document: as plain values.
+        folder: made if needed; files of these names are overwritten.
+        name: of the document.
+        page: makes the page of it.
+        figure: writes its figure into a folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    figure(document, folder / "figures")
+    write_text(folder / f"{name}.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    report = folder / "report.html"
+    write_text(report, page(document))
+    return report
 
 
 def inline_image(svg: bytes) -> str:
