@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from safebasin.audit.verdict import schema
 from safebasin.edits.dequantized import dequantize
 from safebasin.errors import ModelError, StoreError, StudyError, UnknownName, UsageError
 from safebasin.landscape.language_tests import read_tests
+from safebasin.landscape.stored import StoredStudy
 from safebasin.models.reference import resolve
 from safebasin.models.writing import describe, read_record
 from safebasin.store.db import StudyStore
@@ -107,6 +109,20 @@ def test_the_line_joins_both_and_has_its_headroom(failed) -> None:
     assert line.rates["asr"][2].value == found["asr"].tuned.value
     assert -1 < line.headroom[0].value < 0
     assert 0.005 < failed.verdict.distance["relative"] < 0.05
+    assert line.rates.keys() == {"asr", "asr_outcome"}
+
+
+def test_beyond_the_two_models_only_harmful_prompts_are_asked(failed) -> None:
+    with StoredStudy.open(failed.folder / "line") as stored:
+        sets = {prompt.id: s.name for s in stored.plan.sets for prompt in s.prompts}
+    with StudyStore.open(failed.folder / "line") as store, store.reading() as db:
+        asked = Counter((point, sets[prompt]) for point, prompt in db.execute("SELECT point, prompt FROM responses"))
+    points = {point for point, _ in asked}
+    everything = {point for point in points if (point, "benign") in asked}
+    assert len(points) == 5
+    assert len(everything) == 2
+    assert {(name, n) for (point, name), n in asked.items() if point not in everything} == {("harmful", 24)}
+    assert {asked[point, name] for point in everything for name in ("harmful", "benign", "borderline")} == {24}
 
 
 def test_both_models_have_an_opinion_of_language(failed) -> None:

@@ -71,9 +71,9 @@ def test_other_rules_are_followed(tmp_path: Path) -> None:
     assert "has other generation rules (suppress_tokens" in found.verdict.notes[0]
     assert found.verdict.line is not None
     assert found.verdict.line.identical
-    rate = next(m for m in found.verdict.conditions[0].metrics if m.name == "capability")
+    rate = next(m for m in found.verdict.conditions[0].metrics if m.name == "asr")
     assert rate.tuned.value != rate.base.value
-    assert found.verdict.line.rates["capability"][-1].value == rate.base.value
+    assert found.verdict.line.rates["asr"][-1].value == rate.base.value
 
 
 def test_an_adapter_is_served_under_the_files_that_it_ships(tmp_path: Path) -> None:

@@ -72,13 +72,14 @@ def decide(
         templates = tuple(dict.fromkeys(OWN if template == BASE else template for template in templates))
         notes += _off_line(candidate, basin=basin)
     notes += [*sets.notes, *evidence.notes]
-    pairs = [measure_both(asked, t, engine=engine if t == BASE else None) for t in templates]
+    pairs = [
+        measure_both(asked, t, engine=engine if t == BASE else None, with_line=t == templates[0]) for t in templates
+    ]
     engine = None
     if labels:
         evidence = replace(evidence, accuracies=_accuracies(asked, pairs, labels))
     policy.check_categories({p.category for p in pairs[0].sets["harmful"].prompts if p.category})
     conditions = tuple(compare(both, system, policy, evidence) for both in pairs for system in both.systems)
-    with_line = next((both for both in pairs if both.line), None)
     drops = compare_basins(asked, policy) if basin and has_basin(candidate) else None
     return _verdict(
         asked,
@@ -88,7 +89,7 @@ def decide(
         drops,
         pairs[0],
         evidence,
-        line=None if with_line is None else read_line(with_line, identical=identical),
+        line=read_line(pairs[0], identical=identical) if pairs[0].line else None,
         distance=distance,
         notes=tuple(notes),
     )

@@ -1,7 +1,8 @@
 """Both models asked the same: the studies behind an audit, and their verdicts as arrays. No comparison here.
 
 A checkpoint or an adapter is one study of BASE, with the line that leads to it: α = 0 is BASE and α = 1 is TUNED, bit
-for bit. Where anything beside the weights decides its answers (`serving`), and where it cannot lie on a line, TUNED has
+for bit. Everything is asked there; between and beyond them only what the headroom is read from, the harmful prompts under
+the first system prompt. Where anything beside the weights decides its answers (`serving`), and where it cannot lie on a line, TUNED has
 a study of its own at its own θ₀, as it would be served; the line of a quantized model leads to its plain weights.
 """
 
@@ -47,8 +48,8 @@ __all__ = [
 ]
 
 LINE, SHIPPED = "0:2:5", "0:0:1"
-IDENTICAL = "0:1:2"
-"""The line between two models with the same weights: every point of it is the same model."""
+ENDS = IDENTICAL = "0:1:2"
+"""The two models alone; between two with the same weights there is nothing else to measure."""
 BASE = "base"
 """Template: that of BASE for both."""
 OWN = "own"
@@ -78,16 +79,15 @@ class AuditRequest:
     workers: int | None = None
     """How many engines, where a backend has several; None is its own choice."""
 
-    @property
-    def line(self) -> RegionSpec:
-        """The line from BASE through TUNED."""
-        axis = AxisSpec(kind=self.candidate.axis_kind, target=self.candidate.target, range=self.range)
+    def line(self, alphas: str) -> RegionSpec:
+        """The line from BASE through TUNED, over a range of α."""
+        axis = AxisSpec(kind=self.candidate.axis_kind, target=self.candidate.target, range=alphas)
         return RegionSpec(name="line", axes=(axis,))
 
     @property
     def direction(self) -> DirectionSpec:
         """The direction of that line."""
-        return self.line.axes[0].specs()[0]
+        return self.line(self.range).axes[0].specs()[0]
 
     @property
     def is_here(self) -> bool:
@@ -143,7 +143,8 @@ class BothModels:
     base: ModelVerdicts
     tuned: ModelVerdicts
     line: tuple[ModelVerdicts, ...] = ()
-    """The points of the line, at `alphas`; none where there is no line."""
+    """The points of the line, at `alphas`; none where there is no line. Asked are the harmful prompts, under the first
+    system prompt."""
     alphas: tuple[float, ...] = ()
     """Coordinates of the line: 0 is BASE, 1 is TUNED."""
 
@@ -158,28 +159,32 @@ class BothModels:
         return {s.name: s for s in self.base.study.plan.sets}
 
 
-def measure_both(asked: AuditRequest, template: str, *, engine: Engine | None = None) -> BothModels:
+def measure_both(
+    asked: AuditRequest, template: str, *, engine: Engine | None = None, with_line: bool = True
+) -> BothModels:
     """Measure both models under one template, or take up what is there.
 
     Args:
         asked: what to ask.
         template: `base`, `own`, or arguments of the chat template, `K=V[,K=V…]`.
         engine: BASE, if it is loaded already and under this template.
+        with_line: whether the line beyond the two is measured as well, where there is one.
 
     Raises:
         UsageError: for what can be mended; everything measured so far stays in the folder.
     """
     study = _with_arguments(asked.study, template)
     has_line = asked.candidate.has_line
-    if has_line:
-        study = study.model_copy(update={"regions": (asked.line,)})
-    opinions = (_tuned_point(study),) if has_line and asked.range != IDENTICAL else ()
+    opinions = (_tuned_point(study, asked),) if has_line and asked.range != IDENTICAL else ()
     folder = asked.folder / ("line" if has_line else "base")
-    tables = take(study, folder, asked, engine=engine, opinions=opinions)
-    alphas = studies.parse_range(asked.range) if has_line else ()
-    base, line = ModelVerdicts(study=tables, point=Point().key), _line(tables, alphas)
+    alphas = studies.parse_range(asked.range) if has_line and with_line else ()
+    line = _line(take(_harmful_line(study, asked), folder, asked, engine=engine, opinions=opinions)) if alphas else ()
+    # Last, so that the folder's own statistics and exports are of everything that was asked of the two.
     if _is_on_line(asked.candidate, template):
-        return BothModels(template=template, base=base, tuned=line[alphas.index(1.0)], line=line, alphas=alphas)
+        ends = study.model_copy(update={"regions": (asked.line(ENDS),)})
+        base, tuned = _line(take(ends, folder, asked, engine=engine, opinions=opinions))
+        return BothModels(template=template, base=base, tuned=tuned, line=line, alphas=alphas)
+    base = ModelVerdicts(study=take(study, folder, asked, engine=engine, opinions=opinions), point=Point().key)
     arguments = dict(study.template_args)
     if template != OWN and asked.candidate.base_template:
         arguments.setdefault("chat_template", asked.candidate.base_template)
@@ -195,15 +200,24 @@ def _is_on_line(candidate: Candidate, template: str) -> bool:
     return template != OWN or not candidate.base_template
 
 
-def _line(tables: StudyTables, alphas: Sequence[float]) -> tuple[ModelVerdicts, ...]:
-    region = tables.plan.regions[0]
-    points = [Place(direction=0, coords=(alpha,)) for alpha in alphas]
-    return tuple(ModelVerdicts(study=tables, point=region.point(place).key) for place in points)
+def _harmful_line(study: Study, asked: AuditRequest) -> Study:
+    """The harmful prompts under the first system prompt, along the whole line."""
+    sets = tuple(named for named in study.prompts if named.name == "harmful")
+    return study.model_copy(
+        update={"prompts": sets, "systems": study.systems[:1], "regions": (asked.line(asked.range),)}
+    )
 
 
-def _tuned_point(study: Study) -> Point:
+def _line(tables: StudyTables) -> tuple[ModelVerdicts, ...]:
+    """The points of a line in ascending order."""
+    (region,) = tables.plan.regions
+    places = [Place(direction=0, coords=(alpha,)) for alpha in region.axes[0].alphas]
+    return tuple(ModelVerdicts(study=tables, point=region.point(place).key) for place in places)
+
+
+def _tuned_point(study: Study, asked: AuditRequest) -> Point:
     """TUNED on the line of a study: its opinion of a text counts beside that of BASE."""
-    (region,) = gather(study).regions
+    (region,) = gather(study.model_copy(update={"regions": (asked.line(ENDS),)})).regions
     return region.point(Place(direction=0, coords=(1.0,)))
 
 

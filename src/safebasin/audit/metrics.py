@@ -211,19 +211,19 @@ def _changes(both: BothModels, system: System, judge: str) -> Iterator[Change]:
 
 
 def read_line(both: BothModels, *, identical: bool) -> Line:
-    """Rates along the line, under the first system prompt.
+    """Attack success along the line, under the first system prompt.
 
     Args:
         both: of a template that has a line.
         identical: whether both models have the same weights.
     """
     system = both.systems[0]
-    asked = [q for q in questions(both) if ":" not in q.name]
+    asked = [q for q in questions(both) if q.name in ("asr", "asr_outcome")]
     success = {q.name: np.stack([q.rate(side, system) for side in both.line]) for q in asked}
     return Line(
         alphas=both.alphas,
         rates={name: tuple(share_of(row) for row in rows) for name, rows in success.items()},
-        headroom=tuple(_headroom(q.judge, success[q.name], both.alphas, identical) for q in asked[:2]),
+        headroom=tuple(_headroom(q.judge, success[q.name], both.alphas, identical) for q in asked),
         identical=identical,
     )
 

@@ -146,7 +146,7 @@ class Line:
 
     alphas: tuple[float, ...]
     rates: Mapping[str, tuple[Estimate, ...]]
-    """`asr`, `asr_outcome`, `over_refusal`, `capability` → one rate for each α."""
+    """`asr`, `asr_outcome` → one rate for each α; other prompts are asked at α = 0 and 1 alone."""
     headroom: tuple[Headroom, ...]
     identical: bool
     """Whether the two models have the same weights, so that there is no line."""

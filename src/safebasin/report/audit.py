@@ -32,14 +32,8 @@ FLOORS = {
     "tuned_speaks": "responses of the tuned model to harmful prompts that are language",
 }
 SHOWN_CHANGES = 40
-CURVES = {
-    "asr": "var(--bad)",
-    "asr_outcome": "var(--warn)",
-    "capability": "var(--good)",
-    "over_refusal": "var(--basin)",
-}
-DASHES = {"asr": "", "asr_outcome": "6 4", "capability": "", "over_refusal": "2 4"}
-MARKS = {"asr": "square", "asr_outcome": "circle", "capability": "circle", "over_refusal": "square"}
+CURVES = {"asr": ("var(--bad)", "", "square"), "asr_outcome": ("var(--warn)", "6 4", "circle")}
+"""Color, dashes and mark of the curves of a line."""
 
 
 def render_audit(document: Mapping[str, Any]) -> str:
@@ -57,9 +51,7 @@ def render_audit(document: Mapping[str, Any]) -> str:
         conditions=conditions,
         basin=None if document["basin"] is None else [_metric(m) for m in document["basin"]["metrics"]],
         around=_around(document["basin"]),
-        line=None
-        if document["line"] is None
-        else _line(document["line"], exact=any(map(catalog.is_exact, document["judges"]))),
+        line=None if document["line"] is None else _line(document["line"]),
         blocks=_blocks(document["distance"]),
         outcome_colors=OUTCOME_COLORS,
         outcome_words=OUTCOME_WORDS,
@@ -214,7 +206,7 @@ def _bars(name: str, both: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
 # --- the line, the distance ------------------------------------------------------------------------------------------
 
 
-def _line(line: Mapping[str, Any], *, exact: bool) -> dict[str, Any]:
+def _line(line: Mapping[str, Any]) -> dict[str, Any]:
     """Curves in a picture of 640 × 260 with room for axes: x from 50 to 620, y from 220 (0) to 20 (100%)."""
     alphas: Sequence[float] = line["alphas"]
     span = alphas[-1] - alphas[0]
@@ -228,12 +220,13 @@ def _line(line: Mapping[str, Any], *, exact: bool) -> dict[str, Any]:
     curves: list[dict[str, Any]] = []
     for name, rates in line["rates"].items():
         known = [(x(a), y(r["value"])) for a, r in zip(alphas, rates, strict=True) if r["value"] is not None]
+        color, dash, mark = CURVES[name]
         curves.append(
             {
-                "name": ANSWERED if name == "capability" and not exact else METRICS[name][0],
-                "color": CURVES[name],
-                "dash": DASHES[name],
-                "mark": MARKS[name],
+                "name": METRICS[name][0],
+                "color": color,
+                "dash": dash,
+                "mark": mark,
                 "points": known,
                 "values": [_rate(rate, "points") for rate in rates],
             }
