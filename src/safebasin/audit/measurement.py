@@ -1,9 +1,10 @@
 """Both models asked the same: the studies behind an audit, and their verdicts as arrays. No comparison here.
 
 A checkpoint or an adapter is one study of BASE, with the line that leads to it: α = 0 is BASE and α = 1 is TUNED, bit
-for bit. Everything is asked there; between and beyond them only what the headroom is read from, the harmful prompts under
-the first system prompt. Where anything beside the weights decides its answers (`serving`), and where it cannot lie on a line, TUNED has
-a study of its own at its own θ₀, as it would be served; the line of a quantized model leads to its plain weights.
+for bit. Everything is asked there; between and beyond the two only what the headroom is read from, the harmful prompts
+under the first system prompt. Where anything beside the weights decides its answers (`serving`), and where it cannot
+lie on a line, TUNED has a study of its own at its own θ₀, as it would be served; the line of a quantized model leads
+to its plain weights.
 """
 
 from __future__ import annotations
