@@ -100,6 +100,20 @@ def test_verify_finds_nothing_in_a_sound_study_and_something_in_a_broken_one(map
     assert "landscape.json is missing" in done.stderr
 
 
+def test_shards_of_one_command_each_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ("--limit", "4", "--directions", "1", "--range=-1:1:3", "--max-new-tokens", "4", "--batch-size", "4")
+    for n in (1, 2):
+        done = safebasin("map", *small, "--shard", f"{n}/2", "--json")
+        assert json.loads(done.stdout) == {"shard": f"{n}/2", "folder": f"runs/guild-aligned-shard-{n}-of-2"}, (
+            done.stderr
+        )
+    folders = sorted(path.relative_to(tmp_path) for path in (tmp_path / "runs").iterdir())
+    done = safebasin("merge", *map(str, folders), "-o", "whole")
+    assert (done.returncode, "report   whole/report.html" in done.stdout) == (0, True), done.stderr
+    assert (tmp_path / "whole" / "report.html").is_file()
+
+
 def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
     done = safebasin("plan", "-o", mapped, *SMALL, "--json")
     planned = json.loads(done.stdout)
@@ -175,6 +189,10 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("map", "--engine", "vllm"), r"engine must be one of hf, scripted; got 'vllm'"),
         (("map", "--backend", "processes", "--workers", "0"), r"--workers must be from 1 to \d+, this machine's"),
         (("map", "--workers", "3"), r"--workers must be 1 with the backend 'local'; got 3"),
+        (("map", "--shard", "3/2", "--batch-size", "4"), r"--shard must be I/N with 1 ≤ I ≤ N"),
+        (("map", "--shard", "1/2"), r"--batch-size must be given where --shard is"),
+        (("map", "--shard", "1/2", "--batch-size", "4", "--with-text"), r"--with-text must be left out where --shard"),
+        (("merge", "/nowhere", "-o", "b"), r"study folder must be a folder with a study\.sqlite"),
         (("judge", ".", "-o", "rows.jsonl"), r"-o must be left out for the folder of a study"),
         (
             ("judge", "nothing.jsonl"),

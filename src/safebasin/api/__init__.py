@@ -25,7 +25,7 @@ from safebasin.api.certifying import CertifiedStudy, certify_study
 from safebasin.api.edits import attribute, edit_model
 from safebasin.api.judging import agreement, estimate_judging, judging_cost, read_grades
 from safebasin.api.locating import locate_layers
-from safebasin.api.mapping import default_folder, make_study, map_basin, plan_study
+from safebasin.api.mapping import default_folder, make_study, map_basin, map_shard, merge_shards, plan_study
 from safebasin.api.mechanism import measure_mechanism
 from safebasin.api.stored import (
     Compared,
@@ -81,7 +81,9 @@ __all__ = [
     "locate_layers",
     "make_study",
     "map_basin",
+    "map_shard",
     "measure_mechanism",
+    "merge_shards",
     "plan_audit",
     "plan_study",
     "prepare_finetuning",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from safebasin.run.preview import Planned
     from safebasin.study import Study, StudyFlags
 
-__all__ = ["default_folder", "make_study", "map_basin", "plan_study"]
+__all__ = ["default_folder", "make_study", "map_basin", "map_shard", "merge_shards", "plan_study"]
 
 DEFAULT_MODEL = "world:guild/aligned"
 
@@ -96,8 +96,74 @@ def map_basin(
     return report_study(folder, with_text=with_text)
 
 
-def default_folder(model: str) -> Path:
-    """`runs/NAME`, the name made of the model's own."""
+def map_shard(
+    study: Study,
+    shard: str,
+    *,
+    out: str | Path | None = None,
+    backend: str = "local",
+    workers: int | None = None,
+    progress: ProgressHook = silent,
+    regenerate: bool = False,
+    study_text: str | None = None,
+) -> Path:
+    """Measure one shard of a study in a folder of its own; returns the folder. `merge_shards` joins all of them.
+
+    Args:
+        study: the same for every shard, with a number for its `batch_size`.
+        shard: `I/N`, the I-th of N, from 1.
+        out: folder of the shard, made if needed; `runs/NAME-shard-I-of-N` if None. The same folder again resumes.
+        backend: as of `map_basin`.
+        workers: as of `map_basin`.
+        progress: called after every batch.
+        regenerate: as of `map_basin`.
+        study_text: the study file as the user wrote it, to be kept verbatim.
+
+    Raises:
+        UsageError: for what can be mended; everything measured so far stays in the folder.
+    """
+    from safebasin.run.execute import measure
+    from safebasin.run.inputs import warn_of_bases
+    from safebasin.study.shards import parse_shard
+
+    part = parse_shard(shard)
+    warn_of_bases(study)
+    return measure(
+        study,
+        Path(out) if out is not None else default_folder(study.model, shard),
+        backend=backend,
+        workers=workers,
+        progress=progress,
+        regenerate=regenerate,
+        study_text=study_text,
+        shard=part,
+    )
+
+
+def merge_shards(
+    folders: Sequence[str | Path], *, out: str | Path, progress: ProgressHook = silent, with_text: bool = False
+) -> Mapped:
+    """Join the folders of all shards of a study, and write landscape, figures and report.
+
+    Args:
+        folders: of every shard, in any order. They stay as they are.
+        out: folder of the whole study, made if needed; without responses.
+        progress: called while responses are judged.
+        with_text: put response texts that redaction would withhold into the report.
+
+    Raises:
+        UsageError: where a shard is missing or not done, or two do not belong together.
+    """
+    from safebasin.run.sharding import merge
+
+    made = merge([Path(folder) for folder in folders], Path(out), progress=progress)
+    return report_study(made, with_text=with_text)
+
+
+def default_folder(model: str, shard: str | None = None) -> Path:
+    """`runs/NAME`, the name made of the model's own; of a shard `I/N` of its study `runs/NAME-shard-I-of-N`."""
+    if shard is not None:
+        model = f"{model}-shard-{shard.strip().replace('/', '-of-')}"
     return Path("runs") / (re.sub(r"[^A-Za-z0-9._-]+", "-", model.removeprefix("world:")).strip("-.") or "study")
 
 

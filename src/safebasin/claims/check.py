@@ -71,7 +71,7 @@ def check(
         require_trl()
     found: list[Checked] = []
     for claim in chosen:
-        checked = _checked(claim, lab)
+        checked = _checked(claim.of(lab.subject.near), lab)
         found.append(checked)
         done(checked)
         _write(lab, paper, found)

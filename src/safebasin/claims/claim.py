@@ -64,7 +64,7 @@ class Claim(BaseModel):
     statistic: str
     """Name of the function that measures it, of those in `safebasin.claims.check.STATISTICS`."""
     meaning: str
-    """What the number is, with its unit."""
+    """What the number is, with its unit; `{near}` is the subject's own."""
     reproduced: str
     """Rule under which it holds here: `value`, `low`, `high` or `p` compared with numbers, joined by `and`, `or`."""
     not_reproduced: str
@@ -73,6 +73,14 @@ class Claim(BaseModel):
     """What would make it *not reproduced*, and how far this sample can say so where there is nothing to the claim."""
     earlier: tuple[Earlier, ...] = ()
     """Versions that this one replaces, the last one first."""
+
+    def of(self, near: float) -> Claim:
+        """The claim in words for a subject.
+
+        Args:
+            near: largest |α| that counts as nearby on it.
+        """
+        return self.model_copy(update={"meaning": self.meaning.replace("{near}", f"{near:g}")})
 
     @field_validator("reproduced", "not_reproduced")
     @classmethod

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from safebasin.cli.output import note, say
 
 ORDER = (
-    *("map", "plan", "judge", "stats", "report", "export", "export-model", "compare", "agreement", "certify"),
+    *("map", "plan", "merge", "judge", "stats", "report", "export", "export-model", "compare", "agreement", "certify"),
     *("audit", "finetune", "defend", "defenses", "edit", "attribute", "locate-layers", "mechanism", "worst-case"),
     *("claims", "verify", "doctor", "list", "show", "world"),
 )

@@ -1,4 +1,4 @@
-"""`map` and `plan`: the main job, and what it would do."""
+"""`map`, `merge` and `plan`: the main job, its shards joined, and what it would do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from safebasin.cli.app import Backend, Json, Workers, app, state
 from safebasin.cli.options import StudyOptions, batch_size, with_study_options
 from safebasin.cli.output import Progress, duration, note, print_json, say
-from safebasin.errors import StudyError, UsageError
+from safebasin.errors import StudyError, UsageError, expected
 from safebasin.untrusted import read_text
 
 if TYPE_CHECKING:
@@ -32,6 +32,15 @@ def map_(
     with_text: Annotated[bool, typer.Option("--with-text", help="Show texts in the report that are withheld.")] = False,
     backend: Backend = "local",
     workers: Workers = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            help="Measure only the I-th of N shares of the points, as I/N, in a folder of its own; `merge` joins them. "
+            "Needs --batch-size.",
+            show_default=False,
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help=f"Run more than {MUCH:,} responses.")] = False,
     json_: Json = False,
 ) -> None:
@@ -47,8 +56,21 @@ def map_(
     study, study_text = _study(options)
     if not yes:
         _ask_before_much(study, options.out)
-    state.folder = options.out or api.default_folder(study.model)
+    state.folder = options.out or api.default_folder(study.model, shard)
     progress = Progress(quiet=json_)
+    if shard is not None:
+        if with_text:
+            remedy = "A shard has no report: safebasin report DIR --with-text, of the joined folder."
+            raise StudyError(expected("--with-text", "left out where --shard is given", "both", remedy))
+        try:
+            folder = api.map_shard(
+                study, shard, out=options.out, backend=backend, workers=workers, progress=progress,
+                regenerate=regenerate, study_text=study_text,
+            )  # fmt: skip
+        finally:
+            progress.close()
+        _say_shard(shard, folder, json_=json_)
+        return
     try:
         mapped = api.map_basin(
             study,
@@ -60,6 +82,43 @@ def map_(
             with_text=with_text,
             study_text=study_text,
         )
+    finally:
+        progress.close()
+    if json_:
+        print_json(json.loads(to_json(mapped.landscape)))
+        return
+    say(terminal_curve(mapped.landscape))
+    say(f"report   {mapped.report}")
+
+
+def _say_shard(shard: str, folder: Path, *, json_: bool) -> None:
+    if json_:
+        print_json({"shard": shard, "folder": str(folder)})
+        return
+    say(f"shard    {shard} is done: {folder}")
+    say("next     safebasin merge DIR… -o OUT, with the folders of all shards")
+
+
+@app.command()
+def merge(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of all shards of a study.", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the whole study.", show_default=False)],
+    json_: Json = False,
+) -> None:
+    """Join the shards of a study into one folder.
+
+    `map --shard I/N` makes them. They stay as they are.
+
+    Example: `safebasin merge runs/shard-1 runs/shard-2 -o runs/whole`
+    """
+    from safebasin import api
+    from safebasin.landscape.landscape_json import to_json
+    from safebasin.report.terminal import terminal_curve
+
+    state.folder = out
+    progress = Progress(quiet=json_)
+    try:
+        mapped = api.merge_shards(folders, out=out, progress=progress)
     finally:
         progress.close()
     if json_:

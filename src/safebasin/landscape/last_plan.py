@@ -15,6 +15,7 @@ from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
 from safebasin.study.plan import Plan, PromptSet
+from safebasin.study.shards import parse_shard
 
 JudgeVersion = tuple[str, str]
 """Name and version."""
@@ -44,6 +45,7 @@ def write_last_plan(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> N
                 "gauges": plan.measurements,
                 "decoding": plan.decoding.key,
                 "judges": [[judge.name, calibrated(judge, store).version] for judge in judges],
+                **({} if plan.shard is None else {"shard": str(plan.shard)}),
             }
         ),
     )
@@ -100,6 +102,7 @@ def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[JudgeVersion, ...]]
             for name, places in kept["chosen"].items()
         },
         measurements=tuple(kept["gauges"]),
+        shard=parse_shard(kept["shard"]) if "shard" in kept else None,
     )
     return plan, tuple((name, version) for name, version in kept["judges"])
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebasin import stats
+from safebasin.errors import StudyError, expected
 from safebasin.landscape.last_plan import JudgeVersion
 from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Place, Point, Region, System
@@ -72,7 +73,14 @@ class StudyTables:
 
     @classmethod
     def read(cls, study: StoredStudy) -> StudyTables:
-        """The tables of a study's judges."""
+        """The tables of a study's judges.
+
+        Raises:
+            StudyError: where the folder holds a shard of the study.
+        """
+        if study.plan.shard is not None:
+            what, remedy = f"{study.folder}, shard {study.plan.shard}", "Join all of them: safebasin merge DIR… -o OUT."
+            raise StudyError(expected("study folder", "one that holds all points of its study", what, remedy))
         return cls(plan=study.plan, tables=tuple(VerdictTable.read(study.rows, judge) for judge in study.judges))
 
     def table(self, judge: str) -> VerdictTable:

@@ -5,6 +5,7 @@ preview          what would be run, and what is done
 execute          one run of a study in its folder: generate, score, judge, look where to measure next
 driver           the loops that hand tasks to a backend and write what comes back, the only writer
 local            tasks on the engine of this process
+sharding         one study on machines without a network: shards, and joining them
 processes        tasks on engines of several processes of this machine
 worker           one engine, and how it does each kind of task
 next_round       the next places of a region that is sampled adaptively

@@ -29,6 +29,7 @@ from safebasin.run.measurements import measure_missing, unmeasured
 from safebasin.run.next_round import first_places, refined
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.run.prompt_settings import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
+from safebasin.run.sharding import bind_shard, check_shard
 from safebasin.run.trajectories import trace
 from safebasin.store import folder as folders
 from safebasin.store.connection import number_in
@@ -36,6 +37,7 @@ from safebasin.store.db import StudyStore
 from safebasin.store.rows import PlanRows
 from safebasin.study import Study, dump
 from safebasin.study.plan import Plan, decoded_by, make_plan, resolve_decoding
+from safebasin.study.shards import Shard
 
 GUESSED_BATCH = 64
 """Batch size of a plan that is only shown, before an engine has chosen one."""
@@ -71,7 +73,14 @@ def check_model(store: StudyStore, inputs: Inputs) -> None:
         )
 
 
-def plan_for(store: StudyStore | None, inputs: Inputs, *, batch_size: int, regenerate: bool = False) -> Plan:
+def plan_for(
+    store: StudyStore | None,
+    inputs: Inputs,
+    *,
+    batch_size: int,
+    regenerate: bool = False,
+    shard: Shard | None = None,
+) -> Plan:
     """The plan of a study in a folder (or in none), given the batch size of new prompts."""
     stored = () if store is None or regenerate else store.decodings().values()
     return make_plan(
@@ -84,6 +93,7 @@ def plan_for(store: StudyStore | None, inputs: Inputs, *, batch_size: int, regen
         batch_size=batch_size,
         chosen=first_places(inputs.regions),
         measurements=[one.setting for one in inputs.measurements],
+        shard=shard,
     )
 
 
@@ -100,6 +110,7 @@ def measure(
     templates: bool = False,
     backend: str = "local",
     workers: int | None = None,
+    shard: Shard | None = None,
 ) -> Path:
     """Measure what a study lacks in a folder, made if needed; returns the folder. See `Execution`.
 
@@ -107,6 +118,7 @@ def measure(
         UsageError: for what can be mended; everything measured so far stays in the folder.
     """
     catalog.get("backend", backend)
+    check_shard(study, shard)
     if engine is not None and (backend != "local" or workers not in (None, 1)):
         remedy = "Name an engine of the catalogue instead: every worker makes its own."
         raise UsageError(expected("a ready engine", "run by one worker in this process", backend, remedy))
@@ -127,6 +139,7 @@ def measure(
             date=date,
             templates=templates,
             backend=opened,
+            shard=shard,
         ).run()
     return made
 
@@ -152,6 +165,8 @@ class Execution:
     """The day that a model whose template asks for it is told, where the folder records none; None is today."""
     templates: bool = False
     """Whether the folder may hold responses under several chat templates, as that of an audit may."""
+    shard: Shard | None = None
+    """The share of the points that this folder is for; None is all of them."""
 
     def run(self) -> Plan:
         """Measure what is missing. Safe to interrupt at any moment and to run again.
@@ -168,6 +183,7 @@ class Execution:
     def _run(self) -> Plan:
         store = self.store
         bind_model(store, self.inputs)
+        bind_shard(store, self.shard)
         if self.engine is not None:
             _ = self._facts  # so that the day is settled, whatever is missing
         inputs = self._identified()
@@ -180,7 +196,7 @@ class Execution:
             size = self._road.suggest_batch_size(asked, inputs.study.decoding.max_new_tokens)
         else:
             size = int(recorded or GUESSED_BATCH) if wanted == "auto" else wanted
-        plan = plan_for(store, inputs, batch_size=size, regenerate=self.regenerate)
+        plan = plan_for(store, inputs, batch_size=size, regenerate=self.regenerate, shard=self.shard)
         store.set_meta("batch_size", str(size))
         store.add_prompts((p, plan.batches[key]) for key, p in plan.prompts.items())
         store.add_question(points=plan.points, systems=plan.systems, decoding=plan.decoding)

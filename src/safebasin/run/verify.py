@@ -48,7 +48,7 @@ def _incomplete(folder: Path, study: StoredStudy) -> list[str]:
         found.append(f"capability is missing at {n} of {len(study.plan.points)} points: {again}")
     if missing.traces:
         found.append(f"the trajectories, as their folders are now, are not projected: {again}")
-    if not (folder / folders.LANDSCAPE).is_file():
+    if study.plan.shard is None and not (folder / folders.LANDSCAPE).is_file():
         found.append(f"{folders.LANDSCAPE} is missing: run `safebasin report {folder}`")
     return found
 

@@ -16,6 +16,7 @@ from safebasin.protocols import EngineFacts, Generate, Judge, RuleJudge
 from safebasin.records import Decoding, Place, Point, Prompt, Region, System
 from safebasin.study import Study
 from safebasin.study.defenses import keys_of
+from safebasin.study.shards import Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class Plan:
     """By name of a region that is sampled adaptively: the places chosen so far, the origin left out."""
     measurements: tuple[str, ...] = ()
     """Settings of what is measured beside the responses (`safebasin.run.measurements`)."""
+    shard: Shard | None = None
+    """The share of the points that is measured here; None is all of them."""
 
     @cached_property
     def prompts(self) -> Mapping[str, Prompt]:
@@ -53,11 +56,15 @@ class Plan:
 
     @cached_property
     def points(self) -> tuple[Point, ...]:
-        """Unique points, the origin first, then region by region, direction by direction, ascending."""
+        """Unique points, the origin first, then region by region, direction by direction, ascending.
+
+        Of a shard they are its own.
+        """
         found = [Point()]
         for region in self.regions:
             found += [region.point(place) for place in self.places(region)]
-        return tuple(dict.fromkeys(found))
+        unique = tuple(dict.fromkeys(found))
+        return unique if self.shard is None else self.shard.share(unique)
 
     @cached_property
     def point_keys(self) -> Mapping[str, Point]:
@@ -167,6 +174,7 @@ def make_plan(
     batch_size: int,
     chosen: Mapping[str, tuple[Place, ...]] | None = None,
     measurements: Sequence[str] = (),
+    shard: Shard | None = None,
 ) -> Plan:
     """Put a plan together; `known` is what `assign_batches` takes."""
     prompts = [p for s in sets for p in s.prompts]
@@ -179,6 +187,7 @@ def make_plan(
         batches=assign_batches(prompts, known, batch_size),
         chosen=chosen or {},
         measurements=tuple(measurements),
+        shard=shard,
     )
 
 
