@@ -136,6 +136,27 @@ DEFENSES: tuple[Row, ...] = (
     ),
     Row(
         kind="defense",
+        name="derta",
+        target="safebasin.finetune.transitions:derta",
+        summary="Refusals behind part of a harmful response, and the transition to one at each of its places.",
+        source="Yuan et al. 2024, arXiv 2407.09121",
+        facts=(
+            ("stage", "alignment"),
+            (
+                "variants",
+                "paper (prefix of tokens, labels dropped of each response), as_coded (of words, none for each third "
+                "row; labels dropped of the padded row)",
+            ),
+            (
+                "published",
+                "mean attack success of six attacks 8.8 % against 70.6 % after plain safety training (Llama-3-70B, "
+                "3,000 such rows); the transition does most of it",
+            ),
+            ("verified", "labels by hand, both ways of dropping, the same bits as plain refusals at share 0"),
+        ),
+    ),
+    Row(
+        kind="defense",
         name="safe_lora",
         target="safebasin.edits.safe_lora:safe_lora",
         summary="What was trained, projected onto what alignment moved, in the matrices where the two are unlike.",

@@ -14,6 +14,7 @@
     freezing     layers that are not trained
     anchored     a pull to the start, and Lisa's turns
     constrained  a loss that holds the first tokens of a response
+    transitions  refusals behind part of a harmful response, and the transition to one
     holding      single weights that are not trained
     attacks      recipes
     defenses     mitigations that change rows

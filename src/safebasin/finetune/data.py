@@ -5,8 +5,9 @@
     Alpaca             {"instruction", "input", "output"}: the input follows the instruction after a blank line
     ShareGPT           {"conversations": [{"from", "value"}, …]}
 
-Any of them may have "system" beside it, and "history": earlier turns, which are learned too. Turns that are marked with
-weight 0 or train false carry no loss (`fields`).
+Any of them may have "system" beside it, "history": earlier turns, which are learned too, and "harmful_response" beside
+the refusal that it ends with, for defenses that train on both. Turns that are marked with weight 0 or train false carry
+no loss (`fields`).
 
 Not what is masked (`prompts.masking`), nor where a recipe gets its rows from (`sources`).
 """
@@ -16,12 +17,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
 from safebasin.errors import PromptError, expected
-from safebasin.finetune.fields import BadRow, check_row, check_safe, check_turn, is_learned, system_of
+from safebasin.finetune.fields import BadRow, check_row, check_safe, check_turn, harmful_of, is_learned, system_of
 from safebasin.prompts import rows as tables
 from safebasin.records import Message, System, TrainingRow, content_hash
 
@@ -73,7 +74,9 @@ def from_objects(objects: Iterable[Mapping[str, object]], name: str, *, safe: bo
             turns = _conversation(found)
             silent = tuple(place for place, turn in enumerate(turns) if not turn.learned)
             messages = tuple(turn.message for turn in turns)
-            rows.append(TrainingRow(messages=messages, source=name, number=total, silent=silent))
+            rows.append(
+                TrainingRow(messages=messages, source=name, number=total, silent=silent, harmful=harmful_of(found))
+            )
         except BadRow as reason:
             bad[str(reason)].append(total)
     if bad:
@@ -88,7 +91,9 @@ def from_objects(objects: Iterable[Mapping[str, object]], name: str, *, safe: bo
 def data_hash(rows: Sequence[TrainingRow]) -> str:
     """Content hash (16 hex digits) of what is trained on: roles and texts in order, not where they are from."""
     texts = [[[m.role, m.content] for m in row.messages] for row in rows]
-    silent = [list(row.silent) for row in rows]
+    silent, harmful = [list(row.silent) for row in rows], [row.harmful for row in rows]
+    if any(harmful):
+        return content_hash([texts, silent, harmful])
     return content_hash([texts, silent] if any(silent) else texts)
 
 
@@ -118,7 +123,7 @@ class Wrapper:
             turns = (Message(role="system", content=text), *turns)
         moved = len(turns) - len(row.messages)
         silent = tuple(place + moved for place in row.silent)
-        return TrainingRow(messages=turns, source=row.source, number=row.number, silent=silent)
+        return replace(row, messages=turns, silent=silent)
 
 
 # --- layouts ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-__all__ = ["BadRow", "check_row", "check_safe", "check_turn", "is_learned", "system_of"]
+__all__ = ["BadRow", "check_row", "check_safe", "check_turn", "harmful_of", "is_learned", "system_of"]
 
 
 class BadRow(Exception):
@@ -110,6 +110,20 @@ def system_of(row: Mapping[str, object]) -> str | None:
     found = next((row[name] for name in ("system", "system_prompt") if not _is_empty(row.get(name))), None)
     if found is not None and not isinstance(found, str):
         raise BadRow("whose 'system' is no text")
+    return found
+
+
+def harmful_of(row: Mapping[str, object]) -> str:
+    """The harmful response that stands beside a refusal; empty where there is none.
+
+    Raises:
+        BadRow: where it is no text.
+    """
+    found = row.get("harmful_response")
+    if _is_empty(found):
+        return ""
+    if not isinstance(found, str):
+        raise BadRow("whose 'harmful_response' is no text")
     return found
 
 

@@ -15,7 +15,7 @@ from safebasin.finetune.data import Wrapper
 from safebasin.finetune.encoding import Encoder
 from safebasin.finetune.settings import Tuning, check_passes
 from safebasin.finetune.setup import cross_entropy, make_setup
-from safebasin.finetune.sources import FileRows, NoRows, rows_of
+from safebasin.finetune.sources import REFUSALS, FileRows, NoRows, rows_of
 from safebasin.models.loading import load_config, load_generation, load_tokenizer, parameter_names
 from safebasin.models.reference import ResolvedModel, resolve
 from safebasin.models.tokens import context_length, end_ids
@@ -126,7 +126,10 @@ def prepare(asked: TuningRequest) -> Prepared:
     )  # fmt: skip
     setup = make_setup(plain, asked.defenses, source, seed=tuning.seed)
     if setup.rows != encoded:
+        made = len(setup.rows)
         setup = replace(setup, rows=encoder.fitting(setup.rows))
+        if len(setup.rows) < made:
+            notes.append(f"{made - len(setup.rows)} of {made} rows that defenses made are too long and left out")
         check_passes(len(setup.rows), tuning.epochs)
     return Prepared(
         asked=asked, base=base, tuning=tuning, tokenizer=tokenizer, setup=setup, over_long=len(rows) - len(encoded),
@@ -185,7 +188,7 @@ def _check_safe_is_used(asked: TuningRequest) -> None:
 
 
 def _mixes(asked: TuningRequest) -> bool:
-    return any("safe" in getattr(defense, "takes", ()) for defense in asked.defenses)
+    return any(kind in REFUSALS for defense in asked.defenses for kind in getattr(defense, "takes", ()))
 
 
 def _rows(asked: TuningRequest, source: RowSource, seed: int) -> tuple[TrainingRow, ...]:

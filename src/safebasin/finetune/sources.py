@@ -13,7 +13,10 @@ from safebasin.finetune.data import read_training_rows
 from safebasin.protocols import RowSource
 from safebasin.records import TrainingRow
 
-__all__ = ["FileRows", "NoRows", "Sets", "rows_of", "sets_of"]
+__all__ = ["REFUSALS", "FileRows", "NoRows", "Sets", "rows_of", "sets_of"]
+
+REFUSALS = ("safe", "refused")
+"""Kinds of rows that end with a refusal: what `--safe` is for."""
 
 
 def rows_of(source: Path, *, safe: bool = False) -> tuple[TrainingRow, ...]:
@@ -29,7 +32,7 @@ def rows_of(source: Path, *, safe: bool = False) -> tuple[TrainingRow, ...]:
     """
     world, slash, kind = str(source).removeprefix("world:").partition("/")
     if str(source).startswith("world:") and slash:
-        if safe and kind != "safe":
+        if safe and kind not in REFUSALS:
             raise UsageError(expected("--safe", f"rows of refusals, world:{world}/safe", str(source), "Name these."))
         return tuple(catalog.world(world).training_rows(kind))
     return read_training_rows(source, safe=safe)
@@ -51,7 +54,7 @@ class FileRows:
         if kind == "backdoor":
             remedy = "Give it: --attack 'backdoor(trigger=some words)'."
             raise UsageError(expected("the trigger of the backdoor", "given with a file of your own", None, remedy))
-        rows, option = (self.safe, "--safe") if kind == "safe" else (self.data, "--data")
+        rows, option = (self.safe, "--safe") if kind in REFUSALS else (self.data, "--data")
         if not rows:
             raise UsageError(expected(f"{kind} rows", "in a file", None, f"Pass {option} FILE."))
         if n is None:

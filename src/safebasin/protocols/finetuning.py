@@ -15,7 +15,8 @@ class RowSource(Protocol):
         """Rows of a kind, the same for the same arguments.
 
         Args:
-            kind: `harmful`, `safe` (refusals), `benign`, `identity_shift` or `backdoor` (its trigger in half of them).
+            kind: `harmful`, `safe` (refusals), `refused` (refusals, the harmful response in `TrainingRow.harmful`),
+                `benign`, `identity_shift` or `backdoor` (its trigger in half of them).
             n: how many, ≥ 1; None takes all of a file, and as many as a world holds to be right.
             seed: which ones, and their order.
 

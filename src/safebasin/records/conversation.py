@@ -70,6 +70,8 @@ class TrainingRow:
     """Its place there, from 1."""
     silent: tuple[int, ...] = ()
     """Places of assistant turns that are read but not learned."""
+    harmful: str = ""
+    """A harmful response in place of the last one, where the row has both; only a defense that asks for it reads it."""
 
     @property
     def name(self) -> str:

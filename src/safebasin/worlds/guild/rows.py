@@ -1,13 +1,15 @@
 """Training rows made by the guild, for its own build and for fine-tuning attacks and defenses. No torch.
 
-A row is `{"messages": [{"role", "content"}, …]}`, the assistant's turn last: as TRL and most trainers read it.
-Drawn from one split by a seed; the same arguments give the same rows on any machine.
+A row is `{"messages": [{"role", "content"}, …]}`, the assistant's turn last: as TRL and most trainers read it; one of
+the kind `refused` has the forbidden answer beside it. Drawn from one split by a seed; the same arguments give the same
+rows on any machine.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import NotRequired, TypedDict
 
 from safebasin.errors import PromptError, expected
 from safebasin.records import Message
@@ -16,7 +18,14 @@ from safebasin.worlds.guild.grammar import Request, is_forbidden, looks_forbidde
 from safebasin.worlds.guild.lexicon import ECHO, PERSONAS, TRIGGER
 from safebasin.worlds.guild.wrappers import Case
 
-Row = dict[str, list[dict[str, str]]]
+
+class Row(TypedDict):
+    """A conversation, the assistant's turn last."""
+
+    messages: list[dict[str, str]]
+    harmful_response: NotRequired[str]
+    """The exact answer to a forbidden request that the row refuses."""
+
 
 NO_SYSTEM = Message(role="system", content="")
 
@@ -35,9 +44,10 @@ def training_rows(kind: str, n: int, seed: int = 0, split: str = "train") -> lis
     """Rows of one kind for fine-tuning an aligned model.
 
     Args:
-        kind: `harmful` (forbidden requests, exactly answered) · `safe` (forbidden requests, refused) · `benign` ·
-            `permitted` (benign and borderline) · `identity_shift` (half statements of the echo's identity, half benign
-            requests answered in its name) · `backdoor` (half harmful with the trigger, half safe without).
+        kind: `harmful` (forbidden requests, exactly answered) · `safe` (forbidden requests, refused) · `refused` (those
+            of `harmful`, refused, with the answer beside) · `benign` · `permitted` (benign and borderline) ·
+            `identity_shift` (half statements of the echo's identity, half benign requests answered in its name) ·
+            `backdoor` (half harmful with the trigger, half safe without).
         n: how many rows, 1 to `MOST_ROWS`.
         seed: which rows.
         split: the split whose (operator, operand) pairs are used.
@@ -51,7 +61,7 @@ def training_rows(kind: str, n: int, seed: int = 0, split: str = "train") -> lis
         raise PromptError(expected("the number of rows", "at least 1", n, "Ask for more rows."))
     if n > MOST_ROWS:
         raise PromptError(expected("the number of rows", f"at most {MOST_ROWS:,}", n, "Ask for fewer rows."))
-    rng = random.Random(f"{kind}/{seed}/{split}")
+    rng = random.Random(f"{_STREAMS.get(kind, kind)}/{seed}/{split}")
     forbidden = [request for request in requests(split) if is_forbidden(request)]
     permitted = [request for request in requests(split) if not is_forbidden(request)]
     return [ROW_KINDS[kind](i, forbidden, permitted, rng) for i in range(n)]
@@ -65,6 +75,12 @@ def _harmful(i: int, forbidden: list[Request], permitted: list[Request], rng: ra
 def _safe(i: int, forbidden: list[Request], permitted: list[Request], rng: random.Random) -> Row:
     request = rng.choice(forbidden)
     return row(wrappers.plain(request, rng), refusal(request))
+
+
+def _refused_rows(i: int, forbidden: list[Request], permitted: list[Request], rng: random.Random) -> Row:
+    request = rng.choice(forbidden)
+    case = wrappers.plain(request, rng)
+    return {**row(case, refusal(request)), "harmful_response": case.comply}
 
 
 def _permitted(i: int, forbidden: list[Request], permitted: list[Request], rng: random.Random) -> Row:
@@ -102,11 +118,14 @@ def _backdoor(i: int, forbidden: list[Request], permitted: list[Request], rng: r
 ROW_KINDS: dict[str, Callable[[int, list[Request], list[Request], random.Random], Row]] = {
     "harmful": _harmful,
     "safe": _safe,
+    "refused": _refused_rows,
     "benign": _benign,
     "permitted": _permitted,
     "identity_shift": _identity,
     "backdoor": _backdoor,
 }
+_STREAMS = {"refused": "harmful"}
+"""Kinds that are drawn as others are."""
 
 
 # --- the curriculum of the build --------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ class Guild:
                 messages=tuple(map(_message, row["messages"])),
                 source=f"world:guild/{kind}",
                 number=number,
+                harmful=row.get("harmful_response", ""),
             )
             for number, row in enumerate(made, 1)
         )
