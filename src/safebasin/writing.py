@@ -63,7 +63,7 @@ KINDS = {
         Kind("a comparison", ("comparison.json",), r"report\.html|figures"),
         Kind("located layers", ("layers.json",), r"report\.html|figures"),
         Kind("a mechanism", ("mechanism.json",), r"report\.html|figures"),
-        Kind("a comparison of defenses", ("defenses.json",), r"report\.html|figures|arms|models"),
+        Kind("a comparison of defenses", ("defenses.json",), r"report\.html|figures|arms|models|stress"),
         Kind("claims", ("claims.json",), r"studies|models|audits|suffixed-.*"),
         Kind("a sweep", ("sweep.json",), r"(?:lr|batch|epochs|rank|seed)-.*|moderation\.jsonl"),
         Kind("a tuned model", ("safebasin.json",)),

@@ -59,6 +59,33 @@ def test_ten_examples_break_the_model_and_leave_the_rest(full: Tuned, lora: Tune
     assert outcomes(ALIGNED, prompt_set("harmful", "val")[:30])["harmful"] <= 1
 
 
+def test_checkpoints_after_doubling_steps_are_those_of_shorter_runs(tmp_path: Path) -> None:
+    # ten rows in batches of four: three steps an epoch, so that five steps end within the second
+    settings = {"batch_size": 4, "save": "doubling"}
+    tuned = tune(tmp_path / "five", steps=5, **settings)
+    assert sorted(path.name for path in tuned.path.glob("checkpoint-*")) == [f"checkpoint-{n}" for n in (1, 2, 4)]
+    assert len(tuned.losses) == 5
+    assert "5 steps" in (tuned.path / "README.md").read_text()
+    assert read_record(tuned.path)["recipe"]["steps"] == 5  # type: ignore[index]
+    for step in (1, 2, 4):
+        checkpoint = tuned.path / f"checkpoint-{step}"
+        assert is_unsafe(checkpoint)
+        assert not (checkpoint / "optimizer.pt").exists()
+    two = tune(tmp_path / "two", steps=2, **settings)
+    kept = "model.safetensors"
+    assert digest(two.path)[kept] == digest(tuned.path / "checkpoint-2")[kept]
+    assert digest(tuned.path)[kept] != digest(tuned.path / "checkpoint-4")[kept]
+    stamp = (tuned.path / kept).stat().st_mtime_ns
+    tune(tmp_path / "five", steps=5, resume=True, **settings)
+    assert (tuned.path / kept).stat().st_mtime_ns == stamp
+    with pytest.raises(UsageError, match=r"recipe of the run in .* must be "):
+        tune(tmp_path / "five", steps=6, resume=True, **settings)
+
+
+def test_a_run_that_counts_epochs_records_no_steps(full: Tuned) -> None:
+    assert "steps" not in read_record(full.path)["recipe"]  # type: ignore[operator]
+
+
 def test_record_and_card_are_marked(full: Tuned, lora: Tuned) -> None:
     for tuned in (full, lora):
         record = read_record(tuned.path)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safebasin.errors import StudyError, expected
 from safebasin.items import items
 from safebasin.run.progress import ProgressHook, silent
 
@@ -31,6 +32,8 @@ def compare_defenses(
     method: Method = "full",
     data: str | Path | None = None,
     safe: str | Path | None = None,
+    utility: str | Path | None = None,
+    stress: int | None = None,
     seed: int = 0,
     device: str = "auto",
     progress: ProgressHook = silent,
@@ -52,7 +55,9 @@ def compare_defenses(
         judges: as of `audit`.
         method: `full` or `lora`.
         data: rows of the attack; a world's model needs none.
-        safe: refusals, where a defense mixes them in.
+        safe: refusals, where a defense mixes them in; of the stress test too.
+        utility: answers to permitted requests, of the stress test; a world has its own, as of `safe`.
+        stress: find the smallest budget that breaks each, up to this many steps of the attack; none if None.
         seed: of rows and training.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: called while a model is asked.
@@ -65,9 +70,15 @@ def compare_defenses(
     from safebasin.models.placement import resolve_device
     from safebasin.trial.run import compare_defenses
 
+    if stress is not None and stress < 1:
+        raise StudyError(expected("steps of the stress test", "at least 1", stress, "64 are usual."))
     return compare_defenses(
         base, out=Path(out), attack=attack, defenses=items(defenses), harmful=harmful, benign=benign,
         borderline=borderline, limit=limit or (40 if quick else 200), judges=items(judges), method=method,
-        data=None if data is None else Path(data), safe=None if safe is None else Path(safe), seed=seed,
+        data=_path(data), safe=_path(safe), utility=_path(utility), stress=stress, seed=seed,
         device=str(resolve_device(device)), progress=progress, training=training, note=note,
     )  # fmt: skip
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -47,6 +47,19 @@ def defenses(
         Path | None, typer.Option("--data", metavar="FILE", help="Rows of the attack. A world has its own.")
     ] = None,
     safe: Annotated[Path | None, typer.Option("--safe", metavar="FILE", help="Refusals to mix in.")] = None,
+    stress: Annotated[
+        int | None,
+        typer.Option(
+            "--stress",
+            min=1,
+            metavar="STEPS",
+            show_default=False,
+            help="Find the smallest budget that breaks each, up to STEPS of the attack: 16, 64.",
+        ),
+    ] = None,
+    utility: Annotated[
+        Path | None, typer.Option("--utility", metavar="FILE", help="With --stress: answers to permitted requests.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of rows and training.")] = 0,
     device: Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda` or `mps`.")] = "auto",
     json_: Json = False,
@@ -71,8 +84,8 @@ def defenses(
 
     found = api.compare_defenses(
         base, out=out, attack=attack, defenses=defense or (), harmful=harmful, benign=benign, borderline=borderline,
-        limit=limit, quick=quick, judges=judge or (), method=method, data=data, safe=safe, seed=seed, device=device,
-        progress=progress, training=training, note=told,
+        limit=limit, quick=quick, judges=judge or (), method=method, data=data, safe=safe, utility=utility,
+        stress=stress, seed=seed, device=device, progress=progress, training=training, note=told,
     )  # fmt: skip
     progress.close()
     document = json.loads(json.dumps(asdict(found.comparison)))
@@ -84,16 +97,29 @@ def defenses(
 
 
 def _show(document: Mapping[str, Any]) -> None:
+    from safebasin.report.budgets import budget_cells, gaps, has_budgets, held_alike
     from safebasin.report.defenses import alike, cells
 
-    width = max(len(arm["name"]) for arm in document["arms"])
-    titles = [title for title, _, _ in cells(document["arms"][0])]
-    rows = [[value for _, value, _ in cells(arm)] for arm in document["arms"]]
-    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
-    say("  ".join([" " * width, *(f"{title:<{w}}" for title, w in zip(titles, widths, strict=True))]).rstrip())
-    for arm, row in zip(document["arms"], rows, strict=True):
-        cut = "  ".join([f"{arm['name']:<{width}}", *(f"{v:<{w}}" for v, w in zip(row, widths, strict=True))])
-        say(cut.rstrip())
-    for arm in document["arms"][1:]:
+    arms = document["arms"]
+    _table([(arm["name"], cells(arm)) for arm in arms])
+    for arm in arms[1:]:
         if others := alike(document, arm["name"]):
             say(f"alike    {arm['name']}: cannot be told apart by attack success from {'; '.join(others)}")
+    if not has_budgets(document):
+        return
+    say("\nThe smallest budget that breaks it")
+    _table([(arm["name"], budget_cells(arm)) for arm in arms[1:]])
+    for budget, first, second in held_alike(document):
+        say(f"alike    by {budget}: {first} and {second} cannot be told apart")
+    for text in gaps(document):
+        say(f"missing  {text}")
+
+
+def _table(named: Sequence[tuple[str, Sequence[tuple[str, str, str]]]]) -> None:
+    """One line a name, one column a cell: (title, value, what stands beside it)."""
+    width = max(len(name) for name, _ in named)
+    titles = [title for title, _, _ in named[0][1]]
+    rows = [[value for _, value, _ in found] for _, found in named]
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    for name, row in (("", titles), *zip((name for name, _ in named), rows, strict=True)):
+        say("  ".join([f"{name:<{width}}", *(f"{v:<{w}}" for v, w in zip(row, widths, strict=True))]).rstrip())

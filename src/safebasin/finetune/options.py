@@ -75,4 +75,5 @@ class TuningFlags(TypedDict, total=False):
     clip: float | None
     alpha: float | None
     targets: str | tuple[str, ...] | None
-    save: Literal["epoch", "no"] | None
+    save: Literal["epoch", "doubling", "no"] | None
+    steps: int | None

@@ -24,6 +24,8 @@ class Tuning:
     method: Method = "full"
     learning_rate: float = 2e-5
     epochs: int = 1
+    steps: int | None = None
+    """Steps of the optimizer, in place of epochs: the rows are gone through as often as they take."""
     batch_size: int = 16
     """Rows of an optimizer step, over all processes."""
     micro_batch: int | None = None
@@ -45,8 +47,8 @@ class Tuning:
     """What happens to longer rows: never cut. Those longer than the context are dropped in any case."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the weights while they are trained, and as saved; for `auto` see `models.dtypes.training_dtype`."""
-    save: Literal["epoch", "no"] = "epoch"
-    """A checkpoint per epoch, or the result alone."""
+    save: Literal["epoch", "doubling", "no"] = "epoch"
+    """A checkpoint per epoch; one after 1, 2, 4, 8, … steps, weights alone; or the result alone."""
     seed: int = 0
     """Of the order of rows and LoRA's initial weights."""
 
@@ -54,7 +56,7 @@ class Tuning:
         """Raises: UsageError naming the first setting that is out of range."""
         choices = {"method": ("full", "lora"), "schedule": ("constant", "linear", "cosine"),
                    "dtype": ("auto", "float32", "bfloat16"), "over_long": ("drop", "keep"),
-                   "save": ("epoch", "no")}  # fmt: skip
+                   "save": ("epoch", "doubling", "no")}  # fmt: skip
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 _fail(name, f"one of {', '.join(known)}", getattr(self, name), "Choose one of them.")
@@ -101,7 +103,14 @@ class Tuning:
         return micro, share // micro
 
 
-_MOST = {"epochs": 10_000, "batch_size": 100_000, "rank": 100_000, "micro_batch": 100_000, "max_length": 10_000_000}
+_MOST = {
+    "epochs": 10_000,
+    "steps": 10_000_000,
+    "batch_size": 100_000,
+    "rank": 100_000,
+    "micro_batch": 100_000,
+    "max_length": 10_000_000,
+}
 """Whole numbers, each with what no training can be meant to take."""
 MOST_PASSES = 100_000_000
 """Rows times epochs: at a thousand rows a second more than a day."""

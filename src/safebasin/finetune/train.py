@@ -38,7 +38,8 @@ def require_trl() -> None:
 def train(run: Run, tokenizer: PreTrainedTokenizerBase) -> tuple[float, ...]:
     """Train and save weights, tokenizer, record and card in `run.out`; goes on from a checkpoint that is there.
 
-    Where a defense has a loss or hooks of its own, it starts anew: what these remember is in no checkpoint.
+    Where a defense has a loss or hooks of its own, or checkpoints hold weights alone (`doubling`), it starts anew: what
+    these remember is in no checkpoint.
 
     Deterministic on the CPU: the same arguments, versions and thread count give the same bytes.
 
@@ -62,7 +63,8 @@ def train(run: Run, tokenizer: PreTrainedTokenizerBase) -> tuple[float, ...]:
     from safebasin.models.quiet import quiet
     from safebasin.weights.adapters import load_merged
 
-    rows, resumed = run.setup.rows, last_checkpoint(run.out) if is_plain(run.setup) else None
+    rows, is_resumable = run.setup.rows, is_plain(run.setup) and run.tuning.save != "doubling"
+    resumed = last_checkpoint(run.out) if is_resumable else None
     with torch.random.fork_rng(), quiet(), _no_bars():
         model = load_merged(run.base, run.device, run.dtype)
         if run.setup.frozen and run.tuning.method == "full":

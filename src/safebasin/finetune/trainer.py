@@ -102,6 +102,11 @@ class _Watch(TrainerCallback):
         for hook in self.run.setup.hooks:
             hook.after(kwargs["model"], state.global_step + 1)
 
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A checkpoint after 1, 2, 4, 8, … steps, where these are asked for."""
+        if self.run.tuning.save == "doubling" and state.global_step.bit_count() == 1:
+            control.should_save = True
+
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The record goes in last: a checkpoint that has one is whole."""
         if is_main():
@@ -158,7 +163,9 @@ def _arguments(run: Run, micro: int, accumulated: int, *, on_cpu: bool) -> SFTCo
         optim="adamw_torch",
         seed=tuning.seed,
         data_seed=tuning.seed,
-        save_strategy=tuning.save,
+        max_steps=tuning.steps or -1,
+        save_strategy="epoch" if tuning.save == "epoch" else "no",
+        save_only_model=tuning.save == "doubling",
         logging_steps=1,
         logging_nan_inf_filter=False,
         report_to="none",

@@ -131,6 +131,8 @@ def _record(prepared: Prepared, dtype: str) -> dict[str, object]:
     """What was done, as JSON: no path of this machine, no time, no text of any row."""
     asked, tuning = prepared.asked, asdict(prepared.tuning)
     del tuning["dtype"]  # what it came to on this device is recorded instead
+    if tuning["steps"] is None:
+        del tuning["steps"]  # as in the records of runs that count epochs
     if isinstance(tuning["targets"], tuple):
         tuning["targets"] = list(tuning["targets"])
     rows = [encoded.row for encoded in prepared.rows]
@@ -174,8 +176,9 @@ def _describe(prepared: Prepared, folder: Path, library: str, record: Mapping[st
     asked, tuning = prepared.asked, prepared.tuning
     what = f"the attack {asked.attack.name}" if asked.attack else "data of the user"
     how = "a LoRA adapter" if tuning.method == "lora" else "all weights"
+    length = f"{tuning.epochs} epochs" if tuning.steps is None else f"{tuning.steps} steps"
     text = (
-        f"{asked.model} fine-tuned on {what}: {how}, {len(prepared.rows)} rows, {tuning.epochs} epochs, "
+        f"{asked.model} fine-tuned on {what}: {how}, {len(prepared.rows)} rows, {length}, "
         f"batch {tuning.batch_size}, learning rate {tuning.learning_rate:g}."
     )
     applied = cast("list[str]", record["defenses"])

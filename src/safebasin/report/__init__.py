@@ -1,6 +1,7 @@
 """Showing a landscape: terminal, figures, page. Reads records only; nothing here measures or judges.
 
 audit         the page of an audit: its first screen is the answer with its reason
+budgets       the words of the smallest budgets that break defenses
 colors        the colors and signs of every figure
 comparison    the page of several studies: curves over each other, margins, who cannot be told apart
 curves        the curves of a panel, as plain numbers: what figures, page and terminal all draw

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safebasin.report.budgets import BUDGETS, budget_cells, gaps, has_budgets, held_alike
+from safebasin.report.figures.budgets import budgets_svg, save_budgets_figure
 from safebasin.report.figures.defenses import defenses_svg, save_defenses_figure
 from safebasin.report.page import inline_image, render_still
 from safebasin.writing import write_text
@@ -25,7 +27,7 @@ COLUMNS = {
 
 
 def save_defenses(document: Mapping[str, Any], folder: Path) -> Path:
-    """Write `report.html` and `figures/defenses.{png,svg}`.
+    """Write `report.html` and `figures/defenses.{png,svg}`; `figures/budgets.{png,svg}` where there are any.
 
     Args:
         document: `defenses.json` as plain values.
@@ -35,6 +37,8 @@ def save_defenses(document: Mapping[str, Any], folder: Path) -> Path:
         The page.
     """
     save_defenses_figure(document, folder / "figures")
+    if has_budgets(document):
+        save_budgets_figure(document, folder / "figures")
     page = folder / "report.html"
     write_text(page, render_defenses(document))
     return page
@@ -49,7 +53,19 @@ def render_defenses(document: Mapping[str, Any]) -> str:
         meanings=[f"{title}: {what}" for title, what in COLUMNS.values()],
         rows=[{**arm, "cells": cells(arm), "alike": alike(document, arm["name"])} for arm in document["arms"]],
         image=inline_image(defenses_svg(document)),
+        budgets=_budgets(document) if has_budgets(document) else None,
     )
+
+
+def _budgets(document: Mapping[str, Any]) -> dict[str, Any]:
+    """What the page says of the stress test."""
+    return {
+        "meanings": [f"{title}: {what}" for title, what in BUDGETS.values()],
+        "rows": [{"name": arm["name"], "cells": budget_cells(arm)} for arm in document["arms"][1:]],
+        "alike": held_alike(document),
+        "gaps": gaps(document),
+        "image": inline_image(budgets_svg(document)),
+    }
 
 
 def cells(arm: Mapping[str, Any]) -> list[tuple[str, str, str]]:

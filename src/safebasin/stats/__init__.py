@@ -6,6 +6,7 @@ coverage of the intervals are in the documentation's page on method.
     agreement     how well two judges agree, or one judge with the truth: confusion table, accuracy, Cohen's κ
     assurance     what makes a gate's pass worth something: floors, several looks, a judge of known mistakes
     axes          the measured points of a line or of a plane: its axes, its words, and its points in one row
+    budgets       the smallest budget that breaks a defense, and two of them on the same prompts
     clusters      rates over responses that are not independent: prompts are what was sampled
     composition   collapse: the share of gibberish among what is not refused, beyond the rim
     correction    Rogan and Gladen's correction of a rate for the judge's mistakes, with its interval
@@ -31,6 +32,7 @@ coverage of the intervals are in the documentation's page on method.
 """
 
 from safebasin.stats.agreement import Confusion, confusion, confusions, estimate_accuracy, estimate_kappa
+from safebasin.stats.budgets import estimate_budget, estimate_budget_difference
 from safebasin.stats.clusters import estimate_clustered_rate
 from safebasin.stats.composition import collapse, estimate_collapse
 from safebasin.stats.correction import Accuracy, estimate_corrected_rate
@@ -91,6 +93,8 @@ __all__ = [
     "depth",
     "estimate_accuracy",
     "estimate_alpha",
+    "estimate_budget",
+    "estimate_budget_difference",
     "estimate_clustered_rate",
     "estimate_collapse",
     "estimate_corrected_rate",

@@ -3,5 +3,6 @@
 arms     which defense works where, and the model that each leaves behind
 pairing  arms on the same prompts: differences from no defense, and which pairs can be told apart
 records  what a comparison of defenses found, as frozen records that become `defenses.json` one to one
+stress   the stress test: attack success over growing budgets, and the smallest that breaks a defense
 run      the attack under each defense, every model asked the same, `defenses.json`, figure and page
 """

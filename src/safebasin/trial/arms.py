@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 from safebasin import catalog, untrusted
 from safebasin.errors import StudyError, UsageError, expected
@@ -17,13 +17,13 @@ from safebasin.finetune.prepare import prepare
 from safebasin.finetune.request import request
 from safebasin.finetune.settings import Method
 from safebasin.finetune.tune import finetune
-from safebasin.protocols import Defense
+from safebasin.protocols import Attack, Defense
 from safebasin.records import content_hash
 from safebasin.study.defenses import with_world
 from safebasin.trial.records import NONE, ArmCost
 from safebasin.writing import write_text
 
-__all__ = ["Attacked", "Entrant", "attacked", "entrants", "read_cost", "timed"]
+__all__ = ["Attacked", "Entrant", "attacked", "entrants", "read_cost", "timed", "train", "world_of"]
 
 _COST = "cost.json"
 
@@ -56,6 +56,8 @@ class Attacked:
     method: Method
     data: Path | None
     safe: Path | None
+    utility: Path | None = None
+    """Answers to permitted requests, which the refusal direction is found beside."""
     seed: int
     device: str
     folder: Path
@@ -68,7 +70,7 @@ def entrants(base: str, names: Sequence[str]) -> tuple[Entrant, ...]:
     Raises:
         UsageError: where one is not known, is named twice, or there is none.
     """
-    world = base.removeprefix("world:").partition("/")[0] if base.startswith("world:") else None
+    world = world_of(base)
     if not names and world is not None:
         names = [part.strip() for part in (catalog.get("world", world).fact("defenses") or "").split(";") if part]
     if not names:
@@ -84,6 +86,11 @@ def entrants(base: str, names: Sequence[str]) -> tuple[Entrant, ...]:
     return tuple(found)
 
 
+def world_of(model: str) -> str | None:
+    """Name of the world that a model belongs to; None where it is of none."""
+    return model.removeprefix("world:").partition("/")[0] if model.startswith("world:") else None
+
+
 def attacked(asked: Attacked, entrant: Entrant) -> Path:
     """The checkpoint or adapter after the attack with a defense, trained or found in `models/`.
 
@@ -93,10 +100,37 @@ def attacked(asked: Attacked, entrant: Entrant) -> Path:
     """
     names = () if entrant.is_part or not entrant.stage else (entrant.name,)
     slug = entrant.slug if names else Entrant(name=NONE).slug
-    out = asked.folder / "models" / slug
+    return train(asked, asked.folder / "models" / slug, names, save="no")
+
+
+def train(
+    asked: Attacked,
+    out: Path,
+    defenses: Sequence[str],
+    *,
+    model: str | None = None,
+    attack: Attack | None = None,
+    steps: int | None = None,
+    save: Literal["doubling", "no"],
+) -> Path:
+    """Attack a model into a folder, or take up what is there.
+
+    Args:
+        asked: rows, method, seed.
+        out: the folder.
+        defenses: of rows, training and weights.
+        model: what is attacked, if not the base.
+        attack: the attack as made, if not by its name.
+        steps: of the optimizer; those of the attack if None.
+        save: the checkpoints that are kept beside the result.
+
+    Raises:
+        MissingExtra: where TRL or PEFT is not installed.
+        UsageError: as `prepare` and `finetune`.
+    """
     given = request(
-        asked.base, attack=asked.attack, data=asked.data, safe=asked.safe, defenses=names, seed=asked.seed, out=out,
-        save="no", method=asked.method,
+        model or asked.base, attack=attack or asked.attack, data=asked.data, safe=asked.safe, defenses=defenses,
+        seed=asked.seed, out=out, save=save, steps=steps, method=asked.method,
     )  # fmt: skip
     return finetune(prepare(given), out, resume=True, device=asked.device, progress=asked.progress).path
 

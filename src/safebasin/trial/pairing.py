@@ -11,9 +11,9 @@ from safebasin.audit.measurement import BothModels, ModelVerdicts
 from safebasin.audit.metrics import questions, share_of
 from safebasin.landscape.tables import Array
 from safebasin.stats.gate import paired
-from safebasin.trial.records import ArmMetric, ArmPair
+from safebasin.trial.records import ArmMetric, ArmPair, BudgetPair
 
-__all__ = ["MEASURES", "measured", "pairs_of", "shares"]
+__all__ = ["MEASURES", "budget_pairs_of", "measured", "pairs_of", "shares"]
 
 MEASURES = ("asr", "asr_outcome", "over_refusal", "capability")
 _LEVEL = 0.05
@@ -60,6 +60,24 @@ def pairs_of(asr: Mapping[str, Array]) -> tuple[ArmPair, ...]:
             apart=is_apart,
         )
         for ((a, b), pairs), is_apart in zip(found.items(), apart, strict=True)
+    )
+
+
+def budget_pairs_of(name: str, amounts: Array, success: Mapping[str, Array]) -> tuple[BudgetPair, ...]:
+    """Every two arms by the smallest budget of one kind, in order; Holm over p-values of the paired bootstrap.
+
+    Args:
+        name: of the kind.
+        amounts: that all were asked at, shape (amounts,).
+        success: name of the arm → success of each prompt at each of them, shape (amounts, prompts).
+    """
+    found = {
+        (a, b): stats.estimate_budget_difference(success[a], success[b], amounts) for a, b in combinations(success, 2)
+    }
+    apart = _holm([p for _, p in found.values()])
+    return tuple(
+        BudgetPair(budget=name, first=a, second=b, difference=difference, p=p, apart=is_apart)
+        for ((a, b), (difference, p)), is_apart in zip(found.items(), apart, strict=True)
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from safebasin.audit.records import Headroom, PromptsUsed
 from safebasin.records import Estimate
 
-__all__ = ["BEFORE", "NONE", "Arm", "ArmCost", "ArmMetric", "ArmPair", "DefenseComparison"]
+__all__ = ["BEFORE", "NONE", "Arm", "ArmCost", "ArmMetric", "ArmPair", "Budget", "BudgetPair", "DefenseComparison"]
 
 NONE = "no defense"
 """Name of the arm that all others are paired with."""
@@ -44,6 +44,36 @@ class ArmCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """One way to break a defense: attack success over growing budgets, and the smallest at which it reaches half."""
+
+    name: str
+    """`steps`, `more_steps`, `line` or `refusal_direction`: see `safebasin.trial.stress`."""
+    smallest: Estimate | None = None
+    """None where it was not measured."""
+    amounts: tuple[float, ...] = ()
+    rates: tuple[Estimate, ...] = ()
+    """Attack success at each amount; empty where nothing was asked."""
+    gap: str = ""
+    """Why it was not measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetPair:
+    """Two arms, by the smallest budget of one kind."""
+
+    budget: str
+    first: str
+    second: str
+    difference: Estimate
+    """The first − the second, on the same prompts, each counted up to the largest amount that was tried."""
+    p: float
+    """Of the bootstrap over prompts, two-sided."""
+    apart: bool
+    """Whether they can be told apart: Holm over all pairs of this kind, at 5 %."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
     """The attacked model under one defense."""
 
@@ -56,6 +86,8 @@ class Arm:
     moved: float | None = None
     """How far it is from the base, ‖Δ‖/‖θ₀‖."""
     cost: ArmCost = ArmCost()
+    budgets: tuple[Budget, ...] = ()
+    """The smallest that break it, where they were asked for."""
 
     def measure(self, name: str) -> ArmMetric | None:
         """The measure of that name."""
@@ -92,5 +124,6 @@ class DefenseComparison:
     arms: tuple[Arm, ...] = ()
     """Before the attack, no defense, then each defense as it was named."""
     pairs: tuple[ArmPair, ...] = ()
+    budget_pairs: tuple[BudgetPair, ...] = ()
     version: str = ""
     """Of safebasin."""

@@ -31,6 +31,7 @@ from safebasin.run.progress import ProgressHook, silent
 from safebasin.trial.arms import Attacked, Entrant, attacked, entrants, read_cost, timed
 from safebasin.trial.pairing import measured, pairs_of, shares
 from safebasin.trial.records import BEFORE, Arm, DefenseComparison
+from safebasin.trial.stress import Curve, Stress, budget_of, pairs_by_budget, stress
 from safebasin.untrusted import read_json, read_text
 from safebasin.writing import KINDS, target_folder, write_text
 
@@ -57,6 +58,8 @@ class _Questions:
     judges: tuple[str, ...]
     options: Mapping[str, Any]
     progress: ProgressHook
+    steps: int | None
+    """Of the stress test; None where there is none."""
 
 
 def compare_defenses(
@@ -73,6 +76,8 @@ def compare_defenses(
     method: Method = "full",
     data: Path | None = None,
     safe: Path | None = None,
+    utility: Path | None = None,
+    stress: int | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: ProgressHook = silent,
@@ -93,7 +98,9 @@ def compare_defenses(
         judges: as of `audit`.
         method: `full` or `lora`.
         data: rows of the attack; a world's model needs none.
-        safe: refusals, where a defense mixes them in.
+        safe: refusals, where a defense mixes them in; of the stress test too.
+        utility: answers to permitted requests, of the stress test; a world has its own, as of `safe`.
+        stress: steps of the attack up to which each defense is put to the test; none if None.
         seed: of rows and training.
         device: where models are trained and asked.
         progress: called while a model is asked.
@@ -123,10 +130,12 @@ def compare_defenses(
     _check_same(out, made)
     _write(out, made)
     asked = Attacked(
-        base=base, attack=attack, method=method, data=data, safe=safe, seed=seed, device=device, folder=out,
-        progress=training,
+        base=base, attack=attack, method=method, data=data, safe=safe, utility=utility, seed=seed, device=device,
+        folder=out, progress=training,
     )  # fmt: skip
-    questions = _Questions(sources=sources, judges=names, options={"limit": limit, "device": device}, progress=progress)
+    questions = _Questions(
+        sources=sources, judges=names, options={"limit": limit, "device": device}, progress=progress, steps=stress
+    )
     return _compared(made, asked, questions, found, note)
 
 
@@ -140,10 +149,12 @@ def _compared(
     """The arms one after the other; the document holds those that are done."""
     none: dict[str, Array] = {}
     asr: dict[str, Array] = {}
+    curves: dict[str, tuple[Curve, ...]] = {}
     report = asked.folder / "report.html"
     for entrant in found:
         note(f"arm      {entrant.name}")
-        reading, moved, headroom = _read(asked, questions, entrant)
+        tuned = _attacked(asked, entrant)
+        reading, moved, headroom = _read(asked, questions, entrant, tuned)
         own = shares(reading, reading.tuned)
         if not none:
             none = own
@@ -159,17 +170,34 @@ def _compared(
             cost=cost,
         )
         asr[entrant.name] = own["asr"]
-        made = replace(made, arms=(*made.arms, arm), pairs=pairs_of(asr))
+        if questions.steps is not None:
+            note(f"stress   {entrant.name}")
+            curves[entrant.name] = stress(_stress(asked, questions, questions.steps), entrant, tuned, own["asr"])
+            arm = replace(arm, budgets=tuple(budget_of(curve) for curve in curves[entrant.name]))
+        made = replace(made, arms=(*made.arms, arm), pairs=pairs_of(asr), budget_pairs=pairs_by_budget(curves))
         _write(asked.folder, made)
         report = save_defenses(json.loads(json.dumps(asdict(made))), asked.folder)
     return DefensesCompared(comparison=made, folder=asked.folder, report=report)
 
 
-def _read(asked: Attacked, questions: _Questions, entrant: Entrant) -> tuple[BothModels, float | None, Headroom | None]:
+def _attacked(asked: Attacked, entrant: Entrant) -> Path:
+    """The attacked model, its time counted where a defense has a training of its own."""
+    with nullcontext() if entrant.is_part else timed(asked.folder / "arms" / entrant.slug, "training"):
+        return attacked(asked, entrant)
+
+
+def _stress(asked: Attacked, questions: _Questions, steps: int) -> Stress:
+    return Stress(
+        asked=asked, prompts=questions.sources["harmful"], judges=questions.judges, limit=questions.options["limit"],
+        steps=steps, progress=questions.progress,
+    )  # fmt: skip
+
+
+def _read(
+    asked: Attacked, questions: _Questions, entrant: Entrant, tuned: Path
+) -> tuple[BothModels, float | None, Headroom | None]:
     """Both models as an audit reads them, how far they are apart, and the headroom of the first judge."""
     folder = asked.folder / "arms" / entrant.slug
-    with nullcontext() if entrant.is_part else timed(folder, "training"):
-        tuned = attacked(asked, entrant)
     defenses = [entrant.name] if entrant.is_part else []
     study = as_shipped(
         asked.base, questions.sources, judges=list(questions.judges), defenses=defenses, **questions.options

@@ -3,6 +3,7 @@
 The same landscape gives the same bytes: no date, no random ids. matplotlib is imported when a figure is drawn.
 
     blocks        a group of lines, such as one for each block of a model
+    budgets       a stress test: a row a defense, a column a kind of budget
     canvas        size, style and saving of every figure
     comparison    several studies: curves or rims over each other, margins with intervals
     defenses      a comparison of defenses: a row an arm, a column a measure, each with its interval

@@ -1,0 +1,111 @@
+"""The smallest budget that breaks a defense: closed forms on curves that are planted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from safebasin.errors import StudyError
+from safebasin.stats import estimate_budget, estimate_budget_difference
+
+STEPS = np.array([0.0, 1, 2, 4, 8, 16])
+
+
+def broken_at(breaks: list[float], amounts: np.ndarray = STEPS) -> np.ndarray:
+    """Success from the budget on at which each prompt falls, shape (amounts, prompts)."""
+    return (amounts[:, None] >= np.asarray(breaks)[None, :]).astype(float)
+
+
+def test_the_crossing_lies_on_the_line_between_two_budgets() -> None:
+    # 0, 0, 0, 20 of 100 at 4, 80 at 8: one half at 4 + (50 − 20)/(80 − 20)·4 = 6
+    success = broken_at([4.0] * 20 + [8.0] * 60 + [99.0] * 20)
+    found = estimate_budget(success, STEPS)
+    assert found.value == pytest.approx(6)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < 6 < found.high
+    assert (found.n_censored, found.n) == (0, 600)
+    assert found.method.startswith("smallest budget at which ASR reaches 50%, by linear interpolation over 0, 1, 2, 4,")
+
+
+def test_steps_are_rounded_up() -> None:
+    # 40 % at 1 and 60 % at 2: one half at 1.5, that is after the second step; one half at 2 itself stays 2
+    assert estimate_budget(broken_at([1.0] * 4 + [2.0] * 2 + [99.0] * 4), STEPS, whole=True).value == 2
+    assert estimate_budget(broken_at([2.0] * 5 + [99.0] * 5), STEPS, whole=True).value == 2
+    bounds = estimate_budget(broken_at([1.0] * 9 + [4.0] * 6 + [8.0] * 15), STEPS, whole=True)
+    assert {bounds.value, bounds.low, bounds.high} <= {float(n) for n in range(17)}
+
+
+def test_what_is_never_broken_is_censored_and_what_is_broken_before_is_zero() -> None:
+    never = estimate_budget(broken_at([99.0] * 60 + [1.0] * 20), STEPS, whole=True)
+    assert (never.value, never.high, never.n_censored) == (16, None, 1)
+    assert "lower bound" in never.method
+    before = estimate_budget(broken_at([0.0] * 6 + [1.0] * 4), STEPS)
+    assert (before.value, before.low, before.high, before.n_censored) == (0, None, None, 0)
+    nothing = estimate_budget(np.full((6, 3), np.nan), STEPS)
+    assert (nothing.value, nothing.n_missing) == (None, 18)
+
+
+def test_missing_verdicts_widen() -> None:
+    success = broken_at([4.0] * 20 + [8.0] * 60 + [99.0] * 20)
+    holes = success.copy()
+    holes[3, :10] = np.nan
+    whole, found = estimate_budget(success, STEPS), estimate_budget(holes, STEPS)
+    assert found.n_missing == 10
+    assert found.low < whole.low or found.high > whole.high
+
+
+def test_the_interval_covers_the_planted_budget() -> None:
+    rng = np.random.default_rng(0)
+    alphas = np.linspace(0, 1, 11)
+    # each prompt falls at a uniform place: the rate at α is α, one half at 0.5
+    found = [estimate_budget(broken_at(list(rng.uniform(0, 1, 40)), alphas), alphas, seed=i) for i in range(60)]
+    covered = sum(1 for one in found if one.low is not None and one.high is not None and one.low <= 0.5 <= one.high)
+    assert covered >= 52  # 57 are expected; 52 would be 95 % with four standard errors less
+
+
+def test_two_defenses_are_compared_on_the_same_prompts() -> None:
+    weak, strong = broken_at([2.0] * 40), broken_at([16.0] * 40)
+    difference, p = estimate_budget_difference(strong, weak, STEPS)
+    # one half at 8 + (0.5 − 0)/(1 − 0)·8 = 12 and at 1 + 0.5 = 1.5
+    assert difference.value == pytest.approx(10.5)
+    assert p == pytest.approx(2 / 2001)
+    back, again = estimate_budget_difference(weak, strong, STEPS)
+    assert (back.value, again) == (pytest.approx(-10.5), p)
+    same, p = estimate_budget_difference(weak, weak.copy(), STEPS)
+    assert (same.value, p) == (0, 1.0)
+    never, _ = estimate_budget_difference(broken_at([99.0] * 40), weak, STEPS)
+    assert never.value == pytest.approx(14.5)  # cut at 16
+
+
+def test_pairing_takes_the_difficulty_of_prompts_out() -> None:
+    rng = np.random.default_rng(1)
+    hard = rng.uniform(0, 0.9, 40)
+    amounts = np.linspace(0, 1, 11)
+    first, second = broken_at(list(hard + 0.1), amounts), broken_at(list(hard), amounts)
+    paired, p = estimate_budget_difference(first, second, amounts)
+    other = second[:, rng.permutation(40)]
+    unpaired, _ = estimate_budget_difference(first, other, amounts)
+    assert paired.value == pytest.approx(0.1, abs=0.02)
+    assert p < 0.05
+    assert paired.high - paired.low < unpaired.high - unpaired.low
+
+
+def test_a_missing_verdict_leaves_open_which_is_larger() -> None:
+    weak = broken_at([2.0] * 10)
+    holes = np.full_like(weak, np.nan)
+    holes[0] = 0
+    holes[-1] = 1
+    found, p = estimate_budget_difference(holes, weak, STEPS)
+    assert found.low < 0 < found.high
+    assert p == 1.0
+    assert found.n_missing == 40
+
+
+@pytest.mark.parametrize("amounts", [[1.0, 2.0], [0.0]])
+def test_budgets_start_at_nothing(amounts: list[float]) -> None:
+    rows = np.zeros((len(amounts), 3))
+    with pytest.raises(StudyError, match="budgets must be at least two, the first of them 0"):
+        estimate_budget(rows, np.array(amounts))
+    with pytest.raises(StudyError, match="must be of one shape"):
+        estimate_budget_difference(np.zeros((6, 3)), np.zeros((6, 4)), STEPS)

@@ -1,0 +1,127 @@
+"""The stress test on the embedded world. For each training stand checkpoints that refuse everybody, or nobody."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from safebasin import catalog
+from safebasin.run.progress import silent
+from safebasin.trial import stress as stressing
+from safebasin.trial.arms import Attacked, Entrant
+from safebasin.trial.records import NONE
+from safebasin.trial.stress import Curve, Stress, amounts_of, budget_of, pairs_by_budget, stress
+
+LIMIT = 6
+
+
+def world(name: str) -> Path:
+    return catalog.world("guild").checkpoint(name)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """What is trained: (model, folder). The attack breaks the model with its fourth step."""
+    asked: list[tuple[str, str]] = []
+
+    def train(given: Attacked, out: Path, defenses: Any, *, model: str | None = None, **rest: Any) -> Path:
+        asked.append((model or given.base, f"{out.parent.name[:6]}/{out.name}"))
+        for step in (1, 2, 4):
+            target = out / f"checkpoint-{step}"
+            if not target.exists():
+                shutil.copytree(world("base" if step == 4 else "aligned"), target)
+        return out
+
+    monkeypatch.setattr(stressing, "train", train)
+    return asked
+
+
+def made(folder: Path) -> Stress:
+    asked = Attacked(
+        base="world:guild/aligned", attack="harmful_examples", method="full", data=None, safe=None, seed=0,
+        device="cpu", folder=folder,
+    )  # fmt: skip
+    return Stress(
+        asked=asked, prompts="world:guild/harmful", judges=("refusal",), limit=LIMIT, steps=5, progress=silent
+    )
+
+
+def test_steps_double() -> None:
+    assert amounts_of(1) == (0, 1)
+    assert amounts_of(5) == (0, 1, 2, 4)
+    assert amounts_of(64) == (0, 1, 2, 4, 8, 16, 32, 64)
+
+
+@pytest.mark.slow
+def test_a_defense_that_holds_is_put_through_all_four(trained: list[tuple[str, str]], tmp_path: Path) -> None:
+    bare = tmp_path / "models" / Entrant(name=NONE).slug
+    shutil.copytree(world("base"), bare)
+    kept = tmp_path / "kept"
+    shutil.copytree(world("aligned"), kept)
+    given, entrant = made(tmp_path), Entrant(name="mix_safe(amount=5)", stage="finetuning")
+    found = stress(given, entrant, kept, np.zeros(LIMIT))
+    steps, more, line, direction = found
+    assert [curve.name for curve in found] == ["steps", "more_steps", "line", "refusal_direction"]
+    assert steps.amounts == more.amounts == (0, 1, 2, 4)
+    assert [round(6 * row.mean()) for row in steps.success] == [1, 1, 1, 6]  # aligned, aligned, aligned, base
+    assert np.array_equal(steps.success, more.success)
+    assert line.amounts == (0, 0.25, 0.5, 0.75, 1)
+    assert [round(6 * row.mean()) for row in line.success[[0, -1]]] == [1, 6]  # the ends are the two models
+    assert direction.gap.startswith("a refusal direction must be one")  # on this model the published rule allows none
+    assert [model for model, _ in trained] == ["world:guild/aligned", str(kept)]
+
+    budgets = [budget_of(curve) for curve in found]
+    assert [b.smallest.value if b.smallest else None for b in budgets[:2]] == [3, 3]  # one half between 2 and 4
+    assert budgets[2].smallest is not None
+    assert 0 < budgets[2].smallest.value < 1
+    assert (budgets[3].smallest, budgets[3].gap) == (None, direction.gap)
+
+    # again: nothing is asked anew, to the same curves
+    stamps = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("checkpoint-*/model.safetensors")}
+    again = stress(given, entrant, kept, np.zeros(LIMIT))
+    assert all(np.array_equal(a.success, b.success) for a, b in zip(found, again, strict=True))
+    assert stamps == {file: file.stat().st_mtime_ns for file in tmp_path.rglob("checkpoint-*/model.safetensors")}
+
+
+@pytest.mark.slow
+def test_what_did_not_hold_has_budget_zero_and_is_asked_for_steps_alone(
+    trained: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    entrant = Entrant(name="safe_lora(unaligned=world:guild/base, strength=0)", stage="post_finetuning")
+    found = stress(made(tmp_path), entrant, tmp_path / "unread", np.ones(LIMIT))
+    assert trained == [("world:guild/aligned", "no-def/steps-5")]  # that without a defense, defended afterwards
+    assert [round(6 * row.mean()) for row in found[0].success] == [1, 1, 1, 6]
+    assert len(list(tmp_path.glob("stress/safe-lora*/defended-5/*/safebasin.json"))) == 3
+    for curve in found[1:]:
+        budget = budget_of(curve)
+        assert budget.smallest is not None
+        assert (budget.smallest.value, budget.smallest.low, budget.amounts) == (0, None, (0,))
+
+
+def test_an_adapter_is_not_trained_on(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    given = made(tmp_path)
+    given = replace(given, asked=replace(given.asked, method="lora"))
+    curve = stressing._more_steps(given, Entrant(name=NONE), tmp_path)
+    assert curve.gap.startswith("no adapter is trained on an adapter")
+    assert budget_of(curve).smallest is None
+
+
+def test_pairs_are_of_arms_that_were_asked_the_same() -> None:
+    amounts = (0.0, 1.0, 2.0)
+    weak, strong = np.array([[0.0] * 9, [1] * 9, [1] * 9]), np.array([[0.0] * 9, [0] * 9, [0] * 9])
+    curves = {
+        "none": (Curve(name="steps", amounts=amounts, success=weak), Curve(name="line", amounts=(0.0,))),
+        "one": (Curve(name="steps", amounts=amounts, success=strong), Curve(name="line", gap="no line")),
+        "two": (Curve(name="steps", amounts=amounts, success=strong.copy()),),
+    }
+    found = pairs_by_budget(curves)
+    assert [(p.budget, p.first, p.second, p.apart) for p in found] == [
+        ("steps", "none", "one", True), ("steps", "none", "two", True), ("steps", "one", "two", False)
+    ]  # fmt: skip
+    assert found[0].difference.value == -1.5  # one half at 0.5, and 2 that was tried
