@@ -69,7 +69,7 @@ def settings() -> list[str]:
 
 def trajectories() -> str:
     made = study.make({"model": "world:guild/aligned"})
-    regions = [spec.region(lambda _: None) for spec in made.regions]
+    regions = [spec.region(lambda _: None, noise=1) for spec in made.regions]
     return trace_key(make_plan(made, (), systems=(), regions=regions, decoding=Decoding(), known={}, batch_size=1))
 
 

@@ -16,7 +16,7 @@ from safebasin.errors import StudyError, UsageError
 from safebasin.protocols import Delta
 from safebasin.records import DirectionSpec
 from safebasin.weights.base import HostWeights, MappedWeights, open_base
-from safebasin.weights.directions import Random, _noise_budget
+from safebasin.weights.directions import Random, _budget
 from safebasin.weights.stream import prepare_one
 
 
@@ -114,7 +114,7 @@ def test_the_direction_of_a_tensor_of_zeros_is_zero() -> None:
     ("changes", "message"),
     [
         ({"normalize": "layers"}, "normalize must be one of layer, filter, model, none; got 'layers'"),
-        ({"version": 2}, "noise version must be 1 in this release; got 2"),
+        ({"version": 3}, "noise version must be 1 or 2 in this release; got 3"),
         ({"only": "x*"}, "only must be a pattern that some perturbable tensor matches; got 'x\\*'"),
     ],
 )
@@ -140,14 +140,14 @@ def test_only_matches_names_as_a_whole_or_from_a_dot_on(pattern: str, moved: set
     assert {name for name in names if delta.rows(name, 0, 2) is not None} == moved
 
 
-def test_low_memory_keeps_little_noise_and_draws_the_same(tmp_path: Path) -> None:
+def test_low_memory_keeps_few_rows_and_draws_the_same(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path / "m")
     module = AutoModelForCausalLM.from_pretrained(folder)
     mapped, host = open_base(module, folder, low_memory=True), open_base(module, folder, low_memory=False)
     assert isinstance(mapped, MappedWeights)
     weights = sum(p.numel() * 4 for p in module.parameters())
     assert mapped.n_bytes == weights
-    assert _noise_budget(mapped) <= 0.03 * weights < _noise_budget(host)
+    assert _budget(mapped) <= 0.03 * weights < _budget(host)
     spec = DirectionSpec(kind="random")
     lean, roomy = Random().prepare(spec, mapped), Random().prepare(spec, host)
     for name in host.names:

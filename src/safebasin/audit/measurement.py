@@ -249,6 +249,7 @@ def take(
         templates=True,
         backend=asked.backend,
         workers=asked.workers,
+        beside=[file.parent for file in sorted(folder.parent.glob(f"*/{folders.DATABASE}"))],
     )
     with StoredStudy.open(made) as stored:
         return StudyTables.read(stored)

@@ -77,7 +77,7 @@ class Lab:
             **flags: as `safebasin.api.make_study` takes them.
         """
         given = {"range": self.subject.line, "directions": self.directions, "limit": self.prompts, "seed": self.seed,
-                 "max_new_tokens": self.subject.tokens}  # fmt: skip
+                 "max_new_tokens": self.subject.tokens, "noise": 1}  # fmt: skip  # the noise of their published figures
         study = studies.make(studies.with_flags({"model": str(model)}, {**given, **flags}))
         said = self._once(f"measuring {name}")
 

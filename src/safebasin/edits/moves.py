@@ -69,7 +69,7 @@ def is_stored_turned(base: BaseWeights, name: str) -> bool:
 def drawn(shape: tuple[int, ...], seed: int, name: str, start: int, stop: int) -> torch.Tensor:
     """Rows of standard normal noise under a name, float64; the same in any blocks and on any machine."""
     width = math.prod(shape[1:])
-    noise = elements(seed, 0, name, start * width, stop * width)
+    noise = elements(seed, 0, name, start * width, stop * width, version=1)
     return torch.from_numpy(noise).double().reshape((stop - start, *shape[1:]) if shape else ())
 
 

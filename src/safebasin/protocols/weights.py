@@ -46,7 +46,10 @@ class Delta(Protocol):
     """A direction prepared for one model: blocks of d̂ on demand, the same whatever the order of asking."""
 
     def rows(self, name: str, start: int, stop: int) -> torch.Tensor | None:
-        """Rows `start:stop` of d̂ in float32 (float64 for differences of checkpoints), or None to leave it alone."""
+        """Rows `start:stop` of d̂ in float32 (float64 for differences of checkpoints), or None to leave it alone.
+
+        They may be asked for again, and need not be made anew: never to be written to.
+        """
         ...
 
 

@@ -31,6 +31,7 @@ from safebasin.records.conversation import (
     Verdict,
 )
 from safebasin.records.geometry import (
+    NOISE_VERSION,
     SIDES,
     Axis,
     DirectionSpec,
@@ -65,6 +66,7 @@ from safebasin.records.training import IGNORED, EncodedRow
 __all__ = [
     "IGNORED",
     "LATER",
+    "NOISE_VERSION",
     "NO_REPLY",
     "OUTCOMES",
     "SIDES",

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from safebasin.records.identity import LATER, Scalar, canonical_json, content_of, digest
 
+NOISE_VERSION = 2
+"""The version of a random direction's noise in new studies (`weights.noise`)."""
+
 SIDES: Mapping[str, int] = {"toward": 1, "away": -1}
 """The sides of a line that leads somewhere, with the sign of α there."""
 
@@ -73,7 +76,7 @@ class DirectionSpec:
     fingerprint: str | None = None
     """Fingerprint of the resolved target, so that a folder whose content changed is another direction."""
     version: int = 1
-    """Version of the algorithm that turns the recipe into numbers; part of the content key."""
+    """Version of the algorithm that turns the recipe into numbers, of noise for `random`; part of the content key."""
     orthogonal_to: tuple[DirectionSpec, ...] = ()
     """Directions that this one is made orthogonal to, after normalization."""
     args: tuple[tuple[str, Scalar], ...] = field(default=(), metadata=LATER)

@@ -12,6 +12,7 @@ next_round       the next places of a region that is sampled adaptively
 bisection        the rule behind it
 prompt_settings  how the prompts are asked, recorded once and compared
 continued        whether a folder goes on with the engine, dtype and template that it began with
+noise_version    by which version of the noise a folder's random directions are drawn
 adopt            what another stop rule has left in a folder
 calibration      calibrating the test of language
 measurements     perplexity and KL of texts, scores of tasks, at the points of a plan

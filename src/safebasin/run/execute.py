@@ -27,6 +27,7 @@ from safebasin.run.local import LocalBackend
 from safebasin.run.manifest import keep_study, write_manifest
 from safebasin.run.measurements import measure_missing, unmeasured
 from safebasin.run.next_round import first_places, refined
+from safebasin.run.noise_version import noise_in
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.run.prompt_settings import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
 from safebasin.run.sharding import bind_shard, check_shard
@@ -111,8 +112,11 @@ def measure(
     backend: str = "local",
     workers: int | None = None,
     shard: Shard | None = None,
+    beside: Sequence[Path] = (),
 ) -> Path:
     """Measure what a study lacks in a folder, made if needed; returns the folder. See `Execution`.
+
+    Random directions are drawn by the noise of the folder, else of those `beside` it that it will be compared with.
 
     Raises:
         UsageError: for what can be mended; everything measured so far stays in the folder.
@@ -122,7 +126,7 @@ def measure(
     if engine is not None and (backend != "local" or workers not in (None, 1)):
         remedy = "Name an engine of the catalogue instead: every worker makes its own."
         raise UsageError(expected("a ready engine", "run by one worker in this process", backend, remedy))
-    inputs = gather(study, engine=engine)
+    inputs = gather(study, engine=engine, noise=noise_in(folder, *beside))
     is_plain = backend == "local" and workers in (None, 1)
     opened = None if is_plain else catalog.open_backend(backend, engine_spec(study), workers)
     made = folders.create(folder)

@@ -22,7 +22,7 @@ from safebasin.errors import (
 )
 from safebasin.landscape.summaries import main_judge
 from safebasin.protocols import Engine, EngineFacts, EngineSpec, Judge
-from safebasin.records import Decoding, DirectionSpec, Region, System
+from safebasin.records import NOISE_VERSION, Decoding, DirectionSpec, Region, System
 from safebasin.run.measurements import PlannedMeasurement, planned_measurements
 from safebasin.study import PromptsSpec, RegionSpec, Study
 from safebasin.study.model import MOST_RESPONSES
@@ -68,7 +68,9 @@ class Inputs:
         return frozenset((catalog.get("engine", self.study.engine).fact("stops") or "none").split())
 
 
-def gather(study: Study, *, engine: Engine | None = None, require_model: bool = True) -> Inputs:
+def gather(
+    study: Study, *, engine: Engine | None = None, require_model: bool = True, noise: int = NOISE_VERSION
+) -> Inputs:
     """Look up model, prompts, systems, regions and judges; nothing is written and no weight is read.
 
     Args:
@@ -76,6 +78,7 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
         engine: a ready engine; its fingerprint is taken instead of that of the study's model.
         require_model: whether a model of the hub, target, file or public set that is not here is an error; where not,
             it is listed in `unknown` or `missing`.
+        noise: version of the noise of axes that name none (`noise_version`).
 
     Raises:
         UsageError: naming the first of them that cannot be used.
@@ -89,7 +92,7 @@ def gather(study: Study, *, engine: Engine | None = None, require_model: bool = 
     model = facts.fingerprint if facts is not None else _fingerprint(study.model, excuse)
     decoding = _decoding(study, facts, excuse)
     judges = tuple(load_judge(text) for text in study.judges)
-    regions = tuple(region for spec in study.regions for region in _regions(spec, study, facts, excuse))
+    regions = tuple(region for spec in study.regions for region in _regions(spec, study, facts, excuse, noise))
     _check_trajectories(study, excuse)
     sets = tuple(_prompt_set(spec, study.limit, excuse) for spec in study.prompts)
     _check_size(study, sets, regions)
@@ -250,7 +253,9 @@ def _fingerprint(model: str, excuse: Excuses | None) -> str | None:
         return None
 
 
-def _regions(spec: RegionSpec, study: Study, facts: EngineFacts | None, excuse: Excuses | None) -> Iterator[Region]:
+def _regions(
+    spec: RegionSpec, study: Study, facts: EngineFacts | None, excuse: Excuses | None, noise: int
+) -> Iterator[Region]:
     from safebasin.weights.target_text import resolve_target
 
     def fingerprint(direction: DirectionSpec) -> str | None:
@@ -268,13 +273,13 @@ def _regions(spec: RegionSpec, study: Study, facts: EngineFacts | None, excuse: 
     for axis in spec.axes:
         catalog.get("direction", axis.name)
     if spec.each is None:
-        yield spec.region(fingerprint)
+        yield spec.region(fingerprint, noise=noise)
         return
     from safebasin.weights.blocks import block_patterns
 
     for label, pattern in block_patterns(_parameter_names(study, facts), spec.each):
         axis = spec.axes[0].model_copy(update={"only": pattern})
-        region = spec.model_copy(update={"axes": (axis,), "each": None}).region()
+        region = spec.model_copy(update={"axes": (axis,), "each": None}).region(noise=noise)
         yield replace(region, name=label, group=spec.name or f"each {spec.each}")
 
 

@@ -10,6 +10,7 @@ from safebasin.run.adopt import adoptable
 from safebasin.run.continued import take_up
 from safebasin.run.execute import GUESSED_BATCH, check_model, plan_for
 from safebasin.run.inputs import gather
+from safebasin.run.noise_version import noise_in
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 from safebasin.store.folder import DATABASE
@@ -54,7 +55,7 @@ def preview(study: Study, folder: Path) -> Planned:
             study's, or another model's.
     """
     target_folder(folder, KINDS["a study"], what="study folder")
-    inputs = gather(study, require_model=False)
+    inputs = gather(study, require_model=False, noise=noise_in(folder))
     unknown = list(inputs.unknown)
     unknown += [
         f"how many points {r.name!r} takes: it is sampled as it moves" for r in inputs.regions if r.points == "auto"

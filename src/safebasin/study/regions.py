@@ -24,7 +24,7 @@ from pydantic import (
 from safebasin import catalog
 from safebasin.errors import StudyError, expected
 from safebasin.items import items
-from safebasin.records import Axis, DirectionSpec, Region, Scalar
+from safebasin.records import NOISE_VERSION, Axis, DirectionSpec, Region, Scalar
 
 __all__ = ["LATER", "AxisSpec", "RegionSpec", "Strict", "axis_fields", "leads_somewhere", "parse_range", "several"]
 
@@ -86,6 +86,9 @@ class AxisSpec(Strict):
     """What α = 1 reaches: a model (`to`), an adapter, a scheme (`quant`), a factor (`scale`), or for `task` two models
     `TUNED,BASE`."""
 
+    noise: Literal[1, 2] | None = Field(default=None, json_schema_extra=LATER)
+    """Version of the noise of `random`; None is that of the folder, the newest in a new one."""
+
     @field_validator("kind")
     @classmethod
     def _kind_is_canonical(cls, value: str) -> str:
@@ -104,6 +107,8 @@ class AxisSpec(Strict):
             raise ValueError(f"target must be left out for an axis of kind {self.name!r}")
         if what not in (None, "none") and not self.target:
             raise ValueError(f"target must be given for an axis of kind {self.name!r}")
+        if self.noise is not None and self.name != "random":
+            raise ValueError(f"noise must be left out for an axis of kind {self.name!r}, which draws none of ours")
         return self
 
     @property
@@ -116,13 +121,20 @@ class AxisSpec(Strict):
         """True where its directions are drawn; else there is one, which leads to the target."""
         return self.target is None
 
-    def specs(self, *, first: int = 0) -> tuple[DirectionSpec, ...]:
-        """Its directions as recipes, numbered from `first` where they are drawn."""
+    def specs(self, *, first: int = 0, noise: int = NOISE_VERSION) -> tuple[DirectionSpec, ...]:
+        """Its directions as recipes, numbered from `first` where they are drawn.
+
+        Args:
+            first: number of the first.
+            noise: version of the noise where the axis names none.
+        """
         name, arguments = catalog.parse_call(self.kind)
         args = cast("tuple[tuple[str, Scalar], ...]", tuple(arguments.items()))
         recipe = DirectionSpec(kind=name, seed=self.seed, normalize=self.normalize, only=self.only, args=args)
         if self.target is not None:
             return (replace(recipe, normalize="none", target=self.target),)
+        if name == "random":
+            recipe = replace(recipe, version=self.noise or noise)
         return tuple(replace(recipe, index=i) for i in range(first, first + self.directions))
 
     def label(self) -> str:
@@ -186,7 +198,7 @@ class RegionSpec(Strict):
         """The name, or those of its axes."""
         return self.name or " × ".join(axis.label() for axis in self.axes)
 
-    def region(self, fingerprint: Fingerprint = lambda spec: spec.fingerprint) -> Region:
+    def region(self, fingerprint: Fingerprint = lambda spec: spec.fingerprint, *, noise: int = NOISE_VERSION) -> Region:
         """The region as a record.
 
         In a plane the directions are orthogonal: of two drawn or two reached ones the second yields, else the drawn
@@ -194,17 +206,19 @@ class RegionSpec(Strict):
 
         Args:
             fingerprint: gives the fingerprint of what a direction leads to.
+            noise: version of the noise of axes that name none.
         """
 
         def known(specs: Sequence[DirectionSpec]) -> tuple[DirectionSpec, ...]:
             return tuple(replace(s, fingerprint=fingerprint(s)) if s.target else s for s in specs)
 
         first, *rest = self.axes
-        directions = [known(first.specs())]
+        directions = [known(first.specs(noise=noise))]
         if rest:
             second = rest[0]
             both_drawn = first.is_drawn and second.is_drawn and (first.name, first.seed) == (second.name, second.seed)
-            directions.append(known(second.specs(first=first.directions if both_drawn else 0)))
+            number = first.directions if both_drawn else 0
+            directions.append(known(second.specs(first=number, noise=noise)))
             yields = 0 if first.is_drawn and not second.is_drawn else 1
             directions[yields] = _orthogonal(directions[yields], directions[1 - yields])
         axes = tuple(

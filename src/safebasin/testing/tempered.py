@@ -34,7 +34,7 @@ class _Moved:
         from safebasin.weights.noise import elements
 
         rows, width = self.base.rows(name, start, stop), math.prod(self.base.shape(name)[1:])
-        noise = torch.from_numpy(elements(1, 0, name, start * width, stop * width)).reshape(rows.shape)
+        noise = torch.from_numpy(elements(1, 0, name, start * width, stop * width, version=2)).reshape(rows.shape)
         return (rows.double() + 0.01 * noise).to(rows.dtype)
 
     def rows(self, name: str, start: int, stop: int) -> torch.Tensor | None:

@@ -8,8 +8,10 @@ blocks           the parameters of block 7, its attention, its MLP: names only
 checkpoints      directions from files: to a checkpoint, between two, ΔW of an adapter
 directions       random directions, and which class serves which kind
 distance         how far a direction moves a model, in all and block by block, relative to the weights
+kept             rows of directions that were made, up to a budget
 layout           names, shapes and ties of a module's parameters, and what directions leave alone
 noise            Gaussian noise that is the same everywhere, addressable inside a tensor
+philox           the same noise in torch's integers, on any device
 planes           the second of two directions, made orthogonal to the first
 projection       where other weights lie, seen from a line or a plane: coordinates on its axes, and what is off it
 quantize         θ_q − θ₀ of rounding to nearest, as a direction

@@ -8,7 +8,7 @@ computed once in `prepare`, in float64.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar
 
@@ -21,8 +21,9 @@ from safebasin.protocols import BaseWeights, Delta
 from safebasin.records import DirectionSpec
 from safebasin.weights.base import MappedWeights
 from safebasin.weights.checkpoints import Adapter, TaskVector, ToCheckpoint
+from safebasin.weights.kept import KeptRows
 from safebasin.weights.layout import is_fused_experts
-from safebasin.weights.noise import NOISE_VERSION, NoiseCache, elements
+from safebasin.weights.noise import VERSIONS, elements
 from safebasin.weights.quantize import Quantized
 from safebasin.weights.scaling import Scaled
 from safebasin.weights.selection import inner, matches, selected
@@ -35,7 +36,7 @@ NORMALIZATIONS = ("layer", "filter", "model", "none")
 _ROUNDING = 1e-10
 """Squared norm of standard normal noise, of few elements too, below which it is what rounding left of it."""
 _NOISE_SHARE = 0.15
-"""Share of the available memory that drawn noise may stay in, so that a sweep draws each block once."""
+"""Share of the available memory that rows of d̂ may stay in, so that a sweep makes them once."""
 
 _LOW_MEMORY_SHARE = 0.03
 """The same as a share of the weights, where these stay in their files to save memory."""
@@ -47,7 +48,7 @@ class RandomDelta:
 
     spec: DirectionSpec
     base: BaseWeights
-    cache: NoiseCache
+    kept_rows: KeptRows
     density: float = 1.0
     factors: Mapping[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
     """What each tensor that moves is multiplied by: a scalar, or one number for each row of axis 0. Float32."""
@@ -57,26 +58,48 @@ class RandomDelta:
     """Tensors in which there is one element to a norm: nothing is orthogonal to it, so it keeps its draw."""
 
     def raw(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """Rows of the noise before scaling, other directions taken out. Float32, the caller's own."""
+        """Rows of the noise before scaling, other directions taken out. Float32, perhaps kept: never write to it."""
+        key = self._key(name, start, stop)
+        noise = self.kept_rows.get(key)
+        if noise is None:
+            noise = self._drawn(name, start, stop)
+            self.kept_rows.put(key, noise)
+        return self._without_others(noise, name, start, stop)
+
+    def rows(self, name: str, start: int, stop: int) -> torch.Tensor | None:
+        """Rows of d̂ in float32, or None where the tensor does not move. Perhaps kept: never write to it."""
+        if name not in self.factors:
+            return None
+        key = (self.spec, name, start, stop)
+        rows = self.kept_rows.get(key)
+        if rows is None:
+            noise = self.kept_rows.take(self._key(name, start, stop))  # d̂ takes its place
+            noise = self._drawn(name, start, stop) if noise is None else noise
+            rows = self._without_others(noise, name, start, stop)
+            rows.mul_(_spread(self.factors[name], start, stop, rows))
+            self.kept_rows.put(key, rows)
+        return rows
+
+    def _key(self, name: str, start: int, stop: int) -> Hashable:
+        """Under what noise is kept before anything is done to it."""
+        return self.spec.version, self.spec.seed, self.spec.index, self.density, name, start, stop
+
+    def _drawn(self, name: str, start: int, stop: int) -> torch.Tensor:
         shape = self.base.shape(name)
         width = math.prod(shape[1:])
         drawn = elements(
             self.spec.seed, self.spec.index, name, start * width, stop * width,
-            density=self.density, cache=self.cache, threads=torch.get_num_threads(),
+            version=self.spec.version, density=self.density, threads=torch.get_num_threads(),
         )  # fmt: skip
-        rows = torch.from_numpy(drawn).reshape((stop - start, *shape[1:]) if shape else ())
+        return torch.from_numpy(drawn).reshape((stop - start, *shape[1:]) if shape else ())
+
+    def _without_others(self, rows: torch.Tensor, name: str, start: int, stop: int) -> torch.Tensor:
+        """Noise with other directions taken out: itself where there are none in this tensor, else new."""
         for delta, coefficients in self.others:
             other = delta.rows(name, start, stop) if name in coefficients else None
             if other is not None:
                 rows = (rows.double() - _spread(coefficients[name], start, stop, rows) * other.double()).float()
         return rows
-
-    def rows(self, name: str, start: int, stop: int) -> torch.Tensor | None:
-        """Rows of d̂ in float32, or None where the tensor does not move."""
-        if name not in self.factors:
-            return None
-        rows = self.raw(name, start, stop)
-        return rows.mul_(_spread(self.factors[name], start, stop, rows))
 
 
 def _spread(numbers: torch.Tensor, start: int, stop: int, rows: torch.Tensor) -> torch.Tensor:
@@ -111,23 +134,24 @@ class Random:
             StudyError: where the recipe names another version or normalization, moves nothing, or is to be orthogonal
                 to itself.
         """
-        return _prepare(spec, base, NoiseCache(_noise_budget(base)), self.density)
+        return _prepare(spec, base, KeptRows(_budget(base)), self.density)
 
 
-def _prepare(spec: DirectionSpec, base: BaseWeights, cache: NoiseCache, density: float) -> RandomDelta:
-    if spec.version != NOISE_VERSION:
+def _prepare(spec: DirectionSpec, base: BaseWeights, kept: KeptRows, density: float) -> RandomDelta:
+    if spec.version not in VERSIONS:
         remedy = "Use the release of safebasin that made it."
-        raise StudyError(expected("noise version", f"{NOISE_VERSION} in this release", spec.version, remedy))
+        constraint = f"{' or '.join(map(str, VERSIONS))} in this release"
+        raise StudyError(expected("noise version", constraint, spec.version, remedy))
     if spec.normalize not in NORMALIZATIONS:
         remedy = "Use layer, as the published landscapes do."
         raise StudyError(expected("normalize", f"one of {', '.join(NORMALIZATIONS)}", spec.normalize, remedy))
     names = selected(spec, base, drawn=True)
     _check_not_parallel(spec, names)
-    delta = RandomDelta(spec=spec, base=base, cache=cache, density=density)
+    delta = RandomDelta(spec=spec, base=base, kept_rows=kept, density=density)
     for other in spec.orthogonal_to:
         made = direction_of(other)
-        # One cache for both: they are asked for in turn, block by block.
-        first = _prepare(other, base, cache, made.density) if isinstance(made, Random) else prepare_one(other, base)
+        # One budget for both: they are asked for in turn, block by block.
+        first = _prepare(other, base, kept, made.density) if isinstance(made, Random) else prepare_one(other, base)
         delta = _orthogonal(delta, first, names)
     return replace(delta, factors=_factors(delta, names))
 
@@ -141,7 +165,7 @@ def _check_not_parallel(spec: DirectionSpec, names: tuple[str, ...]) -> None:
             raise StudyError(expected("directions of a plane", "not parallel", f"{spec.label()} twice", remedy))
 
 
-def _noise_budget(base: BaseWeights) -> int:
+def _budget(base: BaseWeights) -> int:
     share = int(_NOISE_SHARE * psutil.virtual_memory().available)
     return min(share, int(_LOW_MEMORY_SHARE * base.n_bytes)) if isinstance(base, MappedWeights) else share
 

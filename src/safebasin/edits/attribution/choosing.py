@@ -17,7 +17,7 @@ from safebasin.edits.attribution.scores import Score, scores
 from safebasin.edits.attribution.sets import Compare, count, drawn, only_first, top
 from safebasin.errors import StudyError
 from safebasin.weights.blocks import block_patterns
-from safebasin.weights.noise import BLOCK, block
+from safebasin.weights.noise import elements
 from safebasin.weights.selection import matches
 
 __all__ = ["Choice", "Chosen", "choose"]
@@ -139,9 +139,7 @@ def _ranks(model: nn.Module, matrices: Sequence[Matrix], sets: Calibration, aske
 
 
 def _noise(seed: int, name: str, rows: int, columns: int) -> torch.Tensor:
-    size = rows * columns
-    drawn_ = [torch.from_numpy(block(seed, 0, name, k).copy()) for k in range(-(-size // BLOCK))]
-    return torch.cat([*drawn_, torch.empty(0)])[:size].reshape(rows, columns)
+    return torch.from_numpy(elements(seed, 0, name, 0, rows * columns, version=1)).reshape(rows, columns)
 
 
 def _ratio(pairs: Sequence[tuple[float, float]]) -> float | None:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from safebasin.weights.noise import BLOCK, block
+from safebasin.weights.noise import elements
 
 __all__ = ["Compare", "count", "drawn", "jaccard", "only_first", "top"]
 
@@ -61,7 +61,7 @@ def drawn(chosen: torch.Tensor, compare: Compare, *, seed: int, name: str) -> to
         name: of the matrix; each has a draw of its own.
     """
     size = chosen.numel()
-    noise = torch.cat([torch.from_numpy(block(seed, 0, name, k).copy()) for k in range(-(-size // BLOCK))])[:size]
+    noise = torch.from_numpy(elements(seed, 0, name, 0, size, version=1))
     flat = chosen if compare == "rows" else chosen.reshape(1, -1)
     rank = noise.reshape(flat.shape).sort(dim=1, descending=True, stable=True).indices.argsort(dim=1)
     return (rank.to(chosen.device) < flat.sum(dim=1, keepdim=True)).reshape(chosen.shape)

@@ -78,10 +78,10 @@ class RefusalDirection:
 
         from safebasin.edits.refusal_direction.finding import differences, scored
         from safebasin.edits.refusal_direction.selecting import kept, select
-        from safebasin.weights.noise import block
+        from safebasin.weights.noise import elements
 
         if self.target == "random":
-            drawn = torch.from_numpy(block(seed, 0, KIND, 0).copy())[:width].double()
+            drawn = torch.from_numpy(elements(seed, 0, KIND, 0, width, version=1)).double()
             return drawn / drawn.norm(), {}
         every = differences(model, asked)
         candidates = scored(model, writers, asked, every)
