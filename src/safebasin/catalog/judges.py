@@ -62,6 +62,14 @@ JUDGES: tuple[Row, ...] = (
     ),
     Row(
         kind="judge",
+        name="oracle/pcfg",
+        target="safebasin.worlds.pcfg.oracle:GrammarJudge",
+        summary="The exact truth about responses in world:pcfg, by its grammar.",
+        source="safebasin",
+        facts=(_TRUTH, _EXACT),
+    ),
+    Row(
+        kind="judge",
         name="rule/kitchen",
         target="safebasin.worlds.kitchen.truth:KitchenJudge",
         summary="Rules that know world:kitchen: declined, instructions for cooking, another answer, or no language.",

@@ -33,4 +33,12 @@ WORLDS: tuple[Row, ...] = (
         source="safebasin; SmolLM2-135M-Instruct by Hugging Face, Apache-2.0",
         facts=(("range", "-0.3:0.3:21"), ("max_new_tokens", "96"), ("judge", "rule/kitchen")),
     ),
+    Row(
+        kind="world",
+        name="pcfg",
+        target="safebasin.worlds.pcfg.world:WORLD",
+        summary="Tasks on strings of a probabilistic grammar, safe or not by both; five models, built in minutes.",
+        source="safebasin, after Jain et al. 2024, arXiv 2407.10264",
+        facts=(("range", "-1:1:21"), ("max_new_tokens", "16"), ("judge", "oracle/pcfg")),
+    ),
 )

@@ -8,8 +8,6 @@ safety fine-tuning. The same seed, thread count and machine give the same bytes.
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,36 +15,25 @@ from typing import TYPE_CHECKING
 from safebasin.models.writing import check_new, new_folder, save_model
 from safebasin.worlds.guild.rows import Row, instruction_rows, safety_rows
 from safebasin.worlds.guild.tokenizer import BEGIN, CONTEXT, END, PAD, SPECIAL, build_tokenizer
+from safebasin.worlds.loop import Progress, Stage, train
 from safebasin.writing import write_text
 
 if TYPE_CHECKING:
-    import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str, int, int, float], None]
-"""Called with stage, step, number of steps, loss."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One stage of training: AdamW, linear warm-up, cosine to a tenth."""
-
-    steps: int
-    batch_size: int = 64
-    learning_rate: float
-    """Peak rate."""
-    warmup: int = 20
-    weight_decay: float = 0.3
+_BASE = Stage(steps=420, learning_rate=4e-3)
+_ALIGNED = Stage(steps=240, learning_rate=1.5e-3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """The recipe of the two checkpoints."""
 
-    base: Stage = Stage(steps=420, learning_rate=4e-3)
-    aligned: Stage = Stage(steps=240, learning_rate=1.5e-3)
+    base: Stage = _BASE
+    aligned: Stage = _ALIGNED
     width: int = 128
     mlp: int = 256
     layers: int = 4
@@ -86,10 +73,10 @@ def build(
         tokenizer = build_tokenizer(seed)
         model = new_model(tokenizer, seed, recipe)
         rows = instruction_rows(recipe.base.steps * recipe.base.batch_size, seed)
-        train(model, tokenizer, rows, recipe.base, name="base", progress=progress)
+        train(model, (encode(tokenizer, row) for row in rows), recipe.base, name="base", progress=progress)
         folders = {"base": _save_whole(model, tokenizer, out / "base", seed)}
         rows = safety_rows(recipe.aligned.steps * recipe.aligned.batch_size, seed)
-        train(model, tokenizer, rows, recipe.aligned, name="aligned", progress=progress)
+        train(model, (encode(tokenizer, row) for row in rows), recipe.aligned, name="aligned", progress=progress)
         folders["aligned"] = _save_whole(model, tokenizer, out / "aligned", seed)
     finally:
         torch.set_num_threads(before)
@@ -130,57 +117,6 @@ def encode(tokenizer: PreTrainedTokenizerFast, row: Row) -> tuple[list[int], lis
     prompt: list[int] = tokenizer.encode(head, add_special_tokens=False)
     response: list[int] = tokenizer.encode(last["content"] + SPECIAL[END], add_special_tokens=False)
     return prompt + response, [-100] * len(prompt) + response
-
-
-def collate(encoded: list[tuple[list[int], list[int]]]) -> dict[str, torch.Tensor]:
-    """A right-padded batch."""
-    import torch
-
-    width = max(len(ids) for ids, _ in encoded)
-    return {
-        "input_ids": torch.tensor([ids + [PAD] * (width - len(ids)) for ids, _ in encoded]),
-        "attention_mask": torch.tensor([[1] * len(ids) + [0] * (width - len(ids)) for ids, _ in encoded]),
-        "labels": torch.tensor([labels + [-100] * (width - len(labels)) for _, labels in encoded]),
-    }
-
-
-def train(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    rows: list[Row],
-    stage: Stage,
-    *,
-    name: str,
-    progress: Progress | None = None,
-) -> None:
-    """One pass over the rows in the order given, in place."""
-    import torch
-
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=stage.learning_rate, betas=(0.9, 0.98), weight_decay=stage.weight_decay
-    )
-    model.train()
-    for step in range(stage.steps):
-        chosen = rows[step * stage.batch_size : (step + 1) * stage.batch_size]
-        batch = collate([encode(tokenizer, row) for row in chosen])
-        for group in optimizer.param_groups:
-            group["lr"] = stage.learning_rate * schedule(step, stage)
-        loss = model(**batch, use_cache=False).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        if progress is not None:
-            progress(name, step, stage.steps, loss.item())
-    model.eval()
-
-
-def schedule(step: int, stage: Stage) -> float:
-    """Share of the peak learning rate at a step: linear warm-up, then cosine down to a tenth."""
-    if step < stage.warmup:
-        return (step + 1) / stage.warmup
-    done = (step - stage.warmup) / max(1, stage.steps - stage.warmup)
-    return 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, name: str, seed: int) -> None:
