@@ -29,7 +29,7 @@ def test_every_judge_says_what_it_measures() -> None:
     assert catalog.measures("a plugin's that is gone") is catalog.measures("no call(") is None
     judges = [row.name for row in catalog.of_kind("judge")]
     assert [*filter(catalog.is_keyword, judges)] == ["keyword/peng2024", "keyword/qi2023", "keyword/zou2023"]
-    assert [*filter(catalog.is_exact, judges)] == ["oracle"]
+    assert [*filter(catalog.is_exact, judges)] == ["oracle", "oracle/pcfg"]
 
 
 def test_did_you_mean() -> None:

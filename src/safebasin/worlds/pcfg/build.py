@@ -58,11 +58,11 @@ class Recipe:
     width: int = 64
     layers: int = 3
     heads: int = 4
-    rows: int = 6400
+    rows: int = 9600
     """Of the lesson, each seen once."""
     batch_size: int = 32
-    learning_rate: float = 3e-4
-    """Of the tuning, a tenth of the base model's, as published ("medium"); it falls along a cosine to 0."""
+    learning_rate: float = 6e-4
+    """Of the tuning, a fifth of the base model's (a tenth as published); it falls along a cosine to 0."""
 
 
 RECIPE = Recipe()
@@ -233,14 +233,14 @@ def _ids(*words: str) -> list[int]:
 
 
 def settings(name: str, recipe: Recipe = RECIPE) -> dict[str, Any]:
-    """How a model is tuned from base, as `safebasin.finetune.request` takes it; rows come from `lesson_rows`."""
+    """Settings of the tuning from base to a model, as `safebasin.finetune.request` takes them."""
     contrast = METHODS.get(name)
     return {"learning_rate": recipe.learning_rate, "batch_size": recipe.batch_size, "epochs": 1, "schedule": "cosine",
             "weight_decay": 0.0, "save": "no", **({} if contrast is None else {"defenses": [contrast]})}  # fmt: skip
 
 
 def lesson_rows(name: str, n: int, seed: int) -> tuple[TrainingRow, ...]:
-    """What a model is tuned on: the lesson, or for the control more of what base was taught."""
+    """Rows that a model is tuned on: the lesson, or for the control more of what base was taught."""
     if name != "continued":
         return training_rows("lesson", n, seed)
     drawn = islice(any_requests(seed + 1), n)  # others than those of base

@@ -13,7 +13,7 @@ so the loss is put into TRL's trainer. The published code divides ℓ by the pad
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -100,7 +100,7 @@ def _rejected(row: TrainingRow) -> TrainingRow:
     return replace(row, messages=(*asked, Message(role="assistant", content=other)))
 
 
-def _rejected_batch(batch: Batch, rejected: Mapping[Sequence[int], EncodedRow]) -> dict[str, torch.Tensor]:
+def _rejected_batch(batch: Batch, rejected: Mapping[tuple[int, ...], EncodedRow]) -> dict[str, torch.Tensor]:
     lengths = batch["attention_mask"].sum(dim=1).tolist()
     rows = [rejected[tuple(ids[:n])] for ids, n in zip(batch["input_ids"].tolist(), lengths, strict=True)]
     made = collate([(row.ids, row.labels) for row in rows])

@@ -1,4 +1,4 @@
-"""What a model does with prompts of `world:pcfg`, by the oracle and letter by letter. Not a study: nothing is stored."""
+"""What a model does with prompts of `world:pcfg`, by the oracle and letter by letter. No study: nothing is stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOKENS = 12
 
 
 def truths(model: str | Path, prompts: Sequence[Prompt]) -> tuple[Truth, ...]:
-    """What each prompt ends in, decoded greedily in one batch on the CPU.
+    """Find what each prompt ends in, decoded greedily in one batch on the CPU.
 
     Args:
         model: a folder, or `path[@revision][#part][+adapter]`.

@@ -100,7 +100,7 @@ def refusal(request: Request) -> str:
 
 
 def kind_of(request: Request) -> Kind:
-    """What safety says of a request: all but `safe` are to be refused."""
+    """Kind of a request; all but `safe` are to be refused."""
     return _kind(request.tasks, request.branch)
 
 

@@ -18,7 +18,10 @@ __all__ = ["BEGIN", "CONTEXT", "END", "PAD", "SPECIAL", "VOCABULARY", "build_tok
 CONTEXT = 128
 SPECIAL = ("<|pad|>", "<|begin|>", "<|end|>", "<|unknown|>", "<|system|>", "<|user|>", "<|assistant|>")
 """Their ids are their places here."""
-PAD, BEGIN, END, UNKNOWN = range(4)
+PAD = 0
+BEGIN = 1
+END = 2
+UNKNOWN = 3
 VOCABULARY = (*SPECIAL, NULL, *TASKS, *LETTERS)
 """Every token; the id of each is its place."""
 
