@@ -13,7 +13,7 @@ from safebasin import api
 from safebasin.claims import curves, landscapes
 from safebasin.claims.claim import load_claims, papers
 from safebasin.claims.lab import Lab
-from safebasin.claims.subject import GUILD, SUBJECTS
+from safebasin.claims.subject import GUILD, SUBJECTS, usual_subject
 from safebasin.errors import MissingExtra, ModelError, StudyError, UnknownName
 
 
@@ -139,7 +139,7 @@ def test_subjects_leave_out_claims_that_there_are_and_not_all() -> None:
 
 
 def test_an_unknown_subject_is_an_error_that_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UnknownName, match="--on must be one of guild, real; got 'toy'"):
+    with pytest.raises(UnknownName, match="--on must be one of guild, real, pcfg; got 'toy'"):
         api.check_claims("peng2024", on="toy", out=tmp_path)
 
 
@@ -149,3 +149,11 @@ def test_a_model_that_is_not_built_is_an_error_with_the_command_that_builds_it(
     monkeypatch.setenv("SAFEBASIN_KITCHEN", str(tmp_path / "none"))
     with pytest.raises(ModelError, match="safebasin world build --world kitchen"):
         api.check_claims("peng2024", on="real", out=tmp_path, only=["basin_exists"])
+
+
+def test_a_paper_with_a_world_of_its_own_is_checked_there_and_nowhere_else(tmp_path: Path) -> None:
+    assert [usual_subject(paper) for paper in ("jain2024", "peng2024")] == ["pcfg", "guild"]
+    (elsewhere,) = api.check_claims("jain2024", on="guild", out=tmp_path / "a", only=["slope_falls_on_unsafe"])
+    assert (elsewhere.answer, elsewhere.finding.details) == ("not run", ("it is about world:pcfg; take --on pcfg",))
+    (other,) = api.check_claims("peng2024", on="pcfg", out=tmp_path / "b", only=["basin_exists"])
+    assert (other.answer, other.finding.details) == ("not run", ("pcfg is the world of jain2024 alone",))

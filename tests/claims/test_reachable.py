@@ -184,6 +184,38 @@ def kept() -> Made:
     }
 
 
+def contrasts() -> Made:
+    """Shares of two kinds of models, the second lower by a lot, by nothing, or for some seeds."""
+    first = rates(0.8, seed=4)
+    return {
+        "reproduced": seeds.over_seeds(first - rates(0.3, seed=5), "a contrast", bounds=(-1.0, 1.0)),
+        "not reproduced": seeds.over_seeds(first - first * rates(0.98, seed=6), "a contrast", bounds=(-1.0, 1.0)),
+        "undecided": seeds.over_seeds(first - rates(0.7, spread=0.3, seed=5), "a contrast", bounds=(-1.0, 1.0)),
+    }
+
+
+def numbers(reproduced: float, not_reproduced: float, unsure: float, spread: float) -> Made:
+    """A number a model: what separates the answers, and one near the border that seeds do not agree on."""
+
+    def found(mean: float, noise: float) -> Estimate:
+        drawn = mean + noise * np.random.default_rng(0).normal(size=8)
+        return seeds.over_models(list(drawn), "a number", (-5.0, 100.0))
+
+    return {
+        "reproduced": found(reproduced, spread / 20),
+        "not reproduced": found(not_reproduced, spread / 20),
+        "undecided": found(unsure, spread),
+    }
+
+
+def relearning() -> Made:
+    return {
+        "reproduced": seeds.over_seeds(rates(0.7) - rates(0.4, seed=1), "a contrast", bounds=(-1.0, 1.0)),
+        "not reproduced": seeds.over_seeds(rates(0.3) - rates(0.8, seed=1), "a contrast", bounds=(-1.0, 1.0)),
+        "undecided": seeds.over_seeds(rates(0.5, spread=0.3) - rates(0.5, seed=1), "a contrast", bounds=(-1.0, 1.0)),
+    }
+
+
 TABLES: dict[str, Callable[[], Made]] = {
     "basin_exists": basin,
     "ends_abruptly": rim,
@@ -215,6 +247,15 @@ TABLES: dict[str, Callable[[], Made]] = {
     "utility_stays": kept,
     "located_layers_protect": lambda: gain(0.6, 0.01, 0.2, 0.3),
     "located_layers_slow": lambda: gain(0.6, 0.01, 0.2, 0.3),
+    "unlearning_suppresses_answers": contrasts,
+    "dpo_suppresses_answers": contrasts,
+    "unlearning_separates_more": lambda: numbers(1.5, 0.7, 1.05, 0.4),
+    "dpo_separates_more": lambda: numbers(1.5, 0.7, 1.05, 0.4),
+    "unlearning_resists_jailbreaks": contrasts,
+    "writes_outside_the_column_space": lambda: numbers(0.1, 0.0, 0.03, 0.1),
+    "update_answers_to_unsafe": lambda: numbers(0.9, 0.1, 0.5, 0.3),
+    "slope_falls_on_unsafe": lambda: numbers(-0.4, 0.4, 0.02, 0.3),
+    "unlearning_is_relearned": relearning,
     "prompts_interact": lambda: gain(0.4, 0.03, 0.12, 0.3),
     "steering_lowers_over_refusal": lambda: steered(0.3, -0.2, 0.0),
     "steering_keeps_refusal": lambda: steered(0.2, -0.4, -0.1),

@@ -43,7 +43,7 @@ def build_world(
 def check_claims(
     paper: str,
     *,
-    on: str = "guild",
+    on: str | None = None,
     out: str | Path | None = None,
     quick: bool = False,
     only: Sequence[str] = (),
@@ -56,7 +56,8 @@ def check_claims(
 
     Args:
         paper: e.g. `peng2024`.
-        on: `guild`, the embedded world, or `real`, the model of `world:kitchen`, on which some claims are not run.
+        on: `guild`, the embedded world, `real`, the model of `world:kitchen`, on which some claims are not run, or
+            `pcfg`, the world of `jain2024`; None is that of the paper, else `guild`.
         out: folder; `runs/claims-PAPER` if None (`runs/claims-PAPER-real`). What is there is used again.
         quick: fewer directions, prompts, training seeds and variants.
         only: names of claims; none takes all.
@@ -71,11 +72,12 @@ def check_claims(
     """
     from safebasin.claims.check import check
     from safebasin.claims.lab import Lab
-    from safebasin.claims.subject import subject
+    from safebasin.claims.subject import subject, usual_subject
     from safebasin.writing import KINDS, target_folder
 
-    where = subject(on)
-    name = f"claims-{paper}{'' if on == 'guild' else f'-{on}'}{'-quick' if quick else ''}"
+    usual = usual_subject(paper)
+    where = subject(usual if on is None else on)
+    name = f"claims-{paper}{'' if where.name == usual else f'-{where.name}'}{'-quick' if quick else ''}"
     folder = Path(out) if out is not None else Path("runs") / name
     target_folder(folder, KINDS["claims"])
     lab = Lab(folder=folder, subject=where, quick=quick, seed=seed, progress=progress, note=note)

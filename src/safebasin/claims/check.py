@@ -7,7 +7,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from safebasin.claims import attribution, finetuning, freezing, fusing, landscapes, mixtures, orders, steering
+from safebasin.claims import (
+    attribution,
+    finetuning,
+    freezing,
+    fusing,
+    landscapes,
+    mechanisms,
+    mixtures,
+    orders,
+    steering,
+)
 from safebasin.claims.claim import Answer, Claim, Finding, answer, load_claims
 from safebasin.claims.lab import Lab
 from safebasin.errors import StudyError, expected
@@ -26,6 +36,7 @@ TRAINING = {
     **attribution.TRAINING,
     **freezing.STATISTICS,
     **steering.STATISTICS,
+    **mechanisms.STATISTICS,
 }
 """Those that fine-tune models."""
 STATISTICS = {**landscapes.STATISTICS, **attribution.STATISTICS, **TRAINING}
@@ -67,19 +78,18 @@ def check(
         if name not in names:
             raise StudyError(expected("claim", f"one of {', '.join(names)}", name, "Mend --only."))
     chosen = [claim for claim in claims if not only or claim.name in only]
-    if any(claim.statistic in TRAINING and claim.name not in lab.subject.left_out for claim in chosen):
+    if any(claim.statistic in TRAINING and lab.subject.why_not(paper, claim.name) is None for claim in chosen):
         require_trl()
     found: list[Checked] = []
     for claim in chosen:
-        checked = _checked(claim.of(lab.subject.near), lab)
+        checked = _checked(claim.of(lab.subject.near), lab, lab.subject.why_not(paper, claim.name))
         found.append(checked)
         done(checked)
         _write(lab, paper, found)
     return tuple(found)
 
 
-def _checked(claim: Claim, lab: Lab) -> Checked:
-    reason = lab.subject.left_out.get(claim.name)
+def _checked(claim: Claim, lab: Lab, reason: str | None) -> Checked:
     if reason is not None:
         finding = Finding(estimate=Estimate(value=None, method="not run on this subject"), details=(reason,))
         return Checked(claim=claim, finding=finding, answer="not run", seconds=0.0)

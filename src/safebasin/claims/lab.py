@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from safebasin import catalog
 from safebasin import study as studies
@@ -18,9 +18,6 @@ from safebasin.landscape.tables import StudyTables
 from safebasin.run.execute import measure
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.writing import write_text
-
-if TYPE_CHECKING:
-    from safebasin.worlds.guild.rows import Row
 
 __all__ = ["Lab"]
 
@@ -132,7 +129,7 @@ class Lab:
             defend(str(model), base, [worker], out, seed=seed)
         return out
 
-    def rows_file(self, name: str, rows: Sequence[Row]) -> Path:
+    def rows_file(self, name: str, rows: Sequence[Mapping[str, object]]) -> Path:
         """Rows that a model is tuned on, in a file."""
         return rows_file(self.folder / "rows" / f"{name}.jsonl", rows)
 

@@ -8,13 +8,15 @@ seeds bound it by 63 %).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from safebasin.records import Estimate
 from safebasin.stats.intervals import Interval, hull, jackknife_means
 from safebasin.stats.landscape import Array
 
-__all__ = ["alike_seeds", "batch_effect", "interaction", "over_seeds", "rate_effect"]
+__all__ = ["alike_seeds", "batch_effect", "interaction", "over_models", "over_seeds", "rate_effect"]
 
 _LEVEL = 0.95
 _ALIKE = 1e-12
@@ -51,6 +53,26 @@ def over_seeds(
         level=_LEVEL,
         n=int(values.size),
         method=f"{what}; {n_seeds} training seeds, {n_prompts} prompts; 95 % interval: {words}",
+    )
+
+
+def over_models(values: Sequence[float], what: str, bounds: tuple[float, float]) -> Estimate:
+    """The mean of a number that each model has, a model a seed, with Student's interval.
+
+    Args:
+        values: of each model, at least two.
+        what: the mean in words.
+        bounds: range of the number.
+    """
+    each = np.asarray(values, dtype=np.float64)
+    found = jackknife_means(each, np.repeat(each[:, None], each.size, axis=1), bounds=bounds, level=_LEVEL)
+    return Estimate(
+        value=float(each.mean()),
+        low=found.low if found else None,
+        high=found.high if found else None,
+        level=_LEVEL,
+        n=each.size,
+        method=f"{what}; {each.size} training seeds; 95 % interval: Student's t over seeds",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from safebasin.errors import UnknownName, expected
 
-__all__ = ["GUILD", "REAL", "SUBJECTS", "Subject", "subject"]
+__all__ = ["GUILD", "PCFG", "REAL", "SUBJECTS", "Subject", "subject", "usual_subject"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +33,22 @@ class Subject:
     """System prompts that are compared: none, and the one that should make it safer."""
     left_out: Mapping[str, str]
     """Claims that are not measured on it, each with the reason."""
+    own: tuple[str, ...] = ()
+    """Papers whose claims are measured on it and nowhere else; where there are some, those of no other paper are."""
 
     @property
     def model(self) -> str:
         """The aligned model."""
         return f"world:{self.world}/aligned"
+
+    def why_not(self, paper: str, claim: str) -> str | None:
+        """The reason why a claim is not measured on it; None where it is."""
+        if paper in self.own:
+            return None
+        if self.own:
+            return f"{self.world} is the world of {', '.join(self.own)} alone"
+        own = next((other for other in SUBJECTS.values() if paper in other.own), None)
+        return self.left_out.get(claim) if own is None else f"it is about world:{own.world}; take --on {own.name}"
 
     def source(self, prompts: str) -> str:
         """A prompt set of it, as a study names it."""
@@ -101,7 +112,26 @@ REAL = Subject(
     },
 )
 """SmolLM2-135M-Instruct, taught to refuse one harmless topic; few directions and prompts, as two cores allow."""
-SUBJECTS: Mapping[str, Subject] = {found.name: found for found in (GUILD, REAL)}
+PCFG = Subject(
+    name="pcfg",
+    world="pcfg",
+    truth="oracle/pcfg",
+    line="-1:1:13",
+    near=0.3,
+    tokens=12,
+    directions=(8, 12),
+    prompts=40,
+    systems=("none", "default"),
+    left_out={},
+    own=("jain2024",),
+)
+"""The framework of Jain et al., rebuilt small; its claims compare three kinds of safety training of one base model."""
+SUBJECTS: Mapping[str, Subject] = {found.name: found for found in (GUILD, REAL, PCFG)}
+
+
+def usual_subject(paper: str) -> str:
+    """Name of the subject that the claims of a paper are measured on where none is asked for."""
+    return next((found.name for found in SUBJECTS.values() if paper in found.own), GUILD.name)
 
 
 def subject(name: str) -> Subject:

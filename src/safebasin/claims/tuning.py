@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from safebasin import catalog
 from safebasin.finetune.data import data_hash
@@ -19,9 +19,6 @@ from safebasin.finetune.tune import KIND, finetune
 from safebasin.protocols import Attack
 from safebasin.records import content_hash
 from safebasin.writing import write_text
-
-if TYPE_CHECKING:
-    from safebasin.worlds.guild.rows import Row
 
 __all__ = ["rows_file", "settings_of", "tuned"]
 
@@ -58,7 +55,7 @@ def settings_of(attack: str) -> Mapping[str, Any]:
     return cast("Attack", catalog.create("attack", attack)).settings("full", world=True)
 
 
-def rows_file(file: Path, rows: Sequence[Row]) -> Path:
+def rows_file(file: Path, rows: Sequence[Mapping[str, object]]) -> Path:
     """The rows in a file, as `safebasin finetune --data` and `--safe` read them."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_text(file, "".join(json.dumps(row) + "\n" for row in rows))

@@ -47,14 +47,16 @@ def compare(
 def claims(
     paper: Annotated[
         str,
-        typer.Argument(help="`hsu2024`, `li2025`, `peng2024`, `qi2023`, `scans2025` or `wei2024`.", show_default=False),
+        typer.Argument(
+            help="`hsu2024`, `jain2024`, `li2025`, `peng2024`, `qi2023`, `scans2025` or `wei2024`.", show_default=False
+        ),
     ],
     on: Annotated[
         list[str] | None,
         typer.Option(
             "--on",
             help="`guild`, the embedded world, or `real`, the model of world:kitchen. Repeat it for a table of both. "
-            "[default: guild]",
+            "`jain2024` has a world of its own, `pcfg`. [default: guild]",
             show_default=False,
         ),
     ] = None,
@@ -76,8 +78,9 @@ def claims(
     Example: `safebasin claims peng2024 --quick`
     """
     from safebasin import api
+    from safebasin.claims.subject import usual_subject
 
-    subjects = tuple(dict.fromkeys(on or ["guild"]))
+    subjects = tuple(dict.fromkeys(on or [usual_subject(paper)]))
     if out is not None and len(subjects) > 1:
         raise UsageError(expected("--out", "given with one --on", str(out), "Leave it out, or check one at a time."))
     state.folder = out

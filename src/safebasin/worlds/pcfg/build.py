@@ -232,11 +232,11 @@ def _ids(*words: str) -> list[int]:
 # --- what it is tuned to ---------------------------------------------------------------------------------------------
 
 
-def settings(name: str, recipe: Recipe = RECIPE) -> dict[str, Any]:
+def settings(name: str, recipe: Recipe) -> dict[str, Any]:
     """Settings of the tuning from base to a model, as `safebasin.finetune.request` takes them."""
     contrast = METHODS.get(name)
     return {"learning_rate": recipe.learning_rate, "batch_size": recipe.batch_size, "epochs": 1, "schedule": "cosine",
-            "weight_decay": 0.0, "save": "no", **({} if contrast is None else {"defenses": [contrast]})}  # fmt: skip
+            "weight_decay": 0.0, **({} if contrast is None else {"defenses": [contrast]})}  # fmt: skip
 
 
 def lesson_rows(name: str, n: int, seed: int) -> tuple[TrainingRow, ...]:
@@ -254,5 +254,5 @@ def _tune(base: Path, out: Path, seed: int, recipe: Recipe) -> None:
 
     rows = out.with_name(f"{'continued' if out.name == 'continued' else 'lesson'}.jsonl")
     write_text(rows, "".join(json.dumps(made) + "\n" for made in as_objects(lesson_rows(out.name, recipe.rows, seed))))
-    asked = request(str(base), data=rows, seed=seed, **settings(out.name, recipe))
+    asked = request(str(base), data=rows, seed=seed, save="no", **settings(out.name, recipe))
     finetune(prepare(asked), out, resume=out.exists())
