@@ -41,6 +41,7 @@ def document(*, stressed: bool = True) -> dict[str, Any]:
     pairs = [
         {"budget": "steps", "first": "no defense", "second": "held", "apart": False},
         {"budget": "steps", "first": "no defense", "second": "other", "apart": True},
+        {"budget": "steps", "first": "no defense", "second": "third", "apart": False},
     ]
     arms = [arm("before the attack", [])]
     arms += [arm("no defense", broken if stressed else []), arm("held", held if stressed else [])]
@@ -56,7 +57,7 @@ def test_budgets_say_what_was_tried_and_what_is_not_known() -> None:
     assert [value for _, value, _ in budget_cells(held)] == ["> 16 [9, ∞)", "2 [1, 4]", "0.25 [0.12, 0.50]", "–"]
     assert [value for _, value, _ in budget_cells(none)] == ["1 [1, ∞)", "0", "–", "–"]
     assert budget_cells(held)[0][2] == "0: 0 %, 4: 25 %, 16: 50 %"
-    assert held_alike(made) == [("steps under it", "no defense", "held")]
+    assert held_alike(made) == [("steps under it", "no defense", ["held", "third"])]
     assert gaps(made) == ["refusal direction of held: <b>none</b> is allowed"]
     assert has_budgets(made)
     assert not has_budgets(document(stressed=False))
@@ -66,7 +67,7 @@ def test_the_page_has_them_where_they_were_asked_for(tmp_path: Path) -> None:
     text = save_defenses(document(), tmp_path).read_text(encoding="utf-8")
     assert "The smallest budget that breaks it" in text
     assert "&gt; 16 [9, ∞)" in text
-    assert "by steps under it: no defense and held" in text
+    assert "by steps under it: no defense from held; third" in text
     assert "&lt;b&gt;none" in text
     assert "<script" not in text
     assert (tmp_path / "figures" / "budgets.png").read_bytes()[:4] == b"\x89PNG"

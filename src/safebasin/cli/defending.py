@@ -109,8 +109,8 @@ def _show(document: Mapping[str, Any]) -> None:
         return
     say("\nThe smallest budget that breaks it")
     _table([(arm["name"], budget_cells(arm)) for arm in arms[1:]])
-    for budget, first, second in held_alike(document):
-        say(f"alike    by {budget}: {first} and {second} cannot be told apart")
+    for budget, first, others in held_alike(document):
+        say(f"alike    {first}: cannot be told apart by {budget} from {'; '.join(others)}")
     for text in gaps(document):
         say(f"missing  {text}")
 

@@ -34,13 +34,13 @@ def budget_cells(arm: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def held_alike(document: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """(title of the kind, first, second) of the arms that cannot be told apart by a smallest budget."""
-    return [
-        (BUDGETS[pair["budget"]][0], pair["first"], pair["second"])
-        for pair in document.get("budget_pairs", ())
-        if not pair["apart"]
-    ]
+def held_alike(document: Mapping[str, Any]) -> list[tuple[str, str, list[str]]]:
+    """(title of the kind, an arm, the later ones that cannot be told from it by the smallest budget of that kind)."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for pair in document.get("budget_pairs", ()):
+        if not pair["apart"]:
+            found.setdefault((BUDGETS[pair["budget"]][0], pair["first"]), []).append(pair["second"])
+    return [(title, first, others) for (title, first), others in found.items()]
 
 
 def gaps(document: Mapping[str, Any]) -> list[str]:
