@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import pytest
@@ -195,3 +196,26 @@ def test_a_broken_target_says_what_to_do() -> None:
     row = catalog.Row(kind="judge", name="lost", target="nowhere:thing", summary="None.", source="a test")
     with pytest.raises(UnknownName, match="Install or mend the package"):
         row.resolve()
+
+
+@pytest.mark.parametrize("name", ["safe_lora", "scans", "somebody/else"])
+def test_the_stage_of_a_defense_is_known_before_it_is_made(name: str) -> None:
+    if "/" in name:
+        with pytest.raises(UnknownName):
+            catalog.declared_stage(name)
+    else:
+        assert catalog.declared_stage(f"{name}(strength=2)") == {"scans": "inference"}.get(name, "post_finetuning")
+
+
+def test_a_defense_of_another_stage_is_told_so_before_it_is_asked_for_what_it_needs(tmp_path: Path) -> None:
+    from safebasin.edits.defended import defend
+    from safebasin.finetune.request import request
+    from safebasin.models.reference import resolve
+    from safebasin.study.defenses import keys_of
+
+    with pytest.raises(UsageError, match=r"works on rows, training or weights; got 'scans of the stage inference'"):
+        request("org/model", attack="benign", defenses=["scans"])
+    with pytest.raises(UsageError, match=r"one of the stage inference; got 'safe_lora of the stage post_finetuning'"):
+        keys_of(["safe_lora"])
+    with pytest.raises(UsageError, match=r"works on weights \(post_finetuning\); got 'scans of the stage inference'"):
+        defend("nowhere", resolve("world:guild/aligned"), ["scans"], tmp_path / "out")

@@ -13,7 +13,7 @@ from safebasin import catalog, testing
 from safebasin.edits import somf as module
 from safebasin.edits.masks import concrete, hard, rescaled
 from safebasin.edits.somf import _deltas, _likelihood, _Pair, _train, somf
-from safebasin.errors import PromptError, UsageError
+from safebasin.errors import ModelError, PromptError, UsageError
 from safebasin.models.loading import load_weights
 from safebasin.models.reference import resolve
 from safebasin.models.writing import describe, is_unsafe, read_record
@@ -152,6 +152,18 @@ def test_prompts_that_tell_nothing_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(PromptError, match="safe model refuses and the tuned does not; got '0 of"):
         edit.make("world:guild/aligned", Rows(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_models_that_do_not_fit_are_refused_before_anybody_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(*_: object) -> object:
+        raise AssertionError
+
+    monkeypatch.setattr(module, "_pairs", asked)
+    small, wide = make_tiny_model(tmp_path / "small"), make_tiny_model(tmp_path / "wide", hidden_size=32)
+    with pytest.raises(ModelError, match="must be of the same shapes"):
+        somf(str(wide), prompts=2, steps=1).make(str(small), Rows(), tmp_path / "out")
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,13 @@ def test_strength_0_changes_nothing(defense: Any) -> None:
     assert defense.training(plain, Source()) is plain
 
 
+def test_two_that_take_turns_exclude_each_other() -> None:
+    first = lisa(safe=3, align=1, user=2).training(setup(), Source())
+    with pytest.raises(UsageError, match="must be the only lisa of a training"):
+        lisa(safe=3, align=2, user=5).training(first, Source())
+    assert lisa(align=0, strength=0).training(first, Source()) is first
+
+
 def test_turns_by_step() -> None:
     made = lisa(align=2, user=3)
     assert [made.aligns(step) for step in range(1, 11)] == [True, True, False, False, False] * 2

@@ -119,6 +119,11 @@ def test_every_architecture_has_its_layer_frozen(arch: str, model: Callable[[str
     assert {p.dim() for name, p in module.named_parameters() if name in stays - less} == {1}  # norm layers
 
 
+def test_a_band_with_no_layer_strictly_between_its_ends_is_refused(model: Callable[[str], Path], data: Path) -> None:
+    with pytest.raises(UsageError, match=r"at least one strictly between; got 'none between 1 and 2'\. Write 0-3"):
+        asked(model("llama"), data, sppft("1-2", "as_coded"))
+
+
 def test_an_empty_band_changes_nothing(model: Callable[[str], Path], data: Path) -> None:
     plain, empty = asked(model("llama"), data, None), asked(model("llama"), data, sppft("none"))
     assert (empty.setup.frozen, empty.setup.hooks, empty.setup.loss) == ((), (), plain.setup.loss)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from safebasin.errors import UsageError, expected
 from safebasin.items import items
@@ -120,14 +120,12 @@ def defend(
         UsageError: where base and tuned model do not fit each other, a defense is of another stage or cannot read such
             a tuning, or there is something in `out`.
     """
-    from safebasin import catalog
     from safebasin.edits.defended import defend as write
     from safebasin.models.reference import resolve
     from safebasin.models.writing import check_new
 
     check_new(Path(out))
-    found: list[Any] = [catalog.create("defense", d) if isinstance(d, str) else d for d in items(defenses)]
-    return write(tuned, resolve(base), found, Path(out), seed=seed)
+    return write(tuned, resolve(base), items(defenses), Path(out), seed=seed)
 
 
 def find_worst_case(

@@ -96,6 +96,15 @@ def get(kind: str, name: str) -> Row:
     return found[name]
 
 
+def declared_stage(defense: str) -> str | None:
+    """Stage that the row of a defense says it works at, known before it is made; None where the row does not say.
+
+    Raises:
+        UnknownName: where the name is not in the catalogue.
+    """
+    return get("defense", parse_call(defense)[0]).fact("stage")
+
+
 def measures(judge: str) -> str | None:
     """Look up what a judge measures: `refusal`, `outcome`, `harm` or `truth`; None where its row is not here, or does
     not say.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from safebasin import catalog
 from safebasin.edits.record import write_edit
 from safebasin.errors import UsageError, expected
 from safebasin.models.reference import ResolvedModel, fingerprint, locate_adapter, resolve
@@ -36,13 +37,15 @@ class DefendedModel:
     """What the defenses say they did."""
 
 
-def defend(tuned: str, base: ResolvedModel, defenses: Sequence[Defense], out: Path, *, seed: int = 0) -> DefendedModel:
+def defend(
+    tuned: str, base: ResolvedModel, defenses: Sequence[str | Defense], out: Path, *, seed: int = 0
+) -> DefendedModel:
     """Write what weight defenses leave of a tuned model, with record and model card.
 
     Args:
         tuned: a checkpoint (`path[@revision][+adapter]`), or the folder of an adapter for the base.
         base: the model that was tuned.
-        defenses: applied in this order.
+        defenses: by name or ready made, applied in this order.
         out: a new or empty folder. It is written whole or not at all.
         seed: of what they draw.
 
@@ -121,18 +124,28 @@ def write_defended(
     return tuple(notes)
 
 
-def _weight_defenses(defenses: Sequence[Defense]) -> list[WeightDefense]:
+def _weight_defenses(defenses: Sequence[str | Defense]) -> list[WeightDefense]:
     """Raises: UsageError where there is none, or one of another stage."""
     if not defenses:
         raise UsageError(expected("defenses", "at least one", None, "Name one: safebasin list defense."))
-    for defense in defenses:
-        if not hasattr(defense, "weights"):
-            shown = f"{defense.name} of the stage {defense.stage}"
-            remedy = (
-                "Those of rows and training are for finetune, those of inference for map and audit: their --defense."
-            )
-            raise UsageError(expected("the defense", "one that works on weights (post_finetuning)", shown, remedy))
-    return [cast("WeightDefense", defense) for defense in defenses]
+    return [_weight_defense(defense) for defense in defenses]
+
+
+def _weight_defense(given: str | Defense) -> WeightDefense:
+    if isinstance(given, str):
+        declared = catalog.declared_stage(given)
+        if declared not in (None, "post_finetuning"):  # before what it lacks at its own stage is asked for
+            raise _of_another_stage(given, declared)
+    made = cast("Defense", catalog.create("defense", given)) if isinstance(given, str) else given
+    if not hasattr(made, "weights"):
+        raise _of_another_stage(made.name, made.stage)
+    return cast("WeightDefense", made)
+
+
+def _of_another_stage(name: str, stage: str) -> UsageError:
+    remedy = "Those of rows and training are for finetune, those of inference for map and audit: their --defense."
+    shown = f"{name} of the stage {stage}"
+    return UsageError(expected("the defense", "one that works on weights (post_finetuning)", shown, remedy))
 
 
 def find_tuned(tuned: str, base: ResolvedModel) -> ResolvedModel | Path:

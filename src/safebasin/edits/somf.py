@@ -90,6 +90,7 @@ class Somf:
         tuned, safe = resolve(model), resolve(self.base)
         asked = tuple(dict.fromkeys(row.prompt for row in source.training_rows("safe", self.prompts, seed=seed)))
         before, after = load_merged(safe), load_merged(tuned)
+        checkpoint_delta(tuned, HostWeights(cast("Any", before), folder=safe.folder, copy=False))  # do they fit at all?
         tokenizer = load_tokenizer(safe.folder, name=str(safe.ref))
         pairs = _pairs(before, after, tokenizer, asked, self.judge)
         theta = HostWeights(cast("Any", before).to(cast("Any", after).dtype), folder=safe.folder)

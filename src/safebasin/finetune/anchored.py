@@ -116,10 +116,13 @@ class Lisa:
         """The setup with both turns.
 
         Raises:
-            UsageError: where the source has too few safe rows.
+            UsageError: where the source has too few safe rows, or there are turns of another already.
         """
         if self.align == 0 and self.strength == 0:
             return setup
+        if any(isinstance(hook, _Turns) for hook in setup.hooks):
+            remedy = "Leave one out: the turns of two would cut into each other."
+            raise UsageError(expected(self.name, "the only lisa of a training", "a second one", remedy))
         # Another seed than the attack's own, as when refusals are mixed in.
         rows = (
             [setup.encode(row) for row in source.training_rows("safe", self.safe, seed=seed + 1)] if self.align else []

@@ -52,10 +52,14 @@ class Sppft:
 
         Raises:
             ModelError: where the blocks of the model cannot be told.
-            UsageError: where the band is not within it.
+            UsageError: where the band is not within it, or no layer is strictly between its ends (`as_coded`).
         """
-        if not self.layers:
+        if self.band is None:
             return setup
+        if not self.layers:
+            remedy = f"Write {max(self.band[0] - 1, 0)}-{self.band[1] + 1}, or none, which freezes nothing."
+            got = f"none between {self.band[0]} and {self.band[1]}"
+            raise UsageError(expected(f"the layers of {self.name}", "at least one strictly between", got, remedy))
         blocks = decoder_blocks(setup.parameters)
         if self.layers[-1] >= len(blocks):
             shown = f"{self.layers[0]} to {self.layers[-1]}"

@@ -88,9 +88,15 @@ def _date_of(out: Path | None) -> str | None:
 
 
 def _defense(given: str | Defense) -> Defense:
+    if isinstance(given, str) and catalog.declared_stage(given) == "inference":
+        raise _of_inference(given, "inference")  # before what it lacks at its own stage is asked for
     made = catalog.create("defense", given) if isinstance(given, str) else given
     if not any(hasattr(made, method) for method in ("data", "training", "weights")):
-        shown = f"{getattr(made, 'name', given)} of the stage {getattr(made, 'stage', None)}"
-        remedy = "One of the stage inference is for map and audit: their --defense."
-        raise UsageError(expected("the defense", "one that works on rows, training or weights", shown, remedy))
+        raise _of_inference(getattr(made, "name", given), getattr(made, "stage", None))
     return cast("Defense", made)
+
+
+def _of_inference(name: object, stage: object) -> UsageError:
+    remedy = "One of the stage inference is for map and audit: their --defense."
+    shown = f"{name} of the stage {stage}"
+    return UsageError(expected("the defense", "one that works on rows, training or weights", shown, remedy))

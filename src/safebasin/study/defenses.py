@@ -43,12 +43,19 @@ def find_defense(key: str) -> InferenceDefense:
 
 
 def _create(name: str) -> InferenceDefense:
+    declared = catalog.declared_stage(name)
+    if declared not in (None, "inference"):  # before what it lacks at its own stage is asked for
+        raise _of_another_stage(name, declared)
     made = catalog.create("defense", name)
     if not hasattr(made, "guard"):
-        shown = f"{name} of the stage {getattr(made, 'stage', None)}"
-        remedy = "One that works on rows, training or weights is for finetune: its --defense."
-        raise StudyError(expected("the defense of a study", "one of the stage inference", shown, remedy))
+        raise _of_another_stage(name, getattr(made, "stage", None))
     return cast("InferenceDefense", made)
+
+
+def _of_another_stage(name: str, stage: object) -> StudyError:
+    remedy = "One that works on rows, training or weights is for finetune: its --defense."
+    shown = f"{name} of the stage {stage}"
+    return StudyError(expected("the defense of a study", "one of the stage inference", shown, remedy))
 
 
 def with_world(name: str, world: str) -> str:

@@ -30,7 +30,7 @@ from safebasin.landscape.summaries import main_judge
 from safebasin.landscape.tables import Array, StudyTables
 from safebasin.models.reference import resolve
 from safebasin.models.writing import RECORD
-from safebasin.protocols import Attack, Defense, Edit, RowSource
+from safebasin.protocols import Attack, Edit, RowSource
 from safebasin.records import Place, Point, TrainingRow
 from safebasin.run.execute import measure
 from safebasin.run.progress import ProgressHook
@@ -164,8 +164,7 @@ def _defended(given: Stress, entrant: Entrant, tuned: Path) -> Path:
     """What a defense of weights leaves of a checkpoint."""
     out = given.folder / entrant.slug / f"defended-{given.steps}" / tuned.name
     if not (out / RECORD).is_file():
-        made = cast("Defense", catalog.create("defense", entrant.name))
-        defend(str(tuned), resolve(given.asked.base), [made], out, seed=given.asked.seed)
+        defend(str(tuned), resolve(given.asked.base), [entrant.name], out, seed=given.asked.seed)
     return out
 
 

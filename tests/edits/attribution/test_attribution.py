@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,18 @@ def test_share_0_changes_no_bit(model: Path, tmp_path: Path, score: str) -> None
     out = made(model, tmp_path / "out", score=score, safety=0)
     before, after = load_file(model / "model.safetensors"), load_file(out / "model.safetensors")
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_base_that_reads_text_differently_is_refused(model: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(model, tmp_path / "other")
+    file = other / "tokenizer.json"
+    held = json.loads(file.read_text(encoding="utf-8"))
+    vocabulary = held["model"]["vocab"]
+    first, second = list(vocabulary)[-2:]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    file.write_text(json.dumps(held), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"base .* must be one with the model's own tokenizer"):
+        made(model, tmp_path / "no", action="recover", base=str(other), safety=ONE, utility=ONE)
 
 
 def test_recovering_puts_back_what_the_base_has(model: Path, tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from helpers.models import make_tiny_model
 from safebasin import api, testing
@@ -196,6 +197,16 @@ def test_sets_that_are_refused(model: Path, tmp_path: Path, sets: Sets, words: s
     with pytest.raises(PromptError, match=words):
         refusal_direction().make(str(model), sets, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_with_a_weight_that_is_no_number_is_refused(model: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(model, tmp_path / "broken")
+    tensors = load_file(broken / "model.safetensors")
+    next(iter(tensors.values()))[0] = float("nan")
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    sets = Sets({"safe": rows(ASKED[0], REFUSED), "benign": rows(ASKED[1], ANSWERED)})
+    with pytest.raises(ModelError, match=r"weights must be finite; got .NaN or inf in"):
+        refusal_direction().make(str(broken), sets, tmp_path / "out")
 
 
 def test_the_rule_finds_no_direction_in_the_embedded_model(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from safebasin.errors import ModelError, UsageError, expected
 from safebasin.models.reference import ResolvedModel, resolve
+from safebasin.models.vocabulary import vocabulary_difference
 from safebasin.models.writing import check_new, copy_settings, new_folder, save_model
 from safebasin.protocols import RowSource
 
@@ -76,6 +77,7 @@ class Attribution:
 
         found = resolve(model)
         check_new(out)
+        self._check_tokenizer(found)
         loaded = cast("Any", load_merged(found, device)).to(device).eval()
         tokenizer = load_tokenizer(found.folder, name=str(found.ref))
         matrices = linear_matrices(loaded, self.only)
@@ -87,6 +89,15 @@ class Attribution:
         details = {"edit": self.name, "seed": seed, "sets": sets.described(), **chosen.described()}
         self._write(found, loaded, chosen, matrices, out, details)
         return out
+
+    def _check_tokenizer(self, found: ResolvedModel) -> None:
+        """Rows of an embedding belong to tokens: those of a model that reads text differently are others."""
+        if self.base is None:
+            return
+        difference = vocabulary_difference(found.folder, resolve(self.base).folder)
+        if difference is not None:
+            constraint = "one with the model's own tokenizer"
+            raise ModelError(expected(f"base {self.base}", constraint, difference, "Name what it was tuned from."))
 
     def _check(self, chosen: Chosen, matrices: Sequence[Matrix]) -> None:
         what, total = f"what {self.name} chooses", sum(matrix.weight.numel() for matrix in matrices)

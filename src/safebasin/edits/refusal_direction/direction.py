@@ -48,10 +48,12 @@ class RefusalDirection:
         from safebasin.edits.refusal_direction.writing import check_free, orthogonalize, writers_of
         from safebasin.models.loading import load_tokenizer
         from safebasin.weights.adapters import load_merged
+        from safebasin.weights.base import HostWeights
 
         found = resolve(model)
         check_new(out)
         loaded = cast("Any", load_merged(found, device)).to(device).eval()
+        HostWeights(loaded, copy=False)  # which refuses weights that are not finite
         asked = gather(loaded, load_tokenizer(found.folder, name=str(found.ref)), source, self.rows, seed=seed)
         width = int(loaded.get_input_embeddings().weight.shape[1])
         writers = writers_of(loaded, asked.harmful[0], width)
