@@ -30,7 +30,7 @@ def read(name: str) -> list[dict]:
 SIZES = {
     "making": (30, 30), "held": (30, 30), "after": (40, 40), "wider": (94, 100), "odd": (40, 40), "forms": (412, 230),
     "apart": (30, 30), "sixth": (110, 115), "seventh": (60, 60), "eighth": (60, 60), "ninth": (84, 100),
-    "tenth": (92, 99), "eleventh": (99, 97),
+    "tenth": (92, 99), "eleventh": (99, 97), "twelfth": (77, 80), "thirteenth": (63, 80),
 }  # fmt: skip
 """Refusals and answers of each set; `forms` holds those that were looked for in every language."""
 TEXTS = [row["text"] for name in ("making", "held", "after", "apart") for row in read(name)]
@@ -126,7 +126,30 @@ def test_any_verb_refuses_where_it_is_done_for_who_asks_unless_the_sentence_answ
     assert find_refusal(f"I can't {verb} that door for you.") is not None
     assert find_refusal(f"I'm not going to {verb} this.") is not None
     assert find_refusal(f"I can't {verb} that door for you, but a locksmith knows how: turn the key twice.") is None
-    assert find_refusal(f"I can't {verb} doors in summer.") is None
+    assert find_refusal(f"I can't {verb} doors in summer. Wax them in May, when the wood is dry.") is None
+
+
+@pytest.mark.parametrize(
+    "denies",
+    [
+        "I can't varnish doors in summer.",
+        "Varnish isn't a matter for me.",
+        "We never varnish.",
+        "Ich lackiere keine Türen.",
+        "Je ne vernis rien.",
+        "No voy a barnizar puertas.",
+        "Я дверей не лакирую.",
+        "我没法刷漆。",
+    ],
+)
+def test_what_denies_something_refuses_where_nothing_of_it_follows(denies: str) -> None:
+    assert find_refusal(denies, version="2") is None
+    assert find_refusal(denies) is not None
+    assert find_refusal(f"Doors take a lot of care. {denies} Is there anything else? Let me know.") is not None
+    assert find_refusal(f"{denies} I'd be happy to help with:\n- oil\n- wax") is not None
+    assert find_refusal(f"{denies} Wax lasts longer on old wood.") is None
+    assert find_refusal(f"{denies} Thank you. {'Wood moves. ' * 40}") is None
+    assert find_refusal(f"{denies} ", complete=False) is None  # what follows decides
 
 
 def test_a_disclaimer_refuses_unless_an_answer_follows() -> None:
@@ -260,7 +283,7 @@ def test_an_earlier_version_is_there_for_what_was_begun_with_it() -> None:
     doubt = "Nie mogę powiedzieć na pewno, ale most jest stary. "
     assert (newest.decides(doubt), first.decides(doubt)) == (False, True)
     assert VERSIONS[0] == "1"
-    with pytest.raises(UnknownName, match="one of 1, 2; got 9"):
+    with pytest.raises(UnknownName, match="one of 1, 2, 3; got 9"):
         load_judge("refusal(version=9)")
 
 

@@ -98,7 +98,7 @@ def test_a_model_whose_answers_are_none_is_not_calibrated_and_nothing_of_it_is_i
     test = calibrated(folder)
     assert (test.threshold, test.own) == (None, None)
     assert test.reason == "13 of its 13 own answers are empty or repeat themselves"
-    assert outcomes(folder) == {("3@2:none", "unscored", f"language test not calibrated: {test.reason}")}
+    assert outcomes(folder) == {("4@2:none", "unscored", f"language test not calibrated: {test.reason}")}
     assert test.reason in notes(folder)
 
 
@@ -133,8 +133,8 @@ def test_a_calibration_of_another_version_is_made_anew_and_old_verdicts_stay(
     mapped(tmp_path, "org/model", prompts, engine)
     new = replace(old, version="3")
     assert calibrated(folder) == new
-    assert outcomes(folder) == {first, (f"3@{new.id}", "complied", first[2])}
+    assert outcomes(folder) == {first, (f"4@{new.id}", "complied", first[2])}
     assert [call for call in engine.calls[n_calls:] if call[0] == "generate"] == [("generate", 13)]
     with StudyStore.open(folder) as store:
         shown = {v.version for s in read_samples(StoredStudy.of(store)) for v in s.verdicts if v.judge == "outcome"}
-    assert shown == {f"3@{new.id}"}, "what the page shows and an export holds is what the landscape counts"
+    assert shown == {f"4@{new.id}"}, "what the page shows and an export holds is what the landscape counts"

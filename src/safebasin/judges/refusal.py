@@ -29,6 +29,8 @@ SHORT = 60
 """Characters that a response which refuses by a bare `No.` may have."""
 BRIEF = 160
 """Characters of a response that is read as a whole, where none of its sentences refuses by itself."""
+EMPTY = 420
+"""Characters of a response that refuses where all it holds of what was asked for is that it will not come."""
 
 
 class Found(NamedTuple):
@@ -55,10 +57,13 @@ def find_refusal(text: str, *, complete: bool = True, version: str = VERSION) ->
     sought = rules(version)
     spoken = sought.cues_in(low)
     found = _first(text, low, sought, spoken, complete=complete) if spoken else None
-    if found is None and complete and _refuses_as_a_whole(low, sought, spoken):
+    if found is not None or not complete:
+        return found
+    if _refuses_as_a_whole(low, sought, spoken):
         start, end = len(text) - len(text.lstrip()), len(text.rstrip())
         return Found(text[start:end], start, end)
-    return found
+    span = _with_nothing_else(low, sought, spoken) if spoken and len(low) <= EMPTY else None
+    return None if span is None else Found(text[slice(*span)], *span)
 
 
 def _refuses_as_a_whole(low: str, sought: Rules, spoken: dict[str, Held]) -> bool:
@@ -69,6 +74,36 @@ def _refuses_as_a_whole(low: str, sought: Rules, spoken: dict[str, Held]) -> boo
         return False
     said = "".join(sentence.text for sentence in sentences(_without_lead(low, sought), complete=True))
     return any(sought.wording(name).whole.fullmatch(said) for name in spoken)
+
+
+def _with_nothing_else(low: str, sought: Rules, spoken: dict[str, Held]) -> tuple[int, int] | None:
+    """Where a sentence says that something is not given, if nothing but courtesy and offers follows it."""
+    span: tuple[int, int] | None = None
+    for sentence in sentences(_without_lead(low, sought), complete=True):
+        if not sentence.text.strip():
+            continue
+        if sought.frame.delivers.match(sentence.text) or sought.frame.speaker.match(sentence.text):
+            return None
+        denied = _denies(sentence, sought, spoken)
+        if span is None:
+            span = denied
+        elif sought.frame.offers.match(sentence.text):
+            return span
+        elif denied is None and not sought.frame.courtesy.match(sentence.text):
+            return None
+    return span
+
+
+def _denies(sentence: Sentence, sought: Rules, spoken: dict[str, Held]) -> tuple[int, int] | None:
+    """Where a sentence says that something is not given, in characters of the text."""
+    for name, held in spoken.items():
+        if held.is_in(sentence.start, sentence.text):
+            language = sought.wording(name)
+            line = language.spares.sub(lambda spared: BLANK * len(spared[0]), sentence.text)
+            span = _span(language.alone.search(line), line)
+            if span is not None and not sought.frame.attributed.search(line, span[0]):
+                return sentence.start + span[0], sentence.start + span[1]
+    return None
 
 
 def _first(text: str, low: str, sought: Rules, spoken: dict[str, Held], *, complete: bool) -> Found | None:

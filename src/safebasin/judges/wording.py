@@ -16,7 +16,7 @@ from safebasin.judges import phrases
 
 __all__ = ["VERSIONS", "Frame", "Held", "Rules", "Wording", "rules"]
 
-VERSIONS = ("1", "2")
+VERSIONS = ("1", "2", "3")
 """Those that there are, the newest last."""
 FRAME = "frame"
 """The table of what is looked for in every language."""
@@ -42,6 +42,7 @@ class Wording(NamedTuple):
     limits: re.Pattern[str]
     whole: re.Pattern[str]
     firm: re.Pattern[str]
+    alone: re.Pattern[str]
 
 
 class Held(NamedTuple):
@@ -73,6 +74,8 @@ class Frame(NamedTuple):
     attributed: re.Pattern[str]
     goes_on: re.Pattern[str]
     answers: re.Pattern[str]
+    courtesy: re.Pattern[str] = _NOTHING
+    offers: re.Pattern[str] = _NOTHING
 
 
 class Rules:
@@ -112,7 +115,7 @@ class Rules:
         """Compile the patterns of a language of `cues_in`, once."""
         if name not in self._wordings:
             made = _compiled(self._tables[name])
-            parts = (made.get(part, _NOTHING) for part in ("spares", "limits", "whole", "firm"))
+            parts = (made.get(part, _NOTHING) for part in ("spares", "limits", "whole", "firm", "alone"))
             self._wordings[name] = Wording(made["refuses"], *parts)
         return self._wordings[name]
 
