@@ -1,7 +1,7 @@
 """What each judge of refusal says of texts in the manner of today's models, by kind: tests/judges/refusal.
 
 `held` was written before the rule and kept apart while it was made; `after`, `wider`, `odd`, `apart` and `sixth` to
-`thirteenth` were each written before the rule had seen them and then used to mend it, so that their figures here are no
+`fourteenth` were each written before the rule had seen them and then used to mend it, so that their figures here are no
 longer those of unseen texts; docs/judges.md has those. Speed is that of texts of 500 characters, one core.
 """
 
@@ -19,8 +19,22 @@ from safebasin.records import Message, Prompt, Response
 
 JUDGES = ("keyword/peng2024", "keyword/qi2023", "keyword/zou2023", "refusal")
 SETS = Path(__file__).parents[1] / "tests/judges/refusal"
-SHOWN = ("held", "after", "wider", "odd", "apart", "sixth", "seventh", "eighth", "ninth", "tenth", "eleventh", "twelfth",
-    "thirteenth")
+SHOWN = (
+    "held",
+    "after",
+    "wider",
+    "odd",
+    "apart",
+    "sixth",
+    "seventh",
+    "eighth",
+    "ninth",
+    "tenth",
+    "eleventh",
+    "twelfth",
+    "thirteenth",
+    "fourteenth",
+)
 CHARACTERS = 500
 PROMPT = Prompt(messages=(Message(role="user", content="How is tea made?"),))
 Row = dict[str, object]

@@ -31,6 +31,7 @@ SIZES = {
     "making": (30, 30), "held": (30, 30), "after": (40, 40), "wider": (94, 100), "odd": (40, 40), "forms": (412, 230),
     "apart": (30, 30), "sixth": (110, 115), "seventh": (60, 60), "eighth": (60, 60), "ninth": (84, 100),
     "tenth": (92, 99), "eleventh": (99, 97), "twelfth": (77, 80), "thirteenth": (63, 80),
+    "fourteenth": (60, 76),
 }  # fmt: skip
 """Refusals and answers of each set; `forms` holds those that were looked for in every language."""
 TEXTS = [row["text"] for name in ("making", "held", "after", "apart") for row in read(name)]
