@@ -14,9 +14,10 @@ from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import ModelError, UnknownName, UsageError
 from safebasin.protocols import EngineSpec, Generate, Results, Split, Task
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, System
-from safebasin.run import processes
+from safebasin.run import crew, processes
+from safebasin.run.crew import Crew
 from safebasin.run.execute import measure
-from safebasin.run.processes import ProcessBackend, open_processes
+from safebasin.run.processes import Child, Processes, open_processes
 from safebasin.store.db import StudyStore
 
 GUILD = "world:guild/aligned"
@@ -39,12 +40,17 @@ def tasks(n_points: int = 4) -> list[Task]:
 
 
 @pytest.fixture
-def opened() -> Iterator[list[ProcessBackend]]:
+def opened() -> Iterator[list[Crew]]:
     """Backends to be closed."""
-    found: list[ProcessBackend] = []
+    found: list[Crew] = []
     yield found
     for backend in found:
         backend.close()
+
+
+def pids(backend: Crew) -> tuple[int, ...]:
+    """Process ids of its workers."""
+    return tuple(hand.pid for hand in backend.hands if isinstance(hand, Child))
 
 
 def done(backend: object) -> dict[Task, Results | Split]:
@@ -68,7 +74,7 @@ def test_workers_that_make_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_backends_and_engines_that_are_not_there(tmp_path: Path) -> None:
     made = study.make({"model": GUILD, "limit": 2})
-    with pytest.raises(UnknownName, match=r"backend must be one of local, processes; got 'process'. Did you mean"):
+    with pytest.raises(UnknownName, match=r"backend must be one of local, processes, ray; got 'process'. Did you mean"):
         measure(made, tmp_path / "study", backend="process")
     with pytest.raises(UnknownName, match="engine must be one of hf, scripted; got 'vllm'"):
         measure(study.make({"model": GUILD, "engine": "vllm"}), tmp_path / "study")
@@ -87,41 +93,41 @@ def test_errors_survive_the_way() -> None:
         def __init__(self, what: str, value: str) -> None:
             super().__init__(f"{what}: {value}")
 
-    assert str(processes._sendable(ModelError("a model"))) == "a model"
-    assert type(processes._sendable(ModelError("a model"))) is ModelError
-    assert type(processes._sendable(Odd("a", "model"))) is UsageError
-    assert str(processes._sendable(Odd("a", "model"))) == "a: model"
-    assert processes._sendable(ValueError("a defect")).__notes__, "where it was raised"
+    assert str(crew._sendable(ModelError("a model"))) == "a model"
+    assert type(crew._sendable(ModelError("a model"))) is ModelError
+    assert type(crew._sendable(Odd("a", "model"))) is UsageError
+    assert str(crew._sendable(Odd("a", "model"))) == "a: model"
+    assert crew._sendable(ValueError("a defect")).__notes__, "where it was raised"
 
 
 # --- with processes --------------------------------------------------------------------------------------------------
 
 
 def test_the_tasks_of_a_point_stay_together_and_few_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "TOGETHER", 3)
+    monkeypatch.setattr(crew, "TOGETHER", 3)
     taken: list[Task] = []
     given = [*tasks(1), *tasks(2)[2:], *tasks(2)[2:]]
-    parts = processes._by_point(taken.append(task) or task for task in given)
+    parts = crew._by_point(taken.append(task) or task for task in given)
     assert list(next(parts)) == given[:2]
     assert len(taken) == 3, "no more is taken than tells that the point has ended"
     assert [list(part) for part in parts] == [given[2:5], given[5:]]
 
 
 @pytest.mark.slow
-def test_tasks_are_done_as_in_one_process(opened: list[ProcessBackend]) -> None:
-    backend = ProcessBackend(SCRIPTED, 2)
+def test_tasks_are_done_as_in_one_process(opened: list[Crew]) -> None:
+    backend = Crew(Processes(SCRIPTED), 2)
     opened.append(backend)
     local = catalog.open_backend("local", SCRIPTED)
     assert backend.facts() == local.facts()
     assert done(backend) == done(local)
-    assert len(set(backend.pids)) == 2
+    assert len(set(pids(backend))) == 2
     assert done(backend) == done(local), "workers stay for the next tasks"
 
 
 @pytest.mark.slow
-def test_tasks_are_taken_as_they_are_needed(opened: list[ProcessBackend], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "TOGETHER", 2)
-    backend = ProcessBackend(SCRIPTED, 1)
+def test_tasks_are_taken_as_they_are_needed(opened: list[Crew], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "TOGETHER", 2)
+    backend = Crew(Processes(SCRIPTED), 1)
     opened.append(backend)
     given, taken = tasks(1) * 4, list[Task]()
     next(backend.run(taken.append(task) or task for task in given))
@@ -129,39 +135,39 @@ def test_tasks_are_taken_as_they_are_needed(opened: list[ProcessBackend], monkey
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(opened: list[ProcessBackend]) -> None:
-    backend = ProcessBackend(HF, 2)
+def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(opened: list[Crew]) -> None:
+    backend = Crew(Processes(HF), 2)
     opened.append(backend)
     found: dict[Task, Results | Split] = {}
     before: tuple[int, ...] = ()
     for task, rows in backend.run(iter(tasks(6))):
         if not found:
-            before = backend.pids
+            before = pids(backend)
             os.kill(before[-1], signal.SIGKILL)
         found[task] = rows
     assert found == dict(catalog.open_backend("local", HF).run(iter(tasks(6))))
-    assert set(backend.pids) != set(before)
+    assert set(pids(backend)) != set(before)
 
 
 @pytest.mark.slow
-def test_a_task_that_kills_its_workers_is_given_up(opened: list[ProcessBackend], monkeypatch) -> None:
-    backend = ProcessBackend(SCRIPTED, 1)
+def test_a_task_that_kills_its_workers_is_given_up(opened: list[Crew], monkeypatch) -> None:
+    backend = Crew(Processes(SCRIPTED), 1)
     opened.append(backend)
-    give = backend._started
+    start = Processes.start
 
-    def dying():  # type: ignore[no-untyped-def]
-        child = give()
+    def dying(shop: Processes) -> Child:
+        child = start(shop)
         child.process.kill()
         return child
 
-    monkeypatch.setattr(backend, "_started", dying)
+    monkeypatch.setattr(Processes, "start", dying)
     with pytest.raises(ModelError, match="workers must be alive until their task is done; got '3 that ended with"):
         done(backend)
 
 
 @pytest.mark.slow
-def test_what_a_worker_raises_is_raised_here(opened: list[ProcessBackend]) -> None:
-    backend = ProcessBackend(EngineSpec(model="nowhere/to-be-found"), 1)
+def test_what_a_worker_raises_is_raised_here(opened: list[Crew]) -> None:
+    backend = Crew(Processes(EngineSpec(model="nowhere/to-be-found")), 1)
     opened.append(backend)
     with pytest.raises(ModelError, match="nowhere/to-be-found"):
         backend.facts()

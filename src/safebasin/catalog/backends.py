@@ -19,4 +19,11 @@ BACKENDS: tuple[Row, ...] = (
         summary="Several processes on this machine, each with an engine of its own.",
         source="safebasin",
     ),
+    Row(
+        kind="backend",
+        name="ray",
+        target="safebasin.run.cluster:open_ray",
+        summary="Workers on the Ray cluster that RAY_ADDRESS names, or that runs here.",
+        source="safebasin",
+    ),
 )

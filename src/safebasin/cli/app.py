@@ -72,7 +72,9 @@ def root(
 
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results to stdout, and nothing else.")]
 Folder = Annotated[Path, typer.Argument(help="Folder of a study, as `safebasin map -o` made it.", show_default=False)]
-Backend = Annotated[str, typer.Option("--backend", help="Where engines run: `local`, or `processes` (`list backend`).")]
+Backend = Annotated[
+    str, typer.Option("--backend", help="Where engines run: `local`, `processes` or `ray` (`list backend`).")
+]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", help="How many engines run at once. [default: the backend's]", show_default=False),

@@ -6,7 +6,9 @@ execute          one run of a study in its folder: generate, score, judge, look 
 driver           the loops that hand tasks to a backend and write what comes back, the only writer
 local            tasks on the engine of this process
 sharding         one study on machines without a network: shards, and joining them
-processes        tasks on engines of several processes of this machine
+crew             several workers: who gets which task, and what is done where one dies
+processes        a crew of processes of this machine
+cluster          a crew of actors on a Ray cluster
 worker           one engine, and how it does each kind of task
 next_round       the next places of a region that is sampled adaptively
 bisection        the rule behind it
