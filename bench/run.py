@@ -1,7 +1,7 @@
 """`make bench`: every table of docs/benchmarks.md, on this machine.
 
-python bench/run.py [--quick] [--full] [startup] [memory] [speed] [judges] [refusals] [adaptive] [ranking] [clusters]
-    [coverage]
+python bench/run.py [--quick] [--full] [startup] [memory] [speed] [points] [beside] [judges] [refusals]
+    [adaptive] [ranking] [clusters] [coverage]
 """
 
 from __future__ import annotations
@@ -19,7 +19,19 @@ sys.path.insert(0, str(ROOT))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
 
 
-SECTIONS = ("startup", "memory", "speed", "judges", "refusals", "adaptive", "ranking", "clusters", "coverage")
+SECTIONS = (
+    "startup",
+    "memory",
+    "speed",
+    "points",
+    "beside",
+    "judges",
+    "refusals",
+    "adaptive",
+    "ranking",
+    "clusters",
+    "coverage",
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -41,12 +53,14 @@ def main(arguments: list[str]) -> None:
 
 def section(name: str, *, quick: bool, full: bool) -> str:
     """One table."""
-    from bench import adaptive, clusters, judges, memory, ranking, refusals, speed, startup
+    from bench import adaptive, beside, clusters, judges, memory, points, ranking, refusals, speed, startup
 
     if name == "speed":
         return speed.main(quick=quick, full=full)
     sections = {
         "memory": memory.main,
+        "points": points.main,
+        "beside": beside.main,
         "startup": startup.main,
         "judges": judges.main,
         "refusals": refusals.main,

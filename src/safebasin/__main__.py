@@ -21,11 +21,19 @@ def main() -> NoReturn:
     """Run the command line and end the process; see `safebasin.cli` for the exit codes."""
     sys.excepthook = _last_resort
     _open_streams()
+    _settle()
     try:
         from safebasin import cli
     except SystemExit as error:
         raise ImportError("a module ended the process while it was imported") from error
     cli.main()
+
+
+def _settle() -> None:
+    """Settle threads while torch is not loaded yet; the processes of workers inherit it."""
+    from safebasin.processors import settle
+
+    settle()
 
 
 def _open_streams() -> None:

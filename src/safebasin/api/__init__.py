@@ -51,6 +51,9 @@ from safebasin.api.tuning import (
     prepare_finetuning,
 )
 from safebasin.api.worlds import build_world, check_claims, check_environment, world
+from safebasin.processors import settle
+
+settle()  # before any of these loads torch
 
 __all__ = [
     "CertifiedStudy",

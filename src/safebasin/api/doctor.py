@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from safebasin.processors import usable
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
@@ -96,7 +98,8 @@ def _memory() -> Check:
 
 def _threads() -> Check:
     threads, cpus = os.environ.get("OMP_NUM_THREADS"), os.cpu_count() or 1
-    return Check(name="threads", ok=True, found=f"{cpus} CPUs, OMP_NUM_THREADS={threads or 'unset'}", required=False)
+    found = f"{cpus} CPUs, {usable()} for this process, OMP_NUM_THREADS={threads or 'unset'}"
+    return Check(name="threads", ok=True, found=found, required=False)
 
 
 def _offline() -> Check:

@@ -41,7 +41,7 @@ from safebasin.prompts.turns import turn_ends
 from safebasin.protocols import BaseWeights, EngineFacts, Generation, TokenScores
 from safebasin.records import Decoding, Message, Point, Scalar, content_hash
 from safebasin.weights.base import open_base
-from safebasin.weights.stream import Mover, apply
+from safebasin.weights.stream import Mover
 
 __all__ = ["HFEngine"]
 
@@ -183,7 +183,7 @@ class HFEngine:
             )
         self._scorer = None
         self._guards.forget()
-        apply(self._mover.blocks(point), self._model)
+        self._mover.write(point, self._model)
 
     def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
         """Decode one batch greedily, results in the order given.

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import torch
 
+from safebasin.processors import share
+
 __all__ = ["fitting_threads", "safe_kernels", "threads"]
 
 SMALL = 20_000_000
@@ -41,8 +43,14 @@ def safe_kernels(device: torch.device, dtype: torch.dtype) -> Callable[[], Abstr
 
 
 def fitting_threads(device: torch.device, n_parameters: int) -> int:
-    """Choose the number of threads for forward passes: torch's own number, or one for a small model on a CPU."""
-    return 1 if device.type == "cpu" and n_parameters < SMALL else torch.get_num_threads()
+    """Choose the number of threads for forward passes: torch's own number, or one for a small model on a CPU.
+
+    No more than the quota of this process, unless the user said how many: torch may have been loaded before that was
+    asked for.
+    """
+    if device.type == "cpu" and n_parameters < SMALL:
+        return 1
+    return min(torch.get_num_threads(), share(1) or torch.get_num_threads())
 
 
 @contextmanager

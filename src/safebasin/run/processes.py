@@ -15,6 +15,7 @@ from typing import cast
 import psutil
 
 from safebasin.errors import UsageError, expected
+from safebasin.processors import share
 from safebasin.protocols.backends import EngineSpec
 from safebasin.run.crew import Answered, Crew, Gone, Hand, Served
 
@@ -41,7 +42,7 @@ def open_processes(spec: EngineSpec, workers: int | None = None) -> Crew:
     if wanted > 1 and wanted * size > free:
         constraint = f"at most {max(1, free // size)}, for each holds {size / 2**30:.2g} GiB of {free / 2**30:.2g} free"
         raise UsageError(expected("--workers", constraint, wanted, "Take fewer, or --backend local."))
-    return Crew(Processes(spec), wanted)
+    return Crew(Processes(spec, share(wanted)), wanted)
 
 
 def _weights_bytes(model: str) -> int:
@@ -55,18 +56,20 @@ class Processes:
 
     Args:
         spec: of the engine that each makes.
+        threads: of each; None leaves the number as it is.
     """
 
     remedy = "Memory may be short: take fewer --workers, or --backend local."
 
-    def __init__(self, spec: EngineSpec) -> None:
+    def __init__(self, spec: EngineSpec, threads: int | None = None) -> None:
         self._spec = spec
+        self._threads = threads
         self._context = get_context("spawn")
 
     def start(self) -> Child:
         """Spawn a worker."""
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._spec), daemon=True)
+        process = self._context.Process(target=_serve, args=(theirs, self._spec, self._threads), daemon=True)
         process.start()
         theirs.close()  # so that a worker that dies is noticed: nobody else holds its end
         return Child(process=process, connection=cast("Connection", ours))
@@ -120,8 +123,10 @@ def _send(connection: Connection, what: object) -> None:
         connection.send(what)
 
 
-def _serve(connection: Connection, spec: EngineSpec) -> None:
+def _serve(connection: Connection, spec: EngineSpec, threads: int | None) -> None:
     """Do what comes through a connection, until None comes or the other side is gone. Runs in the worker."""
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is loaded, with the engine
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, who then ends the workers
     served = Served(spec)
     while True:

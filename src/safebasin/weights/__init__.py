@@ -15,9 +15,11 @@ philox           the same noise in torch's integers, on any device
 planes           the second of two directions, made orthogonal to the first
 projection       where other weights lie, seen from a line or a plane: coordinates on its axes, and what is off it
 quantize         θ_q − θ₀ of rounding to nearest, as a direction
+resident         θ₀ and d̂ on an accelerator, as far as they fit
 scaling          a factor on some weights, as a direction
 selection        which tensors a direction moves, and inner products over them in float64, block by block
-stream           the weights at a point, as a stream of row blocks or whole tensors
+stream           the weights at a point, as a stream of row blocks or whole tensors, or written into a module
+sums             θ₀ + Σ αᵢ·d̂ᵢ in pieces that stay in the cache
 target_text      what the target of a direction says, and which it is exactly
 trajectory       the checkpoints of a training run, as differences from θ₀
 """

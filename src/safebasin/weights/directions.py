@@ -19,6 +19,7 @@ from pydantic import Field
 from safebasin.errors import StudyError, expected
 from safebasin.protocols import BaseWeights, Delta
 from safebasin.records import DirectionSpec
+from safebasin.weights import philox
 from safebasin.weights.base import MappedWeights
 from safebasin.weights.checkpoints import Adapter, TaskVector, ToCheckpoint
 from safebasin.weights.kept import KeptRows
@@ -79,6 +80,21 @@ class RandomDelta:
             rows.mul_(_spread(self.factors[name], start, stop, rows))
             self.kept_rows.put(key, rows)
         return rows
+
+    def rows_on(self, device: torch.device, name: str, start: int, stop: int) -> torch.Tensor | None:
+        """The same rows, drawn on a device where that has the same bits."""
+        if name not in self.factors:
+            return None
+        if self.others or self.spec.version != philox.VERSION:
+            rows = self.rows(name, start, stop)
+            return None if rows is None else rows.to(device)
+        shape = self.base.shape(name)
+        width = math.prod(shape[1:])
+        drawn = philox.elements(
+            self.spec.seed, self.spec.index, name, start * width, stop * width, device=device, density=self.density
+        )
+        rows = drawn.reshape((stop - start, *shape[1:]) if shape else ())
+        return rows.mul_(_spread(self.factors[name], start, stop, rows).to(device))
 
     def _key(self, name: str, start: int, stop: int) -> Hashable:
         """Under what noise is kept before anything is done to it."""

@@ -13,7 +13,10 @@ import torch
 
 from safebasin.weights.noise import BLOCK, key_words, least_chosen, quantiles
 
-__all__ = ["elements", "words"]
+__all__ = ["VERSION", "elements", "words"]
+
+VERSION = 2
+"""Of the noise that is drawn here."""
 
 _ROUNDS = 10
 _MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
@@ -35,7 +38,7 @@ def elements(
         device: where.
         density: the share of elements that are drawn at all.
     """
-    key = key_words(2, seed, index, name)
+    key = key_words(VERSION, seed, index, name)
     bits = _bits(key, start, stop, width=16, device=device)
     drawn = _table(device).index_select(0, bits)
     if density < 1:

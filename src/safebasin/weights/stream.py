@@ -20,6 +20,10 @@ from safebasin.protocols import BaseWeights, Delta, Direction, WeightBlock
 from safebasin.records import DirectionSpec, Point
 from safebasin.weights.base import row_blocks
 from safebasin.weights.planes import orthogonal
+from safebasin.weights.resident import OnDevice, OnHost, free_bytes
+from safebasin.weights.sums import summed
+
+Terms = list[tuple[float, torch.Tensor]]
 
 
 @runtime_checkable
@@ -89,23 +93,54 @@ def rows_at(
     base: BaseWeights, point: Point, deltas: Mapping[DirectionSpec, Delta], name: str, start: int, stop: int
 ) -> torch.Tensor:
     """Rows of one tensor at a point, in the dtype of θ₀."""
-    rows = base.rows(name, start, stop)
+    rows, terms = _parts(OnHost(base), point, deltas, name, start, stop)
+    return summed(rows, terms, torch.empty(rows.shape, dtype=rows.dtype)) if terms else rows
+
+
+def _parts(
+    source: OnHost | OnDevice, point: Point, deltas: Mapping[DirectionSpec, Delta], name: str, start: int, stop: int
+) -> tuple[torch.Tensor, Terms]:
+    """The rows that a sum begins with, and what is added; nothing, where they are what the point has there."""
+    rows = source.base_rows(name, start, stop)
     if len(point.terms) == 1:
         spec, alpha = point.terms[0]
         delta = deltas[spec]
         # α = 1 on a line to another checkpoint is that checkpoint: θ₀ + (θ₁ − θ₀) may miss it by a rounding.
         if alpha == 1 and isinstance(delta, Reaching) and delta.moves(name):
-            return delta.reached(name, start, stop).to(rows.dtype)
-    terms = [(alpha, deltas[spec].rows(name, start, stop)) for spec, alpha in point.terms if alpha != 0]
-    found = [(alpha, delta) for alpha, delta in terms if delta is not None]
-    if not found:
-        return rows
-    is_wide = rows.dtype == torch.float64 or any(delta.dtype == torch.float64 for _, delta in found)
-    wide = torch.float64 if is_wide else torch.float32
-    total = rows.to(wide)
-    for alpha, delta in found:
-        total = (delta.to(wide) * alpha).reshape(rows.shape).add_(total)
-    return total.to(rows.dtype)
+            return delta.reached(name, start, stop).to(rows.device, rows.dtype), []
+    moves = [(alpha, source.delta_rows(deltas[spec], name, start, stop)) for spec, alpha in point.terms if alpha != 0]
+    return rows, [(alpha, move) for alpha, move in moves if move is not None]
+
+
+def write(
+    base: BaseWeights,
+    point: Point,
+    deltas: Mapping[DirectionSpec, Delta],
+    module: nn.Module,
+    *,
+    device: OnDevice | None = None,
+) -> None:
+    """Write the weights at a point into the parameters of a module, tied ones with them, without a copy in between.
+
+    Args:
+        base: θ₀.
+        point: where.
+        deltas: its directions, prepared.
+        module: its parameters are on any device.
+        device: what of θ₀ and d̂ is on that device, where sums are made there; None makes them on the host.
+    """
+    source = OnHost(base) if device is None else device
+    parameters = dict(module.named_parameters())
+    with torch.no_grad():
+        for name in base.names:
+            whole = parameters[name].detach()
+            for start, stop in row_blocks(base.shape(name)):
+                target = whole if whole.dim() == 0 else whole[start:stop]
+                rows, terms = _parts(source, point, deltas, name, start, stop)
+                if terms and target.is_contiguous() and (target.device, target.dtype) == (rows.device, rows.dtype):
+                    summed(rows, terms, target)
+                else:
+                    target.copy_(summed(rows, terms, torch.empty_like(rows)) if terms else rows)
 
 
 def tensors_at(
@@ -133,6 +168,19 @@ class Mover:
     def __init__(self, base: BaseWeights) -> None:
         self._base = base
         self._deltas: dict[DirectionSpec, Delta] = {}
+        self._on_device: OnDevice | None = None
+
+    def write(self, point: Point, module: nn.Module) -> None:
+        """Write the weights at a point into a module (`write`); on CUDA they are summed there.
+
+        Raises:
+            UsageError: as `blocks`.
+        """
+        deltas = self._prepared(point)
+        device = next(module.parameters()).device
+        if device.type == "cuda" and self._on_device is None:
+            self._on_device = OnDevice(self._base, device, budget_bytes=free_bytes(device))
+        write(self._base, point, deltas, module, device=self._on_device)
 
     def blocks(self, point: Point) -> Iterator[WeightBlock]:
         """The weights at a point, in row blocks (`weights_at`).
@@ -153,6 +201,8 @@ class Mover:
     def _prepared(self, point: Point) -> Mapping[DirectionSpec, Delta]:
         wanted = {spec for spec, _ in point.terms}
         if wanted:  # θ₀ needs none, but what comes after it may need the last ones
+            if not self._deltas.keys() <= wanted:
+                self._on_device = None  # rows of a direction that is let go of make room for those of the next
             self._deltas = {spec: delta for spec, delta in self._deltas.items() if spec in wanted}
         self._deltas |= prepare([spec for spec in wanted if spec not in self._deltas], self._base)
         return self._deltas
