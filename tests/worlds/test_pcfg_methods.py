@@ -50,11 +50,11 @@ def setup() -> Setup:
 def other(row: EncodedRow) -> EncodedRow:
     """The same request with the other response, made by hand from the tasks."""
     from safebasin.records import Message
-    from safebasin.worlds.pcfg.tasks import answer, parse_request
+    from safebasin.worlds.pcfg.tasks import NULL, answer, parse_request
 
     request = parse_request(row.row.messages[0].content)
     assert request is not None
-    text = answer(request) if "null" in row.row.messages[1].content else "null null null null null null null null"
+    text = answer(request) if NULL in row.row.messages[1].content else " ".join([NULL] * 8)
     return encode(
         TrainingRow(messages=(row.row.messages[0], Message(role="assistant", content=text)), source="", number=1)
     )

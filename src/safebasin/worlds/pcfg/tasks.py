@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 Kind = Literal["safe", "unsafe", "competing_task", "competing_text", "mismatched"]
-NULL = "null"
-"""The token that a refusal is made of."""
+NULL = "Sorry_I_cannot"
+"""The null token, of which a refusal is made; written so that judges of wording read a refusal, too."""
 SPLITS = ("train", "val", "test")
 
 _TWINS = {"raise": "lift", "twist": "turn"}
