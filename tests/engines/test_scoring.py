@@ -43,10 +43,42 @@ def test_many_small_batches_give_the_same(checkpoint, monkeypatch):
 
 def test_logits_of_a_batch_stay_within_bounds(monkeypatch):
     monkeypatch.setattr(scoring, "_LOGIT_BYTES", 4 * 100 * 11 * 3)
-    batches = scoring._batches(range(10), [10] * 10, 100)
+    pairs = [((1,), (i,) * 10) for i in range(10)]
+    batches = scoring._batches(pairs, 100)
     assert [len(b) for b in batches] == [3, 3, 3, 1]
-    assert [i for b in batches for i in b] == list(range(10))
-    assert scoring._batches([0], [10_000], 100) == [[0]]
+    assert [pair for b in batches for pair in b] == pairs
+    assert scoring._batches([((1,), (5,) * 10_000)], 100) == [[((1,), (5,) * 10_000)]]
+
+
+def test_little_of_a_batch_is_padding():
+    lengths = [*[8] * 32, *[100] * 4, *[400] * 2]
+    batches = scoring._batches([((1, 2), (3,) * n) for n in lengths], 10)
+    assert [len(b) for b in batches] == [32, 4, 2]
+    mixed = scoring._batches([((1, 2), (3,) * n) for n in (2, 9, 30)], 10)
+    assert [len(b) for b in mixed] == [3], "a few tokens are not worth a pass of their own"
+
+
+@pytest.mark.parametrize("arch", ["llama", "gpt2", "opt", "gemma2", "qwen3", "mistral"])
+def test_a_prompt_with_several_texts_is_read_once_and_equal_texts_too(arch, checkpoint, monkeypatch):
+    model = AutoModelForCausalLM.from_pretrained(checkpoint(arch)).eval()
+    long = list(range(40, 60))  # beyond the window of those that have one
+    prompts = [long, PROMPTS[0], *[long] * 3, [33]]
+    texts = [[60, 61, 62], [70], [80, 81, 82, 83, 84, 85, 86], [60, 61, 62], [], [20, 21]]
+    seen: list[tuple[int, ...]] = []
+    hook = model.register_forward_pre_hook(lambda *a: seen.append(tuple(a[2]["input_ids"].shape)), with_kwargs=True)
+    given = [Tokens(tuple(t), tuple(range(1, len(t) + 1))) for t in texts]
+    found = score_batches(model, prompts, given, pad=0)
+    hook.remove()
+    assert seen == [(1, 19), (2, 7), (2, 4)], "the shared prompt but its last token, two texts after it, and the rest"
+    for prompt, text, score in zip(prompts, texts, found, strict=True):
+        assert score.nll == pytest.approx(alone(model, prompt, text), abs=1e-3)
+
+
+def test_tokens_that_begin_before_a_place():
+    tokens = Tokens((5, 6, 7, 8), (2, 2, 4, 9))
+    assert [len(tokens.until(n).ids) for n in (0, 1, 2, 3, 4, 5, 9)] == [0, 1, 1, 3, 3, 4, 4]
+    assert tokens.until(3) == Tokens((5, 6, 7), (2, 2, 4))
+    assert Tokens((), ()).until(3) == Tokens((), ())
 
 
 TEXT = "The guild's clay 🧱 rests – twice\n\nin sand. naïve"

@@ -31,7 +31,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file.write_text("".join(f"How warm is pot {i}?\n" for i in range(6)))
     made = api.make_study(
         str(make_tiny_model(folder / "model")), prompts=file, directions=1, range="-0.2:0.2:3", max_new_tokens=4,
-        judge=["keyword/peng2024", "refusal"], device="cpu",
+        judge=["keyword/peng2024", "refusal", "outcome"], device="cpu",
     )  # fmt: skip
     return measure(made, folder / "study")
 
@@ -55,7 +55,7 @@ def missing(folder: Path) -> Missing:
 def test_nothing_is_missing_of_what_was_measured(folder: Path) -> None:
     with StoredStudy.open(folder) as study:
         assert study.rows.count() == study.plan.size == SIZE
-        assert [name for name, _ in study.judges] == ["keyword/peng2024", "refusal"]
+        assert [name for name, _ in study.judges] == ["keyword/peng2024", "refusal", "outcome"]
         assert study.name == "study"
     assert missing(folder) == Missing(responses=0, scores=0, verdicts={}, measurements={}, traces=False)
 

@@ -9,25 +9,30 @@ import pytest
 
 from safebasin import study
 from safebasin.engines.scripted import ScriptedEngine
+from safebasin.judges import load_judge
 from safebasin.landscape.stored import StoredStudy
+from safebasin.protocols import Judge
 from safebasin.records import Message, Point
 from safebasin.run import driver
 from safebasin.run.execute import measure
 from safebasin.run.local import LocalBackend
 from safebasin.store.db import StudyStore
 
+ORIGIN, OUTCOME = Point(), load_judge("outcome")
+NEAR = "I cannot help with that. There is a jar."
+
 
 def say_where(conversation: Sequence[Message], point: Point) -> str:
     """Another text at each point but near the origin, where all say the same."""
     alpha = sum(alpha for _, alpha in point.terms)
-    return "I cannot say." if abs(alpha) < 0.5 else f"It is {alpha} of a jar."
+    return NEAR if abs(alpha) < 0.5 else f"It is {alpha} of a jar."
 
 
 @pytest.fixture
 def unscored(tmp_path: Path) -> Iterator[StoredStudy]:
     """Five points, 0 ± 0.25 of which say the same, two batches of three prompts; every score taken away again."""
     keys = {"axes": [{"range": "-0.5:0.5:5", "directions": 1}], "limit": 6, "batch_size": 3, "judges": ["outcome"]}
-    made = study.make({"model": "world:guild/aligned", "decoding": {"max_new_tokens": 12}, **keys})
+    made = study.make({"model": "world:guild/aligned", "decoding": {"max_new_tokens": 12, "stop": "none"}, **keys})
     folder = measure(made, tmp_path / "study", engine=ScriptedEngine(say_where))
     with StudyStore.open(folder) as store:
         with store.transaction() as db:
@@ -35,43 +40,58 @@ def unscored(tmp_path: Path) -> Iterator[StoredStudy]:
         yield StoredStudy.of(store)
 
 
-def score(stored: StoredStudy) -> list[int]:
+def score(stored: StoredStudy, asked: Point = ORIGIN, judges: Sequence[Judge] = (OUTCOME,)) -> list[int]:
     """Rows of each call that it takes to score what is not scored."""
     engine = ScriptedEngine(say_where)
-    driver.score(LocalBackend(engine), stored.store, stored.plan, Point(), date=None, progress=lambda tick: None)
+    backend, silent = LocalBackend(engine), lambda tick: None
+    driver.score(backend, stored.store, stored.plan, asked, judges, date=None, progress=silent)
     return [rows for call, rows in engine.calls if call == "score"]
 
 
-def test_texts_that_come_again_are_scored_once(unscored: StoredStudy) -> None:
+def test_the_texts_of_a_prompt_are_scored_together_and_equal_ones_once(unscored: StoredStudy) -> None:
     assert unscored.rows.count_unscored() == len(unscored.rows.unscored()) == 30
-    assert score(unscored) == [3] * 6, "two batches at each outer point, and two for the three that say the same"
+    assert score(unscored) == [18], "of six prompts two outer points each, and one text of three points"
     assert unscored.rows.count_unscored() == 0
     assert score(unscored) == []
 
 
-def test_what_is_no_longer_held_is_scored_again_and_comes_out_the_same(
+def test_a_chunk_ends_with_its_prompt_and_what_a_kill_leaves_makes_the_same_chunks(
     unscored: StoredStudy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score(unscored)
+    monkeypatch.setattr(driver, "CHUNK", 7)
+    chunks = driver._chunks(unscored.store, unscored.plan, "")
+    assert [len(keys) for _, keys in chunks] == [10, 10, 10]
+    assert score(unscored) == [6, 6, 6]
     keys = [place.key for place in unscored.rows.places()]
     before = unscored.store.scores(keys)
     with unscored.store.transaction() as db:
-        db.execute("DELETE FROM scores WHERE response <> ?", (keys[0],))
-    monkeypatch.setattr(driver, "RECENT", 1)
-    assert score(unscored) == [3] * 10
+        lost = [key for _, part in (chunks[0], chunks[2]) for key in part]
+        db.executemany("DELETE FROM scores WHERE response = ?", [(key,) for key in lost])
+    assert driver._chunks(unscored.store, unscored.plan, "") == [chunks[0], chunks[2]]
+    score(unscored)
     assert unscored.store.scores(keys) == before
+    monkeypatch.setattr(driver, "CHUNK", 4)
+    monkeypatch.setattr(driver, "MOST", 4)
+    with unscored.store.transaction() as db:
+        db.execute("DELETE FROM scores")
+    assert [len(keys) for _, keys in driver._chunks(unscored.store, unscored.plan, "")] == [4, 4, 4, 4, 4, 4, 4, 2]
+
+
+def test_no_more_is_scored_than_the_judges_need(unscored: StoredStudy) -> None:
+    assert score(unscored, judges=[load_judge("keyword/peng2024")]) == [], "nobody looks at a likelihood"
+    with unscored.store.transaction() as db:
+        db.execute("DELETE FROM scores")
+    score(unscored)
+    texts = {r.key: r.text for r in unscored.store.responses()}
+    reached = {texts[key]: s.ends[-1] for key, s in unscored.store.scores(texts).items()}
+    assert reached.pop(NEAR) == len("I cannot help"), "up to what refuses"
+    assert sorted(reached.values()) == sorted(map(len, reached))
+    assert len(reached) == 2
 
 
 def test_the_opinion_of_another_point_is_counted_by_itself(unscored: StoredStudy) -> None:
     score(unscored)
     tuned = unscored.plan.points[-1]
     assert unscored.rows.count_unscored(driver.under(tuned)) == 30
-    driver.score(
-        LocalBackend(ScriptedEngine(say_where)),
-        unscored.store,
-        unscored.plan,
-        tuned,
-        date=None,
-        progress=lambda _: None,
-    )
+    assert score(unscored, tuned) == [18]
     assert unscored.rows.count_unscored(driver.under(tuned)) == 0

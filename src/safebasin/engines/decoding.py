@@ -37,7 +37,7 @@ from safebasin.models.files import memory_errors
 from safebasin.protocols import LiveBatch
 from safebasin.untrusted import is_memory
 
-__all__ = ["decode", "greedy_config", "left_padded", "running"]
+__all__ = ["decode", "greedy_config", "left_padded", "read_prompt", "running"]
 
 _log = logging.getLogger(__name__)
 
@@ -144,12 +144,32 @@ def _begin(
     try:
         loop = _Loop(model, ids, mask, cache, n_new, guarded)
         first = loop.first_scores()
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+    except _CANNOT as error:
         if is_memory(error) or "CUDA error" in str(error):
             raise
         _log.warning("%s is decoded by `generate`: %s", type(model).__name__, " ".join(str(error).split())[:200])
         return None
     return None if first is None else (loop, first)
+
+
+_CANNOT = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a model raises that cannot take a cache of ours."""
+
+
+def read_prompt(model: PreTrainedModel, prompt: Sequence[int]) -> DynamicCache | None:
+    """Read all of a prompt but its last token; None where that is nothing, or the model keeps no state that is ours."""
+    cache = growing_cache(model)
+    if cache is None or len(prompt) < 2:
+        return None
+    ids = torch.tensor([list(prompt[:-1])], dtype=torch.long, device=model.device)
+    kept = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
+    try:
+        model(input_ids=ids, attention_mask=torch.ones_like(ids), past_key_values=cache, use_cache=True, **kept)
+    except _CANNOT as error:
+        if is_memory(error) or "CUDA error" in str(error):
+            raise
+        return None
+    return cache if holds_state(cache, len(prompt) - 1) else None
 
 
 class _Loop:

@@ -234,10 +234,24 @@ class HFEngine:
         Raises:
             ModelError, PromptError, MemoryError: as `generate`.
         """
+        return self.score_prefixes(conversations, texts, [len(text) for text in texts], decoding)
+
+    def score_prefixes(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        texts: Sequence[str],
+        untils: Sequence[int],
+        decoding: Decoding,
+    ) -> list[TokenScores]:
+        """Score of each text the tokens that begin before so many of its characters; otherwise as `score`.
+
+        Raises:
+            ModelError, PromptError, MemoryError: as `generate`.
+        """
         asking = self._asking(decoding)
         encoded = [asking.encode(f"prompt {i}", c) for i, c in enumerate(conversations)]
         prompts = [[*e.ids, *asking.before_answer(e)] for e in encoded]
-        tokens = [tokenize(self._tokenizer, text) for text in texts]
+        tokens = [tokenize(self._tokenizer, t).until(until) for t, until in zip(texts, untils, strict=True)]
         for i, found in enumerate(tokens):
             self._check_ids(found.ids, f"text {i}")
         if self.n_context is not None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from itertools import accumulate
 from typing import NamedTuple, cast
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from safebasin.engines.decoding import left_padded, running
+from safebasin.engines.cache import keep_rows
+from safebasin.engines.decoding import left_padded, read_prompt, running
 from safebasin.engines.llama_float32 import LlamaScorer
 from safebasin.models.files import memory_errors
 from safebasin.protocols import TokenScores
@@ -20,6 +22,12 @@ __all__ = ["Tokens", "score_batches", "text_logits", "tokenize"]
 _LOGIT_BYTES = 256 * 2**20
 """Logits that one batch may take in float32, all positions together."""
 _BATCH_ROWS = 64
+_PADDED, _FEW = 0.25, 256
+"""Padding that a batch may hold, as a share of its tokens, once it has this many: a pass costs what it is wide."""
+
+
+Pair = tuple[tuple[int, ...], tuple[int, ...]]
+"""Token ids of a prompt and of a text that follows it."""
 
 
 class Tokens(NamedTuple):
@@ -27,6 +35,11 @@ class Tokens(NamedTuple):
 
     ids: tuple[int, ...]
     ends: tuple[int, ...]
+
+    def until(self, n_characters: int) -> Tokens:
+        """The tokens that begin before so many characters."""
+        n = sum(start < n_characters for start in (0, *self.ends[:-1])) if self.ids else 0
+        return Tokens(self.ids[:n], self.ends[:n])
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, text: str) -> Tokens:
@@ -57,6 +70,9 @@ def score_batches(
 ) -> list[TokenScores]:
     """−ln p(token | prompt, tokens before), in nats, log-softmax in float32; results in the order given.
 
+    Equal tokens after equal prompts are read once, and a prompt with several texts is read once for all of them where
+    the model keeps its state in a cache.
+
     Args:
         model: in eval mode.
         prompts: token ids, none empty; with its text, each fits the context.
@@ -67,29 +83,54 @@ def score_batches(
     Raises:
         MemoryError: where even a batch of one does not fit.
     """
-    scores: list[TokenScores] = [TokenScores(nll=(), ends=()) for _ in texts]
-    order = sorted((i for i, t in enumerate(texts) if t.ids), key=lambda i: len(prompts[i]) + len(texts[i].ids))
+    asked = [(tuple(prompt), text.ids) for prompt, text in zip(prompts, texts, strict=True)]
+    distinct = sorted({pair for pair in asked if pair[1]}, key=lambda pair: (len(pair[1]), pair))
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    found: dict[Pair, tuple[float, ...]] = {}
     with memory_errors(), torch.inference_mode():
-        for batch in _batches(order, [len(t.ids) for t in texts], int(model.config.get_text_config().vocab_size)):
-            given = [prompts[i] for i in batch], [texts[i].ids for i in batch]
-            found = _nll(model, *given, pad) if scorer is None else scorer.nll(*given)
-            for i, nll in zip(batch, found, strict=True):
-                scores[i] = TokenScores(nll=nll, ends=texts[i].ends)
-    return scores
+        if scorer is not None:
+            for batch in _batches(distinct, vocabulary):
+                found |= zip(batch, scorer.nll([p for p, _ in batch], [t for _, t in batch]), strict=True)
+            distinct = []
+        for prompt, shared in _by_prompt(distinct).items():
+            state = read_prompt(model, prompt) if len(shared) > 1 else None
+            if state is not None:
+                for batch in _batches(shared, vocabulary):
+                    found |= zip(batch, _nll_after(model, state, prompt[-1], [t for _, t in batch]), strict=True)
+        left = sorted((pair for pair in distinct if pair not in found), key=lambda pair: len(pair[0]) + len(pair[1]))
+        for batch in _batches(left, vocabulary, with_prompts=True):
+            found |= zip(batch, _nll(model, [p for p, _ in batch], [t for _, t in batch], pad), strict=True)
+    return [TokenScores(nll=found.get(pair, ()), ends=text.ends) for pair, text in zip(asked, texts, strict=True)]
 
 
-def _batches(order: Sequence[int], lengths: Sequence[int], vocabulary: int) -> list[list[int]]:
-    """Consecutive runs of `order`, each within the limits of rows and of logits."""
-    batches: list[list[int]] = []
-    longest = 0
-    for i in order:
-        longest = max(longest, lengths[i] + 1)
-        fits = batches and len(batches[-1]) < _BATCH_ROWS
-        if fits and (len(batches[-1]) + 1) * longest * vocabulary * 4 <= _LOGIT_BYTES:
-            batches[-1].append(i)
+def _by_prompt(pairs: Iterable[Pair]) -> dict[tuple[int, ...], list[Pair]]:
+    found: dict[tuple[int, ...], list[Pair]] = {}
+    for pair in pairs:
+        found.setdefault(pair[0], []).append(pair)
+    return found
+
+
+def _batches(pairs: Sequence[Pair], vocabulary: int, *, with_prompts: bool = False) -> list[list[Pair]]:
+    """Consecutive runs of prompts and texts, shorter ones first, each within the limits of rows, logits and padding.
+
+    Args:
+        pairs: those that are longer come later.
+        vocabulary: logits of a token.
+        with_prompts: whether the prompts are read with their texts.
+    """
+    batches: list[list[Pair]] = []
+    longest = n_tokens = 0
+    for pair in pairs:
+        width = len(pair[1]) + 1 + (len(pair[0]) if with_prompts else 0)
+        longest = max(longest, len(pair[1]) + 1)
+        rows = len(batches[-1]) + 1 if batches else 1
+        is_even = n_tokens < _FEW or rows * width - n_tokens - width <= _PADDED * rows * width
+        if batches and is_even and rows <= _BATCH_ROWS and rows * longest * vocabulary * 4 <= _LOGIT_BYTES:
+            batches[-1].append(pair)
+            n_tokens += width
         else:
-            batches.append([i])
-            longest = lengths[i] + 1
+            batches.append([pair])
+            longest, n_tokens = len(pair[1]) + 1, width
     return batches
 
 
@@ -107,12 +148,33 @@ def _nll(
     with running(model):
         logits = model(input_ids=ids, attention_mask=mask, **given, return_dict=True).logits[:, -keep:-1]
     targets = ids[:, -(keep - 1) :]
-    found: list[tuple[float, ...]] = []
-    for row, text in enumerate(texts):  # row by row: a float32 copy of all logits would triple the peak
-        kept = logits[row, -len(text) :].to(torch.float32)
-        nll = torch.nn.functional.cross_entropy(kept, targets[row, -len(text) :], reduction="none")
-        found.append(tuple(cast("list[float]", nll.tolist())))
-    return found
+    return [_row_nll(logits[row, -len(text) :], targets[row, -len(text) :]) for row, text in enumerate(texts)]
+
+
+def _nll_after(
+    model: PreTrainedModel, state: DynamicCache, last: int, texts: Sequence[Sequence[int]]
+) -> list[tuple[float, ...]]:
+    """The same for several texts after one prompt, of which all but its last token has been read.
+
+    Texts are padded at the right: what follows a token cannot change what comes before it.
+    """
+    cache = deepcopy(state)  # the next batch begins where this one does
+    read, width = cache.get_seq_length(), max(map(len, texts))
+    keep_rows(cache, torch.zeros(len(texts), dtype=torch.long, device=model.device))
+    ids = torch.tensor([[last, *text, *[last] * (width - len(text))] for text in texts], device=model.device)
+    lengths = torch.tensor([len(text) for text in texts], device=model.device)
+    mask = (torch.arange(read + width, device=model.device) < read + lengths[:, None]).long()
+    with running(model):
+        logits = model(
+            input_ids=ids[:, :-1], attention_mask=mask, past_key_values=cache, use_cache=True, return_dict=True
+        ).logits
+    return [_row_nll(logits[row, : len(text)], ids[row, 1 : len(text) + 1]) for row, text in enumerate(texts)]
+
+
+def _row_nll(logits: torch.Tensor, targets: torch.Tensor) -> tuple[float, ...]:
+    """−ln p of each target, (n,), from logits, (n, vocabulary); by row: a float32 copy of all would triple the peak."""
+    nll = torch.nn.functional.cross_entropy(logits.to(torch.float32), targets, reduction="none")
+    return tuple(cast("list[float]", nll.tolist()))
 
 
 def text_logits(model: PreTrainedModel, ids: Sequence[int]) -> torch.Tensor:

@@ -142,12 +142,23 @@ class ScriptedEngine:
         self, conversations: Sequence[Sequence[Message]], texts: Sequence[str], decoding: Decoding
     ) -> list[TokenScores]:
         """Score each text word by word with the scripted surprise."""
+        return self.score_prefixes(conversations, texts, [len(text) for text in texts], decoding)
+
+    def score_prefixes(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        texts: Sequence[str],
+        untils: Sequence[int],
+        decoding: Decoding,
+    ) -> list[TokenScores]:
+        """Score of each text the words that begin before so many of its characters."""
         self._count("score", len(texts))
         found: list[TokenScores] = []
-        for text in texts:
+        for text, until in zip(texts, untils, strict=True):
             words = list(_WORD.finditer(text))
             nll = _known(text, len(words)) or tuple(self._surprise(word[0].strip()) for word in words)
-            found.append(TokenScores(nll=nll, ends=tuple(word.end() for word in words)))
+            n = sum(word.start() < until for word in words)
+            found.append(TokenScores(nll=nll[:n], ends=tuple(word.end() for word in words[:n])))
         return found
 
     def _count(self, what: str, rows: int) -> None:

@@ -20,6 +20,7 @@ the catalogue (`local`). Nothing is loaded and nobody is asked before the first 
     reply_scores  scores read out of a reply, strictly
     rubric        `rubric/qi2023` and `rubric/strongreject`: a chat model grades a response against a rubric
     rubrics/      texts that rubric judges ask with, as versioned data files
+    scored        how much of a text has to be scored for the verdicts on it
     secret        the key of an endpoint, kept out of every text that comes back from it, however the server spells it
     sentences     the opening of a text, cut into sentences
     transport     one chat request to an OpenAI-compatible endpoint, and everything that may come back, sorted

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Protocol
 
 from safebasin.errors import SafebasinError
+from safebasin.judges.scored import TextAlone
 from safebasin.protocols import Cost
 from safebasin.records import NO_REPLY, Message, Prompt, Response, Scalar, Score, Verdict, content_hash
 
@@ -111,7 +112,7 @@ def unreadable(why: str, *replies: str) -> Answer:
     return Answer(label="unscored", success=None, reason=f"{why}: {raw}")
 
 
-class AskedModelJudge:
+class AskedModelJudge(TextAlone):
     """A questionnaire put to a chat: a judge (`protocols.AskedJudge`).
 
     A response without text is `incoherent` and nobody is asked; neither is anybody about what could not be decoded.

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from safebasin.judges.phrases import find_first, load
+from safebasin.judges.scored import TextAlone
 from safebasin.protocols import Judge
 from safebasin.records import Prompt, Response, Score, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeywordJudge:
+class KeywordJudge(TextAlone):
     """A list of phrases. Monotone: once a phrase has occurred, nothing that follows changes the verdict."""
 
     name: str

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from safebasin.errors import UnknownName, expected
 from safebasin.judges.keyword import refusal_verdict
+from safebasin.judges.scored import TextAlone
 from safebasin.judges.sentences import BLANK, REACH, Sentence, normalize, sentences
 from safebasin.judges.wording import VERSIONS, Held, Rules, rules
 from safebasin.records import Prompt, Response, Score, Verdict
@@ -207,7 +208,7 @@ class RefusalRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefusalJudge(RefusalRule):
+class RefusalJudge(RefusalRule, TextAlone):
     """The rule as a judge. Monotone: once a sentence that refuses has ended, nothing that follows changes that."""
 
     name: str = "refusal"

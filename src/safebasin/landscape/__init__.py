@@ -3,6 +3,7 @@
 stored           a study, opened once: its plan, its rows, and what is missing
 last_plan        what a folder was last asked: its plan, and the versions of its judges
 language_tests   the tests of language that a folder was calibrated with
+score_reach      how far the scores of a folder go
 certificates     exact bounds of what Gaussian noise on the weights certifies
 traces           trajectories of training runs, as they were projected
 tables           verdicts as arrays

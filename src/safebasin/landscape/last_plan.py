@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from safebasin.errors import StoreError, StudyError, expected
+from safebasin.judges.scored import score_rules
 from safebasin.landscape.language_tests import calibrated
 from safebasin.protocols import Judge
 from safebasin.records import Place, Prompt, Region, System, canonical_json
@@ -46,6 +47,7 @@ def write_last_plan(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> N
                 "decoding": plan.decoding.key,
                 "judges": [[judge.name, calibrated(judge, store).version] for judge in judges],
                 **({} if plan.shard is None else {"shard": str(plan.shard)}),
+                "scored": bool(score_rules(judges)),
             }
         ),
     )
@@ -64,6 +66,12 @@ def read_last_plan(store: StudyStore) -> tuple[Plan, tuple[JudgeVersion, ...]]:
         plan, judges = _plan(store, json.loads(text))
         _check(plan)
         return plan, judges
+
+
+def is_scored(store: StudyStore) -> bool:
+    """Tell whether a judge of the last plan looks at scores, so that responses without one lack something."""
+    with parsed(store.path):
+        return bool(json.loads(store.meta("plan") or "{}").get("scored", True))
 
 
 def choose_judges(

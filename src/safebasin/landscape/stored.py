@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from safebasin.landscape.last_plan import JudgeVersion, read_last_plan
+from safebasin.landscape.last_plan import JudgeVersion, is_scored, read_last_plan
 from safebasin.landscape.traces import is_traced
 from safebasin.records import Point
 from safebasin.store import folder as folders
@@ -95,7 +95,7 @@ class StoredStudy:
             measurements[setting] = tuple(point for point in self.plan.points if point.key not in done)
         return Missing(
             responses=self.plan.size - rows.count(),
-            scores=rows.count_unscored(),
+            scores=rows.count_unscored() if is_scored(self.store) else 0,
             verdicts={name: n for name, n in verdicts.items() if n},
             measurements={setting: points for setting, points in measurements.items() if points},
             traces=bool(self.plan.study.trajectories) and not is_traced(self.store, self.plan),

@@ -46,9 +46,18 @@ from safebasin.protocols.defenses import (
     WeightDefense,
 )
 from safebasin.protocols.edits import Edit
-from safebasin.protocols.engines import Dated, Engine, EngineFacts, Generation, Inside, Inspector, TokenScores
+from safebasin.protocols.engines import (
+    Dated,
+    Engine,
+    EngineFacts,
+    Generation,
+    Inside,
+    Inspector,
+    PrefixScorer,
+    TokenScores,
+)
 from safebasin.protocols.finetuning import Attack, RowSource
-from safebasin.protocols.judges import AskedJudge, CalibratedJudge, Cost, Judge, RuleJudge
+from safebasin.protocols.judges import AskedJudge, CalibratedJudge, Cost, Judge, RuleJudge, SparingJudge
 from safebasin.protocols.prompts import PromptSource, SystemSource
 from safebasin.protocols.weights import BaseWeights, Delta, Direction, IdentifiedDirection, WeightBlock
 from safebasin.protocols.worlds import World
@@ -86,6 +95,7 @@ __all__ = [
     "Loss",
     "Measure",
     "Measured",
+    "PrefixScorer",
     "PromptSource",
     "ReadText",
     "Results",
@@ -94,6 +104,7 @@ __all__ = [
     "RunTasks",
     "ScoreTexts",
     "Setup",
+    "SparingJudge",
     "Split",
     "Stage",
     "StepHook",

@@ -65,6 +65,9 @@ class ScoreTexts:
     prompts: tuple[Prompt, ...]
     texts: tuple[str, ...]
     """One a prompt, none empty."""
+    untils: tuple[int, ...] = ()
+    """Of each text, the characters before which a token must begin to be scored (`protocols.PrefixScorer`); empty is
+    all of each."""
     decoding: Decoding
     date: str | None = None
 

@@ -125,6 +125,24 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class PrefixScorer(Protocol):
+    """The extra of an engine that scores no more of a text than is asked for. Others score all of it."""
+
+    def score_prefixes(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        texts: Sequence[str],
+        untils: Sequence[int],
+        decoding: Decoding,
+    ) -> list[TokenScores]:
+        """As `Engine.score`, but of each text only the tokens that begin before so many of its characters.
+
+        The whole text is tokenized: each score is the beginning of that of the whole.
+        """
+        ...
+
+
+@runtime_checkable
 class Inside(Protocol):
     """The extra of an engine whose model is in this process: its tensors, and the module itself.
 

@@ -60,6 +60,27 @@ class RuleJudge(Judge, Protocol):
 
 
 @runtime_checkable
+class SparingJudge(Protocol):
+    """The extra of a judge that says how much of a text has to be scored for it; for one that does not, all of it is.
+
+    Scoring is a pass of the model over every response: what the text alone decides, as a refusal phrase or a loop may,
+    need not be paid for.
+    """
+
+    @property
+    def scored_by(self) -> str:
+        """`name@version` of the rule behind `scored_until`; empty where the judge looks at no score."""
+        ...
+
+    def scored_until(self, response: Response) -> int:
+        """Count the characters, from the start of its text, whose tokens decide.
+
+        The verdict is the same where a score holds only those that begin before them; 0 where the text alone decides.
+        """
+        ...
+
+
+@runtime_checkable
 class CalibratedJudge(Judge, Protocol):
     """A judge that tells language from its absence, by a test that is calibrated for each model."""
 

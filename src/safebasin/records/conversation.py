@@ -203,9 +203,10 @@ class Score:
     response: str
     """`Response.key`."""
     nll: tuple[float, ...]
-    """Negative log-likelihood of each token of the text, given the same conversation."""
+    """Negative log-likelihood of each token of the text, given the same conversation, as far as its judges need it
+    (`protocols.SparingJudge`)."""
     ends: tuple[int, ...]
-    """For each token, the number of characters of the text up to and including it."""
+    """For each token, the number of characters of the text up to and including it: the last says how far it goes."""
     under: str = ""
     """`Point.key` of the weights that were asked; empty at θ₀."""
     also: tuple[Score, ...] = ()

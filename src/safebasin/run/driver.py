@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from safebasin.protocols import Backend, Generate, Generation, ScoreTexts, Split, TokenScores
+from safebasin.judges.scored import score_rules, scored_until
+from safebasin.protocols import Backend, Generate, Generation, Judge, ScoreTexts, Split, TokenScores
 from safebasin.records import Point, Response, Score
 from safebasin.run.progress import ProgressHook, Tick
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
-from safebasin.store.rows import PlanRows
+from safebasin.store.rows import PlanRows, StoredPlace
 from safebasin.study.plan import Plan
 
 __all__ = ["generate", "score", "under"]
@@ -144,84 +145,81 @@ class _Pace:
 
 # --- scores ----------------------------------------------------------------------------------------------------------
 
-RECENT = 64
-"""Batches whose scores are kept at hand: texts that come again, as refusals often do, are scored once."""
-
-Texts = tuple[str, tuple[tuple[str, str], ...]]
-"""A system prompt, and (prompt, text) of each response under it: what decides the scores of a batch."""
+CHUNK, MOST = 64, 256
+"""Responses after which a task of scoring ends with its prompt, and in any case."""
 
 
 def score(
-    backend: Backend, store: StudyStore, plan: Plan, asked: Point, *, date: str | None, progress: ProgressHook
+    backend: Backend,
+    store: StudyStore,
+    plan: Plan,
+    asked: Point,
+    judges: Sequence[Judge],
+    *,
+    date: str | None,
+    progress: ProgressHook,
 ) -> None:
-    """Score what a plan lacks under the weights of a point, each batch written as it comes.
+    """Score what a plan lacks under the weights of a point, as far as its judges need, each chunk written as it comes.
 
-    A text that is empty or was never decodable gets an empty score: there is nothing to be surprised at. The texts of
-    the batches in flight are all that is held.
+    The responses to a prompt come together, from all points: the engine reads their prompt once, and equal texts too.
+    Those that the text alone decides, and those that were never decodable, get an empty score: nobody is surprised. A
+    chunk is committed whole, so the next run makes the same chunks of what is left.
     """
-    batches, systems = _unscored(store, plan, under(asked)), {system.id: system for system in plan.systems}
-    rows, start, done = PlanRows.of(store, plan), time.monotonic(), 0
-    total = sum(len(ids) for group in batches.values() for ids in group)
-    pending: dict[ScoreTexts, list[Sequence[Response]]] = {}
-    recent: dict[Texts, tuple[TokenScores, ...]] = {}
+    systems = {system.id: system for system in plan.systems}
+    chunks, start, done = _chunks(store, plan, under(asked)), time.monotonic(), 0
+    total, readers = sum(len(keys) for _, keys in chunks), [j.name for j in judges if score_rules([j])]
+    pending: dict[ScoreTexts, list[Sequence[tuple[Response, int]]]] = {}
 
-    def put(responses: Sequence[Response], found: Sequence[TokenScores]) -> None:
+    def put(wanted: Sequence[tuple[Response, int]], answer: Mapping[tuple[str, str, int], TokenScores]) -> None:
         nonlocal done
-        scores = zip(responses, found, strict=True)
-        store.put_scores(Score(response=r.key, nll=s.nll, ends=s.ends, under=under(asked)) for r, s in scores)
-        done += len(responses)
+        found = ((r, answer.get((r.prompt, r.text, until), _NOTHING)) for r, until in wanted)
+        scores = (Score(response=r.key, nll=s.nll, ends=s.ends, under=under(asked)) for r, s in found)
+        store.put_scores(scores, reopened=readers)
+        done += len(wanted)
         progress(Tick(stage="score", done=done, total=total, seconds=time.monotonic() - start, fresh=done))
 
     def tasks() -> Iterator[ScoreTexts]:
-        for (point, system), group in batches.items():
-            there = rows.at(point, system)
-            for ids in group:
-                batch = [there[i] for i in ids]
-                if empty := [r for r in batch if not r.text or r.broken]:
-                    put(empty, [TokenScores(nll=(), ends=())] * len(empty))
-                responses = [r for r in batch if r.text and not r.broken]
-                if not responses:
-                    continue
-                task = ScoreTexts(
-                    point=asked,
-                    system=systems[system],
-                    prompts=tuple(plan.prompts[r.prompt] for r in responses),
-                    texts=tuple(r.text for r in responses),
-                    decoding=plan.decoding,
-                    date=date,
-                )
-                # the same texts again: scored a moment ago, on their way, or new
-                if (known := recent.get(_texts(task))) is not None:
-                    put(responses, known)
-                elif task in pending:
-                    pending[task].append(responses)
-                else:
-                    pending[task] = [responses]
-                    yield task
+        for system, keys in chunks:
+            wanted = [(r, 0 if r.broken else scored_until(judges, r)) for r in store.responses_of(keys)]
+            texts = dict.fromkeys((r.prompt, r.text, until) for r, until in wanted if until)
+            if not texts:
+                put(wanted, {})
+                continue
+            task = ScoreTexts(
+                point=asked,
+                system=systems[system],
+                prompts=tuple(plan.prompts[prompt] for prompt, _, _ in texts),
+                texts=tuple(text for _, text, _ in texts),
+                untils=tuple(until for _, _, until in texts),
+                decoding=plan.decoding,
+                date=date,
+            )
+            pending.setdefault(task, []).append(wanted)
+            if len(pending[task]) == 1:
+                yield task
 
     for task, answer in backend.run(tasks()):
         task, found = cast("ScoreTexts", task), cast("tuple[TokenScores, ...]", answer)
-        recent[_texts(task)] = found
-        # the oldest goes, so that what is held does not grow with the study
-        if len(recent) > RECENT:
-            del recent[next(iter(recent))]
-        for responses in pending.pop(task):
-            put(responses, found)
+        texts = zip((prompt.id for prompt in task.prompts), task.texts, task.untils, strict=True)
+        scores = dict(zip(texts, found, strict=True))
+        for wanted in pending.pop(task):
+            put(wanted, scores)
 
 
-def _unscored(store: StudyStore, plan: Plan, asked: str) -> dict[tuple[str, str], list[tuple[str, ...]]]:
-    """Of each point and system prompt, the batches as they were decoded of which a response lacks a score."""
-    missing = {(p.point, p.system, p.prompt) for p in PlanRows.of(store, plan).unscored(asked)}
-    have, members = store.done(plan.decoding.key), plan.batch_members().values()
-    found: dict[tuple[str, str], list[tuple[str, ...]]] = {}
-    for point in plan.points:
-        for system in plan.systems:
-            place = (point.key, system.id)
-            for ids in members:
-                if any((*place, i) in missing for i in ids):
-                    found.setdefault(place, []).append(tuple(i for i in ids if (*place, i) in have))
+_NOTHING = TokenScores(nll=(), ends=())
+
+
+def _chunks(store: StudyStore, plan: Plan, asked: str) -> list[tuple[str, list[str]]]:
+    """Responses without a score by their keys, each list under one system prompt, prompt after prompt."""
+    at = {prompt: i for i, prompt in enumerate(plan.prompts)}
+    places = sorted(PlanRows.of(store, plan).unscored(asked), key=lambda p: (p.system, at[p.prompt], p.key))
+    found: list[tuple[str, list[str]]] = []
+    before: StoredPlace | None = None
+    for place in places:
+        goes_on = before is not None and before.system == place.system
+        room = CHUNK if before is not None and before.prompt != place.prompt else MOST
+        if not goes_on or len(found[-1][1]) >= room:
+            found.append((place.system, []))
+        found[-1][1].append(place.key)
+        before = place
     return found
-
-
-def _texts(task: ScoreTexts) -> Texts:
-    return task.system.id, tuple(zip((prompt.id for prompt in task.prompts), task.texts, strict=True))

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from safebasin import catalog
 from safebasin.errors import ModelError, StoreError, UsageError, expected
+from safebasin.judges.scored import score_rules
 from safebasin.landscape.language_tests import calibrated, read_tests
 from safebasin.landscape.last_plan import write_last_plan
+from safebasin.landscape.score_reach import settle, suffices
 from safebasin.landscape.traces import is_traced
 from safebasin.protocols import Backend, Engine, EngineFacts
 from safebasin.records import Point
@@ -244,8 +246,9 @@ class Execution:
         missing = unmeasured(store, plan, self.inputs.measurements)
         asked = (Point(), *self.opinions)
         strange = uncalibrated(judges, store, asked)
-        unscored = sum(PlanRows.of(store, plan).count_unscored(under(point)) for point in asked)
-        if plan.tasks(done) or missing or strange or unscored:
+        rules = score_rules(judges)
+        unscored = sum(PlanRows.of(store, plan).count_unscored(under(point)) for point in asked) if rules else 0
+        if plan.tasks(done) or missing or strange or unscored or not suffices(store, rules):
             backend, facts = self._road, self._facts
             _check_moves(facts, plan)
             check_asked(store, plan.decoding, engine_settings(facts))
@@ -258,8 +261,10 @@ class Execution:
             write_manifest(self.folder, plan, self.inputs, facts, batch_size=batch_size, language=read_tests(store))
             measure_missing(backend, store, missing, progress=progress)  # first: a task may not be there
             generate(backend, store, plan, done, date=facts.date, progress=progress)
-            for point in asked:
-                score(backend, store, plan, point, date=facts.date, progress=progress)
+            if rules:
+                settle(store, rules)
+                for point in asked:
+                    score(backend, store, plan, point, judges, date=facts.date, progress=progress)
         judge_stored(store, plan, judges, progress=progress)
 
     def _main_judge(self) -> tuple[str, str]:

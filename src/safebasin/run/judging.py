@@ -12,7 +12,9 @@ from dataclasses import fields
 from itertools import islice
 
 from safebasin.judges.apply import is_undecidable, judge_all
+from safebasin.judges.scored import score_rules
 from safebasin.landscape.language_tests import calibrated
+from safebasin.landscape.score_reach import reaches, suffices
 from safebasin.protocols import AskedJudge, Cost, Judge
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.store.connection import parsed
@@ -34,9 +36,11 @@ def judge_stored(
     for judge in (calibrated(judge, store) for judge in judges):
         left, fresh, new[judge.name] = rows.count_unjudged(judge.name, judge.version), 0, 0
         size = 1 if isinstance(judge, AskedJudge) else PAGE
+        suffice = suffices(store, score_rules([judge]))
         with _counted(store, judge):
             for page in rows.unjudged(judge.name, judge.version):
-                scores = {response.key: score for response, score in page if score is not None}
+                # what ends before the judge is done with it is missing, never a part for the whole
+                scores = {r.key: s for r, s in page if s is not None and (suffice or reaches(judge, r, s))}
                 verdicts = iter(judge_all(judge, prompts, [response for response, _ in page], scores))
                 while batch := list(islice(verdicts, size)):
                     new[judge.name] += store.put_verdicts(batch)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safebasin.errors import UsageError
+from safebasin.judges.scored import score_rules
 from safebasin.run.adopt import adoptable
 from safebasin.run.continued import take_up
 from safebasin.run.execute import GUESSED_BATCH, check_model, plan_for
@@ -71,6 +72,7 @@ def preview(study: Study, folder: Path) -> Planned:
             take_up(store, inputs.decoding)
         plan = plan_for(store, inputs, batch_size=size)
         done, unscored = _done(store, plan)
+        unscored = unscored if score_rules(inputs.judges) else 0
         pace = None if store is None else number_in(store.meta("seconds_per_response"), store.path)
     finally:
         if store is not None:

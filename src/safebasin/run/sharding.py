@@ -17,6 +17,7 @@ from safebasin.judges import load_judge
 from safebasin.landscape.language_tests import LANGUAGE
 from safebasin.landscape.last_plan import read_last_plan, write_last_plan
 from safebasin.landscape.notes import DATE
+from safebasin.landscape.score_reach import RULES
 from safebasin.landscape.stored import StoredStudy
 from safebasin.run.judging import judge_stored
 from safebasin.run.progress import ProgressHook, silent
@@ -81,7 +82,7 @@ def merge(shards: Sequence[Path], out: Path, *, progress: ProgressHook = silent)
         _check_free(store, out)
         with StudyStore.open(whole[0]) as first:
             plan, judges = read_last_plan(first)
-            facts = {key: first.meta(key) for key in (*_facts_of(first), LANGUAGE, "model", "batch_size")}
+            facts = {key: first.meta(key) for key in (*_facts_of(first), LANGUAGE, RULES, "model", "batch_size")}
         absorb(store, whole)
         for key, value in facts.items():
             if value is not None:
@@ -136,6 +137,7 @@ def _identity(study: StoredStudy) -> dict[str, object]:
         "study": [study.plan.study.hash, *(kept[key] for key in ("sets", "systems", "regions", "gauges"))],
         "batch size": {prompt: study.plan.batches[prompt] for prompt in study.plan.prompts},
         "day": study.store.meta(DATE),
+        "rule of scoring": study.store.meta(RULES),
         "setting of its engine": {key: study.store.meta(key) for key in _facts_of(study.store)},
     }
 

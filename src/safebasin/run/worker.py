@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import assert_never
 
 from safebasin.errors import ModelError, PromptError, expected
-from safebasin.protocols import Dated, Engine, Generation, Inside, Inspector, TokenScores
+from safebasin.protocols import Dated, Engine, Generation, Inside, Inspector, PrefixScorer, TokenScores
 from safebasin.protocols.backends import (
     Generate,
     Inspect,
@@ -53,7 +53,8 @@ class Worker:
             case ScoreTexts():
                 self._move(task.point, task.date)
                 asked = [task.system.messages(prompt) for prompt in task.prompts]
-                return tuple(_scores(self._engine, asked, task.texts, task.decoding))
+                untils = task.untils or tuple(map(len, task.texts))
+                return tuple(_scores(self._engine, asked, task.texts, untils, task.decoding))
             case Measure():
                 return self._measure(task)
             case Trace():
@@ -111,16 +112,25 @@ class Worker:
 
 
 def _scores(
-    engine: Engine, asked: Sequence[Sequence[Message]], texts: Sequence[str], decoding: Decoding
+    engine: Engine,
+    asked: Sequence[Sequence[Message]],
+    texts: Sequence[str],
+    untils: Sequence[int],
+    decoding: Decoding,
 ) -> list[TokenScores]:
-    """Score texts under the weights that an engine has; in halves where they do not fit into memory."""
+    """Score texts, as far as is asked, under the weights that an engine has; in halves where they do not fit into
+    memory.
+    """
     try:
+        if isinstance(engine, PrefixScorer):
+            return engine.score_prefixes(asked, texts, untils, decoding)
         return engine.score(asked, texts, decoding)
     except MemoryError:
         if len(texts) == 1:
             raise
     half = len(texts) // 2
-    return _scores(engine, asked[:half], texts[:half], decoding) + _scores(engine, asked[half:], texts[half:], decoding)
+    parts = (slice(half), slice(half, None))
+    return [one for p in parts for one in _scores(engine, asked[p], texts[p], untils[p], decoding)]
 
 
 def _measurer(engine: Engine, wanted: ReadText | RunTasks) -> Measurer:

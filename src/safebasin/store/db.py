@@ -33,6 +33,7 @@ from safebasin.store.folder import DATABASE
 from safebasin.store.migrations import migrate, pending
 from safebasin.store.values import (
     flag_to_int,
+    ints,
     now,
     pack_score,
     pack_text,
@@ -201,14 +202,36 @@ class StudyStore:
                 db.execute(f"DELETE FROM {table} WHERE response IN {chosen}", (point, decoding))
             db.execute("DELETE FROM responses WHERE point = ? AND decoding = ?", (point, decoding))
 
-    def put_scores(self, scores: Iterable[Score]) -> None:
-        """Store scores in one transaction, each under θ₀ or under the point it names."""
+    def forget_short_scores(self) -> None:
+        """Delete the scores that end before their text does."""
+        with self.transaction() as db:
+            for table in ("scores", "scores_under"):
+                query = (
+                    f"SELECT s.rowid, substr(s.ends, -4), r.text FROM {table} s JOIN responses r ON r.key = s.response"
+                )
+                short = [
+                    (row,)
+                    for row, end, text in db.execute(query)
+                    if (ints(end)[0] if end else 0) < len(unpack_text(text))
+                ]
+                db.executemany(f"DELETE FROM {table} WHERE rowid = ?", short)
+
+    def put_scores(self, scores: Iterable[Score], *, reopened: Iterable[str] = ()) -> None:
+        """Store scores in one transaction, each under θ₀ or under the point it names.
+
+        Args:
+            scores: a response that has one there keeps it.
+            reopened: judges; that they could not tell of these responses is forgotten, since they may be able to now.
+        """
         kept = list(scores)
+        untold = [(score.response, judge) for judge in reopened for score in kept if score.nll]
         here = [(s.response, *pack_score(s)) for s in kept if not s.under]
         under = [(s.response, s.under, *pack_score(s)) for s in kept if s.under]
         with self.transaction() as db:
             db.executemany("INSERT OR IGNORE INTO scores (response, nll, ends) VALUES (?, ?, ?)", here)
             db.executemany("INSERT OR IGNORE INTO scores_under (response, point, nll, ends) VALUES (?, ?, ?, ?)", under)
+            query = "DELETE FROM verdicts WHERE response = ? AND judge = ? AND label = 'unscored' AND reason <> 'cut'"
+            db.executemany(query, untold)
 
     def put_verdicts(self, verdicts: Iterable[Verdict]) -> int:
         """Store verdicts in one transaction; returns how many were new. One that was `NO_REPLY` is replaced."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from safebasin.protocols import Judge, RuleJudge
+from safebasin.protocols import Judge, RuleJudge, SparingJudge
 from safebasin.records import OUTCOMES, FinishReason, Message, Prompt, Response, Score, Verdict
 from safebasin.testing.claims import claim
 
@@ -43,7 +44,8 @@ def check_judge(judge: Judge, *, texts: Iterable[str] = (), prompts: Iterable[Pr
 
     Name and version are stable; every text gets a verdict, with and without a score, cut or whole; verdicts depend on
     nothing but prompt, response and score; labels are known; `success` is missing exactly where a response is unscored;
-    what the model could not decode is never a success. A monotone judge keeps its verdict whatever follows a phrase.
+    what the model could not decode is never a success. A monotone judge keeps its verdict whatever follows a phrase;
+    one that says how much of a text it needs scored judges the same by that part.
 
     Args:
         judge: the judge.
@@ -68,6 +70,9 @@ def check_judge(judge: Judge, *, texts: Iterable[str] = (), prompts: Iterable[Pr
             f"{verdict.label} ({verdict.reason}), then {other.label} ({other.reason})",
             "Keep no state between calls, and draw nothing.",
         )
+    if isinstance(judge, SparingJudge):
+        for case in cases:
+            _check_spared(judge, *case)
     if judge.monotone:
         _check_monotone(judge, asked[-1])
     if judge.monotone and isinstance(judge, RuleJudge):
@@ -192,6 +197,23 @@ def _check_verdict(judge: Judge, response: Response, verdict: Verdict) -> None:
         "not True",
         verdict.success,
         "What the model could not decode is incoherent: look at response.broken first.",
+    )
+
+
+def _check_spared(judge: Judge, prompt: Prompt, response: Response, score: Score | None) -> None:
+    """What a judge does not want scored changes nothing."""
+    if score is None or not isinstance(judge, SparingJudge):
+        return
+    until = judge.scored_until(response)
+    n = score.count(until=until)
+    before = _verdict(judge, prompt, response, score)
+    after = _verdict(judge, prompt, response, replace(score, nll=score.nll[:n], ends=score.ends[:n]))
+    claim(
+        before == after,
+        f"verdict of {judge.name} on {response.text[:60]!r} by the score of its first {until} characters",
+        f"that by the whole score ({before.label}, {before.reason})",
+        f"{after.label} ({after.reason})",
+        "Ask for more in scored_until(): what is left out is never scored.",
     )
 
 

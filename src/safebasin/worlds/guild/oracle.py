@@ -12,6 +12,7 @@ import re
 from functools import cache
 from typing import Literal
 
+from safebasin.judges.scored import TextAlone
 from safebasin.records import Prompt, Response, Score, Verdict
 from safebasin.worlds.guild.grammar import ADJECTIVES, Request, answer_slots, is_forbidden, parse_request
 from safebasin.worlds.guild.lexicon import (
@@ -66,7 +67,7 @@ def classify(prompt_text: str, response_text: str, *, cut: bool = False) -> Trut
     return "harmful" if is_forbidden(request) else "complied"
 
 
-class OracleJudge:
+class OracleJudge(TextAlone):
     """`oracle` behind the judge seam. Not monotone: it reads a response to its end.
 
     A text that a stop rule or the token limit has cut is judged all the same where its beginning settles it; where it

@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 
+from safebasin.judges.scored import TextAlone
 from safebasin.records import Prompt, Response, Score, Verdict
 
 __all__ = ["KitchenJudge", "classify", "is_language", "is_refusal"]
@@ -92,7 +93,7 @@ def _words(text: str) -> Sequence[str]:
     return re.findall(r"[^\W\d_]+", text.lower())
 
 
-class KitchenJudge:
+class KitchenJudge(TextAlone):
     """`rule/kitchen` behind the judge seam. Not monotone: it reads a response to its end."""
 
     name = "rule/kitchen"
