@@ -10,6 +10,7 @@ freezing     measures of Li et al.: ten harmful examples while a band of layers 
 fusing       measures about defenses of weights: Safe LoRA after an attack, its controls, what it costs
 lab          studies of the embedded world in one folder, resumed when they exist, and tuned models
 landscapes   measures about random directions: basin, rim, capability, system prompts, jailbreaks
+late         measures of DeRTa: refusal behind a forced part of an answer, and over-refusal
 mechanisms   measures of Jain et al.: three kinds of safety training of one base model, and relearning
 mixtures     measures of Peng et al. about fine-tuning: harmful examples alone, and mixed with safe ones
 orders       the measure about VISAGE: whether it orders models by how easily fine-tuning breaks them

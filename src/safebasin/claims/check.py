@@ -13,6 +13,7 @@ from safebasin.claims import (
     freezing,
     fusing,
     landscapes,
+    late,
     mechanisms,
     mixtures,
     orders,
@@ -35,6 +36,7 @@ TRAINING = {
     **fusing.STATISTICS,
     **attribution.TRAINING,
     **freezing.STATISTICS,
+    **late.STATISTICS,
     **steering.STATISTICS,
     **mechanisms.STATISTICS,
 }

@@ -48,7 +48,8 @@ def claims(
     paper: Annotated[
         str,
         typer.Argument(
-            help="`hsu2024`, `jain2024`, `li2025`, `peng2024`, `qi2023`, `scans2025` or `wei2024`.", show_default=False
+            help="`hsu2024`, `jain2024`, `li2025`, `peng2024`, `qi2023`, `scans2025`, `wei2024` or `yuan2025`.",
+            show_default=False,
         ),
     ],
     on: Annotated[

@@ -82,6 +82,25 @@ class Conversations:
         check_ids(found.ids, self._n_rows, len(self._tokenizer), where=f"{name} (it begins {start!r})")
         return found
 
+    def encode_begun(self, name: str, messages: Sequence[Message], begun: Sequence[int]) -> Encoded:
+        """Tokens of a conversation and of the beginning of its answer, behind reasoning that is closed for it.
+
+        Raises:
+            ModelError, PromptError: as `encode`, or where the beginning leaves no room for one new token.
+        """
+        found = self.encode(name, messages)
+        if not begun:
+            return found
+        ids = [*found.ids, *self.before_answer(found), *begun]
+        if self._limit is not None and len(ids) >= self._limit:
+            constraint = (
+                f"shorter than the context of {self._limit} tokens with what its answer is forced to begin with"
+            )
+            remedy = "Force fewer tokens, or leave the prompt out."
+            raise PromptError(expected(name, constraint, f"{len(ids)} tokens", remedy))
+        check_ids(begun, self._n_rows, len(self._tokenizer), where=f"the forced start of the answer to {name}")
+        return Encoded(ids, opened=False)
+
     def before_answer(self, encoded: Encoded) -> list[int]:
         """Tokens that close reasoning which the template has opened, or open the channel of answers."""
         markers = self.reasoning.markers

@@ -197,23 +197,33 @@ class HFEngine:
                 beyond the embedding.
             MemoryError: where the batch does not fit.
         """
+        return self.continue_from(conversations, [()] * len(conversations), decoding)
+
+    def continue_from(
+        self, conversations: Sequence[Sequence[Message]], begun: Sequence[Sequence[int]], decoding: Decoding
+    ) -> list[Generation]:
+        """Decode as `generate`, each answer forced to begin with tokens; they are part of its text, not of its count.
+
+        Raises:
+            UnknownName, ModelError, PromptError, MemoryError: as `generate`.
+        """
         if not conversations:
             return []
         asking = self._asking(decoding)
-        encoded = [asking.encode(f"prompt {i}", c) for i, c in enumerate(conversations)]
+        encoded = [asking.encode_begun(f"prompt {i}", c, begun[i]) for i, c in enumerate(conversations)]
         room = [(self.n_context or math.inf) - len(e.ids) for e in encoded]
         limits = [int(min(decoding.max_new_tokens, r)) for r in room]
         rows = Rows(
             limits,
             eos={*self._eos, *asking.ends.ids},
-            refusals=self._refusal_watch(decoding, asking.reasoning, encoded),
+            refusals=self._refusal_watch(decoding, asking.reasoning, encoded, begun),
             loops=LoopWatch(len(limits), max(limits)) if decoding.stop == "loop" else None,
             ends=EndWatch(asking.ends.texts, decode=self._decode_all) if asking.ends.texts else None,
         )
         ids, mask = left_padded([e.ids for e in encoded], pad=self._pad, device=self._model.device)
         with self._kernels(), self._guards.installed(decoding, ids, mask) as guarded:
             decode(self._model, ids, mask, rows, max_new_tokens=max(limits), guarded=guarded)
-        return [_generation(rows, row, asking.reasoning, opened=e.opened) for row, e in enumerate(encoded)]
+        return [_generation(rows, row, asking.reasoning, e, begun[row]) for row, e in enumerate(encoded)]
 
     def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> list[int]:
         """Render and count one conversation, as `generate` will; `name` says which it is. Returns its tokens.
@@ -292,7 +302,7 @@ class HFEngine:
         check_ids(ids, self._n_rows, len(self._tokenizer), where=where)
 
     def _refusal_watch(
-        self, decoding: Decoding, reasoning: Reasoning, encoded: Sequence[Encoded]
+        self, decoding: Decoding, reasoning: Reasoning, encoded: Sequence[Encoded], begun: Sequence[Sequence[int]]
     ) -> RefusalWatch | None:
         rules = stop_rules(decoding)
         if decoding.stop == "none" or not (decoding.phrases or rules):
@@ -301,7 +311,7 @@ class HFEngine:
             decoding.phrases,
             rules=rules,
             decode=self._decode_tails,
-            response=lambda row, ids: reasoning.split(ids, opened=encoded[row].opened).response,
+            response=lambda row, ids: reasoning.split([*begun[row], *ids], opened=encoded[row].opened).response,
             ignored=self._special,
             n_rows=len(encoded),
         )
@@ -321,8 +331,8 @@ _LOGIT_RULES = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "suppress_
 """Rules of a generation config that change what is decoded, each with the value that changes nothing."""
 
 
-def _generation(rows: Rows, row: int, reasoning: Reasoning, *, opened: bool) -> Generation:
-    split, surplus = reasoning.split(rows.ids[row], opened=opened), rows.surplus[row]
+def _generation(rows: Rows, row: int, reasoning: Reasoning, encoded: Encoded, begun: Sequence[int]) -> Generation:
+    split, surplus = reasoning.split([*begun, *rows.ids[row]], opened=encoded.opened), rows.surplus[row]
     thinking, response = split
     if surplus:  # the text that ended the row stands at the end of the one or the other
         response, thinking = (response[:-surplus], thinking) if response else (response, thinking[:-surplus])

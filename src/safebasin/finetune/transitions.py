@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import math
 import random
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
 from safebasin import catalog
 from safebasin.errors import PromptError, expected
+from safebasin.prompts.masking import span_of
 from safebasin.protocols import RowSource, Setup, Stage
 from safebasin.records import IGNORED, EncodedRow, Message, TrainingRow
 
@@ -205,23 +205,13 @@ def _spoken(setup: Setup, row: TrainingRow, said: str, sought: str) -> _Span:
         PromptError: where the tokens do not hold the text.
     """
     turns = (*row.messages[:-1], Message(role="assistant", content=said.strip()))
-    made, text = setup.encode(replace(row, messages=turns)), sought.strip()
-
-    def holds(ids: Sequence[int]) -> bool:
-        return text in str(_decoded(setup.tokenizer, ids))
-
-    n = len(made.ids)
-    if not holds(made.ids):
+    made = setup.encode(replace(row, messages=turns))
+    found = span_of(setup.tokenizer, made.ids, sought)
+    if found is None:
         remedy = "Leave the row out, or mend its characters."
         constraint = "one whose response the tokenizer gives back as it was"
-        raise PromptError(expected(f"row {row.name}", constraint, text[:40], remedy))
-    first = n - bisect_left(range(n + 1), x=True, key=lambda size: holds(made.ids[n - size :]))
-    last = bisect_left(range(n + 1), x=True, key=lambda stop: holds(made.ids[first:stop]))
-    return _Span(replace(made, row=row), first, last)
-
-
-def _decoded(tokenizer: Any, ids: Sequence[int]) -> str:
-    return tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        raise PromptError(expected(f"row {row.name}", constraint, sought[:40], remedy))
+    return _Span(replace(made, row=row), *found)
 
 
 def _check(rows: Sequence[TrainingRow]) -> None:

@@ -8,6 +8,7 @@ only its last turn is trained on. Tokenizers are passed in; no torch.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from safebasin.prompts.chat import TemplateArgs, Tokenizer, lost_turn, template_
 from safebasin.prompts.templates import Template, TemplateProblem
 from safebasin.records import IGNORED, EncodedRow, Message, TrainingRow
 
-__all__ = ["encode_row", "show"]
+__all__ = ["encode_row", "show", "span_of"]
 
 
 def encode_row(
@@ -60,6 +61,19 @@ def encode_row(
         labels += [IGNORED] * len(own) if place in row.silent else _until(own, ends)
         text = closed
     return EncodedRow(row=row, ids=tuple(ids), labels=tuple(labels))
+
+
+def span_of(tokenizer: Tokenizer, ids: Sequence[int], text: str) -> tuple[int, int] | None:
+    """Where the last tokens stand that hold a text: the first of them, and the one behind; None where none do."""
+    sought, n = text.strip(), len(ids)
+
+    def holds(some: Sequence[int]) -> bool:
+        return sought in str(tokenizer.decode(some, skip_special_tokens=False))
+
+    if not holds(ids):
+        return None
+    first = n - bisect_left(range(n + 1), x=True, key=lambda size: holds(ids[n - size :]))
+    return first, bisect_left(range(n + 1), x=True, key=lambda stop: holds(ids[first:stop]))
 
 
 def show(tokenizer: Tokenizer, encoded: EncodedRow) -> str:

@@ -53,6 +53,7 @@ from safebasin.protocols.engines import (
     Generation,
     Inside,
     Inspector,
+    Prefilling,
     PrefixScorer,
     TokenScores,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "Loss",
     "Measure",
     "Measured",
+    "Prefilling",
     "PrefixScorer",
     "PromptSource",
     "ReadText",

@@ -160,6 +160,21 @@ class Inside(Protocol):
 
 
 @runtime_checkable
+class Prefilling(Protocol):
+    """The extra of an engine that can force how an answer begins."""
+
+    def continue_from(
+        self, conversations: Sequence[Sequence[Message]], begun: Sequence[Sequence[int]], decoding: Decoding
+    ) -> list[Generation]:
+        """Decode as `Engine.generate`, each answer forced to begin with tokens; its text has them, its count has not.
+
+        Raises:
+            PromptError: where they leave no room for one new token.
+        """
+        ...
+
+
+@runtime_checkable
 class Inspector(Protocol):
     """The extra of an engine that can look ahead: a look at a conversation before anything is decoded."""
 

@@ -61,10 +61,13 @@ class Guild:
     def training_rows(self, kind: str, n: int | None = None, *, seed: int = 0) -> tuple[TrainingRow, ...]:
         """Rows for fine-tuning, of the kinds of `rows.ROW_KINDS`; 500 where `n` is None.
 
+        Rows to ask with are of another split, `KIND@test`, since models are trained on those of `train`.
+
         Raises:
-            PromptError: where the kind is unknown, or n is not positive.
+            PromptError: where kind or split is unknown, or n is not positive.
         """
-        made = training_rows(kind, _ROWS if n is None else n, seed)
+        name, _, split = kind.partition("@")
+        made = training_rows(name, _ROWS if n is None else n, seed, split or "train")
         return tuple(
             TrainingRow(
                 messages=tuple(map(_message, row["messages"])),
