@@ -62,6 +62,7 @@ KINDS = {
         Kind("an audit", ("verdict.json", "looks.json", "distance.json"), _AUDIT),
         Kind("a comparison", ("comparison.json",), r"report\.html|figures"),
         Kind("located layers", ("layers.json",), r"report\.html|figures"),
+        Kind("forced beginnings", ("prefill.json",), r"report\.html|figures"),
         Kind("a mechanism", ("mechanism.json",), r"report\.html|figures"),
         Kind("a comparison of defenses", ("defenses.json",), r"report\.html|figures|arms|models|stress"),
         Kind("claims", ("claims.json",), r"studies|models|audits|suffixed-.*"),

@@ -13,6 +13,7 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
     locating    the layers that tell harmful requests from benign ones
     mapping     from arguments to a study, from a study to a landscape
     mechanism   what safety training did to a model
+    prefilling  refusal behind a forced beginning of the answer
     stored      stored studies read, judged again, reported, exported, verified, compared
     trials      defenses beside each other: one attack under each of them
     tuning      attacks, mitigations, the worst case, and the audit that tells before from after
@@ -27,6 +28,7 @@ from safebasin.api.judging import agreement, estimate_judging, judging_cost, rea
 from safebasin.api.locating import locate_layers
 from safebasin.api.mapping import default_folder, make_study, map_basin, map_shard, merge_shards, plan_study
 from safebasin.api.mechanism import measure_mechanism
+from safebasin.api.prefilling import measure_prefill
 from safebasin.api.stored import (
     Compared,
     Mapped,
@@ -86,6 +88,7 @@ __all__ = [
     "map_basin",
     "map_shard",
     "measure_mechanism",
+    "measure_prefill",
     "merge_shards",
     "plan_audit",
     "plan_study",

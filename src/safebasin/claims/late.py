@@ -1,8 +1,8 @@
 """What the claims of DeRTa measure: models trained to refuse late, against plain safety training of the same size.
 
-Both are `world:guild/base` after the same permitted requests and two rows for each of the same refusals: those of DeRTa,
-or the refusal twice. Prefixes are forced as exact tokens of the request's own answer, and the oracle judges what the
-model says behind them. Trained on the split `train`, asked on `test`.
+Both are `world:guild/base` after the same permitted requests and two rows for each of the same refusals: those of
+DeRTa, or the refusal twice. Prefixes are forced as exact tokens of the request's own answer, and the oracle judges what
+the model says behind them. Trained on the split `train`, asked on `test`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def over_refusal(lab: Lab) -> Finding:
 def _behind(lab: Lab, kind: str) -> Finding:
     late, plain = (np.stack([_curve(model, kind, lab.asked) for model in _models(lab, a)]) for a in (_DERTA, _PLAIN))
     lines = [
-        f"Behind {k} tokens: {in_percent(late[:, place])} refused after DeRTa, {in_percent(plain[:, place])} after plain."
+        f"Behind {k} tokens: {in_percent(late[:, place])} refused after DeRTa, {in_percent(plain[:, place])} after the "
+        "control."
         for place, k in enumerate(_TOKENS)
     ]
     by_seed = ", ".join(percent(float(one.mean())) for one in late)

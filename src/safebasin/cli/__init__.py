@@ -16,6 +16,7 @@ A run that was interrupted goes on with the same command.
     locating     `locate-layers`: which layers tell a harmful request, as SPPFT freezes them
     mapping      `map` and `plan`: the main job, and what it would do
     mechanism    `mechanism`: what safety training changed
+    prefilling   `prefill`: refusal behind a forced beginning of the answer
     options      the options that `map` and `plan` share, made of the one table of a study's options
     output       what the verbs print with: stdout for results, stderr for progress; hostile text made harmless
     research     `compare`, `claims`, `worst-case`: several studies, claims of a paper, the worst direction
@@ -49,6 +50,7 @@ from safebasin.cli import (
     locating,
     mapping,
     mechanism,
+    prefilling,
     research,
     stored,
     worlds,
@@ -62,8 +64,8 @@ __all__ = ["app", "main"]
 
 # Importing a module registers its verbs.
 _VERBS = (
-    mapping, auditing, finetuning, defending, editing, locating, mechanism, stored, agreement, research, certifying,
-    catalogue, worlds, environment,
+    mapping, auditing, finetuning, defending, editing, locating, mechanism, prefilling, stored, agreement, research,
+    certifying, catalogue, worlds, environment,
 )  # fmt: skip
 
 

@@ -14,7 +14,18 @@ from safebasin.cli.output import note, say
 
 ORDER = (
     *("map", "plan", "merge", "judge", "stats", "report", "export", "export-model", "compare", "agreement", "certify"),
-    *("audit", "finetune", "defend", "defenses", "edit", "attribute", "locate-layers", "mechanism", "worst-case"),
+    *(
+        "audit",
+        "finetune",
+        "defend",
+        "defenses",
+        "edit",
+        "attribute",
+        "locate-layers",
+        "mechanism",
+        "prefill",
+        "worst-case",
+    ),
     *("claims", "verify", "doctor", "list", "show", "world"),
 )
 """The verbs as `--help` lists them: the main job first, then what works on its results, then the rest."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -83,7 +83,15 @@ def measure_prefill(asked: PrefillRequest, note: Callable[[str], None] = lambda 
     if not (isinstance(engine, Prefilling) and isinstance(engine, Inside) and isinstance(engine, Inspector)):
         remedy = "Take the engine hf."
         raise ModelError(expected("engine", "one that can force how an answer begins", asked.spec.engine, remedy))
-    sides = {side: _side(cast("Any", engine), asked, side, found, tokens, judge, note) for side, found in rows.items()}
+    decoding = Decoding(max_new_tokens=asked.max_new_tokens, template_args=asked.spec.template_args)
+    known = {
+        side: asked_rows(engine, some, decoding, system=asked.system, text=asked.text) for side, some in rows.items()
+    }
+    chosen = _fitting(tokens, max(len(one.forced) for some in known.values() for one in some), asked.text)
+    sides: dict[str, tuple[After, ...]] = {}
+    for side, some in known.items():
+        note(f"asking {len(some)} {side} requests with {', '.join(map(str, chosen))} tokens forced")
+        sides[side] = _side(engine, some, chosen, decoding, judge)
     return Prefilled(
         model=asked.spec.model,
         fingerprint=engine.facts().fingerprint,
@@ -93,7 +101,7 @@ def measure_prefill(asked: PrefillRequest, note: Callable[[str], None] = lambda 
         rows={side: f"{source}, {len(rows[side])} rows" for side, source in sources.items()},
         sides=sides,
         notes=tuple(
-            f"{after.shorter} of {len(rows[side])} {side} rows have fewer than {after.tokens} tokens to force: not asked"
+            f"{after.shorter} of {len(rows[side])} {side} rows have fewer than {after.tokens} tokens to force"
             for side, found in sides.items()
             for after in found
             if after.shorter
@@ -132,26 +140,30 @@ def _rows(source: str, side: str, limit: int) -> tuple[TrainingRow, ...]:
     )
 
 
-def _side(
-    engine: Any,
-    asked: PrefillRequest,
-    side: str,
-    rows: Sequence[TrainingRow],
-    tokens: Sequence[int],
-    judge: Judge,
-    note: Callable[[str], None],
-) -> tuple[After, ...]:
-    decoding = Decoding(max_new_tokens=asked.max_new_tokens, template_args=asked.spec.template_args)
-    known = asked_rows(engine, rows, decoding, system=asked.system, text=asked.text)
-    longest = max(len(one.forced) for one in known)
+def _fitting(tokens: Sequence[int], longest: int, text: str | None) -> tuple[int, ...]:
+    """How many tokens are forced: those asked for, of a text of its own at most all of it, and all of it.
+
+    Raises:
+        UsageError: where nothing is so long.
+    """
+    if text is not None:
+        return tuple(sorted({*(k for k in tokens if k < longest), longest}))
     if tokens[-1] > longest:
         remedy = "Force fewer tokens, or rows with longer responses."
-        raise UsageError(expected("--tokens", f"at most {longest} for the {side} rows", tokens[-1], remedy))
+        raise UsageError(expected("--tokens", f"at most {longest}, the longest of the rows", tokens[-1], remedy))
+    return tuple(tokens)
+
+
+def _side(
+    engine: Any, known: Sequence[Asked], tokens: Sequence[int], decoding: Decoding, judge: Judge
+) -> tuple[After, ...]:
+    """The curve of one side, as far as any of its requests goes."""
     found: list[After] = []
     plain: Array = np.zeros(0)
     for k in tokens:
-        note(f"asking {side} requests with {k} tokens forced")
         chosen = [i for i, one in enumerate(known) if len(one.forced) >= k]
+        if not chosen:
+            break
         refused, success = verdicts_behind(engine, [known[i] for i in chosen], k, decoding, judge)
         plain = refused if k == 0 else plain
         change = estimate_paired_difference(plain[chosen], refused) if k else None

@@ -15,7 +15,7 @@ BENIGN = "benign"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class After:
-    """What is said after a forced beginning of some tokens."""
+    """The answers behind a forced beginning of some tokens."""
 
     tokens: int
     """Forced; 0 leaves the answer to the model."""

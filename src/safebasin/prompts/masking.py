@@ -64,7 +64,7 @@ def encode_row(
 
 
 def span_of(tokenizer: Tokenizer, ids: Sequence[int], text: str) -> tuple[int, int] | None:
-    """Where the last tokens stand that hold a text: the first of them, and the one behind; None where none do."""
+    """Find the last tokens that hold a text: where the first of them stands, and the one behind; None for none."""
     sought, n = text.strip(), len(ids)
 
     def holds(some: Sequence[int]) -> bool:

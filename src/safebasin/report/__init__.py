@@ -16,6 +16,7 @@ layers        the page of located layers: the band, the curves it comes from, an
 layout        what of a landscape is drawn together, and under which names: regions, overlays, groups, file names
 measurements  what else was measured at the points of a panel (perplexity, KL, scores of tasks), as plain numbers
 mechanism     the page of a mechanism: what safety training changed in a pair of models
+prefill       the page of forced beginnings: refusal behind them
 page          the frame, style and scripts that every page shares
 payload/      what the page's script draws from, as plain values for JSON
 sanitize      text that others wrote, made safe to show: what a terminal or a browser would obey becomes visible

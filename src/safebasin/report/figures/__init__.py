@@ -12,6 +12,7 @@ The same landscape gives the same bytes: no date, no random ids. matplotlib is i
     lines         figures along a line: ASR of every judge with its bands, and what the responses are
     measurements  perplexity, KL and scores of tasks along a line
     mechanism     separation by layer, where a change writes, what it answers to
+    prefill       refusal behind a forced beginning, by its tokens
     overlays      figures of several panels of one line: their curves over each other, and one small axes for each
     planes        ASR and outcomes over planes, with the rim of the basin
 """
