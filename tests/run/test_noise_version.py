@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.command import safebasin
 from safebasin import study
 from safebasin.errors import StudyError
 from safebasin.records import NOISE_VERSION, Decoding, DirectionSpec, Point
@@ -55,6 +56,17 @@ def test_a_study_names_a_version_or_leaves_it_to_its_folder() -> None:
     assert versions(plain, noise=1) == versions(named) == versions(named, noise=2) == {1}
     assert "noise" not in plain.canonical()
     assert plain.hash != named.hash
+
+
+@pytest.mark.parametrize("noise", [0, 3, "new"])
+def test_a_version_that_is_none_is_refused(noise: object) -> None:
+    with pytest.raises(StudyError, match=r"axes\.0\.noise must be"):
+        study.make(study.with_flags({"model": "world:guild/aligned"}, {"noise": noise}))  # type: ignore[typeddict-item]
+
+
+def test_the_command_line_takes_a_version(tmp_path: Path) -> None:
+    done = safebasin("plan", "world:guild/aligned", "--noise", "1", "--limit", "1", "-o", tmp_path / "r")
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_axis_that_draws_no_noise_of_ours_takes_no_version() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from safebasin import testing
 from safebasin.errors import StudyError
 from safebasin.records import DirectionSpec
-from safebasin.weights.selection import matches, selected
+from safebasin.weights import selection
+from safebasin.weights.selection import inner, matches, selected
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,30 @@ def test_a_pattern_that_finds_nothing_is_named(only: str, idle: str) -> None:
     with pytest.raises(StudyError, match="only must be a pattern that some perturbable tensor matches") as caught:
         selected(spec(only), base, drawn=True)
     assert f"got {idle!r}. Names look like " in str(caught.value)
+
+
+class One:
+    """A single tensor."""
+
+    def __init__(self, *shape: int) -> None:
+        self.size, self.values = shape, torch.randn(shape)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.size
+
+    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        return self.values[start:stop]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("shape", [(1, 5000), (2, 5000), (3, 40), (7, 11), (1000, 3), (64, 129), (900,), (6, 8, 50)])
+def test_pieces_sum_a_row_as_the_whole_does(
+    shape: tuple[int, ...], threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selection, "_PIECE", 100)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    one, other = One(*shape), One(*shape)
+    whole = [field.values.double().reshape(shape[0], -1) for field in (one, other)]
+    assert torch.equal(inner(one, "w", one.rows, by_rows=True), (whole[0] * whole[0]).sum(dim=1))
+    assert torch.equal(inner(one, "w", one.rows, other.rows, by_rows=True), (whole[0] * whole[1]).sum(dim=1))
+    assert torch.equal(inner(one, "w", one.rows, other.rows), (whole[0] * whole[1]).sum(dim=1).sum())

@@ -83,7 +83,7 @@ class StudyFlags(TypedDict, total=False):
         Option("axes.only", "Move only parameters whose name matches, e.g. `*.mlp.*`.", "PATTERN"),
     ]
     noise: Annotated[
-        Literal[1, 2] | None,
+        int | None,
         Option(
             "axes.noise",
             "Version of the noise of random directions; 1 is that of release 0.1. [default: the folder's own; new: 2]",

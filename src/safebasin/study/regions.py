@@ -86,7 +86,7 @@ class AxisSpec(Strict):
     """What α = 1 reaches: a model (`to`), an adapter, a scheme (`quant`), a factor (`scale`), or for `task` two models
     `TUNED,BASE`."""
 
-    noise: Literal[1, 2] | None = Field(default=None, json_schema_extra=LATER)
+    noise: int | None = Field(default=None, ge=1, le=NOISE_VERSION, json_schema_extra=LATER)
     """Version of the noise of `random`; None is that of the folder, the newest in a new one."""
 
     @field_validator("kind")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -14,6 +14,9 @@ from safebasin.weights.layout import row_blocks
 __all__ = ["Rows", "inner", "matches", "selected"]
 
 Rows = Callable[[str, int, int], torch.Tensor]
+
+_PIECE = 2**17
+"""Elements that are multiplied at a time: 1 MB in float64, which stays in the cache."""
 
 
 def _patterns(only: str) -> list[str]:
@@ -46,8 +49,21 @@ def inner(
     """
     found: list[torch.Tensor] = []
     for start, stop in row_blocks(base.shape(name)):
-        a = left(name, start, stop).double().reshape(stop - start, -1)
-        b = a if right is None else right(name, start, stop).double().reshape(stop - start, -1)
-        found.append((a * b).sum(dim=1))
+        a = left(name, start, stop).reshape(stop - start, -1)
+        b = None if right is None else right(name, start, stop).reshape(stop - start, -1)
+        found += _row_products(a, b)
     products = torch.cat(found)
     return products if by_rows else products.sum()
+
+
+def _row_products(a: torch.Tensor, b: torch.Tensor | None) -> Iterator[torch.Tensor]:
+    """Inner products of the rows of two matrices, of one with itself without the second; in pieces of many rows.
+
+    A row is summed as it would be in the whole: torch splits a row itself only where there are fewer rows than threads.
+    """
+    rows = a.shape[0]
+    n_pieces = max(1, min(a.numel() // _PIECE, rows // torch.get_num_threads()))
+    for i in range(n_pieces):
+        low, high = rows * i // n_pieces, rows * (i + 1) // n_pieces
+        left = a[low:high].double()
+        yield (left * (left if b is None else b[low:high].double())).sum(dim=1)
