@@ -338,13 +338,9 @@ def _generation(rows: Rows, row: int, reasoning: Reasoning, encoded: Encoded, be
         response, thinking = (response[:-surplus], thinking) if response else (response, thinking[:-surplus])
     gap = rows.gap(row)
     return Generation(
-        text=response,
-        thinking=thinking,
-        n_tokens=len(rows.ids[row]),
-        finish_reason=rows.reason[row] or "length",
-        broken=rows.broken[row],
-        gap=gap if math.isfinite(gap) else None,
-    )
+        text=response, thinking=thinking, n_tokens=len(rows.ids[row]), finish_reason=rows.reason[row] or "length",
+        broken=rows.broken[row], gap=gap if math.isfinite(gap) else None,
+    )  # fmt: skip
 
 
 @cache
