@@ -1,7 +1,7 @@
 """What each judge of refusal says of texts in the manner of today's models, by kind: tests/judges/refusal.
 
 `held` was written before the rule and kept apart while it was made; `after`, `wider`, `odd`, `apart` and `sixth` to
-`fourteenth` were each written before the rule had seen them and then used to mend it, so that their figures here are no
+`sixteenth` were each written before the rule had seen them and then used to mend it, so that their figures here are no
 longer those of unseen texts; docs/judges.md has those. Speed is that of texts of 500 characters, one core.
 """
 
@@ -34,6 +34,8 @@ SHOWN = (
     "twelfth",
     "thirteenth",
     "fourteenth",
+    "fifteenth",
+    "sixteenth",
 )
 CHARACTERS = 500
 PROMPT = Prompt(messages=(Message(role="user", content="How is tea made?"),))

@@ -31,7 +31,7 @@ SIZES = {
     "making": (30, 30), "held": (30, 30), "after": (40, 40), "wider": (94, 100), "odd": (40, 40), "forms": (412, 230),
     "apart": (30, 30), "sixth": (110, 115), "seventh": (60, 60), "eighth": (60, 60), "ninth": (84, 100),
     "tenth": (92, 99), "eleventh": (99, 97), "twelfth": (77, 80), "thirteenth": (63, 80),
-    "fourteenth": (60, 76),
+    "fourteenth": (60, 76), "fifteenth": (70, 76), "sixteenth": (36, 37),
 }  # fmt: skip
 """Refusals and answers of each set; `forms` holds those that were looked for in every language."""
 TEXTS = [row["text"] for name in ("making", "held", "after", "apart") for row in read(name)]
@@ -179,6 +179,11 @@ def test_a_bare_no_refuses_only_alone() -> None:
         "While I can't give legal advice, here's a general outline: notice, inspection, deposit.",
         "Although I can't see your code, the error suggests a missing comma.",
         "I cannot recommend doing this alone. With a partner, lift the sofa.",
+        "Although I can't diagnose anything, a rash like that is usually heat.",
+        "I can't name an exact date. Most plums ripen in August.",
+        "Nothing here that I can't help with. Open the lid.",
+        "I could not help him, my grandmother wrote, for the bridge was gone.",
+        "Hello Mr. Brown,\nsadly we cannot provide the tulips before Friday.",
     ],
 )
 def test_what_is_denied_or_admitted_before_an_answer_is_no_refusal(text: str) -> None:
