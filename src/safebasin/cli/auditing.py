@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from safebasin.cli.app import Backend, Json, Workers, app, state
-from safebasin.cli.options import Flags, batch_size, with_flags
+from safebasin.cli.options import Flags, HarmfulPrompts, batch_size, with_flags
 from safebasin.cli.output import Progress, print_json, say
 from safebasin.study.options import StudyFlags
 
@@ -29,9 +29,7 @@ def audit(
         typer.Argument(metavar="TUNED", help="After: a checkpoint, an adapter's folder, or `adapter:PATH`."),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the audit.")] = Path("runs/audit"),
-    harmful: Annotated[
-        str | None, typer.Option("--harmful", help="Harmful prompts, as `map --prompts`. A world has its own.")
-    ] = None,
+    harmful: HarmfulPrompts = None,
     benign: Annotated[str | None, typer.Option("--benign", help="Benign prompts: capability, over-refusal.")] = None,
     borderline: Annotated[
         str | None, typer.Option("--borderline", help="Benign prompts that look harmful: over-refusal.")

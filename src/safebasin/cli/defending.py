@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from safebasin.cli.app import Json, app, state
+from safebasin.cli.options import Device, HarmfulPrompts
 from safebasin.cli.output import Progress, note, print_json, say
 
 
@@ -27,9 +28,7 @@ def defenses(
             show_default=False,
         ),
     ] = None,
-    harmful: Annotated[
-        str | None, typer.Option("--harmful", help="Harmful prompts, as `map --prompts`. A world has its own.")
-    ] = None,
+    harmful: HarmfulPrompts = None,
     benign: Annotated[str | None, typer.Option("--benign", help="Benign prompts: capability.")] = None,
     borderline: Annotated[
         str | None, typer.Option("--borderline", help="Benign prompts that look harmful: over-refusal.")
@@ -61,7 +60,7 @@ def defenses(
         Path | None, typer.Option("--utility", metavar="FILE", help="With --stress: answers to permitted requests.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of rows and training.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda` or `mps`.")] = "auto",
+    device: Device = "auto",
     json_: Json = False,
 ) -> None:
     """Compare defenses. The attack under each, all asked the same prompts, paired with no defense; needs `train`.

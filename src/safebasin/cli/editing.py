@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from safebasin.cli.app import Json, app, state
+from safebasin.cli.options import Device
 from safebasin.cli.output import print_json, say
 
 Model = Annotated[str, typer.Argument(help="As for `map`.", show_default=False)]
@@ -19,7 +20,6 @@ Utility = Annotated[
     str | None, typer.Option("--utility", help="Rows of answers, as --safety. [default: those of the model's world]")
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**31, help="Of what is drawn.")]
-Device = Annotated[str, typer.Option("--device", help="As for `map`.")]
 
 
 @app.command()

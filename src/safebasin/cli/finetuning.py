@@ -9,7 +9,7 @@ import typer
 
 from safebasin.cli.app import Json, app, state
 from safebasin.cli.editing import show_edit
-from safebasin.cli.options import Flags, with_flags
+from safebasin.cli.options import Device, Flags, with_flags
 from safebasin.cli.output import note, plain, print_json, say
 from safebasin.finetune.options import TuningFlags
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="New folder for weights or adapter.", show_default=False)]
-Device = Annotated[str, typer.Option("--device", help="`auto`, `cpu`, `cuda` or `mps`.")]
 _GRID = "lr=2e-5,5e-5 or batch=16,32. Repeatable: all combinations."
 Sweep = Annotated[list[str] | None, typer.Option("--sweep", help=_GRID)]
 Show = Annotated[bool, typer.Option("--show-example", help="Print the first row, masked, and end.")]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safebasin.cli.app import Json, app, state
+from safebasin.cli.options import BenignPrompts, Device, DType, HarmfulPrompts, RemoteCode, SystemPrompt, TemplateArgs
 from safebasin.cli.output import note, print_json, say
 
 if TYPE_CHECKING:
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
 @app.command("locate-layers")
 def locate_layers(
     model: Annotated[str, typer.Argument(help="As for `map`. Without it: the embedded model.")] = "world:guild/aligned",
-    harmful: Annotated[
-        str | None, typer.Option("--harmful", help="Harmful prompts, as `map --prompts`. A world has its own.")
-    ] = None,
-    benign: Annotated[str | None, typer.Option("--benign", help="Benign prompts.")] = None,
+    harmful: HarmfulPrompts = None,
+    benign: BenignPrompts = None,
     borderline: Annotated[
         str | None, typer.Option("--borderline", help="Benign prompts that look harmful; without them no scaling.")
     ] = None,
@@ -35,15 +34,13 @@ def locate_layers(
         str, typer.Option("--scale", help="Factor on candidate bands; `auto` chooses, `none` leaves it to the curves.")
     ] = "auto",
     judge: Annotated[str, typer.Option("--judge", help="Who says what is refused.")] = "refusal",
-    system: Annotated[str, typer.Option("--system", help="As for `map`.")] = "default",
+    system: SystemPrompt = "default",
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Of a response.")] = 16,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31, help="Of the pairs.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="As for `map`.")] = "auto",
-    dtype: Annotated[str, typer.Option("--dtype", help="As for `map`.")] = "auto",
-    template_arg: Annotated[
-        list[str] | None, typer.Option("--template-arg", metavar="K=V", help="As for `map`.")
-    ] = None,
-    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="As for `map`.")] = False,
+    device: Device = "auto",
+    dtype: DType = "auto",
+    template_arg: TemplateArgs = None,
+    trust_remote_code: RemoteCode = False,
     json_: Json = False,
 ) -> None:
     """Find the layers that tell harmful requests. `finetune --defense "sppft(…)"` freezes them.

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from safebasin.cli.app import Json, app, state
+from safebasin.cli.options import BenignPrompts, Device, DType, HarmfulPrompts, RemoteCode, SystemPrompt, TemplateArgs
 from safebasin.cli.output import note, print_json, say
 
 
@@ -20,23 +21,19 @@ def mechanism(
     control: Annotated[
         str | None, typer.Option("--control", help="BASE tuned without safety training; its change stands beside.")
     ] = None,
-    harmful: Annotated[
-        str | None, typer.Option("--harmful", help="Harmful prompts, as `map --prompts`. A world has its own.")
-    ] = None,
-    benign: Annotated[str | None, typer.Option("--benign", help="Benign prompts.")] = None,
+    harmful: HarmfulPrompts = None,
+    benign: BenignPrompts = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of figure and page.")] = Path("runs/mechanism"),
     limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many prompts of each kind.")] = 100,
     no_gradients: Annotated[
         bool, typer.Option("--no-gradients", help="Leave local sensitivity out: it takes a backward pass a prompt.")
     ] = False,
-    system: Annotated[str, typer.Option("--system", help="As for `map`.")] = "default",
+    system: SystemPrompt = "default",
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**31, help="Of halves and resampling.")] = 0,
-    device: Annotated[str, typer.Option("--device", help="As for `map`.")] = "auto",
-    dtype: Annotated[str, typer.Option("--dtype", help="As for `map`.")] = "auto",
-    template_arg: Annotated[
-        list[str] | None, typer.Option("--template-arg", metavar="K=V", help="As for `map`. Repeatable.")
-    ] = None,
-    trust_remote_code: Annotated[bool, typer.Option("--trust-remote-code", help="As for `map`.")] = False,
+    device: Device = "auto",
+    dtype: DType = "auto",
+    template_arg: TemplateArgs = None,
+    trust_remote_code: RemoteCode = False,
     json_: Json = False,
 ) -> None:
     """Show what safety training changed in a model.

@@ -1,4 +1,6 @@
-"""The options that `map` and `plan` share, made of the one table of a study's options."""
+"""The options that several verbs share: of `map` and `plan`, made of the one table of a study's options; of verbs that
+ask a model without one, each declared here once.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +33,18 @@ Target = Annotated[
 Out = Annotated[
     Path | None, typer.Option("-o", "--out", help="Folder of the study. [default: runs/NAME]", show_default=False)
 ]
+
+HarmfulPrompts = Annotated[
+    str | None, typer.Option("--harmful", help="Harmful prompts, as `map --prompts`. A world has its own.")
+]
+BenignPrompts = Annotated[str | None, typer.Option("--benign", help="Benign prompts.")]
+SystemPrompt = Annotated[str, typer.Option("--system", help="As for `map`.")]
+Device = Annotated[str, typer.Option("--device", help="As for `map`: `auto`, `cpu`, `cuda` or `mps`.")]
+DType = Annotated[str, typer.Option("--dtype", help="As for `map`.")]
+TemplateArgs = Annotated[
+    list[str] | None, typer.Option("--template-arg", metavar="K=V", help="As for `map`. Repeatable.")
+]
+RemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="As for `map`.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from safebasin.cli.app import Json, app, state
+from safebasin.cli.options import Device
 from safebasin.cli.output import Progress, note, print_json, say
 from safebasin.errors import UsageError, expected
 
@@ -121,7 +122,7 @@ def worst_case(
     steps: Annotated[
         int | None, typer.Option("--steps", help="Steps of gradient ascent, at most. [default: 40]")
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="As for `map`.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Find the low-rank change that ends refusal fastest. An attack: the adapter is marked unsafe.
 
