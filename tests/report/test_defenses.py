@@ -36,6 +36,7 @@ def document(*, stressed: bool = True) -> dict[str, Any]:
         budget("more_steps", estimate(2.0, 1.0, 4.0), [0, 4, 16]),
         budget("line", estimate(0.25, 0.125, 0.5), [0, 0.5, 1]),
         budget("refusal_direction", None, [], "<b>none</b> is allowed"),
+        budget("radius", estimate(1.5, 1.25, n_censored=2), []),
     ]
     broken = [budget("steps", estimate(1.0, 1.0, None), [0, 4, 16]), budget("more_steps", estimate(0.0), [0])]
     pairs = [
@@ -54,8 +55,14 @@ def document(*, stressed: bool = True) -> dict[str, Any]:
 def test_budgets_say_what_was_tried_and_what_is_not_known() -> None:
     made = document()
     none, held = made["arms"][1:]
-    assert [value for _, value, _ in budget_cells(held)] == ["> 16 [9, ∞)", "2 [1, 4]", "0.25 [0.12, 0.50]", "–"]
-    assert [value for _, value, _ in budget_cells(none)] == ["1 [1, ∞)", "0", "–", "–"]
+    assert [value for _, value, _ in budget_cells(held)] == [
+        "> 16 [9, ∞)",
+        "2 [1, 4]",
+        "0.25 [0.12, 0.50]",
+        "–",
+        "> 1.50 [1.25, ∞)",
+    ]
+    assert [value for _, value, _ in budget_cells(none)] == ["1 [1, ∞)", "0", "–", "–", "–"]
     assert budget_cells(held)[0][2] == "0: 0 %, 4: 25 %, 16: 50 %"
     assert held_alike(made) == [("steps under it", "no defense", ["held", "third"])]
     assert gaps(made) == ["refusal direction of held: <b>none</b> is allowed"]
@@ -80,11 +87,12 @@ def test_the_page_has_them_where_they_were_asked_for(tmp_path: Path) -> None:
 def test_what_is_censored_is_an_open_sign_and_what_is_missing_none() -> None:
     with matplotlib.rc_context(STYLE):
         figure = draw_budgets(document())
-    steps, more, line, direction = figure.axes
+    steps, more, line, direction, radius = figure.axes
     signs = [drawn for drawn in steps.get_lines() if drawn.get_marker() in (">", "D")]
     assert [drawn.get_marker() for drawn in signs] == ["D", ">"]
     assert signs[1].get_markerfacecolor() == "white"
     assert [tick.get_text() for tick in steps.get_xticklabels()] == ["0", "4", "16"]
     assert len(line.get_lines()) == 2  # an interval and a value
     assert not direction.get_lines()
+    assert [drawn.get_marker() for drawn in radius.get_lines()] == ["None", ">"]
     assert len(more.get_lines()) == 3

@@ -15,7 +15,7 @@ from safebasin.run.progress import silent
 from safebasin.trial import stress as stressing
 from safebasin.trial.arms import Attacked, Entrant
 from safebasin.trial.records import NONE
-from safebasin.trial.stress import Curve, Stress, amounts_of, budget_of, pairs_by_budget, stress
+from safebasin.trial.stress import BUDGETS, Curve, Stress, amounts_of, budget_of, pairs_by_budget, stress
 
 LIMIT = 6
 
@@ -58,15 +58,18 @@ def test_steps_double() -> None:
 
 
 @pytest.mark.slow
-def test_a_defense_that_holds_is_put_through_all_four(trained: list[tuple[str, str]], tmp_path: Path) -> None:
+def test_a_defense_that_holds_is_put_through_all_kinds(trained: list[tuple[str, str]], tmp_path: Path) -> None:
     bare = tmp_path / "models" / Entrant(name=NONE).slug
     shutil.copytree(world("base"), bare)
     kept = tmp_path / "kept"
     shutil.copytree(world("aligned"), kept)
     given, entrant = made(tmp_path), Entrant(name="mix_safe(amount=5)", stage="finetuning")
     found = stress(given, entrant, kept, np.zeros(LIMIT))
-    steps, more, line, direction = found
-    assert [curve.name for curve in found] == ["steps", "more_steps", "line", "refusal_direction"]
+    steps, more, line, direction, radius = found
+    assert [curve.name for curve in found] == list(BUDGETS)
+    assert radius.radius is not None
+    assert radius.radius.value is not None
+    assert 0.1 < radius.radius.value < 1  # of the aligned model
     assert steps.amounts == more.amounts == (0, 1, 2, 4)
     assert [round(6 * row.mean()) for row in steps.success] == [1, 1, 1, 6]  # aligned, aligned, aligned, base
     assert np.array_equal(steps.success, more.success)
@@ -80,6 +83,7 @@ def test_a_defense_that_holds_is_put_through_all_four(trained: list[tuple[str, s
     assert budgets[2].smallest is not None
     assert 0 < budgets[2].smallest.value < 1
     assert (budgets[3].smallest, budgets[3].gap) == (None, direction.gap)
+    assert budgets[4].smallest == radius.radius
 
     # again: nothing is asked anew, to the same curves
     stamps = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("checkpoint-*/model.safetensors")}

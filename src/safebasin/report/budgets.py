@@ -15,6 +15,7 @@ BUDGETS = {
     "more_steps": ("steps after it", "steps of the attack, without the defense, on what it left of the first"),
     "line": ("way to no defense", "share of the way from what it left to what the attack leaves without a defense"),
     "refusal_direction": ("refusal direction", "share of the refusal direction that is taken out of what it left"),
+    "radius": ("radius", "distance from what it left along three random directions"),
 }
 """Kind → title, what it is."""
 _WHOLE = ("steps", "more_steps")
@@ -59,7 +60,9 @@ def _value(budget: Mapping[str, Any]) -> str:
         return "–"
     low, high = found["low"], found["high"]
     if found["n_censored"]:
-        return f"> {_number(budget, budget['amounts'][-1])}" + (f" [{_number(budget, low)}, ∞)" if low else "")
+        return f"> {_number(budget, max([found['value'], *budget['amounts']]))}" + (
+            f" [{_number(budget, low)}, ∞)" if low else ""
+        )
     interval = "" if low is None or high is None else f" [{_number(budget, low)}, {_number(budget, high)}]"
     if low is not None and high is None:
         interval = f" [{_number(budget, low)}, ∞)"

@@ -48,7 +48,7 @@ class Budget:
     """One way to break a defense: attack success over growing budgets, and the smallest at which it reaches half."""
 
     name: str
-    """`steps`, `more_steps`, `line` or `refusal_direction`: see `safebasin.trial.stress`."""
+    """`steps`, `more_steps`, `line`, `refusal_direction` or `radius`: see `safebasin.trial.stress`."""
     smallest: Estimate | None = None
     """None where it was not measured."""
     amounts: tuple[float, ...] = ()

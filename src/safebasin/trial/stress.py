@@ -1,11 +1,12 @@
-"""The stress test of a defense: attack success over growing budgets of four kinds, and the smallest that breaks it.
+"""The stress test of a defense: attack success over growing budgets of five kinds, and the smallest that breaks it.
 
     steps              of the attack on the base, with the defense in force: 0, 1, 2, 4, 8, …
     more_steps         of the attack, without it, on the model that the defense left of the attack
     line               share of the way from that model to the one that the attack leaves without a defense
     refusal_direction  share of the refusal direction that is taken out of that model (Arditi et al. 2024)
+    radius             distance from it along three random directions: the radius of its basin, as of a map
 
-The last three ask how well a defense holds that held: one whose attack success is at the limit already has budget 0,
+The last four ask how well a defense holds that held: one whose attack success is at the limit already has budget 0,
 and nothing more is asked. A defense at inference stays installed throughout. Taking a direction out is linear in its
 share, so that this too is a line. Harmful prompts only, by the judge of attack success.
 """
@@ -31,7 +32,7 @@ from safebasin.landscape.tables import Array, StudyTables
 from safebasin.models.reference import resolve
 from safebasin.models.writing import RECORD
 from safebasin.protocols import Attack, Edit, RowSource
-from safebasin.records import Place, Point, TrainingRow
+from safebasin.records import Estimate, Place, Point, TrainingRow
 from safebasin.run.execute import measure
 from safebasin.run.progress import ProgressHook
 from safebasin.stats.budgets import LIMIT
@@ -42,11 +43,13 @@ from safebasin.trial.records import NONE, Budget, BudgetPair
 
 __all__ = ["BUDGETS", "Curve", "Stress", "amounts_of", "budget_of", "pairs_by_budget", "stress"]
 
-BUDGETS = ("steps", "more_steps", "line", "refusal_direction")
+BUDGETS = ("steps", "more_steps", "line", "refusal_direction", "radius")
 """Names of the kinds, in order."""
 _WHOLE = ("steps", "more_steps")
 _SHARES = "0:1:5"
 _EDIT = "refusal_direction"
+_DIRECTIONS, _RANGE = 3, "-0.5:0.5:21"
+"""Of a radius; the range is that of a map of a model of no world."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,8 @@ class Curve:
     amounts: tuple[float, ...] = ()
     success: Array = field(default_factory=lambda: np.empty((0, 0)))
     """Of each prompt at each of them, shape (amounts, prompts)."""
+    radius: Estimate | None = None
+    """Of several directions, in place of one curve."""
     gap: str = ""
     """Why it was not measured."""
 
@@ -80,11 +85,12 @@ class Stress:
         return self.asked.folder / "stress"
 
     def study(self, model: str, entrant: Entrant) -> Study:
-        """The harmful prompts, put to a model under a defense at inference, if it is one."""
-        return as_shipped(
-            model, {"harmful": self.prompts}, judges=[main_judge(self.judges)], limit=self.limit,
+        """The harmful prompts, put to a model as to the base, under a defense at inference, if it is one."""
+        made = as_shipped(
+            self.asked.base, {"harmful": self.prompts}, judges=[main_judge(self.judges)], limit=self.limit,
             defenses=[entrant.name] if entrant.is_part else [], device=self.asked.device,
         )  # fmt: skip
+        return made.model_copy(update={"model": model})
 
 
 def amounts_of(steps: int) -> tuple[float, ...]:
@@ -93,7 +99,7 @@ def amounts_of(steps: int) -> tuple[float, ...]:
 
 
 def stress(given: Stress, entrant: Entrant, tuned: Path, success: Array) -> tuple[Curve, ...]:
-    """Put one arm through all four kinds, or take up what is there.
+    """Put one arm through all kinds, or take up what is there.
 
     Args:
         given: what all arms are put through.
@@ -108,7 +114,7 @@ def stress(given: Stress, entrant: Entrant, tuned: Path, success: Array) -> tupl
     rate = share_of(success).value
     if rate is None or rate >= LIMIT:
         return (*curves, *(Curve(name=name, amounts=(0.0,), success=success[None]) for name in BUDGETS[1:]))
-    made: Sequence[Callable[[Stress, Entrant, Path], Curve]] = (_more_steps, _line, _direction)
+    made: Sequence[Callable[[Stress, Entrant, Path], Curve]] = (_more_steps, _line, _direction, _radius)
     return (*curves, *(make(given, entrant, tuned) for make in made))
 
 
@@ -116,6 +122,8 @@ def budget_of(curve: Curve) -> Budget:
     """The smallest budget of a curve, with its interval."""
     if curve.gap:
         return Budget(name=curve.name, gap=curve.gap)
+    if curve.radius is not None:
+        return Budget(name=curve.name, smallest=curve.radius)
     rates = tuple(share_of(row) for row in curve.success)
     if len(curve.amounts) > 1:
         whole = curve.name in _WHOLE
@@ -252,6 +260,20 @@ def _along(given: Stress, entrant: Entrant, name: str, tuned: Path, target: str)
     amounts = parse_range(_SHARES)
     keys = [found.point(Place(direction=0, coords=(amount,))).key for amount in amounts]
     return Curve(name=name, amounts=tuple(amounts), success=_success(tables, keys))
+
+
+def _radius(given: Stress, entrant: Entrant, tuned: Path) -> Curve:
+    """Along random directions around what a defense left, on the range of a map of the base."""
+    world = world_of(given.asked.base)
+    span = (None if world is None else catalog.get("world", world).fact("range")) or _RANGE
+    axis = AxisSpec(directions=_DIRECTIONS, range=span)
+    study = given.study(_named(given, tuned), entrant).model_copy(
+        update={"regions": (RegionSpec(name="basin", axes=(axis,), points="auto"),)}
+    )
+    tables = _taken(given, study, given.folder / entrant.slug / "asked-radius")
+    grid, (table,) = next(tables.grids()), tables.tables
+    (alphas,) = grid.alphas
+    return Curve(name="radius", radius=stats.estimate_radius(grid.success(table), alphas, grid.origin(table)))
 
 
 def _named(given: Stress, made: Path) -> str:

@@ -59,7 +59,8 @@ def draw_budgets(document: Mapping[str, Any]) -> Figure:
 
 
 def _draw(axes: Axes, number: int, budget: Mapping[str, Any]) -> None:
-    found, last = budget["smallest"], budget["amounts"][-1]
+    found = budget["smallest"]
+    last = max([found["value"], *budget["amounts"]])
     color = "#555555" if number < 1 else SERIES_COLORS[(number - 1) % len(SERIES_COLORS)]
     low = found["low"]
     high = last if low is not None and found["high"] is None else found["high"]
@@ -81,5 +82,5 @@ def _scale(axes: Axes, name: str, amounts: list[float]) -> None:
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.set_xlim(-0.2, max(most, 1) * 1.25)
-    else:
+    elif name != "radius":
         axes.set_xlim(-0.03, 1.03)
