@@ -129,8 +129,12 @@ def relearned(lab: Lab) -> Finding:
 _SAFE = ("aligned", "dpo", "unlearn")
 
 
+@cache
 def _tuned(lab: Lab, name: str, seed: int) -> str:
-    """The base model after a kind of training from a seed, as the build of the world does it."""
+    """The base model after a kind of training from a seed, as the build of the world does it.
+
+    Kept: to find a model that is there, its rows are drawn and encoded, which takes seconds.
+    """
     from safebasin.worlds.pcfg.build import RECIPE, lesson_rows, settings
     from safebasin.worlds.pcfg.rows import as_objects
 

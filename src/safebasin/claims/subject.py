@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from safebasin.errors import UnknownName, expected
 
@@ -31,7 +31,7 @@ class Subject:
     """Prompts of a set, on a line: directions are the scarcer sample."""
     systems: tuple[str, str]
     """System prompts that are compared: none, and the one that should make it safer."""
-    left_out: Mapping[str, str]
+    left_out: Mapping[str, str] = field(hash=False)
     """Claims that are not measured on it, each with the reason."""
     own: tuple[str, ...] = ()
     """Papers whose claims are measured on it and nowhere else; where there are some, those of no other paper are."""
