@@ -216,6 +216,20 @@ def relearning() -> Made:
     }
 
 
+def late(reproduced: float, not_reproduced: float, unsure: float) -> Made:
+    """Share refused behind part of a response, above that of a model that was taught to refuse plainly."""
+    plain = rates(0.1, spread=0.0, seed=9)
+
+    def found(share: float, spread: float) -> Estimate:
+        return seeds.over_seeds(rates(share, spread=spread) - plain, "a contrast", bounds=(-1.0, 1.0))
+
+    return {
+        "reproduced": found(reproduced, 0.0),
+        "not reproduced": found(not_reproduced, 0.0),
+        "undecided": found(unsure, 0.3),
+    }
+
+
 TABLES: dict[str, Callable[[], Made]] = {
     "basin_exists": basin,
     "ends_abruptly": rim,
@@ -256,6 +270,9 @@ TABLES: dict[str, Callable[[], Made]] = {
     "update_answers_to_unsafe": lambda: numbers(0.9, 0.1, 0.5, 0.3),
     "slope_falls_on_unsafe": lambda: numbers(-0.4, 0.4, 0.02, 0.3),
     "unlearning_is_relearned": relearning,
+    "refuses_late": lambda: late(0.9, 0.3, 0.6),
+    "over_refusal_stays": lambda: late(0.05, 0.5, 0.2),
+    "over_refusal_late_stays": lambda: late(0.05, 0.5, 0.2),
     "prompts_interact": lambda: gain(0.4, 0.03, 0.12, 0.3),
     "steering_lowers_over_refusal": lambda: steered(0.3, -0.2, 0.0),
     "steering_keeps_refusal": lambda: steered(0.2, -0.4, -0.1),
