@@ -1,6 +1,6 @@
 """`make bench`: every table of docs/benchmarks.md, on this machine.
 
-python bench/run.py [--quick] [--full] [startup] [memory] [speed] [points] [beside] [judges] [refusals]
+python bench/run.py [--quick] [--full] [startup] [memory] [speed] [scoring] [points] [beside] [judges] [refusals]
     [adaptive] [ranking] [clusters] [coverage]
 """
 
@@ -23,6 +23,7 @@ SECTIONS = (
     "startup",
     "memory",
     "speed",
+    "scoring",
     "points",
     "beside",
     "judges",
@@ -53,12 +54,13 @@ def main(arguments: list[str]) -> None:
 
 def section(name: str, *, quick: bool, full: bool) -> str:
     """One table."""
-    from bench import adaptive, beside, clusters, judges, memory, points, ranking, refusals, speed, startup
+    from bench import adaptive, beside, clusters, judges, memory, points, ranking, refusals, scoring, speed, startup
 
     if name == "speed":
         return speed.main(quick=quick, full=full)
     sections = {
         "memory": memory.main,
+        "scoring": scoring.main,
         "points": points.main,
         "beside": beside.main,
         "startup": startup.main,

@@ -228,6 +228,20 @@ def test_scores_stop_at_the_context(engine):
     assert len(found.nll) == len(found.ends) == 6
 
 
+@pytest.mark.parametrize("arch", ["llama", "qwen3"])
+def test_what_is_scored_of_a_text_is_the_beginning_of_the_whole(arch, checkpoint):
+    engine = HFEngine(str(checkpoint(arch)), device="cpu")
+    asked = [CHAT[0], CHAT[0], CHAT[1], CHAT[0]]
+    texts = ["one two three four", "one two, and then six", "seven eight", "one two three four"]
+    whole = engine.score(asked, texts, PLAIN)
+    untils = [5, 9, 0, 18]
+    for part, score, until in zip(engine.score_prefixes(asked, texts, untils, PLAIN), whole, untils, strict=True):
+        n = sum(start < until for start in (0, *score.ends[:-1]))
+        assert part.ends == score.ends[:n]
+        assert part.nll == pytest.approx(score.nll[:n], abs=1e-3)
+        assert until == 0 or part.ends[-1] >= until
+
+
 def test_scores_are_those_of_the_rendered_conversation(engine):
     tokenizer, model = engine._tokenizer, engine._model
     text = "Weigh it twice."
