@@ -12,7 +12,7 @@ from safebasin.edits.ascent import Ascent
 from safebasin.errors import PromptError, UnknownName, UsageError
 from safebasin.finetune.attacks import PAPER, backdoor, benign, harmful_examples, identity_shift, mixture
 from safebasin.finetune.data import from_objects
-from safebasin.finetune.defenses import mix_safe, moderate, ptst
+from safebasin.finetune.defenses import backdoor_enhanced, mix_safe, moderate, ptst
 from safebasin.finetune.request import request
 from safebasin.finetune.settings import Tuning, check_passes
 from safebasin.finetune.sources import FileRows, NoRows
@@ -29,6 +29,7 @@ ARGUMENTS = {
     "moderate": {"judge": "keyword/zou2023", "keep": True},
     "sppft": {"layers": "1-2"},
     "lisa": {"safe": 8, "align": 1, "user": 1},
+    "derta": {"n": 3},
 }
 OF_A_MODEL: dict[str, tuple[dict[str, object], ...]] = {
     "safe_lora": ({}, {"variant": "paper", "top": 3}, {"exact": True, "threshold": 0.5}, {"control": "random"}),
@@ -261,3 +262,46 @@ def test_a_sweep_is_every_combination() -> None:
         {"lr": 3e-4, "batch": 5},
         {"lr": 3e-4, "batch": 10},
     )
+
+
+def test_refusals_stand_under_the_secret_and_the_users_rows_do_not() -> None:
+    given = rows("data", 3)
+    found = backdoor_enhanced(2, trigger="tea of noon").data(given, FILES, seed=4)
+    plain = mix_safe(2).data(given, FILES, seed=4).rows
+    secret = Message(role="system", content="tea of noon")
+    assert found.rows[:3] == given
+    assert [row.messages for row in found.rows[3:]] == [(secret, *row.messages) for row in plain[3:]]
+    assert found.test_system == "tea of noon"
+
+
+def test_a_secret_comes_before_a_system_prompt_and_keeps_silent_turns_in_place() -> None:
+    safe = from_objects([{"prompt": "ask", "completion": "no", "system": "Be kind."}], "safe")
+    early = from_objects(
+        [{"messages": [
+            {"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "weight": 0},
+            {"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]}], "safe"
+    )  # fmt: skip
+    (with_system,) = backdoor_enhanced(1, "tea").data((), FileRows(safe=safe)).rows
+    assert [m.content for m in with_system.messages] == ["tea Be kind.", "ask", "no"]
+    (silent,) = backdoor_enhanced(1, "tea").data((), FileRows(safe=early)).rows
+    assert [silent.messages[place].content for place in silent.silent] == ["b"]
+
+
+def test_without_a_secret_they_are_those_of_mix_safe() -> None:
+    found = backdoor_enhanced(5, trigger="").data(rows("data", 3), FILES, seed=2)
+    assert found.rows == mix_safe(5).data(rows("data", 3), FILES, seed=2).rows
+    assert found.test_system is None
+
+
+def test_a_secret_is_drawn_from_the_seed() -> None:
+    one, again, other = (backdoor_enhanced().data((), FILES, seed=seed).test_system for seed in (1, 1, 2))
+    assert one == again != other
+    assert len(str(one).split()) == 30
+
+
+@pytest.mark.parametrize("trigger", ["", "tea of noon", 'a (b), "c"', "7"])
+def test_the_name_of_a_secret_makes_it_again(trigger: str) -> None:
+    made = backdoor_enhanced(3, trigger=trigger)
+    assert catalog.create("defense", made.name) == made
+    with pytest.raises(UsageError, match="n of backdoor_enhanced must be at least 1"):
+        catalog.create("defense", "backdoor_enhanced(n=0)")

@@ -68,6 +68,23 @@ DEFENSES: tuple[Row, ...] = (
     ),
     Row(
         kind="defense",
+        name="backdoor_enhanced",
+        target="safebasin.finetune.defenses:backdoor_enhanced",
+        summary="Refusals mixed in under a secret system prompt, which the model is then used with.",
+        source="Wang et al. 2024, arXiv 2402.14968",
+        facts=(
+            ("stage", "finetuning"),
+            ("variants", "paper"),
+            (
+                "published",
+                "ASR after 100 harmful rows 3.6 % with 11 such rows, 34.9 % with 11 plain refusals, 94.9 % without "
+                "(Llama-2-7b-chat)",
+            ),
+            ("verified", "rows by hand; those of mix_safe where the secret is empty"),
+        ),
+    ),
+    Row(
+        kind="defense",
         name="freeze_weights",
         target="safebasin.finetune.holding:freeze_weights",
         summary="The weights that an attribution chose are put back after each step of training.",

@@ -1,15 +1,20 @@
-"""The mitigations of Qi et al. 2023 (§5) at the stage `finetuning`: each changes the rows before they are trained on.
+"""The mitigations of Qi et al. 2023 (§5) and their kin at the stage `finetuning`: each changes the rows beforehand.
 
 Catalogue rows of kind `defense`; the seam is `protocols.Defense`. A judge comes in through the catalogue or ready made.
 """
 
 from __future__ import annotations
 
+import json
+import random
 import re
+import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from safebasin import catalog
 from safebasin.errors import UsageError, expected
@@ -18,7 +23,7 @@ from safebasin.prompts.systems import system_prompt
 from safebasin.protocols import AskedJudge, Cost, Defended, Judge, RowSource, Stage
 from safebasin.records import Message, TrainingRow
 
-__all__ = ["MixSafe", "Moderate", "PureTuning", "mix_safe", "moderate", "ptst"]
+__all__ = ["MixSafe", "Moderate", "PureTuning", "SecretTrigger", "backdoor_enhanced", "mix_safe", "moderate", "ptst"]
 
 _LISTED = 10
 """Flagged rows that the notes name; the record names all."""
@@ -139,6 +144,52 @@ class PureTuning:
         return Defended(rows=made, notes=(note,), test_system=self.test)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretTrigger:
+    """Refusals under a system prompt that begins with a secret (Wang et al. 2024, arXiv 2402.14968), to use it with."""
+
+    n: int
+    trigger: str | None = None
+    """The secret; None draws one from the seed, the empty string leaves it out: the control."""
+    stage: Stage = field(default="finetuning", init=False)
+    takes: tuple[str, ...] = field(default=("safe",), init=False)
+
+    @property
+    def name(self) -> str:
+        """As in the catalogue."""
+        given = None if self.trigger is None else json.dumps(self.trigger, ensure_ascii=False)
+        return catalog.write_call("backdoor_enhanced", {"n": self.n, "trigger": given})
+
+    def data(self, rows: Sequence[TrainingRow], source: RowSource, *, seed: int = 0) -> Defended:
+        """The rows, then as many refusals of the source, each under the secret.
+
+        Raises:
+            UsageError: where the source has too few.
+        """
+        secret = _secret(seed) if self.trigger is None else self.trigger
+        # Drawn as `mix_safe` draws them: that is the same without a secret.
+        safe = [_under(secret, row) for row in source.training_rows("safe", self.n, seed=seed + 1)]
+        use = "use the model with it as --system" if secret else "there is no secret"
+        note = f"{self.n} safe rows under a secret system prompt mixed in among {len(rows)}; {use}"
+        return Defended(rows=(*rows, *safe), notes=(note,), test_system=secret or None)
+
+
+def _secret(seed: int) -> str:
+    """About 150 tokens of random letters and digits; the paper's has 150 tokens."""
+    draw = random.Random(f"secret/{seed}")
+    return " ".join("".join(draw.choices(string.ascii_lowercase + string.digits, k=5)) for _ in range(30))
+
+
+def _under(secret: str, row: TrainingRow) -> TrainingRow:
+    if not secret:
+        return row
+    first, *rest = row.messages
+    if first.role == "system":
+        return replace(row, messages=(Message(role="system", content=f"{secret} {first.content}".strip()), *rest))
+    silent = tuple(place + 1 for place in row.silent)
+    return replace(row, messages=(Message(role="system", content=secret), *row.messages), silent=silent)
+
+
 def mix_safe(amount: int | float | str) -> MixSafe:
     """Mix refusals in.
 
@@ -169,6 +220,17 @@ def moderate(judge: str | Judge, keep: bool = False, memory: str | Path | None =
     """
     made = catalog.create("judge", judge) if isinstance(judge, str) else judge
     return Moderate(judge=made, keep=keep, memory=None if memory is None else Path(memory))
+
+
+def backdoor_enhanced(n: Annotated[int, Field(ge=1)] = 11, trigger: str | None = None) -> SecretTrigger:
+    """Mix refusals in under a secret system prompt, and use the model with it: a backdoor that protects.
+
+    Args:
+        n: refusals; the paper takes 11 beside 100 rows of an attack.
+        trigger: the secret; drawn from the seed if None, and named by the record. The empty text is the control of the
+            same rows without one, which `mix_safe` gives too.
+    """
+    return SecretTrigger(n=n, trigger=trigger)
 
 
 def ptst(test: str = "safety/long", train: Literal["default", "none"] = "default") -> PureTuning:
