@@ -62,7 +62,7 @@ def _draw(axes: Axes, document: Mapping[str, Any], key: str, label: str) -> None
         low, high = ([after[key][bound] for after in known] for bound in ("low", "high"))
         axes.fill_between(xs, low, high, color=COLORS[side], alpha=0.15, linewidth=0)
         axes.plot(xs, [after[key]["value"] for after in known], color=COLORS[side], marker=_MARKERS[side],
-                  markersize=4, linewidth=1.5, label=f"{side} requests")  # fmt: skip
+                  markersize=4, linewidth=1.5, label=f"{side} requests" if key == "refused" else None)  # fmt: skip
     axes.set_xticks(list(places.values()), [str(tokens) for tokens in every])
     axes.set_ylim(-0.03, 1.03)
     axes.set_ylabel(label)
