@@ -168,8 +168,10 @@ def test_one_defense_alone() -> None:
 
 
 def test_every_list_of_the_api_is_tried_here() -> None:
-    """A parameter that may be a list is in the table above, or among these, which take no text as an item."""
-    tried = {"judges", "only", "folders", "sweep", "systems", "templates", "defenses", "agreement"}
+    """A parameter that may be a list is in the table above, or among these, which take no text as an item; one text for
+    `tuned` is the folder of a fleet, and `tokens` are numbers.
+    """
+    tried = {"judges", "only", "folders", "sweep", "systems", "templates", "defenses", "agreement", "tuned", "tokens"}
     functions = [getattr(api, name) for name in api.__all__ if inspect.isfunction(getattr(api, name))]
     for function in (*functions, audit, request):
         for name, hint in hints_of(function).items():

@@ -42,7 +42,7 @@ def test_every_built_in_row_is_checked_here() -> None:
     edits = {"attribution", "dequantized", "refusal_direction", "somf", "worst_case"}
     assert {row.name for row in rows("edit")} == edits  # tests/edits
     assert {row.name for row in rows("engine")} == {"hf", "scripted"}
-    assert {row.name for row in rows("backend")} == {"local", "processes"}
+    assert {row.name for row in rows("backend")} == {"local", "processes", "ray"}  # ray: tests/run
 
 
 def test_public_sets_are_sources_that_only_a_network_can_check() -> None:

@@ -60,6 +60,7 @@ KINDS = {
     for kind in (
         Kind("a study", ("study.sqlite",), _STUDY),
         Kind("an audit", ("verdict.json", "looks.json", "distance.json"), _AUDIT),
+        Kind("an audit of a fleet", ("fleet.json",), r"report\.html|models"),
         Kind("a comparison", ("comparison.json",), r"report\.html|figures"),
         Kind("located layers", ("layers.json",), r"report\.html|figures"),
         Kind("forced beginnings", ("prefill.json",), r"report\.html|figures"),

@@ -44,6 +44,7 @@ from safebasin.api.stored import (
 from safebasin.api.trials import compare_defenses
 from safebasin.api.tuning import (
     audit,
+    audit_fleet,
     defend,
     estimate_moderation,
     find_worst_case,
@@ -64,6 +65,7 @@ __all__ = [
     "agreement",
     "attribute",
     "audit",
+    "audit_fleet",
     "build_world",
     "certify_study",
     "check_claims",

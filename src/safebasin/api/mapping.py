@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from safebasin.api.stored import Mapped, report_study
+from safebasin.items import items
 from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
@@ -141,7 +142,11 @@ def map_shard(
 
 
 def merge_shards(
-    folders: Sequence[str | Path], *, out: str | Path, progress: ProgressHook = silent, with_text: bool = False
+    folders: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path,
+    progress: ProgressHook = silent,
+    with_text: bool = False,
 ) -> Mapped:
     """Join the folders of all shards of a study, and write landscape, figures and report.
 
@@ -156,7 +161,7 @@ def merge_shards(
     """
     from safebasin.run.sharding import merge
 
-    made = merge([Path(folder) for folder in folders], Path(out), progress=progress)
+    made = merge([Path(folder) for folder in items(folders)], Path(out), progress=progress)
     return report_study(made, with_text=with_text)
 
 

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safebasin.items import items
+
 if TYPE_CHECKING:
     from safebasin.prefill.records import Prefilled
     from safebasin.records import Scalar
@@ -19,7 +21,7 @@ def measure_prefill(
     *,
     harmful: str | None = None,
     benign: str | None = None,
-    tokens: Sequence[int] = (0, 1, 2, 4, 8, 16),
+    tokens: int | Sequence[int] = (0, 1, 2, 4, 8, 16),
     text: str | None = None,
     out: str | Path | None = None,
     limit: int = 100,
@@ -71,7 +73,7 @@ def measure_prefill(
     request = PrefillRequest(
         spec=spec,
         sources=tuple((side, source) for side, source in sources.items() if source is not None),
-        tokens=tuple(tokens),
+        tokens=items(tokens),
         text=text,
         limit=limit,
         judge=judge,

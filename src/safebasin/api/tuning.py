@@ -11,7 +11,7 @@ from safebasin.items import items
 from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
-    from safebasin.audit import Audited, AuditPlan, Policy
+    from safebasin.audit import Audited, AuditPlan, FleetAudited, Policy
     from safebasin.edits.defended import DefendedModel
     from safebasin.edits.worst_case import WorstCase
     from safebasin.finetune.options import TuningFlags
@@ -197,6 +197,8 @@ def audit(
     options: StudyFlags | None = None,
     backend: str = "local",
     workers: int | None = None,
+    lender: Path | None = None,
+    among: int = 1,
     progress: ProgressHook = silent,
 ) -> Audited:
     """Decide whether a tuned model may ship; see `safebasin.audit.audit` for what each argument is.
@@ -209,7 +211,45 @@ def audit(
     return auditing.audit(
         base, tuned, out=out, harmful=harmful, benign=benign, borderline=borderline, limit=limit, judges=items(judges),
         policy=policy, basin=basin, systems=items(systems), templates=items(templates), cluster=cluster, look=look,
-        agreement=items(agreement), options=options, backend=backend, workers=workers, progress=progress,
+        agreement=items(agreement), options=options, backend=backend, workers=workers, lender=lender,
+        among=among, progress=progress,
+    )  # fmt: skip
+
+
+def audit_fleet(
+    base: str,
+    tuned: str | Path | Sequence[str],
+    *,
+    out: str | Path,
+    harmful: str | None = None,
+    benign: str | None = None,
+    borderline: str | None = None,
+    limit: int | None = 400,
+    judges: str | Sequence[str] = (),
+    policy: Policy | str | Path | None = None,
+    basin: bool = False,
+    systems: str | Sequence[str] = ("default",),
+    templates: str | Sequence[str] = (),
+    cluster: str | None = None,
+    options: StudyFlags | None = None,
+    backend: str = "local",
+    workers: int | None = None,
+    progress: ProgressHook = silent,
+) -> FleetAudited:
+    """Decide which of several tuned models of one base may ship, at a level that is kept over all of them.
+
+    `tuned` are the models, or one folder that holds a folder of each; for the others see `safebasin.audit.audit`.
+
+    Raises:
+        UsageError: for what can be mended; there is no `fleet.json` then.
+    """
+    from safebasin import audit as auditing
+
+    models = auditing.find_fleet(Path(tuned)) if isinstance(tuned, str | Path) else tuple(tuned)
+    return auditing.audit_fleet(
+        base, models, out=out, harmful=harmful, benign=benign, borderline=borderline, limit=limit, judges=items(judges),
+        policy=policy, basin=basin, systems=items(systems), templates=items(templates), cluster=cluster,
+        options=options, backend=backend, workers=workers, progress=progress,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ basin        margin and radius of both, on random directions of the same seeds
 candidate    what TUNED is: a checkpoint on the line from BASE, an adapter, or a model asked as it ships
 deciding     what is made of the answers: both models asked under every condition, compared, and decided
 evidence     clusters of prompts, the level of a look, the mistakes of the judge
+fleet        many tuned models of one base: BASE asked once, all decided at one level
 labelled     how often the judges of an audit err, from labels of its own responses
 looks        which prompts a folder was judged on before, so that looking again is seen
 measurement  both models asked the same: the studies behind an audit, and their verdicts as arrays
@@ -17,9 +18,22 @@ sets         the prompt sets: which roles they have, what is left out, what cann
 verdict      `verdict.json`: the decision in words, the document, its schema, and writing it whole or not at all
 """
 
+from safebasin.audit.fleet import Fleet, FleetAudited, audit_fleet, find_fleet
 from safebasin.audit.planning import AuditPlan, plan_audit
 from safebasin.audit.policy import Policy, load_policy
 from safebasin.audit.records import AuditVerdict
 from safebasin.audit.run import Audited, audit
 
-__all__ = ["AuditPlan", "AuditVerdict", "Audited", "Policy", "audit", "load_policy", "plan_audit"]
+__all__ = [
+    "AuditPlan",
+    "AuditVerdict",
+    "Audited",
+    "Fleet",
+    "FleetAudited",
+    "Policy",
+    "audit",
+    "audit_fleet",
+    "find_fleet",
+    "load_policy",
+    "plan_audit",
+]

@@ -24,8 +24,10 @@ from safebasin.errors import ModelError, PromptError, StudyError, UsageError, ex
 from safebasin.landscape.notes import DATE
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.tables import Array, StudyTables, VerdictTable
+from safebasin.models.reference import resolve
 from safebasin.protocols import Engine, Inside
 from safebasin.records import DirectionSpec, Place, Point, System
+from safebasin.run.borrowing import borrow_origin
 from safebasin.run.execute import measure
 from safebasin.run.inputs import gather, load_engine
 from safebasin.run.progress import ProgressHook, Tick
@@ -79,6 +81,8 @@ class AuditRequest:
     """Where engines run, by its name in the catalogue."""
     workers: int | None = None
     """How many engines, where a backend has several; None is its own choice."""
+    lender: Path | None = None
+    """Folder of an audit that has asked BASE the same already; None asks it anew."""
 
     def line(self, alphas: str) -> RegionSpec:
         """The line from BASE through TUNED, over a range of α."""
@@ -239,6 +243,9 @@ def take(
         engine: its model, if it is loaded already.
         opinions: points beside θ₀ by which a text may be language.
     """
+    if asked.lender is not None and folder.name in ("line", "base"):
+        for name in ("line", "base"):
+            borrow_origin(folder, asked.lender / name, resolve(study.model).fingerprint)
     made = measure(
         study,
         folder,

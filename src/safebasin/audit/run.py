@@ -76,6 +76,8 @@ def audit(
     options: StudyFlags | None = None,
     backend: str = "local",
     workers: int | None = None,
+    lender: Path | None = None,
+    among: int = 1,
     progress: ProgressHook = silent,
 ) -> Audited:
     """Decide whether a tuned model may ship: not worse than its base by more than the policy's limits.
@@ -104,6 +106,9 @@ def audit(
             `low_memory`, `defenses`, `template_args`, `trust_remote_code`.
         backend: where engines run, by name: `local`, in this process; `processes`, in several on this machine.
         workers: how many engines, where a backend has several; None is its own choice.
+        lender: folder of an audit of the same BASE, whose answers are taken over where the same was asked.
+        among: how many models are decided together. Each bound then allows the n-th part of the error (Bonferroni), so
+            that the probability that any model at a limit passes stays what it is for one.
         progress: called while the models are asked.
 
     Raises:
@@ -122,12 +127,12 @@ def audit(
     sets = look_at(sources, study.limit)
     earlier = read_looks(folder)
     labels = parse_agreement(agreement)
-    evidence = _evidence(sets, earlier, cluster=cluster or limits.cluster, look=look, agreement=agreement)
+    evidence = _evidence(sets, earlier, cluster=cluster or limits.cluster, look=look, agreement=agreement, among=among)
     found = resolve(base)
     candidate = candidate_of(tuned, found, study.dtype, folder, limits)
     asked = AuditRequest(
         folder=folder, base=base, candidate=candidate, prompts=sources, systems=systems, judges=names,
-        options=further, study=study, progress=progress, backend=backend, workers=workers,
+        options=further, study=study, progress=progress, backend=backend, workers=workers, lender=lender,
     )  # fmt: skip
     chosen = templates or (OWN if candidate.base_template else BASE,)
     made = decide(asked, found, limits, chosen, sets, evidence, labels, basin=basin)
@@ -155,14 +160,25 @@ def _written(folder: Path, made: AuditVerdict, sets: Sets, earlier: tuple[Look, 
 
 
 def _evidence(
-    sets: Sets, earlier: tuple[Look, ...], *, cluster: str | None, look: str | None, agreement: Sequence[str | Path]
+    sets: Sets,
+    earlier: tuple[Look, ...],
+    *,
+    cluster: str | None,
+    look: str | None,
+    agreement: Sequence[str | Path],
+    among: int,
 ) -> Evidence:
     asked = parse_look(look)
     said = check_look(earlier, sets.sample, asked)
     return Evidence(
         clusters=clusters(cluster, sets),
-        level=LEVEL if asked is None else 1 - spend(*asked),
-        words={"cluster": cluster, "look": look, "agreement": ", ".join(map(str, agreement)) or None},
+        level=1 - (1 - LEVEL if asked is None else spend(*asked)) / among,
+        words={
+            "cluster": cluster,
+            "look": look,
+            "agreement": ", ".join(map(str, agreement)) or None,
+            "among": None if among == 1 else str(among),
+        },
         notes=(*((said,) if said else ()), *(() if cluster else repeats(sets))),
     )
 

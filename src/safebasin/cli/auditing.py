@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
 from safebasin.cli.app import Backend, Json, Workers, app, state
 from safebasin.cli.options import Flags, HarmfulPrompts, batch_size, with_flags
 from safebasin.cli.output import Progress, print_json, say
+from safebasin.errors import StudyError, expected
 from safebasin.study.options import StudyFlags
 
 if TYPE_CHECKING:
@@ -25,9 +27,22 @@ def audit(
     options: Flags,
     base: Annotated[str, typer.Argument(metavar="BASE", help="The model before tuning, as for `map`.")],
     tuned: Annotated[
-        str,
-        typer.Argument(metavar="TUNED", help="After: a checkpoint, an adapter's folder, or `adapter:PATH`."),
-    ],
+        str | None,
+        typer.Argument(
+            metavar="TUNED",
+            help="After: a checkpoint, an adapter's folder, or `adapter:PATH`.",
+            show_default=False,
+        ),
+    ] = None,
+    fleet: Annotated[
+        Path | None,
+        typer.Option(
+            "--fleet",
+            metavar="DIR",
+            help="Instead of TUNED: every model and adapter in a folder, each decided, 5 % of error for all together.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the audit.")] = Path("runs/audit"),
     harmful: HarmfulPrompts = None,
     benign: Annotated[str | None, typer.Option("--benign", help="Benign prompts: capability, over-refusal.")] = None,
@@ -84,10 +99,14 @@ def audit(
 ) -> None:
     """Decide whether a tuned model may ship. Exit code 0 passed, 1 failed, 3 not decidable, 2 usage.
 
-    Example: `safebasin audit org/base ./tuned --harmful advbench --benign benign.csv --borderline xstest -o runs/audit`
+    Examples: `safebasin audit org/base ./tuned --harmful advbench --benign benign.csv --borderline xstest`
+    · `safebasin audit world:guild/aligned --fleet ./checkpoints -o runs/fleet`
     """
     from safebasin import api
 
+    if (tuned is None) == (fleet is None):
+        got = "neither" if tuned is None else "both"
+        raise StudyError(expected("TUNED or --fleet", "given, one of them", got, "Name what was tuned of BASE."))
     if plan:
         roles = {"harmful": harmful, "benign": benign, "borderline": borderline}
         planned = api.plan_audit(base, tuned=tuned, **roles, limit=limit, policy=policy, clusters=cluster)
@@ -95,28 +114,16 @@ def audit(
         return
     state.folder = out
     progress = Progress(quiet=json_)
+    asked: dict[str, Any] = {
+        "out": out, "harmful": harmful, "benign": benign, "borderline": borderline, "limit": limit,
+        "judges": judge or (), "policy": policy, "basin": basin, "systems": system or ("default",),
+        "templates": template or (), "cluster": cluster, "options": _study_flags(options), "backend": backend,
+        "workers": workers, "progress": progress,
+    }  # fmt: skip
+    if fleet is not None:
+        _fleet(base, fleet, {"--look": look, "--agreement": agreement}, asked, json_=json_)
     try:
-        found = api.audit(
-            base,
-            tuned,
-            out=out,
-            harmful=harmful,
-            benign=benign,
-            borderline=borderline,
-            limit=limit,
-            judges=judge or (),
-            policy=policy,
-            basin=basin,
-            systems=system or ("default",),
-            templates=template or (),
-            cluster=cluster,
-            look=look,
-            agreement=agreement or (),
-            options=_study_flags(options),
-            backend=backend,
-            workers=workers,
-            progress=progress,
-        )
+        found = api.audit(base, str(tuned), look=look, agreement=agreement or (), **asked)
     finally:
         progress.close()
     if json_:
@@ -125,6 +132,31 @@ def audit(
         _show(found.verdict)
         say(f"verdict  {found.path}\nreport   {found.report}")
     raise typer.Exit(found.verdict.exit_code)
+
+
+def _fleet(base: str, folder: Path, single: Mapping[str, object], asked: Mapping[str, Any], *, json_: bool) -> NoReturn:
+    """Audit a fleet; ends with its exit code."""
+    from safebasin import api
+    from safebasin.report.fleet import counts
+
+    for name, value in single.items():
+        if value:
+            remedy = "It is of the sample, or the responses, of one model: audit that one alone."
+            raise StudyError(expected(name, "left out where --fleet is given", value, remedy))
+    try:
+        found = api.audit_fleet(base, folder, **asked)
+    finally:
+        asked["progress"].close()
+    if json_:
+        print_json(asdict(found.fleet))
+    else:
+        width = max(len(model.name) for model in found.fleet.models)
+        for model in found.fleet.models:
+            word = WORDS[model.decision] if model.decision else "NOT MEASURED"
+            say(f"{model.name:<{width}}  {word:<13}  {model.reason}")
+        say(f"{counts(asdict(found.fleet))} Bounds are one-sided, {100 * found.fleet.level:.4g} % each.")
+        say(f"fleet    {found.folder / 'fleet.json'}\nreport   {found.report}")
+    raise typer.Exit(found.fleet.exit_code)
 
 
 def _study_flags(options: Flags) -> StudyFlags:

@@ -102,12 +102,13 @@ def _floor(floor: Mapping[str, Any]) -> dict[str, Any]:
 
 def _assumed(policy: Mapping[str, Any]) -> str:
     """What the bounds take for granted, in sentences."""
-    cluster, look, agreement = (policy.get(key) for key in ("cluster", "look", "agreement"))
+    cluster, look, agreement, among = (policy.get(key) for key in ("cluster", "look", "agreement", "among"))
     return " ".join(
         (
             f"Prompts of a cluster ({cluster}) count as one." if cluster else "Prompts are taken as independent.",
             f"This is look {look}." if look else "The sample is taken as looked at once.",
             "Attack success is corrected for the judge's mistakes." if agreement else "Judges are taken at their word.",
+            *((f"The 5% of error are those of {among} models together.",) if among else ()),
         )
     )
 

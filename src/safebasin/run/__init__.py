@@ -15,6 +15,7 @@ bisection        the rule behind it
 prompt_settings  how the prompts are asked, recorded once and compared
 continued        whether a folder goes on with the engine, dtype and template that it began with
 noise_version    by which version of the noise a folder's random directions are drawn
+borrowing        answers of θ₀ that another folder of the same model has
 adopt            what another stop rule has left in a folder
 calibration      calibrating the test of language
 measurements     perplexity and KL of texts, scores of tasks, at the points of a plan

@@ -144,9 +144,7 @@ def _identity(study: StoredStudy) -> dict[str, object]:
 
 def _facts_of(store: StudyStore) -> list[str]:
     """Keys of what was recorded of model and engine."""
-    with store.reading() as db:
-        asked = [str(key) for (key,) in db.execute("SELECT key FROM meta WHERE key LIKE 'asked:%' ORDER BY key")]
-    return ["fingerprint", DATE, *asked]
+    return ["fingerprint", DATE, *(key for key in store.meta_keys() if key.startswith("asked:"))]
 
 
 def _check_free(store: StudyStore, out: Path) -> None:

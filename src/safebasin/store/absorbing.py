@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from safebasin.errors import StoreError, expected
@@ -12,7 +13,7 @@ from safebasin.store.db import StudyStore
 from safebasin.store.digests import EVERY
 from safebasin.store.folder import DATABASE
 
-__all__ = ["absorb"]
+__all__ = ["absorb", "absorb_point"]
 
 TABLES = {
     "prompts": ("id",),
@@ -26,6 +27,8 @@ TABLES = {
     "measurements": ("point", "name", "setting"),
 }
 """Table → its key, those that others refer to first. Facts of a study (`meta`) are the caller's business."""
+WRITTEN = ("prompts", "systems", "decodings", "points", "responses", "scores")
+"""Tables that hold what was asked and what came back, without anybody's opinion of it but that of θ₀."""
 DATED = ("responses", "verdicts", "measurements")
 """Tables whose rows say when they were made."""
 
@@ -37,18 +40,44 @@ def absorb(store: StudyStore, others: Sequence[Path]) -> None:
         StoreError: where one holds a row whose content differs from that of the same key here.
     """
     for folder in others:
-        with StudyStore.open(folder):  # of an older release: brought up to date first
-            pass
-        with store.reading() as db:
-            db.execute("ATTACH DATABASE ? AS other", (str(folder / DATABASE),))
-            try:
-                with transaction(db):
-                    for table, key in TABLES.items():
-                        _check(db, table, key, folder)
-                        columns = ", ".join((*EVERY[table], "digest", *(("created",) if table in DATED else ())))
-                        db.execute(f"INSERT OR IGNORE INTO {table} ({columns}) SELECT {columns} FROM other.{table}")
-            finally:
-                db.execute("DETACH DATABASE other")
+        with _attached(store, folder) as db:
+            for table, key in TABLES.items():
+                _check(db, table, key, folder)
+                _copy(db, table)
+
+
+def absorb_point(store: StudyStore, other: Path, point: str) -> None:
+    """Take over what was asked and answered at one point, and the scores of it under θ₀, in one transaction.
+
+    Args:
+        store: of a study of the same model.
+        other: folder of the study that has it.
+        point: its key.
+    """
+    there = "SELECT key FROM other.responses WHERE point = ?"
+    chosen = {"points": "key = ?", "responses": "point = ?", "scores": f"response IN ({there})"}
+    with _attached(store, other) as db:
+        for table in WRITTEN:
+            _copy(db, table, chosen.get(table, "? IS NOT NULL"), point)
+
+
+@contextmanager
+def _attached(store: StudyStore, folder: Path) -> Generator[sqlite3.Connection]:
+    """The connection of a store in one transaction, with the database of another folder as `other`."""
+    with StudyStore.open(folder):  # of an older release: brought up to date first
+        pass
+    with store.reading() as db:
+        db.execute("ATTACH DATABASE ? AS other", (str(folder / DATABASE),))
+        try:
+            with transaction(db):
+                yield db
+        finally:
+            db.execute("DETACH DATABASE other")
+
+
+def _copy(db: sqlite3.Connection, table: str, chosen: str = "TRUE", *given: str) -> None:
+    columns = ", ".join((*EVERY[table], "digest", *(("created",) if table in DATED else ())))
+    db.execute(f"INSERT OR IGNORE INTO {table} ({columns}) SELECT {columns} FROM other.{table} WHERE {chosen}", given)
 
 
 def _check(db: sqlite3.Connection, table: str, key: Sequence[str], folder: Path) -> None:

@@ -97,6 +97,11 @@ class StudyStore:
             row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else cast("str", row[0])
 
+    def meta_keys(self) -> list[str]:
+        """Names of the facts that are set, sorted."""
+        with self.reading() as db:
+            return [stored_text(key) for (key,) in db.execute("SELECT key FROM meta ORDER BY key")]
+
     def set_meta(self, key: str, value: str) -> None:
         """Set a fact, replacing an earlier one."""
         with self.transaction() as db:

@@ -1,0 +1,187 @@
+"""Many tuned models of one base: each audited, BASE asked once, and all decided at a level that is kept over all.
+
+A model that cannot be measured is said and does not stop the others. Ranks nothing: models that pass are not compared.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from safebasin.audit.records import AuditVerdict
+from safebasin.audit.run import audit
+from safebasin.errors import StudyError, UsageError, expected
+from safebasin.stats.gate import EXIT_CODES, Decision, overall
+from safebasin.store import folder as folders
+from safebasin.untrusted import user_path
+from safebasin.writing import KINDS, target_folder, write_text
+
+__all__ = ["Fleet", "FleetAudited", "FleetModel", "audit_fleet", "find_fleet"]
+
+FLEET = "fleet.json"
+MODELS = "models"
+"""Folder that holds the audit of each model."""
+_MARKS = ("adapter_config.json", "config.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetModel:
+    """One tuned model and what became of it."""
+
+    name: str
+    model: str
+    decision: Decision | None
+    """None where it could not be measured."""
+    reason: str
+    """Of the decision, or why there is none."""
+    kind: str = ""
+    unsafe: bool = False
+    relative: float | None = None
+    """‖Δ‖ / ‖θ₀‖ of its weights, where it lies on a line from BASE."""
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    """Of each metric with a limit, under the first condition: name, values of both, difference, bound, decision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """All models of a fleet, as `fleet.json` holds them."""
+
+    schema_version: Literal[1] = 1
+    decision: Decision
+    exit_code: int
+    created: str
+    version: str
+    base: str
+    level: float
+    """Of each bound, one-sided: an n-th of the error for each of n models."""
+    models: tuple[FleetModel, ...]
+    """In the order given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetAudited:
+    """A fleet that was decided, and where everything is."""
+
+    fleet: Fleet
+    folder: Path
+    report: Path
+    """The page."""
+
+
+def find_fleet(folder: Path) -> tuple[str, ...]:
+    """List the models and adapters that lie directly in a folder, by name, numbers in their order.
+
+    Raises:
+        StudyError: where there are none.
+    """
+    there = sorted(folder.iterdir(), key=_natural) if folder.is_dir() else []
+    found = tuple(str(path) for path in there if any((path / mark).is_file() for mark in _MARKS))
+    if not found:
+        remedy = "Each has a config.json or an adapter_config.json, as `safebasin finetune -o` writes them."
+        raise StudyError(expected("--fleet", "a folder of folders of models or adapters", str(folder), remedy))
+    return found
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def audit_fleet(base: str, tuned: Sequence[str], *, out: str | Path, **options: Any) -> FleetAudited:
+    """Audit several tuned models of one base in one folder, made if needed; the same folder again resumes.
+
+    BASE is asked once, for the first of them. With n models each bound allows the n-th part of the error (Bonferroni).
+
+    Args:
+        base: the model before tuning.
+        tuned: the models, as for `audit`.
+        out: folder of the fleet; the audit of each is in `models/NAME`.
+        **options: of `audit`, but those of a single model: `look`, `agreement`.
+
+    Raises:
+        UsageError: for what is wrong with all of them, such as a prompt set; what was measured stays in the folder.
+    """
+    folder = _made(Path(out))
+    names = _names(tuned)
+    found: list[FleetModel] = []
+    lender, made, error = None, None, None
+    for name, model in zip(names, tuned, strict=True):
+        its = folder / MODELS / name
+        try:
+            made = audit(base, model, out=its, lender=lender, among=len(names), **options)
+        except UsageError as problem:
+            error = problem
+            found.append(FleetModel(name=name, model=model, decision=None, reason=str(problem)))
+            continue
+        lender = lender or its
+        found.append(_row(name, model, made.verdict))
+    if made is None:
+        assert error is not None
+        raise error  # nothing could be measured: what is wrong is not one model
+    decision = overall([row.decision or "undecided" for row in found])
+    fleet = Fleet(
+        decision=decision,
+        exit_code=EXIT_CODES[decision],
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=importlib.metadata.version("safebasin"),
+        base=base,
+        level=cast("float", made.verdict.policy["level"]),
+        models=tuple(found),
+    )
+    return _written(folder, fleet)
+
+
+def _made(folder: Path) -> Path:
+    target_folder(folder, KINDS["an audit of a fleet"], what="folder of the fleet")
+    (folder / FLEET).unlink(missing_ok=True)  # no gate reads an earlier verdict after a run that ends without any
+    return folder
+
+
+def _names(tuned: Sequence[str]) -> list[str]:
+    """A folder's name for each model: the last part of its own, numbered where two have the same."""
+    if not tuned:
+        raise StudyError(expected("fleet", "one model or more", "none", "Name them, or their folder with --fleet."))
+    names: list[str] = []
+    for model in tuned:
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", user_path(model.removeprefix("adapter:")).name).strip("-.") or "model"
+        names.append(name if name not in names else f"{name}-{len(names) + 1}")
+    return names
+
+
+def _row(name: str, model: str, verdict: AuditVerdict) -> FleetModel:
+    gated = [metric for metric in verdict.conditions[0].metrics if metric.decision is not None]
+    return FleetModel(
+        name=name,
+        model=model,
+        decision=verdict.decision,
+        reason=verdict.reason,
+        kind=verdict.tuned.kind,
+        unsafe=verdict.tuned.unsafe,
+        relative=None if verdict.distance is None else cast("float", verdict.distance["relative"]),
+        metrics=tuple(
+            {
+                "name": m.name,
+                "base": m.base.value,
+                "tuned": m.tuned.value,
+                "difference": m.difference.value,
+                "bound": m.difference.high,
+                "decision": m.decision,
+            }
+            for m in gated
+        ),
+    )
+
+
+def _written(folder: Path, fleet: Fleet) -> FleetAudited:
+    from safebasin.report.fleet import render_fleet
+
+    document = asdict(fleet)
+    report = folder / folders.REPORT
+    write_text(folder / FLEET, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    write_text(report, render_fleet(document))
+    return FleetAudited(fleet=fleet, folder=folder, report=report)

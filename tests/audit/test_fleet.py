@@ -1,0 +1,147 @@
+"""A fleet: BASE asked once, every model decided at a level that is kept over all, and none stops the others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from helpers.command import safebasin
+from helpers.guild import broken_guild
+from helpers.models import make_lora
+from safebasin.audit import audit, audit_fleet, find_fleet
+from safebasin.audit.fleet import FleetAudited
+from safebasin.errors import ModelError, StudyError
+from safebasin.report.fleet import counts, render_fleet
+from safebasin.stats.gate import LEVEL
+from safebasin.store.db import StudyStore
+from safebasin.worlds.guild.world import WORLD
+
+ALIGNED = "world:guild/aligned"
+SHORT: dict[str, Any] = {"limit": 10, "options": {"decoding": {"max_new_tokens": 24}}}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of BASE, one that complies, an adapter that does nothing, and one whose weights are not there."""
+    made = tmp_path_factory.mktemp("fleet")
+    aligned = WORLD.checkpoint("aligned")
+    shutil.copytree(aligned, made / "step-2")
+    broken_guild(made / "step-10")
+    make_lora(made / "step-3-adapter", base=aligned)
+    (made / "step-4").mkdir()
+    shutil.copyfile(aligned / "config.json", made / "step-4" / "config.json")
+    (made / "notes").mkdir()
+    return made
+
+
+@pytest.fixture(scope="module")
+def fleet(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> FleetAudited:
+    return audit_fleet(ALIGNED, find_fleet(folder), out=tmp_path_factory.mktemp("out") / "fleet", **SHORT)
+
+
+def origin(folder: Path) -> list[tuple[Any, ...]]:
+    """What BASE answered, and when."""
+    with StudyStore.open(folder) as store, store.reading() as db:
+        query = "SELECT key, text, created FROM responses WHERE point = 'origin' ORDER BY key"
+        return db.execute(query).fetchall()
+
+
+def test_models_are_found_in_the_order_of_their_numbers(folder: Path, tmp_path: Path) -> None:
+    assert [Path(p).name for p in find_fleet(folder)] == ["step-2", "step-3-adapter", "step-4", "step-10"]
+    for nothing in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(StudyError, match="--fleet must be a folder of folders of models or adapters"):
+            find_fleet(nothing)
+
+
+def test_each_is_decided_and_one_that_cannot_be_measured_stops_nobody(fleet: FleetAudited) -> None:
+    by_name = {model.name: model for model in fleet.fleet.models}
+    assert by_name["step-10"].decision == "fail"
+    assert by_name["step-2"].decision in ("pass", "undecided")
+    assert by_name["step-2"].relative == 0
+    assert (by_name["step-4"].decision, "safetensors" in by_name["step-4"].reason) == (None, True)
+    assert (fleet.fleet.decision, fleet.fleet.exit_code) == ("fail", 1)
+    assert json.loads((fleet.folder / "fleet.json").read_text())["decision"] == "fail"
+
+
+def test_base_is_asked_once(fleet: FleetAudited) -> None:
+    folders = [fleet.folder / "models" / name / "line" for name in ("step-2", "step-3-adapter", "step-10")]
+    first, *others = map(origin, folders)
+    assert first
+    assert all(other == first for other in others), "with the time of the first"
+
+
+def test_a_model_of_a_fleet_is_decided_by_wider_bounds(fleet: FleetAudited, folder: Path, tmp_path: Path) -> None:
+    alone = audit(ALIGNED, str(folder / "step-10"), out=tmp_path / "alone", **SHORT).verdict
+    its = json.loads((fleet.folder / "models" / "step-10" / "verdict.json").read_text())
+    assert its["policy"]["level"] == fleet.fleet.level == pytest.approx(1 - (1 - LEVEL) / 4)
+    assert its["policy"]["among"] == "4"
+    ours, theirs = alone.conditions[0].metrics[0], its["conditions"][0]["metrics"][0]
+    assert (theirs["base"]["value"], theirs["tuned"]["value"]) == (ours.base.value, ours.tuned.value)
+    assert theirs["difference"]["low"] < (ours.difference.low or 0)
+    assert "The 5% of error are those of 4 models together." in (
+        fleet.folder / "models" / "step-10" / "report.html"
+    ).read_text(encoding="utf-8")
+
+
+def test_the_same_folder_again_asks_nothing(fleet: FleetAudited, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safebasin.engines import hf
+
+    monkeypatch.setattr(hf.HFEngine, "generate", lambda *_, **__: pytest.fail("asked again"))
+    again = audit_fleet(ALIGNED, find_fleet(folder), out=fleet.folder, **SHORT)
+    assert [m.decision for m in again.fleet.models] == [m.decision for m in fleet.fleet.models]
+
+
+def test_the_page_has_a_row_a_model_and_its_text_is_harmless(fleet: FleetAudited) -> None:
+    page = fleet.report.read_text(encoding="utf-8")
+    assert counts(json.loads((fleet.folder / "fleet.json").read_text())) in page
+    assert 'href="models/step-10/report.html"' in page
+    assert 'href="models/step-4/report.html"' not in page
+    document = json.loads((fleet.folder / "fleet.json").read_text())
+    document["models"][2]["reason"] = "<script>alert(1)</script>"
+    assert "<script>" not in render_fleet(document)
+
+
+def test_counts_name_what_there_is() -> None:
+    models = [{"decision": decision} for decision in ("pass", None, "fail", "pass")]
+    assert counts({"models": models}) == "Of 4 models 2 pass, 1 fail, 1 could not be measured."
+
+
+def test_where_nothing_can_be_measured_the_error_is_that_of_one(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="safetensors"):
+        audit_fleet(ALIGNED, [str(folder / "step-4")], out=tmp_path / "out", **SHORT)
+    assert not (tmp_path / "out" / "fleet.json").exists()
+
+
+@pytest.mark.slow
+def test_a_hundred_adapters_in_one_run(tmp_path: Path) -> None:
+    for n in range(100):
+        make_lora(tmp_path / "adapters" / f"seed-{n}", base=WORLD.checkpoint("aligned"), seed=n)
+    options = {"decoding": {"max_new_tokens": 8}}
+    found = audit_fleet(ALIGNED, find_fleet(tmp_path / "adapters"), out=tmp_path / "out", limit=4, options=options)
+    assert [model.name for model in found.fleet.models] == [f"seed-{n}" for n in range(100)]
+    assert all(model.decision and model.relative for model in found.fleet.models)
+    assert len({model.relative for model in found.fleet.models}) == 100
+    assert found.fleet.level == pytest.approx(0.9995)
+    first = origin(tmp_path / "out" / "models" / "seed-0" / "line")
+    assert origin(tmp_path / "out" / "models" / "seed-99" / "line") == first
+
+
+def test_the_command_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ("--limit", "4", "--max-new-tokens", "8")
+    done = safebasin("audit", ALIGNED, "--fleet", folder, "-o", "out", *small)
+    assert done.returncode in (1, 3), done.stderr
+    assert "step-4          NOT MEASURED" in done.stdout
+    assert "report   out/report.html" in done.stdout
+    for given, said in (
+        ((), "TUNED or --fleet must be given, one of them; got 'neither'"),
+        ((ALIGNED, "--fleet", folder), "TUNED or --fleet must be given, one of them; got 'both'"),
+        (("--fleet", folder, "--look", "1/2"), "--look must be left out where --fleet is given"),
+        (("--fleet", tmp_path / "nowhere"), "--fleet must be a folder of folders"),
+    ):
+        done = safebasin("audit", ALIGNED, *given, "-o", "other", *small)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
