@@ -15,6 +15,7 @@ from helpers.models import make_lora
 from safebasin.audit import audit, audit_fleet, find_fleet
 from safebasin.audit.fleet import FleetAudited
 from safebasin.errors import ModelError, StudyError
+from safebasin.landscape.score_reach import RULES
 from safebasin.report.fleet import counts, render_fleet
 from safebasin.stats.gate import LEVEL
 from safebasin.store.db import StudyStore
@@ -72,6 +73,12 @@ def test_base_is_asked_once(fleet: FleetAudited) -> None:
     first, *others = map(origin, folders)
     assert first
     assert all(other == first for other in others), "with the time of the first"
+    rules = set[str | None]()
+    for path in folders:
+        with StudyStore.open(path) as store:
+            rules.add(store.meta(RULES))
+    assert len(rules) == 1
+    assert rules != {None}
 
 
 def test_a_model_of_a_fleet_is_decided_by_wider_bounds(fleet: FleetAudited, folder: Path, tmp_path: Path) -> None:
@@ -107,7 +114,7 @@ def test_the_page_has_a_row_a_model_and_its_text_is_harmless(fleet: FleetAudited
 
 def test_counts_name_what_there_is() -> None:
     models = [{"decision": decision} for decision in ("pass", None, "fail", "pass")]
-    assert counts({"models": models}) == "Of 4 models 2 pass, 1 fail, 1 could not be measured."
+    assert counts({"models": models}) == "4 models: 2 passed, 1 failed, 1 not measured."
 
 
 def test_where_nothing_can_be_measured_the_error_is_that_of_one(folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from safebasin.errors import StudyError, UsageError, expected
 from safebasin.untrusted import read_text
 
 if TYPE_CHECKING:
+    from safebasin.api import Mapped
     from safebasin.study import Study
 
 MUCH = 50_000
@@ -50,8 +51,6 @@ def map_(
     · `safebasin map org/chat --prompts advbench --axis to:org/base --axis random --points auto`
     """
     from safebasin import api
-    from safebasin.landscape.landscape_json import to_json
-    from safebasin.report.terminal import terminal_curve
 
     study, study_text = _study(options)
     if not yes:
@@ -84,6 +83,14 @@ def map_(
         )
     finally:
         progress.close()
+    _show(mapped, json_=json_)
+
+
+def _show(mapped: Mapped, *, json_: bool) -> None:
+    """The landscape on stdout, for a program or a person."""
+    from safebasin.landscape.landscape_json import to_json
+    from safebasin.report.terminal import terminal_curve
+
     if json_:
         print_json(json.loads(to_json(mapped.landscape)))
         return
@@ -112,8 +119,6 @@ def merge(
     Example: `safebasin merge runs/shard-1 runs/shard-2 -o runs/whole`
     """
     from safebasin import api
-    from safebasin.landscape.landscape_json import to_json
-    from safebasin.report.terminal import terminal_curve
 
     state.folder = out
     progress = Progress(quiet=json_)
@@ -121,11 +126,7 @@ def merge(
         mapped = api.merge_shards(folders, out=out, progress=progress)
     finally:
         progress.close()
-    if json_:
-        print_json(json.loads(to_json(mapped.landscape)))
-        return
-    say(terminal_curve(mapped.landscape))
-    say(f"report   {mapped.report}")
+    _show(mapped, json_=json_)
 
 
 @app.command()

@@ -30,9 +30,9 @@ def render_fleet(document: Mapping[str, Any]) -> str:
 def counts(document: Mapping[str, Any]) -> str:
     """Count in a sentence the models that pass, fail, are not decided, or could not be measured."""
     decisions = [model["decision"] for model in document["models"]]
-    said = {"pass": "pass", "fail": "fail", "undecided": "are not decided", None: "could not be measured"}
+    said = {"pass": "passed", "fail": "failed", "undecided": "not decided", None: "not measured"}
     parts = [f"{decisions.count(key)} {words}" for key, words in said.items() if key in decisions]
-    return f"Of {len(decisions)} models {', '.join(parts)}."
+    return f"{len(decisions)} models: {', '.join(parts)}."
 
 
 def _row(model: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
@@ -49,9 +49,9 @@ def _row(model: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
 
 def _cell(metric: Mapping[str, Any] | None) -> dict[str, str]:
     if metric is None or metric["difference"] is None:
-        return {"said": "–", "tone": ""}
+        return {"said": "–", "bound": "", "tone": ""}
     unit, rates = (1, "") if metric["name"] == "radius" else (100, "%")
     values = [None if metric[who] is None else unit * metric[who] for who in ("base", "tuned")]
     before, after = ("–" if value is None else f"{value:.3g}{rates}" for value in values)
-    bound = "" if metric["bound"] is None else f", worse by at most {unit * metric['bound']:.1f}"
-    return {"said": f"{before} → {after}{bound}", "tone": metric["decision"] or ""}
+    bound = "" if metric["bound"] is None else f"worse by ≤ {unit * metric['bound']:.1f}"
+    return {"said": f"{before} → {after}", "bound": bound, "tone": metric["decision"] or ""}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from safebasin.landscape.language_tests import LANGUAGE
 from safebasin.landscape.notes import DATE
+from safebasin.landscape.score_reach import RULES
 from safebasin.records import Point
 from safebasin.store import folder as folders
 from safebasin.store.absorbing import absorb_point
@@ -38,6 +39,6 @@ def borrow_origin(folder: Path, lender: Path, fingerprint: str | None) -> None:
         if "" in tests:
             store.set_meta(LANGUAGE, json.dumps({"": tests[""]}))
         asked = [key for key in other.meta_keys() if key.startswith("asked:")]
-        for key in (*asked, DATE, "batch_size", "model", "fingerprint"):  # the last one says that it has begun
+        for key in (*asked, RULES, DATE, "batch_size", "model", "fingerprint"):  # the last one says that it has begun
             if (value := other.meta(key)) is not None:
                 store.set_meta(key, value)
