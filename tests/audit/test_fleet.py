@@ -17,6 +17,7 @@ from safebasin.audit.fleet import FleetAudited
 from safebasin.errors import ModelError, StudyError
 from safebasin.landscape.score_reach import RULES
 from safebasin.report.fleet import counts, render_fleet
+from safebasin.run.borrowing import borrow_origin
 from safebasin.stats.gate import LEVEL
 from safebasin.store.db import StudyStore
 from safebasin.worlds.guild.world import WORLD
@@ -73,12 +74,16 @@ def test_base_is_asked_once(fleet: FleetAudited) -> None:
     first, *others = map(origin, folders)
     assert first
     assert all(other == first for other in others), "with the time of the first"
-    rules = set[str | None]()
-    for path in folders:
-        with StudyStore.open(path) as store:
-            rules.add(store.meta(RULES))
-    assert len(rules) == 1
-    assert rules != {None}
+
+
+def test_answers_that_are_taken_over_say_how_far_their_scores_go(fleet: FleetAudited, tmp_path: Path) -> None:
+    lender = fleet.folder / "models" / "step-2" / "line"
+    with StudyStore.open(lender) as store:
+        rules, fingerprint = store.meta(RULES), store.meta("fingerprint")
+    borrow_origin(tmp_path / "new", lender, fingerprint)
+    with StudyStore.open(tmp_path / "new") as store:
+        assert rules is not None
+        assert store.meta(RULES) == rules
 
 
 def test_a_model_of_a_fleet_is_decided_by_wider_bounds(fleet: FleetAudited, folder: Path, tmp_path: Path) -> None:
