@@ -118,7 +118,7 @@ def export_study(
     folder: str | Path,
     output: str | Path,
     *,
-    format: Literal["parquet", "jsonl", "csv"] | None = None,
+    format: Literal["parquet", "jsonl", "csv", "inspect"] | None = None,
     with_text: bool = False,
 ) -> int:
     """Write one row per response of the current plan; returns how many. Texts that redaction withholds are null.
@@ -126,12 +126,15 @@ def export_study(
     Args:
         folder: the study.
         output: the file: no file of the study, nor of anything else that safebasin keeps.
-        format: that of the ending of the file if None.
+        format: that of the ending of the file if None. `inspect` is a log of Inspect (ending `.eval`; its JSON where
+            the file ends in `.json`): a sample a response, with the scores of every judge.
         with_text: also write texts that redaction withholds.
 
     Raises:
         UsageError: where the file may not be written to, or its ending says another format or none.
+        MissingExtra: for `inspect`, where inspect-ai is not installed.
     """
+    from safebasin.interop.inspect_log import write_inspect_log
     from safebasin.landscape.export import export, format_of
     from safebasin.landscape.stored import StoredStudy
     from safebasin.store import folder as folders
@@ -141,6 +144,9 @@ def export_study(
     kind = format_of(Path(output), format)
     target = target_file(Path(output), OUT, reads=[path])
     with StoredStudy.open(path) as study:
+        if kind == "inspect":
+            log = "json" if target.suffix.lower() == ".json" else "eval"
+            return write_inspect_log(study, target, with_text=with_text, kind=log)
         return export(study, target, format=kind, with_text=with_text)
 
 

@@ -168,15 +168,15 @@ def export(
     folder: Folder,
     output: Annotated[Path, typer.Option("-o", "--out", help="File to write.", show_default=False)],
     format_: Annotated[
-        Literal["parquet", "jsonl", "csv"] | None,
-        typer.Option("--format", help="Of a file whose name does not end in .parquet, .jsonl or .csv."),
+        Literal["parquet", "jsonl", "csv", "inspect"] | None,
+        typer.Option("--format", help="Of a file whose name does not end in .parquet, .jsonl, .csv or .eval."),
     ] = None,
     with_text: WithText = False,
 ) -> None:
     """Write a table with a row per response. Parquet, JSONL or CSV, by the ending of the file. Prompt, response,
-    coordinates, direction, finish reason, verdicts.
+    coordinates, direction, finish reason, verdicts. `.eval` is a log that `inspect view` opens.
 
-    Example: `safebasin export runs/demo -o demo.parquet`
+    Examples: `safebasin export runs/demo -o demo.parquet` · `safebasin export runs/demo -o logs/demo.eval`
     """
     from safebasin import api
 

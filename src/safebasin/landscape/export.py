@@ -1,10 +1,13 @@
-"""Stored responses as a Parquet, JSONL or CSV file, one row each. Redacted like the report."""
+"""Stored responses as a Parquet, JSONL or CSV file, one row each. Redacted like the report.
+
+Which formats there are, other tools' among them, is known here; those are written by `interop`.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Literal, cast
@@ -15,12 +18,18 @@ from safebasin.landscape.stored import StoredStudy
 from safebasin.study.plan import Plan
 from safebasin.writing import whole
 
-__all__ = ["FORMATS", "Format", "export", "format_of"]
+__all__ = ["FORMATS", "Format", "Table", "export", "format_of"]
 
-Format = Literal["parquet", "jsonl", "csv"]
+Table = Literal["parquet", "jsonl", "csv"]
+Format = Literal["parquet", "jsonl", "csv", "inspect"]
 Row = dict[str, object]
-FORMATS: tuple[Format, ...] = ("parquet", "jsonl", "csv")
-"""Each is the ending of its files, too."""
+FORMATS: Mapping[Format, tuple[str, ...]] = {
+    "parquet": ("parquet",),
+    "jsonl": ("jsonl",),
+    "csv": ("csv",),
+    "inspect": ("eval",),
+}
+"""By format the endings that say it."""
 
 
 def format_of(output: Path, given: str | None = None) -> Format:
@@ -32,19 +41,20 @@ def format_of(output: Path, given: str | None = None) -> Format:
     ending = output.suffix.lower().removeprefix(".")
     if given is not None and given not in FORMATS:
         raise UsageError(expected("--format", f"one of {', '.join(FORMATS)}", given, "Choose one of them."))
-    if ending in FORMATS:
-        if given not in (None, ending):
+    said = next((format for format, endings in FORMATS.items() if ending in endings), None)
+    if said is not None:
+        if given not in (None, said):
             remedy = "Leave it out, or name another file."
-            raise UsageError(expected("--format", f"{ending} for {output.name}, by its ending", given, remedy))
-        return cast("Format", ending)
+            raise UsageError(expected("--format", f"{said} for {output.name}, by its ending", given, remedy))
+        return cast("Format", said)
     if given is None:
-        endings = " or ".join(f".{name}" for name in FORMATS)
+        endings = " or ".join(f".{name}" for endings in FORMATS.values() for name in endings)
         remedy = "Name it so, or say --format."
         raise UsageError(expected("output (-o)", f"a file that ends in {endings}", str(output), remedy))
     return cast("Format", given)
 
 
-def export(study: StoredStudy, output: Path, *, format: Format, with_text: bool) -> int:
+def export(study: StoredStudy, output: Path, *, format: Table, with_text: bool) -> int:
     """Write every stored response of a study's plan; returns the number of rows. The file is whole or not at all.
 
     Of the study's judges the verdicts of the version that it was last judged with are written, of others all.
