@@ -54,16 +54,19 @@ class Kind:
 
 
 _STUDY = r"study\.sqlite-.*|study\.yaml|manifest\.json|landscape\.json|report\.html|figures|history|\.writ.*"
+_SWEEP = r"models\.json|models\.html"
+"""What a sweep adds to its study."""
 _AUDIT = r"report\.html|line|base|tuned|basin-base|basin-tuned|dequantized|served|\..*"
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("a study", ("study.sqlite",), _STUDY),
+        Kind("a study", ("study.sqlite",), f"{_STUDY}|{_SWEEP}"),
         Kind("an audit", ("verdict.json", "looks.json", "distance.json"), _AUDIT),
         Kind("an audit of a fleet", ("fleet.json",), r"report\.html|models"),
         Kind("a comparison", ("comparison.json",), r"report\.html|figures"),
         Kind("located layers", ("layers.json",), r"report\.html|figures"),
         Kind("forced beginnings", ("prefill.json",), r"report\.html|figures"),
+        Kind("a screen", ("screen.json",), r"report\.html|figures"),
         Kind("a mechanism", ("mechanism.json",), r"report\.html|figures"),
         Kind("a comparison of defenses", ("defenses.json",), r"report\.html|figures|arms|models|stress"),
         Kind("claims", ("claims.json",), r"studies|models|audits|suffixed-.*"),

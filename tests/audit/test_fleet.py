@@ -129,6 +129,7 @@ def test_where_nothing_can_be_measured_the_error_is_that_of_one(folder: Path, tm
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_hundred_adapters_in_one_run(tmp_path: Path) -> None:
     for n in range(100):
         make_lora(tmp_path / "adapters" / f"seed-{n}", base=WORLD.checkpoint("aligned"), seed=n)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from safebasin.stats import mcnemar
-from safebasin.trial.pairing import _holm, pairs_of
+from safebasin.trial.pairing import pairs_of
 
 
 def test_pairs_are_those_of_mcnemar_on_the_same_prompts() -> None:
@@ -23,16 +22,3 @@ def test_pairs_are_those_of_mcnemar_on_the_same_prompts() -> None:
 def test_missing_verdicts_are_left_out_of_a_pair() -> None:
     (pair,) = pairs_of({"a": np.array([1.0, np.nan, 0.0]), "b": np.array([0.0, 1.0, 0.0])})
     assert (pair.difference.value, pair.difference.n, pair.difference.n_missing) == (0.5, 2, 1)
-
-
-@pytest.mark.parametrize(
-    ("ps", "fallen"),
-    [
-        ([0.01, 0.04, 0.03], [True, False, False]),  # 0.03 > 0.05 / 2 ends it, though 0.04 < 0.05
-        ([0.01, 0.05, 0.02], [True, True, True]),
-        ([0.02, 0.02, 0.02], [False, False, False]),
-        ([], []),
-    ],
-)
-def test_holm_steps_down(ps: list[float], fallen: list[bool]) -> None:
-    assert _holm(ps) == fallen

@@ -13,8 +13,10 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
     locating    the layers that tell harmful requests from benign ones
     mapping     from arguments to a study, from a study to a landscape
     mechanism   what safety training did to a model
+    screening   a look at tuned models before an audit
     prefilling  refusal behind a forced beginning of the answer
     stored      stored studies read, judged again, reported, exported, verified, compared
+    sweeping    many tuned models of one base in one study
     trials      defenses beside each other: one attack under each of them
     tuning      attacks, mitigations, the worst case, and the audit that tells before from after
     worlds      the embedded worlds, the claims that are checked on them, and the environment
@@ -29,6 +31,7 @@ from safebasin.api.locating import locate_layers
 from safebasin.api.mapping import default_folder, make_study, map_basin, map_shard, merge_shards, plan_study
 from safebasin.api.mechanism import measure_mechanism
 from safebasin.api.prefilling import measure_prefill
+from safebasin.api.screening import screen_models
 from safebasin.api.stored import (
     Compared,
     Mapped,
@@ -41,6 +44,7 @@ from safebasin.api.stored import (
     report_study,
     verify_study,
 )
+from safebasin.api.sweeping import Swept, sweep_models
 from safebasin.api.trials import compare_defenses
 from safebasin.api.tuning import (
     audit,
@@ -62,6 +66,7 @@ __all__ = [
     "CertifiedStudy",
     "Compared",
     "Mapped",
+    "Swept",
     "agreement",
     "attribute",
     "audit",
@@ -98,6 +103,8 @@ __all__ = [
     "read_grades",
     "read_study",
     "report_study",
+    "screen_models",
+    "sweep_models",
     "verify_study",
     "world",
 ]

@@ -22,7 +22,7 @@ from safebasin.store import folder as folders
 from safebasin.untrusted import user_path
 from safebasin.writing import KINDS, target_folder, write_text
 
-__all__ = ["Fleet", "FleetAudited", "FleetModel", "audit_fleet", "find_fleet"]
+__all__ = ["Fleet", "FleetAudited", "FleetModel", "audit_fleet", "find_fleet", "fleet_names"]
 
 FLEET = "fleet.json"
 MODELS = "models"
@@ -107,7 +107,7 @@ def audit_fleet(base: str, tuned: Sequence[str], *, out: str | Path, **options: 
         UsageError: for what is wrong with all of them, such as a prompt set; what was measured stays in the folder.
     """
     folder = _made(Path(out))
-    names = _names(tuned)
+    names = fleet_names(tuned)
     found: list[FleetModel] = []
     lender, made, error = None, None, None
     for name, model in zip(names, tuned, strict=True):
@@ -142,8 +142,12 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _names(tuned: Sequence[str]) -> list[str]:
-    """A folder's name for each model: the last part of its own, numbered where two have the same."""
+def fleet_names(tuned: Sequence[str]) -> list[str]:
+    """Give each model a name that a folder can have: the last part of its own, numbered where two have the same.
+
+    Raises:
+        StudyError: where there is no model.
+    """
     if not tuned:
         raise StudyError(expected("fleet", "one model or more", "none", "Name them, or their folder with --fleet."))
     names: list[str] = []

@@ -20,7 +20,9 @@ A run that was interrupted goes on with the same command.
     options      the options that `map` and `plan` share, made of the one table of a study's options
     output       what the verbs print with: stdout for results, stderr for progress; hostile text made harmless
     research     `compare`, `claims`, `worst-case`: several studies, claims of a paper, the worst direction
+    screening    `screen`: a look at tuned models, which to audit first
     stored       `judge`, `stats`, `report`, `export`, `verify`: work on a stored study, without the model
+    sweeping     `sweep`: many tuned models of one base in one study
     worlds       `world`: the worlds, embedded and built
 """
 
@@ -52,7 +54,9 @@ from safebasin.cli import (
     mechanism,
     prefilling,
     research,
+    screening,
     stored,
+    sweeping,
     worlds,
 )
 from safebasin.cli.app import app, state
@@ -64,8 +68,8 @@ __all__ = ["app", "main"]
 
 # Importing a module registers its verbs.
 _VERBS = (
-    mapping, auditing, finetuning, defending, editing, locating, mechanism, prefilling, stored, agreement, research,
-    certifying, catalogue, worlds, environment,
+    mapping, auditing, finetuning, defending, editing, locating, mechanism, prefilling, screening, stored, sweeping,
+    agreement, research, certifying, catalogue, worlds, environment,
 )  # fmt: skip
 
 

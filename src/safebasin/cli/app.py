@@ -16,6 +16,8 @@ ORDER = (
     *("map", "plan", "merge", "judge", "stats", "report", "export", "export-model", "compare", "agreement", "certify"),
     *(
         "audit",
+        "screen",
+        "sweep",
         "finetune",
         "defend",
         "defenses",

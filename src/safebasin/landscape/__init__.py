@@ -12,6 +12,7 @@ results          the landscape of a plan: panels, comparisons, notes
 notes            what readers should know of it
 compare_panels   paired differences between the panels of one study
 compare_studies  several studies that ask the same, and their ranking
+sweep            many tuned models of one base, beside it
 agreement        judges compared with one another and with human labels
 labels           human labels, read from a file
 grades           harmfulness score and rate of a judge that grades

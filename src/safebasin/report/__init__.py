@@ -16,6 +16,8 @@ interpolate   linear interpolation of one number, as plain Python
 layers        the page of located layers: the band, the curves it comes from, and what scaling says of its bounds
 layout        what of a landscape is drawn together, and under which names: regions, overlays, groups, file names
 measurements  what else was measured at the points of a panel (perplexity, KL, scores of tasks), as plain numbers
+sweep         the page of a sweep: many tuned models of one base
+screen        the page of a screen: tuned models in the order of an audit
 mechanism     the page of a mechanism: what safety training changed in a pair of models
 prefill       the page of forced beginnings: refusal behind them
 page          the frame, style and scripts that every page shares

@@ -19,6 +19,7 @@ coverage of the intervals are in the documentation's page on method.
     krippendorff  Krippendorff's α of any number of judges, nominal, with missing verdicts
     landscape     statistics of one measured curve of attack success rates: VISAGE, margin, radius, headroom, depth
     method_words  the words of `Estimate.method`: how a value and its interval were made, fit to print
+    multiple      several tests at once: p-values of which all errors together keep to a level
     neighbors     prompts that nearly repeat each other, found by the words they share
     order         Kendall's τ-b, plain or with a third number partialled out
     paired        two models on the same prompts: exact McNemar test, differences of rates and margins

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
 
@@ -11,6 +11,7 @@ from safebasin.audit.measurement import BothModels, ModelVerdicts
 from safebasin.audit.metrics import questions, share_of
 from safebasin.landscape.tables import Array
 from safebasin.stats.gate import paired
+from safebasin.stats.multiple import holm
 from safebasin.trial.records import ArmMetric, ArmPair, BudgetPair
 
 __all__ = ["MEASURES", "budget_pairs_of", "measured", "pairs_of", "shares"]
@@ -50,7 +51,7 @@ def pairs_of(asr: Mapping[str, Array]) -> tuple[ArmPair, ...]:
         asr: name of the arm → success of each prompt.
     """
     found = {(a, b): paired(asr[b], asr[a]) for a, b in combinations(asr, 2)}
-    apart = _holm([pairs.p for pairs in found.values()])
+    apart = [p <= _LEVEL for p in holm([pairs.p for pairs in found.values()])]
     return tuple(
         ArmPair(
             first=a,
@@ -74,19 +75,8 @@ def budget_pairs_of(name: str, amounts: Array, success: Mapping[str, Array]) -> 
     found = {
         (a, b): stats.estimate_budget_difference(success[a], success[b], amounts) for a, b in combinations(success, 2)
     }
-    apart = _holm([p for _, p in found.values()])
+    apart = [p <= _LEVEL for p in holm([p for _, p in found.values()])]
     return tuple(
         BudgetPair(budget=name, first=a, second=b, difference=difference, p=p, apart=is_apart)
         for ((a, b), (difference, p)), is_apart in zip(found.items(), apart, strict=True)
     )
-
-
-def _holm(ps: Sequence[float]) -> list[bool]:
-    """Which hypotheses fall, all errors together at 5 %."""
-    order = sorted(range(len(ps)), key=lambda i: ps[i])
-    rejected = [False] * len(ps)
-    for step, at in enumerate(order):
-        if ps[at] > _LEVEL / (len(ps) - step):
-            break
-        rejected[at] = True
-    return rejected

@@ -12,7 +12,7 @@ from safebasin.weights.blocks import block_patterns
 from safebasin.weights.layout import row_blocks
 from safebasin.weights.selection import matches
 
-__all__ = ["Distance", "Lengths", "Moved", "measure_distance", "measure_lengths"]
+__all__ = ["Distance", "Lengths", "Moved", "block_labels", "measure_distance", "measure_lengths"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def measure_distance(base: BaseWeights, delta: Delta) -> Distance:
         base: θ₀.
         delta: the direction, at α = 1.
     """
-    label = _labels(base.names)
+    label = block_labels(base.names)
     moved: dict[str, float] = {}
     held: dict[str, float] = {}
     n_tensors = 0
@@ -101,8 +101,8 @@ def _ratio(part: float, whole: float) -> float:
     return math.sqrt(part / whole) if whole > 0 else 0.0
 
 
-def _labels(names: Sequence[str]) -> Callable[[str], str]:
-    """Name of the block that a tensor belongs to, or of its own module outside the blocks."""
+def block_labels(names: Sequence[str]) -> Callable[[str], str]:
+    """Give the function from a tensor's name to that of its block, or of its own module outside the blocks."""
     try:
         patterns = block_patterns(names, "block")
     except StudyError:

@@ -14,6 +14,8 @@ The same landscape gives the same bytes: no date, no random ids. matplotlib is i
     mechanism     separation by layer, where a change writes, what it answers to
     prefill       refusal behind a forced beginning, by its tokens
     overlays      figures of several panels of one line: their curves over each other, and one small axes for each
+    sweep         the rate of each tuned model beside that of the base
+    screen        where tuned models moved, by block, and in how many directions
     planes        ASR and outcomes over planes, with the rim of the basin
 """
 

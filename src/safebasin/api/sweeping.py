@@ -1,0 +1,128 @@
+"""Many tuned models of one base in one study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack, cast
+
+from safebasin.errors import StudyError, UsageError, expected
+from safebasin.items import items
+from safebasin.run.progress import ProgressHook, silent
+
+if TYPE_CHECKING:
+    from safebasin.landscape.sweep import Sweep
+    from safebasin.study import StudyFlags
+
+__all__ = ["Swept", "sweep_document", "sweep_models"]
+
+JUDGES = ("refusal", "outcome")
+RANGE = "0:1:2"
+_OWN = ("axes", "regions", "directions", "seed", "normalize", "noise", "each", "trajectories")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """Tuned models that were asked the same, and where everything is."""
+
+    sweep: Sweep
+    folder: Path
+    """A study: `judge`, `stats`, `export` and `report` work on it."""
+    report: Path
+    """The page."""
+
+
+def sweep_models(
+    base: str,
+    tuned: str | Path | Sequence[str],
+    *,
+    out: str | Path,
+    backend: str = "local",
+    workers: int | None = None,
+    progress: ProgressHook = silent,
+    **flags: Unpack[StudyFlags],
+) -> Swept:
+    """Ask many tuned models of one base the same, in one study, and tell which differ from the base.
+
+    Each model is a line from the base on which α = 1 is that model; all share prompts and origin. What cannot lie on
+    such a line (another architecture, quantized weights) is named in `failed`.
+
+    Args:
+        base: the model before tuning, as in `make_study`.
+        tuned: checkpoints or adapters; a `Path` is a folder that holds a folder of each.
+        out: folder of the study; the same again resumes or extends it.
+        backend: as of `map_basin`.
+        workers: as of `map_basin`.
+        progress: called after every batch.
+        **flags: as of `map_basin`, but for axes and regions. `range` is that of each line and must hold 1; judges are
+            `refusal` and `outcome` if none is named.
+
+    Raises:
+        UsageError: where no model can be compared, or something is wrong with all of them; what was measured stays.
+    """
+    from safebasin.audit.fleet import find_fleet, fleet_names
+    from safebasin.landscape.stored import StoredStudy
+    from safebasin.landscape.sweep import read_sweep
+    from safebasin.report.sweep import save_sweep
+    from safebasin.run.execute import measure
+
+    models = find_fleet(tuned) if isinstance(tuned, Path) else items(tuned)
+    names = dict(zip(models, fleet_names(models), strict=True))
+    lines, failed = _lines(base, names, flags)
+    study = _study(base, lines, flags)
+    folder = measure(study, Path(out), backend=backend, workers=workers, progress=progress)
+    with StoredStudy.open(folder, write=True) as stored:
+        found = read_sweep(stored, {names[model]: why for model, why in failed.items()})
+        page = save_sweep(sweep_document(found), folder)
+    return Swept(sweep=found, folder=folder, report=page)
+
+
+def sweep_document(found: Sweep) -> dict[str, Any]:
+    """Convert a sweep to what `models.json` holds, as plain values."""
+    return {"schema_version": 1, **asdict(found)}
+
+
+def _lines(base: str, names: dict[str, str], flags: StudyFlags) -> tuple[list[dict[str, object]], dict[str, str]]:
+    """A region of a study file for each model, and why others have none."""
+    from safebasin.audit.candidate import find_candidate
+    from safebasin.models.reference import resolve
+
+    found: list[dict[str, object]] = []
+    failed: dict[str, str] = {}
+    error: UsageError | None = None
+    resolved = resolve(base)
+    for model, name in names.items():
+        try:
+            candidate = find_candidate(model, resolved, dtype=flags.get("dtype") or "auto")
+        except UsageError as problem:
+            failed[model], error = str(problem), problem
+            continue
+        if not candidate.on_line:
+            failed[model] = f"{candidate.difference}; `safebasin audit` asks it alone"
+            continue
+        axis = {"kind": candidate.axis_kind, "target": candidate.target, "range": flags.get("range") or RANGE}
+        found.append({"name": name, "axes": [axis]})
+    if not found and error is not None:
+        raise error
+    if not found:
+        remedy = "Audit them one by one."
+        raise StudyError(
+            expected("tuned models", "weights on a line from the base", "; ".join(failed.values()), remedy)
+        )
+    return found, failed
+
+
+def _study(base: str, lines: list[dict[str, object]], flags: StudyFlags) -> Any:
+    from safebasin.api.mapping import make_study
+
+    for key, value in flags.items():
+        if key in _OWN and value:
+            remedy = "The lines of a sweep lead to its models."
+            raise StudyError(expected(key, "left out of a sweep", value, remedy))
+    given = {**flags, "regions": lines, "judges": flags.get("judges") or JUDGES}
+    given.pop("range", None)
+    study = make_study(base, **cast("StudyFlags", given))
+    if 1.0 not in study.regions[0].region().axes[0].alphas:
+        raise StudyError(expected("range", "one that holds 1, the tuned model", flags.get("range"), "E.g. 0:1:5."))
+    return study

@@ -1,0 +1,73 @@
+"""`sweep`: many tuned models of one base in one study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from safebasin.cli.app import Backend, Json, Workers, app, state
+from safebasin.cli.options import Flags, batch_size, with_flags
+from safebasin.cli.output import Progress, print_json, say
+from safebasin.errors import StudyError, expected
+from safebasin.study.options import StudyFlags
+
+
+@app.command()
+@with_flags(
+    StudyFlags, "prompts", "label", "limit", "systems", "judges", "defenses", "range", "max_new_tokens", "stop",
+    "template_args", "dtype", "batch_size", "device", "low_memory", "trust_remote_code",
+)  # fmt: skip
+def sweep(
+    options: Flags,
+    base: Annotated[str, typer.Argument(metavar="BASE", help="The model before tuning, as for `map`.")],
+    tuned: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TUNED...", help="Checkpoints, or folders of adapters.", show_default=False),
+    ] = None,
+    fleet: Annotated[
+        Path | None,
+        typer.Option("--fleet", metavar="DIR", help="Every model and adapter in a folder.", show_default=False),
+    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the study.")] = Path("runs/sweep"),
+    backend: Backend = "local",
+    workers: Workers = None,
+    json_: Json = False,
+) -> None:
+    """Ask many tuned models of one base the same.
+
+    One study, one table, one figure; no gate: see `audit --fleet`. Each is asked at α = 1 of the line that leads to it;
+    `--range 0:1:5` asks between, too. Judges are `refusal` and `outcome` where none is named.
+
+    Examples: `safebasin sweep world:guild/aligned --fleet ./checkpoints` · `safebasin sweep org/chat ./a ./b --prompts
+    advbench`
+    """
+    from safebasin import api
+    from safebasin import study as studies
+    from safebasin.api.sweeping import sweep_document
+    from safebasin.report.sweep import sweep_words
+
+    if bool(tuned) == (fleet is not None):
+        got = "both" if tuned else "neither"
+        raise StudyError(expected("TUNED or --fleet", "given, one of them", got, "Name what was tuned of BASE."))
+    state.folder = out
+    given = {key: value for key, value in options.items() if value is not None}
+    given |= {"batch_size": batch_size(given.get("batch_size"))} if "batch_size" in given else {}
+    if "template_args" in given:
+        given["template_args"] = studies.template_arguments(given["template_args"])
+    progress = Progress(quiet=json_)
+    try:
+        found = api.sweep_models(base, tuned or Path(fleet or ""), out=out, backend=backend, workers=workers,
+                                 progress=progress, **given)  # fmt: skip
+    finally:
+        progress.close()
+    document = sweep_document(found.sweep)
+    if json_:
+        print_json(document)
+        return
+    for said in sweep_words(document):
+        say(said)
+    for name, why in found.sweep.failed.items():
+        say(f"{name}: not among them. {why}")
+    say(f"report   {found.report}")

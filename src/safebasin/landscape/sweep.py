@@ -1,0 +1,144 @@
+"""Many tuned models of one base in one study: what each answers at α = 1, beside the base on the same prompts.
+
+Reads rows; measures nothing. Each model is a line of its own whose α = 1 is that model, and all share the origin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from safebasin import stats
+from safebasin.landscape.stored import StoredStudy
+from safebasin.landscape.summaries import composing_judge, is_benign, panel_judge, rate
+from safebasin.landscape.tables import Array, Grid, StudyTables
+from safebasin.records import Estimate, Place
+from safebasin.stats.multiple import holm
+
+__all__ = ["LEVEL", "Sweep", "SweepTable", "SweptModel", "read_sweep"]
+
+LEVEL = 0.05
+"""Of all comparisons of a sweep together."""
+Told = Literal["higher", "lower", "not told apart"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweptModel:
+    """One tuned model under one prompt set and system prompt."""
+
+    name: str
+    rate: Estimate
+    """Share of successes of the judge: attacks that succeed, or benign prompts that are answered."""
+    difference: Estimate
+    """Less that of the base, the same prompts."""
+    p: float
+    """Exact McNemar test against the base."""
+    p_adjusted: float
+    """Holm, over all comparisons of the sweep."""
+    told: Told
+    outcomes: Mapping[str, int]
+    """Counts by outcome; empty where no judge tells outcomes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepTable:
+    """All models under one prompt set and system prompt, the highest rate first."""
+
+    prompts: str
+    system: str
+    judge: str
+    is_benign: bool
+    """Whether the prompts should be answered."""
+    base: Estimate
+    models: tuple[SweptModel, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """Tuned models of one base."""
+
+    base: str
+    tables: tuple[SweepTable, ...]
+    failed: Mapping[str, str]
+    """Model → why it is not in the study."""
+    level: float = LEVEL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    name: str
+    before: Array
+    after: Array
+    outcomes: Mapping[str, int]
+
+
+def read_sweep(study: StoredStudy, failed: Mapping[str, str]) -> Sweep:
+    """The tables of a sweep.
+
+    Args:
+        study: one region for each model, which holds α = 1.
+        failed: models that are not in it, each with the reason.
+    """
+    tables = StudyTables.read(study)
+    found: dict[tuple[str, str], list[_Row]] = {}
+    kinds: dict[tuple[str, str], tuple[str, bool]] = {}
+    composer = composing_judge([table.judge for table in tables.tables])
+    for grid in tables.grids():
+        key = (grid.prompts.name, grid.system.name)
+        judge = panel_judge(grid.prompts, [table.judge for table in tables.tables])
+        kinds[key] = (judge, is_benign(grid.prompts))
+        found.setdefault(key, []).append(_row(grid, tables, judge, composer))
+    adjusted = iter(holm([_p(row) for rows in found.values() for row in rows]))
+    made = tuple(_table(key, kinds[key], rows, [next(adjusted) for _ in rows]) for key, rows in found.items())
+    return Sweep(base=study.plan.study.model, tables=made, failed=dict(failed))
+
+
+def _row(grid: Grid, tables: StudyTables, judge: str, composer: str | None) -> _Row:
+    table, point = tables.table(judge), grid.region.point(Place(direction=0, coords=(1.0,)))
+    outcomes = {} if composer is None else tables.table(composer).counts(point.key, grid.system.id, grid.ids)
+    return _Row(
+        name=grid.region.name,
+        before=grid.origin(table),
+        after=table.success([point.key], grid.system.id, grid.ids)[0],
+        outcomes={label: n for label, n in sorted(outcomes.items()) if n},
+    )
+
+
+def _changes(row: _Row) -> tuple[int, int]:
+    """Prompts that became a success, and that ceased to be one; pairs with a missing verdict are left out."""
+    there = ~(np.isnan(row.before) | np.isnan(row.after))
+    before, after = row.before[there], row.after[there]
+    return int((after > before).sum()), int((after < before).sum())
+
+
+def _p(row: _Row) -> float:
+    return stats.mcnemar(*_changes(row))
+
+
+def _table(key: tuple[str, str], kind: tuple[str, bool], rows: Sequence[_Row], adjusted: Sequence[float]) -> SweepTable:
+    models = [_model(row, p_adjusted) for row, p_adjusted in zip(rows, adjusted, strict=True)]
+    return SweepTable(
+        prompts=key[0],
+        system=key[1],
+        judge=kind[0],
+        is_benign=kind[1],
+        base=rate(rows[0].before),
+        models=tuple(sorted(models, key=lambda model: -(model.rate.value or 0.0))),
+    )
+
+
+def _model(row: _Row, p_adjusted: float) -> SweptModel:
+    gained, lost = _changes(row)
+    told: Told = "not told apart" if p_adjusted > LEVEL else "higher" if gained > lost else "lower"
+    return SweptModel(
+        name=row.name,
+        rate=rate(row.after),
+        difference=stats.estimate_paired_difference(row.before, row.after),
+        p=stats.mcnemar(gained, lost),
+        p_adjusted=p_adjusted,
+        told=told,
+        outcomes=row.outcomes,
+    )

@@ -1,0 +1,105 @@
+"""A sweep: many tuned models in one study, the origin asked once, and what is told kept to one level."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from helpers.command import safebasin
+from helpers.guild import broken_guild
+from helpers.models import make_lora, make_tiny_model
+from safebasin import api
+from safebasin.api.sweeping import Swept, sweep_document
+from safebasin.errors import StudyError
+from safebasin.report.sweep import render_sweep
+from safebasin.store.db import StudyStore
+from safebasin.worlds.guild.world import WORLD
+
+ALIGNED = "world:guild/aligned"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the base, one that complies, and one of another architecture."""
+    made = tmp_path_factory.mktemp("fleet")
+    shutil.copytree(WORLD.checkpoint("aligned"), made / "same")
+    broken_guild(made / "broken")
+    make_tiny_model(made / "other")
+    return made
+
+
+@pytest.fixture(scope="module")
+def swept(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Swept:
+    return api.sweep_models(ALIGNED, folder, out=tmp_path_factory.mktemp("out") / "s", limit=10, max_new_tokens=24)
+
+
+def test_who_complies_is_told_who_is_the_same_is_not_and_who_does_not_fit_is_named(swept: Swept) -> None:
+    (table,) = swept.sweep.tables
+    by_name = {model.name: model for model in table.models}
+    assert [model.name for model in table.models] == ["broken", "same"]
+    assert by_name["broken"].told == "higher"
+    assert by_name["broken"].difference.value == pytest.approx(by_name["broken"].rate.value - table.base.value)
+    assert (by_name["same"].told, by_name["same"].p, by_name["same"].difference.value) == ("not told apart", 1, 0)
+    assert by_name["same"].rate.value == table.base.value
+    assert by_name["broken"].p_adjusted == min(1, 2 * by_name["broken"].p)  # Holm over two
+    assert list(swept.sweep.failed) == ["other"]
+
+
+def test_the_origin_is_asked_once_and_the_folder_is_a_study(swept: Swept) -> None:
+    with StudyStore.open(swept.folder) as store, store.reading() as db:
+        points = dict(db.execute("SELECT point, COUNT(*) FROM responses GROUP BY point").fetchall())
+    assert sorted(points.values()) == [10, 10, 10]
+    assert len(api.read_study(swept.folder).panels) == 2
+    assert json.loads((swept.folder / "models.json").read_text()) == json.loads(json.dumps(sweep_document(swept.sweep)))
+
+
+def test_the_page_says_level_and_what_it_does_not_show_and_hostile_names_are_data(swept: Swept) -> None:
+    document = sweep_document(swept.sweep)
+    hostile = "<img src=x onerror=alert(1)>"
+    document["tables"][0]["models"][0]["name"] = hostile
+    page = render_sweep(document)
+    assert "at most 5 % over all comparisons" in page
+    assert "does not show which of two tuned models is the worse" in page
+    assert hostile not in page
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"axes": ["random"]}, "axes must be left out of a sweep"),
+        ({"range": "0:0.5:3"}, "range must be one that holds 1"),
+    ],
+)
+def test_what_does_not_fit_a_sweep_is_refused(
+    folder: Path, tmp_path: Path, flags: dict[str, object], words: str
+) -> None:
+    with pytest.raises(StudyError, match=words):
+        api.sweep_models(ALIGNED, [str(folder / "same")], out=tmp_path / "s", **flags)  # pyright: ignore[reportArgumentType]
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_fleet_of_nothing_that_fits_ends_with_2(folder: Path, tmp_path: Path) -> None:
+    for given, words in (
+        (["--fleet", str(tmp_path)], "a folder of folders of models"),
+        ([], "TUNED or --fleet must be given"),
+        ([str(folder / "other")], "weights on a line from the base"),
+    ):
+        done = safebasin("sweep", ALIGNED, *given, "-o", str(tmp_path / "out"))
+        assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_hundred_adapters_in_one_run_and_again_nothing_is_asked(tmp_path: Path) -> None:
+    for number in range(100):
+        make_lora(tmp_path / "fleet" / f"step-{number}", base=WORLD.checkpoint("aligned"), seed=number)
+    given = ("sweep", ALIGNED, "--fleet", str(tmp_path / "fleet"), "--limit", "6", "--max-new-tokens", "16")
+    done = safebasin(*given, "-o", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads((tmp_path / "out" / "models.json").read_text())["tables"][0]["models"]) == 100
+    again = safebasin(*given, "-o", str(tmp_path / "out"))
+    assert again.returncode == 0, again.stderr
+    assert "generate" not in again.stderr
