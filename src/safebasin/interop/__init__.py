@@ -1,4 +1,6 @@
 """Into other tools, through their own Python interfaces. Measures nothing; each tool is imported where it is used.
 
-inspect_log  a study as a log of Inspect: a sample a response, the scores of every judge
+inspect_log       a study as a log of Inspect: a sample a response, the scores of every judge
+inspect_provider  any point of a study as a model of Inspect, its prompts and judges as a task
+point_model       the model at one point of a study, ready to answer
 """

@@ -16,6 +16,7 @@ from typing import cast
 from safebasin.errors import PromptError, expected
 from safebasin.judges.apply import judge_all
 from safebasin.prompts.columns import to_prompt
+from safebasin.prompts.logs import READERS, rows_of_harness
 from safebasin.prompts.reasoning import split_answer
 from safebasin.prompts.rows import read_rows
 from safebasin.protocols import AskedJudge, Cost, Judge
@@ -47,7 +48,8 @@ def judge_file(path: Path, judges: Sequence[Judge], *, out: Path | None = None) 
     """Judge every line; returns counts of labels by judge.
 
     Args:
-        path: JSONL, JSON, CSV or Parquet; a row has `prompt` and `response` (or another common name of either).
+        path: JSONL, JSON, CSV or Parquet; a row has `prompt` and `response` (or another common name of either). Or a
+            log of Inspect, lm-eval or garak (`prompts.logs`).
             Reasoning between marks (`prompts.marks`) is no part of a response.
         judges: the judges.
         out: where to write the same rows as JSONL with a `verdicts` list each, however the judging ends; None writes
@@ -137,7 +139,8 @@ def _verdicts(row: dict[str, object]) -> Verdicts:
 
 
 def _read(path: Path) -> list[_Line]:
-    lines = [_line(path.name, where, row) for where, row in read_rows(path, "responses", usual=".jsonl")]
+    rows = read_rows(path, "responses", also=READERS, usual=".jsonl")
+    lines = [_line(path.name, where, row) for where, row in rows_of_harness(rows) or rows]
     if not lines:
         raise PromptError(expected("responses", "a file with at least one row", str(path), "It is empty."))
     return lines

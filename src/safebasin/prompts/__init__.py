@@ -6,6 +6,7 @@ columns     which column of a row is the prompt
 files       prompts from a file: text, JSONL, JSON, CSV or Parquet
 hub         prompts from a dataset hub, through the package `datasets` (extra `hub`)
 labels      what a set says of its own prompts: harmful or benign
+logs        logs of Inspect, lm-eval and garak as rows of prompt and response
 marks       the marks between which models write their reasoning
 masking     tokens of a conversation, and which of them carry loss
 pairs       prompts that ask for the same behavior, paired: a request with and without a jailbreak around it

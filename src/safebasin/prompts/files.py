@@ -1,8 +1,8 @@
 """Prompt files: CSV, TSV, TXT (one prompt a line), JSONL, JSON and Parquet, under the column names of the field.
 
 Identical prompts are an error, not a silent loss: they would weigh a behavior twice in one place and once in another.
-Logs of attacks repeat themselves and give up on some behaviors: their repeats are taken once, rows without a prompt are
-left out and counted in a warning.
+Logs of other tools (`logs`) are read, too. They and logs of attacks repeat themselves, and attacks give up on some
+behaviors: repeats are taken once, rows without a prompt are left out and counted in a warning.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from safebasin.errors import MissingFile, PromptError, expected
 from safebasin.prompts.attacks import rows_of_log
 from safebasin.prompts.columns import gave_up, to_prompt
+from safebasin.prompts.logs import inspect_file, is_inspect, rows_of_harness
 from safebasin.prompts.rows import Row, json_value, listed, read_rows, text_lines
 from safebasin.records import Prompt
 from safebasin.untrusted import border
@@ -79,12 +80,15 @@ def from_rows(
 
 
 def _rows(path: Path) -> tuple[list[Row], bool]:
-    """The rows of a file, and whether it is the log of an attack, which may repeat a prompt."""
+    """The rows of a file, and whether it is a log, which may repeat a prompt."""
     if path.suffix.lower() != ".json":
-        return [row for _, row in read_rows(path, _WHAT, also={".txt": _txt})], False
+        found = read_rows(path, _WHAT, also={".txt": _txt, ".eval": inspect_file})
+        answered = rows_of_harness(found)
+        is_log = answered is not None or path.suffix.lower() == ".eval"
+        return [row for _, row in answered or found], is_log
     with border(f"{_WHAT} {path.name}", "readable", PromptError):
         value = json_value(path, _WHAT)
-        log = rows_of_log(value)
+        log = rows_of_log(value) if not is_inspect(value) else [row for _, row in inspect_file(path, _WHAT)]
     if log is not None:
         return log, True
     constraint = "a list of objects, or an attack log of a known layout (docs: Jailbreaks)"

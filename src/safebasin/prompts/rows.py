@@ -14,13 +14,13 @@ from typing import Any, cast
 from safebasin.errors import PromptError, expected
 from safebasin.untrusted import MIB, border, read_bytes, read_json, read_text
 
-__all__ = ["Row", "json_value", "listed", "read_rows", "text_lines"]
+__all__ = ["CAP", "Row", "json_value", "listed", "read_rows", "text_lines"]
 
 Row = Mapping[str, object]
 """Column → cell."""
 Reader = Callable[[Path, str], Iterable[tuple[int, Row]]]
 """(file, what it is) → its rows, numbered from 1."""
-_CAP = 256 * MIB
+CAP = 256 * MIB
 """The most bytes of a table: some hundred times the largest public set."""
 _MOST_ROWS = 1_000_000
 
@@ -58,7 +58,7 @@ def text_lines(path: Path, what: str) -> list[str]:
         PromptError: as `untrusted.read_text`.
     """
     # Not `splitlines`, which also cuts at characters (U+2028, form feed) that a prompt and a JSON string may hold.
-    return [line.removesuffix("\r") for line in read_text(path, what, error=PromptError, most=_CAP).split("\n")]
+    return [line.removesuffix("\r") for line in read_text(path, what, error=PromptError, most=CAP).split("\n")]
 
 
 def _csv_rows(path: Path, what: str, *, delimiter: str = ",") -> Iterator[tuple[int, Row]]:
@@ -67,7 +67,7 @@ def _csv_rows(path: Path, what: str, *, delimiter: str = ",") -> Iterator[tuple[
     Raises:
         PromptError: also where two columns have one name, or a row has more or fewer cells.
     """
-    named, text = f"{what} {path.name}", read_text(path, what, error=PromptError, most=_CAP)
+    named, text = f"{what} {path.name}", read_text(path, what, error=PromptError, most=CAP)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     number = 0
     try:
@@ -104,7 +104,7 @@ def json_value(path: Path, what: str) -> Any:
     Raises:
         PromptError: as `untrusted.read_text` and `untrusted.read_json`.
     """
-    return read_json(read_text(path, what, error=PromptError, most=_CAP), f"{what} {path.name}", error=PromptError)
+    return read_json(read_text(path, what, error=PromptError, most=CAP), f"{what} {path.name}", error=PromptError)
 
 
 def listed(value: object, path: Path, what: str, constraint: str = "a list of objects") -> list[Row]:
@@ -127,15 +127,12 @@ def _parquet_rows(path: Path, what: str) -> Iterator[tuple[int, Row]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    data = read_bytes(path, what, error=PromptError, most=_CAP)
+    data = read_bytes(path, what, error=PromptError, most=CAP)
     with border(f"{what} {path.name}", "a Parquet file", PromptError, "Write it anew."):
         file = pq.ParquetFile(pa.BufferReader(data))
         groups = range(file.metadata.num_row_groups)
-        if (
-            file.metadata.num_rows > _MOST_ROWS
-            or sum(file.metadata.row_group(i).total_byte_size for i in groups) > _CAP
-        ):
-            raise ValueError(f"more than {_MOST_ROWS:,} rows, or than {_CAP // MIB} MB unpacked")
+        if file.metadata.num_rows > _MOST_ROWS or sum(file.metadata.row_group(i).total_byte_size for i in groups) > CAP:
+            raise ValueError(f"more than {_MOST_ROWS:,} rows, or than {CAP // MIB} MB unpacked")
         yield from enumerate(cast("list[Row]", file.read().to_pylist()), 1)
 
 
