@@ -19,6 +19,7 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
     sweeping    many tuned models of one base in one study
     trials      defenses beside each other: one attack under each of them
     tuning      attacks, mitigations, the worst case, and the audit that tells before from after
+    viewing     a tree of stored folders, served on loopback or written as pages
     worlds      the embedded worlds, the claims that are checked on them, and the environment
 """
 
@@ -57,6 +58,7 @@ from safebasin.api.tuning import (
     plan_audit,
     prepare_finetuning,
 )
+from safebasin.api.viewing import bundle_view, view
 from safebasin.api.worlds import build_world, check_claims, check_environment, world
 from safebasin.processors import settle
 
@@ -72,6 +74,7 @@ __all__ = [
     "audit",
     "audit_fleet",
     "build_world",
+    "bundle_view",
     "certify_study",
     "check_claims",
     "check_environment",
@@ -106,5 +109,6 @@ __all__ = [
     "screen_models",
     "sweep_models",
     "verify_study",
+    "view",
     "world",
 ]

@@ -23,6 +23,7 @@ A run that was interrupted goes on with the same command.
     screening    `screen`: a look at tuned models, which to audit first
     stored       `judge`, `stats`, `report`, `export`, `verify`: work on a stored study, without the model
     sweeping     `sweep`: many tuned models of one base in one study
+    viewing      `view`: stored folders in the browser
     worlds       `world`: the worlds, embedded and built
 """
 
@@ -57,6 +58,7 @@ from safebasin.cli import (
     screening,
     stored,
     sweeping,
+    viewing,
     worlds,
 )
 from safebasin.cli.app import app, state
@@ -69,7 +71,7 @@ __all__ = ["app", "main"]
 # Importing a module registers its verbs.
 _VERBS = (
     mapping, auditing, finetuning, defending, editing, locating, mechanism, prefilling, screening, stored, sweeping,
-    agreement, research, certifying, catalogue, worlds, environment,
+    agreement, research, certifying, viewing, catalogue, worlds, environment,
 )  # fmt: skip
 
 

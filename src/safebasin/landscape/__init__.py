@@ -18,6 +18,7 @@ labels           human labels, read from a file
 grades           harmfulness score and rate of a judge that grades
 points           one point of a plan by its coordinates
 samples          responses as rows to be shown, hazardous text withheld
+browsing         a page of them that passes a filter, of a study that may still run
 export           these rows as a Parquet, JSONL or CSV file
 landscape_json   the landscape as plain values, and their schema
 """

@@ -63,13 +63,13 @@ def read_samples(study: StoredStudy, *, with_text: bool = False) -> Iterator[Sam
                 asked = [(prompt, stored[prompt.id]) for prompt in prompt_set.prompts if prompt.id in stored]
                 verdicts = study.store.verdicts_of(response.key for _, response in asked)
                 for prompt, response in asked:
-                    yield _sample(
+                    yield sample_of(
                         study, (number, place), (prompt_set.name, system.name), prompt, response,
                         verdicts[response.key], with_text=with_text,
                     )  # fmt: skip
 
 
-def _sample(
+def sample_of(
     study: StoredStudy,
     where: tuple[int, Place],
     asked: tuple[str, str],
@@ -79,6 +79,17 @@ def _sample(
     *,
     with_text: bool,
 ) -> Sample:
+    """One stored response as a row, redacted.
+
+    Args:
+        study: what it is of.
+        where: number of its region, and its place.
+        asked: names of its prompt set and of its system prompt.
+        prompt: what it answers.
+        response: as stored.
+        verdicts: all on it, of every version.
+        with_text: also give a text that redaction withholds.
+    """
     current, judges = dict(study.judges), study.plan.study.judges
     judge = composing_judge(judges) or main_judge(judges)
     found = tuple(v for v in verdicts if current.get(v.judge, v.version) == v.version)

@@ -13,6 +13,7 @@ from safebasin.records import Point
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
 from safebasin.store.measurements import read_measurements
+from safebasin.store.read_only import open_read_only
 from safebasin.store.rows import PlanRows
 from safebasin.study.plan import Plan
 
@@ -66,6 +67,17 @@ class StoredStudy:
         else:
             with StudyStore.open(path) as store:
                 yield cls.of(store)
+
+    @classmethod
+    @contextmanager
+    def open_read_only(cls, folder: Path) -> Generator[StoredStudy]:
+        """Open the study of a folder to look at it (`store.read_only`); it is closed at the end of the block.
+
+        Raises:
+            StoreError: as `open`.
+        """
+        with open_read_only(folders.require(folder)) as store:
+            yield cls.of(store)
 
     @classmethod
     def of(cls, store: StudyStore) -> StoredStudy:

@@ -8,6 +8,7 @@ folder        the folder of a study: making it, keeping it private, and holding 
 integrity     damaged files, rows that point nowhere, content that is not what it was
 measurements  numbers measured at points that are no verdicts, in the database of a study
 migrations    the schema of a study's database, as a list of steps that are applied once and in order
+read_only     a database looked at: opened so that nothing is written to its file
 renaming      new keys for what a folder holds, where a decoding turns out to be another one
 rows          the rows of one plan, chosen by SQL and read a part at a time
 values        values of Python as columns of the database, and back

@@ -16,9 +16,9 @@ from pathlib import Path
 from safebasin.errors import StoreError, expected
 from safebasin.store.digests import digest, digest_new_rows
 
-__all__ = ["connect", "explained", "number_in", "parsed", "transaction"]
+__all__ = ["WAIT_S", "check_plain", "connect", "explained", "number_in", "parsed", "transaction"]
 
-_WAIT_S = 30.0
+WAIT_S = 30.0
 """How long another process may hold the database."""
 
 
@@ -28,12 +28,12 @@ def connect(path: Path) -> sqlite3.Connection:
     Raises:
         sqlite3.DatabaseError: where the file is damaged, or no database.
     """
-    db = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+    db = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
     try:
         db.create_function("content_digest", -1, digest, deterministic=True)
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = NORMAL")
-        _check_plain(db)
+        check_plain(db)
         (state,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
             raise sqlite3.DatabaseError(state)
@@ -43,7 +43,7 @@ def connect(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _check_plain(db: sqlite3.Connection) -> None:
+def check_plain(db: sqlite3.Connection) -> None:
     """Refuse what runs code of its own when it is read or written: a study has tables and indexes only.
 
     Raises:

@@ -1,0 +1,94 @@
+"""Two studies side by side, as plain values: statistics of panels that ask the same, settings that differ, figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from safebasin.landscape.stored import StoredStudy
+from safebasin.records import Estimate, Landscape, Panel
+from safebasin.store import folder as folders
+from safebasin.viewer.tree import Found, file_of
+
+__all__ = ["PanelPair", "pair_figures", "pair_panels", "settings_that_differ"]
+
+Cells = tuple[tuple[str, str], ...]
+"""(value, interval) of each study."""
+
+
+@dataclass(frozen=True, slots=True)
+class PanelPair:
+    """The panels of two studies that ask the same."""
+
+    title: str
+    """Prompts and system prompt."""
+    regions: tuple[str, ...]
+    """Name of each study's region."""
+    rows: tuple[tuple[str, Cells], ...]
+    """Statistic → its cells."""
+
+
+def pair_panels(landscapes: Sequence[Landscape]) -> list[PanelPair]:
+    """Panels of the same prompts and system prompt: of several regions the first with the first, and so on."""
+    found: list[PanelPair] = []
+    by_name = [_named(landscape) for landscape in landscapes]
+    for key in by_name[0]:
+        if not all(key in names for names in by_name):
+            continue
+        panels = [names[key] for names in by_name]
+        statistics = dict.fromkeys(name for panel in panels for name in panel.summary)
+        rows = tuple((name, tuple(_cell(panel.summary.get(name)) for panel in panels)) for name in statistics)
+        found.append(PanelPair(f"{key[0]}, {key[1]}", tuple(panel.region.name for panel in panels), rows))
+    return found
+
+
+def _named(landscape: Landscape) -> dict[tuple[str, str, int], Panel]:
+    """Panels by prompts, system prompt, and how many of these came before."""
+    found: dict[tuple[str, str, int], Panel] = {}
+    for panel in landscape.panels:
+        number = sum(key[:2] == (panel.prompts, panel.system) for key in found)
+        found[panel.prompts, panel.system, number] = panel
+    return found
+
+
+def _cell(estimate: Estimate | None) -> tuple[str, str]:
+    if estimate is None or estimate.value is None:
+        return "–", ""
+    interval = "" if estimate.low is None or estimate.high is None else f"[{estimate.low:.3g}, {estimate.high:.3g}]"
+    return f"{estimate.value:.3g}", interval
+
+
+def settings_that_differ(studies: Sequence[Found]) -> tuple[list[tuple[str, list[str]]], list[str]]:
+    """Settings of studies that are not alike, each with its values; and the model of each.
+
+    Raises:
+        UsageError: where one cannot be read.
+    """
+    settings: list[dict[str, object]] = []
+    for found in studies:
+        with StoredStudy.open_read_only(found.path) as study:
+            settings.append(json.loads(study.plan.study.canonical()))
+    names = dict.fromkeys(name for one in settings for name in one)
+    differing = [(name, [_words(one.get(name)) for one in settings]) for name in names]
+    return [(name, values) for name, values in differing if len(set(values)) > 1], [
+        str(one.get("model", "")) for one in settings
+    ]
+
+
+def _words(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 300 else f"{text[:300]} …"
+
+
+def pair_figures(studies: Sequence[Found]) -> list[tuple[str, list[bool]]]:
+    """Names of the figures (PNG) of some studies, each with which of them have it."""
+    listed: list[set[str]] = []
+    for found in studies:
+        folder = found.path / folders.FIGURES
+        try:
+            names = {path.name for path in folder.iterdir() if path.suffix == ".png"}
+        except OSError:
+            names = set[str]()
+        listed.append({name for name in names if file_of(found, f"figures/{name}")})
+    return [(name, [name in names for names in listed]) for name in sorted(set[str]().union(*listed))]

@@ -1,0 +1,219 @@
+"""A line about each folder of a tree: what it is, what was found, how far it is, or why it cannot be opened.
+
+Documents are files that others may have written: whatever is not as this release writes it becomes a reason in words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from safebasin.errors import SafebasinError, UsageError
+from safebasin.report.fleet import counts
+from safebasin.store import folder as folders
+from safebasin.store.read_only import open_read_only
+from safebasin.untrusted import read_json, read_text
+from safebasin.viewer.progress import State, state_of
+from safebasin.viewer.tree import Found, file_of, is_inside
+
+__all__ = ["Line", "document_of", "lines_of"]
+
+KINDS = {
+    "a study": "study",
+    "an audit": "audit",
+    "an audit of a fleet": "fleet",
+    "a comparison": "comparison",
+    "located layers": "layers",
+    "forced beginnings": "forced beginnings",
+    "a mechanism": "mechanism",
+    "a comparison of defenses": "defenses",
+    "claims": "claims",
+    "a sweep": "sweep",
+}
+"""Kind of folder → the word for it in a list."""
+_PREFERRED = ("outcomes", "asr", "overlay")
+"""Figures that stand in the list, those first that say most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A folder in the list."""
+
+    found: Found
+    kind: str
+    """One word."""
+    model: str
+    """What it is about; empty where that is not known."""
+    said: str
+    """What was found, in a few words."""
+    state: State
+    problem: str
+    """Why it cannot be opened, or empty."""
+    changed: str
+    """When its newest file was written, in UTC, to the minute."""
+    picture: str
+    """Path of a small figure in the folder, or empty."""
+    inside: bool
+    """Whether it is a part of another folder of the list."""
+
+    @property
+    def tile(self) -> str:
+        """In place of a picture, the decision of an audit; else nothing."""
+        return self.said if self.said in ("pass", "fail", "undecided") else ""
+
+    @property
+    def searched(self) -> str:
+        """Everything that a search looks at."""
+        return " ".join((self.found.id, self.kind, self.model, self.said, self.state, self.problem)).lower()
+
+
+def lines_of(found: Sequence[Found]) -> list[Line]:
+    """A line for each folder, in the order given."""
+    ids = [one.id for one in found]
+    return [_line(one, inside=is_inside(one.id, ids)) for one in found]
+
+
+def _line(found: Found, *, inside: bool) -> Line:
+    kind, model, said, problem = KINDS.get(found.kind.name, found.kind.name), "", "", found.problem
+    state: State = "unknown"
+    if not problem:
+        try:
+            if found.kind.name == "a study":
+                model, said = _study(found.path)
+                state = state_of(found.path)
+                if state == "unknown":
+                    state = "complete" if file_of(found, folders.REPORT) else "incomplete"
+            else:
+                model, said = _document(found)
+        except SafebasinError as error:
+            problem = str(error)
+    return Line(
+        found=found,
+        kind=kind,
+        model=_short(model),
+        said=said,
+        state=state,
+        problem=problem.replace(str(found.path), found.name),
+        changed=_changed(found.path),
+        picture="" if problem else _picture(found),
+        inside=inside,
+    )
+
+
+def _short(model: str) -> str:
+    """A model as a list names it: of a path on this machine, its last part."""
+    return Path(model).name if model.startswith(("/", "~", "./", "../")) else model
+
+
+def _study(folder: Path) -> tuple[str, str]:
+    """The model of a study, and its first radius where a landscape is written.
+
+    Raises:
+        StoreError: where the database cannot be opened, or is of a newer release.
+    """
+    with open_read_only(folder) as store:
+        text = store.meta("plan")
+    model = _of(json.loads(text) if text else {}, ("study", "model"))
+    path = folder / folders.LANDSCAPE
+    if path.is_symlink() or not path.is_file():
+        return model, ""
+    document = read_json(read_text(path, path.name), path.name, lenient=True)
+    return model, _parsed(path.name, _landscape_said, document)
+
+
+def _of(value: Any, keys: Sequence[str]) -> str:
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def _landscape_said(document: Mapping[str, Any]) -> str:
+    for name in ("radius", "margin"):
+        for panel in document["panels"]:
+            value = (panel["summary"].get(name) or {}).get("value")
+            if isinstance(value, (int, float)):
+                return f"{name} {value:.2f} ({panel['prompts']})"
+    return ""
+
+
+def document_of(found: Found) -> Mapping[str, Any] | list[Any]:
+    """The document of a folder that is no study.
+
+    Raises:
+        UsageError: where it is not there yet, or does not parse.
+    """
+    for mark in found.kind.marks:
+        path = found.path / mark
+        if path.is_file() and not path.is_symlink():
+            return read_json(read_text(path, mark), mark, lenient=True)
+    raise UsageError(f"{found.kind.marks[0]} must be there; got none. It is not written yet.")
+
+
+def _document(found: Found) -> tuple[str, str]:
+    """What the document of a folder is about, and what it says.
+
+    Raises:
+        UsageError: where it does not parse, or is not what a release like this one writes.
+    """
+    if found.kind.name == "an audit" and not (found.path / "verdict.json").exists():
+        return "", "not decided yet"
+    document = document_of(found)
+    tell = _TOLD.get(found.kind.name)
+    about = _of(document, ("base",)) or _of(document, ("base", "model")) or _of(document, ("model",))
+    return about, _parsed(found.kind.marks[0], tell, document) if tell else ""
+
+
+def _parsed(name: str, tell: Callable[[Any], str], document: object) -> str:
+    try:
+        return tell(document)
+    except (ValueError, TypeError, KeyError, AttributeError, LookupError) as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"{name} must be what this release writes; got {what}. Another release wrote it?") from error
+
+
+def _claims_said(document: Mapping[str, Any]) -> str:
+    answers = Counter(str(claim["answer"]) for claim in document["claims"])
+    return f"{document['paper']}: " + ", ".join(f"{n} {answer}" for answer, n in answers.most_common())
+
+
+def _defenses_said(document: Mapping[str, Any]) -> str:
+    return f"{document['attack']} under {len(document['arms']) - 1} defenses"
+
+
+def _comparison_said(document: Mapping[str, Any]) -> str:
+    return " · ".join(str(name) for name in document["ranking"]["order"])
+
+
+_TOLD: Mapping[str, Callable[[Any], str]] = {
+    "an audit": lambda document: str(document["decision"]),
+    "an audit of a fleet": counts,
+    "claims": _claims_said,
+    "a comparison of defenses": _defenses_said,
+    "a comparison": _comparison_said,
+    "a sweep": lambda document: f"{len(document)} runs",
+}
+"""Kind of folder → what its document says."""
+
+
+def _changed(folder: Path) -> str:
+    """When the newest file directly in a folder was written."""
+    try:
+        newest = max((p.lstat().st_mtime for p in folder.iterdir() if not p.name.startswith(".")), default=0.0)
+        return datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%d %H:%M")
+    except (OSError, ValueError, OverflowError):
+        return ""
+
+
+def _picture(found: Found) -> str:
+    folder = found.path / folders.FIGURES
+    try:
+        names = sorted(p.name for p in folder.iterdir() if p.suffix == ".png")
+    except OSError:
+        return ""
+    names.sort(key=lambda name: ("benign" in name, *(not name.startswith(start) for start in _PREFERRED)))
+    return next((f"figures/{name}" for name in names if file_of(found, f"figures/{name}")), "")
