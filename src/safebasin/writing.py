@@ -19,6 +19,7 @@ from pathlib import Path
 from safebasin.errors import StoreError, UsageError, expected
 
 __all__ = [
+    "DIGESTS",
     "KINDS",
     "Kind",
     "is_leftover",
@@ -48,11 +49,13 @@ class Kind:
 
     def owns(self, name: str) -> bool:
         """Tell whether a name directly in its folder is its own."""
-        if not self.names or name in (*self.marks, ".gitignore", "error.log"):
+        if not self.names or name in (*self.marks, DIGESTS, ".gitignore", "error.log"):
             return True
         return re.fullmatch(self.names, name) is not None or is_leftover(name)
 
 
+DIGESTS = "digests.json"
+"""The list of digests in every folder of results (`safebasin.store.sealing`)."""
 _STUDY = r"study\.sqlite-.*|study\.yaml|manifest\.json|landscape\.json|report\.html|figures|history|\.writ.*"
 _SWEEP = r"models\.json|models\.html"
 """What a sweep adds to its study."""

@@ -9,13 +9,14 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
     certifying  certificates of a stored study, beside how far a tuned model has moved, in the same unit
     doctor      what this machine and installation can do, check by check
     edits       one model made of another, without training it on rows
+    evidence    folders of results checked and packed for others, and packs checked
     judging     how judges agree, and what asking them costs
     locating    the layers that tell harmful requests from benign ones
     mapping     from arguments to a study, from a study to a landscape
     mechanism   what safety training did to a model
     screening   a look at tuned models before an audit
     prefilling  refusal behind a forced beginning of the answer
-    stored      stored studies read, judged again, reported, exported, verified, compared
+    stored      stored studies read, judged again, reported, exported, compared
     sweeping    many tuned models of one base in one study
     trials      defenses beside each other: one attack under each of them
     tuning      attacks, mitigations, the worst case, and the audit that tells before from after
@@ -27,6 +28,15 @@ from __future__ import annotations
 
 from safebasin.api.certifying import CertifiedStudy, certify_study
 from safebasin.api.edits import attribute, edit_model
+from safebasin.api.evidence import (
+    VerifiedPack,
+    pack_results,
+    read_audit,
+    report_audit,
+    results_root,
+    verify_pack,
+    verify_study,
+)
 from safebasin.api.judging import agreement, estimate_judging, judging_cost, read_grades
 from safebasin.api.locating import locate_layers
 from safebasin.api.mapping import default_folder, make_study, map_basin, map_shard, merge_shards, plan_study
@@ -43,7 +53,6 @@ from safebasin.api.stored import (
     judge_study,
     read_study,
     report_study,
-    verify_study,
 )
 from safebasin.api.sweeping import Swept, sweep_models
 from safebasin.api.trials import compare_defenses
@@ -69,6 +78,7 @@ __all__ = [
     "Compared",
     "Mapped",
     "Swept",
+    "VerifiedPack",
     "agreement",
     "attribute",
     "audit",
@@ -100,14 +110,19 @@ __all__ = [
     "measure_mechanism",
     "measure_prefill",
     "merge_shards",
+    "pack_results",
     "plan_audit",
     "plan_study",
     "prepare_finetuning",
+    "read_audit",
     "read_grades",
     "read_study",
+    "report_audit",
     "report_study",
+    "results_root",
     "screen_models",
     "sweep_models",
+    "verify_pack",
     "verify_study",
     "view",
     "world",

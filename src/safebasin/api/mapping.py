@@ -125,11 +125,12 @@ def map_shard(
     """
     from safebasin.run.execute import measure
     from safebasin.run.inputs import warn_of_bases
+    from safebasin.store.sealing import seal
     from safebasin.study.shards import parse_shard
 
     part = parse_shard(shard)
     warn_of_bases(study)
-    return measure(
+    folder = measure(
         study,
         Path(out) if out is not None else default_folder(study.model, shard),
         backend=backend,
@@ -139,6 +140,8 @@ def map_shard(
         study_text=study_text,
         shard=part,
     )
+    seal(folder)
+    return folder
 
 
 def merge_shards(

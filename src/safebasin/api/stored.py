@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,7 +26,6 @@ __all__ = [
     "judge_study",
     "read_study",
     "report_study",
-    "verify_study",
 ]
 
 
@@ -203,24 +202,6 @@ def export_model(
     return write_point(base, point, Path(out), where=where, dtype=dtype, trust_remote_code=plan.study.trust_remote_code)
 
 
-def verify_study(
-    folder: str | Path, *, full: bool = False, note: Callable[[str], None] = lambda text: None
-) -> list[str]:
-    """Check a stored study and tell what is wrong with it, in sentences; empty where nothing is.
-
-    Args:
-        folder: the study.
-        full: hash the weights of the model too, against the hash of the first `verify --full`.
-        note: told what could not be checked, such as rows of a release that kept no digests.
-    """
-    from safebasin.store import folder as folders
-
-    found = folders.require(Path(folder))  # before numpy is loaded, which waits for ever where memory is short
-    from safebasin.run.verify import verify
-
-    return verify(found, full=full, note=note)
-
-
 def judge_file(
     path: str | Path, judges: Sequence[str] = (), *, out: str | Path | None = None
 ) -> dict[str, dict[str, int]]:
@@ -270,6 +251,7 @@ def _publish(study: StoredStudy, *, with_text: bool) -> Mapped:
     from safebasin.report.html import render_html
     from safebasin.run.manifest import read_manifest
     from safebasin.store import folder as folders
+    from safebasin.store.sealing import seal
     from safebasin.writing import write_text
 
     folder, landscape = study.folder, read_landscape(study)
@@ -278,4 +260,5 @@ def _publish(study: StoredStudy, *, with_text: bool) -> Mapped:
     samples = read_samples(study, with_text=with_text)
     page = render_html(landscape, read_manifest(folder), samples, title=f"Safety basin of {landscape.model}")
     write_text(folder / folders.REPORT, page)
+    seal(folder, with_text=with_text)
     return Mapped(landscape=landscape, folder=folder, report=folder / folders.REPORT)

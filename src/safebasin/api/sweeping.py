@@ -66,6 +66,7 @@ def sweep_models(
     from safebasin.landscape.sweep import read_sweep
     from safebasin.report.sweep import save_sweep
     from safebasin.run.execute import measure
+    from safebasin.store.sealing import seal
 
     models = find_fleet(tuned) if isinstance(tuned, Path) else items(tuned)
     names = dict(zip(models, fleet_names(models), strict=True))
@@ -75,6 +76,7 @@ def sweep_models(
     with StoredStudy.open(folder, write=True) as stored:
         found = read_sweep(stored, {names[model]: why for model, why in failed.items()})
         page = save_sweep(sweep_document(found), folder)
+        seal(folder)
     return Swept(sweep=found, folder=folder, report=page)
 
 

@@ -11,7 +11,9 @@ measurement  both models asked the same: the studies behind an audit, and their 
 metrics      from verdicts to metrics: what each one counts as bad, by which judge, on which prompts
 planning     what an audit would ask, and how likely a harmless tune is to pass it, before any model is loaded
 policy       what a tuned model may lose: a file of limits, one non-inferiority margin a metric
+reading      `verdict.json` read back as the record it was
 records      what an audit found, as frozen records that become `verdict.json` one to one
+recounting   the verdict once more, from the rows of its folder alone
 run          the audit itself: find both models, ask them the same, decide, write `verdict.json` and the page
 serving      what decides a response beside the weights, and where BASE and TUNED would differ in it
 sets         the prompt sets: which roles they have, what is left out, what cannot be

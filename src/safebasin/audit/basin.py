@@ -12,7 +12,7 @@ from safebasin.landscape.tables import Grid, StudyTables
 from safebasin.records import Estimate
 from safebasin.stats.gate import LEVEL, estimate_radius_drop, rule
 
-__all__ = ["compare_basins"]
+__all__ = ["compare_basins", "compare_maps"]
 
 DIRECTIONS = 3
 MOST_PROMPTS = 80
@@ -38,7 +38,11 @@ def compare_basins(asked: AuditRequest, policy: Policy) -> BasinDrop:
     )
     base = take(study, asked.folder / "basin-base", asked)
     tuned_study = study.model_copy(update={"model": asked.candidate.plain or asked.candidate.model})
-    tuned = take(tuned_study, asked.folder / "basin-tuned", asked)
+    return compare_maps(base, take(tuned_study, asked.folder / "basin-tuned", asked), policy)
+
+
+def compare_maps(base: StudyTables, tuned: StudyTables, policy: Policy) -> BasinDrop:
+    """Compare the two maps."""
     (alphas,) = next(base.grids()).alphas
     return BasinDrop(
         directions=DIRECTIONS, range=(float(alphas[0]), float(alphas[-1])), metrics=_metrics(base, tuned, policy)

@@ -16,13 +16,23 @@ from typing import Any, Literal, cast
 
 from safebasin.audit.records import AuditVerdict
 from safebasin.audit.run import audit
-from safebasin.errors import StudyError, UsageError, expected
+from safebasin.errors import StoreError, StudyError, UsageError, expected
 from safebasin.stats.gate import EXIT_CODES, Decision, overall
 from safebasin.store import folder as folders
-from safebasin.untrusted import user_path
+from safebasin.store.sealing import seal
+from safebasin.untrusted import border, read_json, read_text, user_path
 from safebasin.writing import KINDS, target_folder, write_text
 
-__all__ = ["Fleet", "FleetAudited", "FleetModel", "audit_fleet", "find_fleet", "fleet_names"]
+__all__ = [
+    "FLEET",
+    "Fleet",
+    "FleetAudited",
+    "FleetModel",
+    "audit_fleet",
+    "find_fleet",
+    "fleet_names",
+    "rewrite_page",
+]
 
 FLEET = "fleet.json"
 MODELS = "models"
@@ -181,6 +191,22 @@ def _row(name: str, model: str, verdict: AuditVerdict) -> FleetModel:
     )
 
 
+def rewrite_page(folder: Path) -> Path:
+    """Write the page of a fleet's folder anew, from its `fleet.json`.
+
+    Raises:
+        StoreError: where it is not what an audit of a fleet wrote.
+    """
+    from safebasin.report.fleet import render_fleet
+
+    held = read_json(read_text(folder / FLEET, FLEET, error=StoreError), FLEET, error=StoreError)
+    with border(FLEET, "what an audit of a fleet wrote", StoreError, "Restore the file, or audit again."):
+        page = render_fleet(held)
+    write_text(folder / folders.REPORT, page)
+    seal(folder)
+    return folder / folders.REPORT
+
+
 def _written(folder: Path, fleet: Fleet) -> FleetAudited:
     from safebasin.report.fleet import render_fleet
 
@@ -188,4 +214,5 @@ def _written(folder: Path, fleet: Fleet) -> FleetAudited:
     report = folder / folders.REPORT
     write_text(folder / FLEET, json.dumps(document, indent=1, allow_nan=False) + "\n")
     write_text(report, render_fleet(document))
+    seal(folder)
     return FleetAudited(fleet=fleet, folder=folder, report=report)

@@ -19,6 +19,7 @@ from safebasin.audit.labelled import parse_agreement
 from safebasin.audit.looks import Look, check_look, keep_look, read_looks
 from safebasin.audit.measurement import BASE, OWN, AuditRequest, as_shipped
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
+from safebasin.audit.reading import read_verdict
 from safebasin.audit.records import AuditVerdict
 from safebasin.audit.sets import DEFAULT_SIZE, Sets, choose_sources, look_at
 from safebasin.errors import StoreError, StudyError, expected
@@ -29,10 +30,11 @@ from safebasin.run.progress import ProgressHook, silent
 from safebasin.stats.assurance import spend
 from safebasin.stats.gate import LEVEL
 from safebasin.store import folder as folders
+from safebasin.store.sealing import seal
 from safebasin.study import StudyFlags, with_flags
 from safebasin.writing import KINDS, target_folder, write_text
 
-__all__ = ["DEFAULT_JUDGES", "Audited", "audit", "candidate_of", "judges_of"]
+__all__ = ["DEFAULT_JUDGES", "Audited", "audit", "candidate_of", "judges_of", "rewrite_page"]
 
 DEFAULT_JUDGES = ("refusal", "outcome")
 PLAIN = "dequantized"
@@ -156,7 +158,9 @@ def _written(folder: Path, made: AuditVerdict, sets: Sets, earlier: tuple[Look, 
     verdicts.write(folder, made)
     number, of = parse_look(look) or (None, None)
     keep_look(folder, earlier, Look(sample=sets.sample, n=sets.n, decision=made.decision, look=number, of=of))
-    return Audited(verdict=made, folder=folder, report=_page(folder, made))
+    page = _page(folder, made)
+    seal(folder)
+    return Audited(verdict=made, folder=folder, report=page)
 
 
 def _evidence(
@@ -217,6 +221,17 @@ def judges_of(given: Sequence[str], base: str) -> tuple[str, ...]:
 def _check_basin(policy: Policy, *, basin: bool) -> None:
     if policy.needs_basin and not basin:
         raise StudyError(expected("policy", "without margin and radius, unless --basin", policy.source, "Add --basin."))
+
+
+def rewrite_page(folder: Path) -> Path:
+    """Write the page of an audit's folder anew, from its verdict.
+
+    Raises:
+        StoreError: where it has none.
+    """
+    page = _page(folder, read_verdict(folder))
+    seal(folder)
+    return page
 
 
 def _page(folder: Path, made: AuditVerdict) -> Path:

@@ -24,6 +24,7 @@ from safebasin.claims.lab import Lab
 from safebasin.errors import StudyError, expected
 from safebasin.finetune.train import require_trl
 from safebasin.records import Estimate
+from safebasin.store.sealing import seal
 from safebasin.writing import write_text
 
 __all__ = ["STATISTICS", "Checked", "check"]
@@ -88,6 +89,7 @@ def check(
         found.append(checked)
         done(checked)
         _write(lab, paper, found)
+    seal(lab.folder)
     return tuple(found)
 
 

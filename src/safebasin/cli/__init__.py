@@ -12,6 +12,7 @@ A run that was interrupted goes on with the same command.
     defending    `defenses`: one attack under each of several defenses, compared
     editing      `edit`, `attribute`: one model of another
     environment  `doctor`: the environment, what would fail, and how to mend it
+    evidence     `verify`, `pack`: whether results are what they were, and one file of them for others
     finetuning   `finetune` and `defend`: attacks, own data, and mitigations before, during and after training
     locating     `locate-layers`: which layers tell a harmful request, as SPPFT freezes them
     mapping      `map` and `plan`: the main job, and what it would do
@@ -21,7 +22,7 @@ A run that was interrupted goes on with the same command.
     output       what the verbs print with: stdout for results, stderr for progress; hostile text made harmless
     research     `compare`, `claims`, `worst-case`: several studies, claims of a paper, the worst direction
     screening    `screen`: a look at tuned models, which to audit first
-    stored       `judge`, `stats`, `report`, `export`, `verify`: work on a stored study, without the model
+    stored       `judge`, `stats`, `report`, `export`: work on a stored study, without the model
     sweeping     `sweep`: many tuned models of one base in one study
     viewing      `view`: stored folders in the browser
     worlds       `world`: the worlds, embedded and built
@@ -49,6 +50,7 @@ from safebasin.cli import (
     defending,
     editing,
     environment,
+    evidence,
     finetuning,
     locating,
     mapping,
@@ -71,7 +73,7 @@ __all__ = ["app", "main"]
 # Importing a module registers its verbs.
 _VERBS = (
     mapping, auditing, finetuning, defending, editing, locating, mechanism, prefilling, screening, stored, sweeping,
-    agreement, research, certifying, viewing, catalogue, worlds, environment,
+    agreement, research, evidence, certifying, viewing, catalogue, worlds, environment,
 )  # fmt: skip
 
 

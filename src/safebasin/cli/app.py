@@ -28,7 +28,7 @@ ORDER = (
         "prefill",
         "worst-case",
     ),
-    *("claims", "view", "verify", "doctor", "list", "show", "world"),
+    *("claims", "view", "verify", "pack", "doctor", "list", "show", "world"),
 )
 """The verbs as `--help` lists them: the main job first, then what works on its results, then the rest."""
 

@@ -126,10 +126,8 @@ def audit(
         found = api.audit(base, str(tuned), look=look, agreement=agreement or (), **asked)
     finally:
         progress.close()
-    if json_:
-        print_json(asdict(found.verdict))
-    else:
-        _show(found.verdict)
+    show_audit(found.verdict, json_=json_)
+    if not json_:
         say(f"verdict  {found.path}\nreport   {found.report}")
     raise typer.Exit(found.verdict.exit_code)
 
@@ -161,6 +159,11 @@ def _fleet(base: str, folder: Path, single: Mapping[str, object], asked: Mapping
 
 def _study_flags(options: Flags) -> StudyFlags:
     return cast("StudyFlags", {**options, "batch_size": batch_size(options["batch_size"])})
+
+
+def show_audit(verdict: AuditVerdict, *, json_: bool) -> None:
+    """Print a verdict: as its document, or for people."""
+    print_json(asdict(verdict)) if json_ else _show(verdict)
 
 
 def _show(verdict: AuditVerdict) -> None:

@@ -1,4 +1,4 @@
-"""`judge`, `stats`, `report`, `export`, `verify`: work on a stored study, without the model."""
+"""`judge`, `stats`, `report`, `export`: work on a stored study, without the model."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from safebasin.cli.app import Folder, Json, app, state
+from safebasin.cli.auditing import show_audit
 from safebasin.cli.output import Progress, note, print_json, say
 from safebasin.errors import StudyError, UsageError, expected
+from safebasin.writing import KINDS
 
 if TYPE_CHECKING:
     from safebasin.protocols import Cost
@@ -135,14 +137,19 @@ def stats(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Show the statistics of a study, computed anew.
+    """Show the statistics of a study or an audit, computed anew.
 
-    Examples: `safebasin stats runs/demo` · `safebasin stats runs/demo --judge keyword/zou2023`
+    Examples: `safebasin stats runs/demo --judge keyword/zou2023` · `safebasin stats runs/audit`
     """
     from safebasin import api
     from safebasin.landscape.landscape_json import to_json
     from safebasin.report.terminal import terminal_curve
 
+    if KINDS["an audit"].is_here(folder):
+        if judge is not None:
+            raise UsageError(expected("--judge", "left out for an audit", judge, "A verdict is of the audit's judges."))
+        show_audit(api.read_audit(folder, note=lambda text: note(f"note     {text}")), json_=json_)
+        return
     landscape = api.read_study(folder, judge=judge)
     if json_:
         print_json(json.loads(to_json(landscape)))
@@ -152,13 +159,18 @@ def stats(
 
 @app.command()
 def report(folder: Folder, with_text: WithText = False) -> None:
-    """Write landscape.json, figures and report.html anew.
+    """Write landscape.json, figures and report.html anew. Of an audit or a fleet its page.
 
     Example: `safebasin report runs/demo`
     """
     from safebasin import api
 
     state.folder = folder
+    if any(KINDS[kind].is_here(folder) for kind in ("an audit", "an audit of a fleet")):
+        if with_text:
+            raise UsageError(expected("--with-text", "left out for an audit", True, "Its page shows no text."))
+        say(f"report   {api.report_audit(folder)}")
+        return
     mapped = api.report_study(folder, with_text=with_text)
     say(f"report   {mapped.report}")
 
@@ -220,23 +232,3 @@ def _coordinates(at: Sequence[str]) -> dict[str, float]:
             raise UsageError(expected("--at", "alpha or beta, each once, with a number", text, remedy))
         found[name] = value
     return found
-
-
-@app.command()
-def verify(
-    folder: Folder,
-    full: Annotated[bool, typer.Option("--full", help="Also hash the weights of the model.")] = False,
-) -> None:
-    """Check that a stored study is whole. Its database, its files, and that its model is still the same;
-    exit code 1 if not.
-
-    Example: `safebasin verify runs/demo --full`
-    """
-    from safebasin import api
-
-    found = api.verify_study(folder, full=full, note=lambda text: note(f"note     {text}"))
-    for finding in found:
-        note(f"found    {finding}")
-    if found:
-        raise typer.Exit(1)
-    say(f"sound    {folder}")

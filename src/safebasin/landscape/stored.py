@@ -15,6 +15,7 @@ from safebasin.store.db import StudyStore
 from safebasin.store.measurements import read_measurements
 from safebasin.store.read_only import open_read_only
 from safebasin.store.rows import PlanRows
+from safebasin.store.withholding import require_texts
 from safebasin.study.plan import Plan
 
 __all__ = ["Missing", "StoredStudy"]
@@ -63,6 +64,7 @@ class StoredStudy:
         path = folders.require(folder)
         if write:
             with folders.writer(path), StudyStore.open(path) as store:
+                require_texts(store)
                 yield cls.of(store)
         else:
             with StudyStore.open(path) as store:

@@ -42,11 +42,13 @@ class Prompt:
     """The set's own label, such as `harmful` or `benign`; empty where it has none."""
     row: int = field(default=0, compare=False)
     """Its row in that file, from 1, for messages; 0 where it has none, and when it comes back from a store."""
+    withheld_id: str = ""
+    """The id of a prompt whose messages are withheld: a copy of a study without texts has no messages to hash."""
 
     @property
     def id(self) -> str:
         """Content id, 16 hex digits."""
-        return content_hash([[m.role, m.content] for m in self.messages])
+        return self.withheld_id or content_hash([[m.role, m.content] for m in self.messages])
 
     @property
     def name(self) -> str:

@@ -20,6 +20,7 @@ from safebasin.report.page import render_page
 from safebasin.report.payload import comparison_payload
 from safebasin.report.sections import line_words
 from safebasin.stats.ranking import RankedPair, Ranking
+from safebasin.store.sealing import seal
 from safebasin.writing import write_text
 
 __all__ = ["RankedStudies", "render_comparison", "save_comparison"]
@@ -72,6 +73,7 @@ def save_comparison(found: RankedStudies, folder: Path) -> Path:
     write_text(folder / "comparison.json", text)
     page = folder / "report.html"
     write_text(page, render_comparison(found, title="Safety basins compared"))
+    seal(folder)
     return page
 
 

@@ -20,6 +20,7 @@ from markupsafe import Markup
 
 from safebasin.report.payload import embedded_json
 from safebasin.report.sanitize import visible
+from safebasin.store.sealing import seal
 from safebasin.writing import write_text
 
 __all__ = ["inline_image", "render_page", "render_still", "save_still"]
@@ -85,6 +86,7 @@ def save_still(
     write_text(folder / f"{name}.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
     report = folder / "report.html"
     write_text(report, page(document))
+    seal(folder)
     return report
 
 

@@ -11,15 +11,20 @@ from safebasin.run.prompt_settings import changed_setting, file_settings
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
 from safebasin.store.integrity import damage, unchecked
+from safebasin.store.withholding import is_withheld
 
 
-def verify(folder: Path, *, full: bool, note: Callable[[str], None]) -> list[str]:
+def verify(
+    folder: Path, *, full: bool, note: Callable[[str], None], published: bool = True, model: bool = True
+) -> list[str]:
     """Sentences, one a finding; empty where nothing is wrong.
 
     Args:
         folder: the study.
         full: hash the weights too. The first time records the hash, later times compare with it.
         note: told what could not be checked and is no damage.
+        published: whether it has results of its own; a study inside an audit has none.
+        model: whether its model is looked for.
     """
     with StudyStore.open(folders.require(folder)) as store:
         try:
@@ -27,13 +32,16 @@ def verify(folder: Path, *, full: bool, note: Callable[[str], None]) -> list[str
             old = unchecked(store)
             if old:
                 note(f"{old} rows were written before digests were kept: whether their texts changed cannot be told")
+            if is_withheld(store):
+                note("this copy is without texts: prompts, responses and verdicts cannot be held against their digests")
             study = StoredStudy.of(store)
-            return found + _incomplete(folder, study) + _model_findings(study, full=full)
+            found += _incomplete(folder, study, published=published, model=model)
+            return found + (_model_findings(study, full=full) if model else [])
         except StoreError as error:
             return [f"database: {error}"]
 
 
-def _incomplete(folder: Path, study: StoredStudy) -> list[str]:
+def _incomplete(folder: Path, study: StoredStudy, *, published: bool, model: bool) -> list[str]:
     """What of the plan is not there."""
     missing, size, again = study.missing(), study.plan.size, "run `safebasin map` again"
     found: list[str] = []
@@ -46,9 +54,9 @@ def _incomplete(folder: Path, study: StoredStudy) -> list[str]:
     if missing.measurements:
         n = len({point for points in missing.measurements.values() for point in points})
         found.append(f"capability is missing at {n} of {len(study.plan.points)} points: {again}")
-    if missing.traces:
+    if missing.traces and model:
         found.append(f"the trajectories, as their folders are now, are not projected: {again}")
-    if study.plan.shard is None and not (folder / folders.LANDSCAPE).is_file():
+    if published and study.plan.shard is None and not (folder / folders.LANDSCAPE).is_file():
         found.append(f"{folders.LANDSCAPE} is missing: run `safebasin report {folder}`")
     return found
 

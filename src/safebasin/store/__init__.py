@@ -11,5 +11,7 @@ migrations    the schema of a study's database, as a list of steps that are appl
 read_only     a database looked at: opened so that nothing is written to its file
 renaming      new keys for what a folder holds, where a decoding turns out to be another one
 rows          the rows of one plan, chosen by SQL and read a part at a time
+sealing       one list of digests over all that a folder of results holds: `digests.json`
 values        values of Python as columns of the database, and back
+withholding   copies of a database for others, with its texts or without any
 """

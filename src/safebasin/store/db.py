@@ -50,6 +50,8 @@ UNANSWERED = f"verdicts.label = 'unscored' AND verdicts.reason LIKE '{NO_REPLY}%
 """Where a verdict was asked for and not given: it is asked for again."""
 RESPONSE = "point, prompt, system, decoding, sample, text, thinking, n_tokens, finish_reason, broken, gap"
 """Columns of a response, as `read_response` takes them."""
+NO_MESSAGES = "[]"
+"""The messages of a prompt whose text is withheld (`safebasin.store.withholding`)."""
 PAGE = 1_000
 """Responses that are read at a time."""
 
@@ -158,6 +160,7 @@ class StudyStore:
                     category=unpack_text(category),
                     behavior=unpack_text(behavior),
                     label=unpack_text(label),
+                    withheld_id=stored_text(key) if unpack_text(messages) == NO_MESSAGES else "",
                 )
                 for key, messages, source, category, behavior, label in rows
             }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 
-__all__ = ["DIGESTED", "EVERY", "SETTLED", "altered", "digest", "digest_new_rows", "undigested"]
+__all__ = ["DIGESTED", "EVERY", "SETTLED", "WITHHELD", "altered", "digest", "digest_new_rows", "undigested"]
 
 DIGESTED = {
     "prompts": ("id", "messages", "source", "category", "behavior", "label", "batch"),
@@ -30,6 +30,10 @@ SETTLED = {
 }
 """The same for what was asked and set, which got its digests later."""
 EVERY = {**DIGESTED, **SETTLED}
+WITHHELD = "withheld"
+"""Key of the fact that a database is a copy without texts: which columns of which tables stand empty in it."""
+_TEXTS = ("prompts", "responses", "verdicts")
+"""Tables with columns that such a copy lacks."""
 
 
 def digest(*values: str | bytes | float | None) -> bytes:
@@ -55,9 +59,16 @@ def digest_new_rows(db: sqlite3.Connection) -> None:
 
 
 def altered(db: sqlite3.Connection) -> list[str]:
-    """Every row, in words, whose content is no longer that of its digest."""
+    """Every row, in words, whose content is no longer that of its digest.
+
+    In a copy without texts the tables that lack some are left out: a digest is that of the whole row.
+    """
     found: list[str] = []
+    withheld = db.execute("SELECT value FROM meta WHERE key = ?", (WITHHELD,)).fetchone()
+    lacking = () if withheld is None else _TEXTS
     for table, columns in EVERY.items():
+        if table in lacking:
+            continue
         query = f"SELECT {columns[0]} FROM {table} WHERE digest <> content_digest({', '.join(columns)})"
         found += [f"a row of {table} ({key})" for (key,) in db.execute(query)]
     return found

@@ -64,6 +64,19 @@ def require(folder: Path) -> Path:
     return folder
 
 
+def results(folder: Path) -> str:
+    """The kind of a folder of results, by its name in `writing.KINDS`.
+
+    Raises:
+        StoreError: where it is none.
+    """
+    for kind in KINDS.values():
+        if kind.is_here(folder):
+            return kind.name
+    what = "a folder that a command wrote results to" if folder.exists() else "an existing folder of results"
+    raise StoreError(expected("folder", what, str(folder), "Name that of a study, an audit or the like."))
+
+
 @contextmanager
 def writer(folder: Path) -> Generator[None]:
     """Hold the folder as its one writer. The lock is the operating system's, so it dies with the process.

@@ -11,6 +11,7 @@ from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.store.digests import altered, undigested
 from safebasin.store.values import unpack_text
+from safebasin.store.withholding import is_withheld, leaking
 
 __all__ = ["damage", "unchecked"]
 
@@ -27,12 +28,18 @@ def damage(store: StudyStore) -> list[str]:
             f"{row[0]} row {row[1]} refers to a missing {row[2]}" for row in db.execute("PRAGMA foreign_key_check")
         ]
         found += [f"{row} does not hold what was written" for row in altered(db)]
+        found += leaking(store) if is_withheld(store) else _without_messages(store)
         try:
             found += _misplaced(store, db)
             found += _renamed(store, db)
         except StoreError as error:  # what was found so far is not lost over it
             found.append(str(error))
     return found
+
+
+def _without_messages(store: StudyStore) -> list[str]:
+    """Prompts that say nothing, and so could pass for any other."""
+    return [f"prompt {key} has no messages" for key, prompt in store.prompts().items() if not prompt.messages]
 
 
 def unchecked(store: StudyStore) -> int:

@@ -28,6 +28,7 @@ from safebasin.models.reference import resolve
 from safebasin.records import content_hash
 from safebasin.report.defenses import save_defenses
 from safebasin.run.progress import ProgressHook, silent
+from safebasin.store.sealing import seal
 from safebasin.trial.arms import Attacked, Entrant, attacked, entrants, read_cost, timed
 from safebasin.trial.pairing import measured, pairs_of, shares
 from safebasin.trial.records import BEFORE, Arm, DefenseComparison
@@ -177,6 +178,7 @@ def _compared(
         made = replace(made, arms=(*made.arms, arm), pairs=pairs_of(asr), budget_pairs=pairs_by_budget(curves))
         _write(asked.folder, made)
         report = save_defenses(json.loads(json.dumps(asdict(made))), asked.folder)
+    seal(asked.folder)
     return DefensesCompared(comparison=made, folder=asked.folder, report=report)
 
 
