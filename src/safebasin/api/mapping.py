@@ -54,6 +54,7 @@ def map_basin(
     regenerate: bool = False,
     with_text: bool = False,
     study_text: str | None = None,
+    track: str | None = None,
     **flags: Unpack[StudyFlags],
 ) -> Mapped:
     """Map the safety basin of a model: measure what is missing, then write landscape, figures and report.
@@ -68,6 +69,7 @@ def map_basin(
         regenerate: decode again what an earlier stop rule cut short and a judge could not decide.
         with_text: put response texts that redaction would withhold into the report.
         study_text: the study file as the user wrote it, to be kept verbatim.
+        track: tracker that is told of it: `trackio`, `wandb`, `tensorboard` or `mlflow`.
         **flags: see `make_study`; not together with a ready `Study`, but for `engine`, which may be a ready `Engine`
             instead of the one that the study describes.
 
@@ -75,6 +77,7 @@ def map_basin(
         UsageError: for what can be mended; everything measured so far stays in the folder.
     """
     from safebasin import study as studies
+    from safebasin.interop.tracking import tracked
     from safebasin.run.execute import measure
     from safebasin.run.inputs import warn_of_bases
 
@@ -84,17 +87,27 @@ def map_basin(
         del flags["engine"]
     study = model if isinstance(model, studies.Study) else _make(model, flags)
     warn_of_bases(study)
-    folder = measure(
-        study,
-        Path(out) if out is not None else default_folder(study.model),
-        engine=engine,
-        backend=backend,
-        workers=workers,
-        progress=progress,
-        regenerate=regenerate,
-        study_text=study_text,
-    )
-    return report_study(folder, with_text=with_text)
+    folder = Path(out) if out is not None else default_folder(study.model)
+    with tracked(track, folder, _settings(study)) as run:
+        measure(
+            study,
+            folder,
+            engine=engine,
+            backend=backend,
+            workers=workers,
+            progress=run.hook(progress),
+            regenerate=regenerate,
+            study_text=study_text,
+        )
+        mapped = report_study(folder, with_text=with_text)
+        run.landscape(mapped.landscape)
+    return mapped
+
+
+def _settings(study: Study) -> dict[str, object]:
+    """What a tracker shows beside a run."""
+    prompts = ", ".join(spec.name or spec.source for spec in study.prompts)
+    return {"model": study.model, "study": study.hash, "prompts": prompts, "judges": ", ".join(study.judges)}
 
 
 def map_shard(

@@ -200,20 +200,27 @@ def audit(
     lender: Path | None = None,
     among: int = 1,
     progress: ProgressHook = silent,
+    track: str | None = None,
 ) -> Audited:
     """Decide whether a tuned model may ship; see `safebasin.audit.audit` for what each argument is.
+
+    A tracker named by `track` is told of it, as of `map_basin`.
 
     Raises:
         UsageError: for what can be mended; there is no `verdict.json` then.
     """
     from safebasin import audit as auditing
+    from safebasin.interop.tracking import tracked
 
-    return auditing.audit(
-        base, tuned, out=out, harmful=harmful, benign=benign, borderline=borderline, limit=limit, judges=items(judges),
-        policy=policy, basin=basin, systems=items(systems), templates=items(templates), cluster=cluster, look=look,
-        agreement=items(agreement), options=options, backend=backend, workers=workers, lender=lender,
-        among=among, progress=progress,
-    )  # fmt: skip
+    with tracked(track, Path(out), {"base": base, "tuned": tuned, "harmful": harmful, "benign": benign}) as run:
+        found = auditing.audit(
+            base, tuned, out=out, harmful=harmful, benign=benign, borderline=borderline, limit=limit,
+            judges=items(judges), policy=policy, basin=basin, systems=items(systems), templates=items(templates),
+            cluster=cluster, look=look, agreement=items(agreement), options=options, backend=backend, workers=workers,
+            lender=lender, among=among, progress=run.hook(progress),
+        )  # fmt: skip
+        run.verdict(found.verdict)
+    return found
 
 
 def audit_fleet(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -83,6 +83,10 @@ def root(
     show_help(context)
 
 
+Track = Annotated[
+    Literal["trackio", "wandb", "tensorboard", "mlflow"] | None,
+    typer.Option("--track", help="Tell an experiment tracker of the run: its points, its statistics. [default: none]"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results to stdout, and nothing else.")]
 Folder = Annotated[Path, typer.Argument(help="Folder of a study, as `safebasin map -o` made it.", show_default=False)]
 Backend = Annotated[

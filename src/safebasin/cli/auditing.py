@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
-from safebasin.cli.app import Backend, Json, Workers, app, state
+from safebasin.cli.app import Backend, Json, Track, Workers, app, state
 from safebasin.cli.options import Flags, HarmfulPrompts, batch_size, with_flags
 from safebasin.cli.output import Progress, print_json, say
 from safebasin.errors import StudyError, expected
@@ -95,6 +95,7 @@ def audit(
     ] = False,
     backend: Backend = "local",
     workers: Workers = None,
+    track: Track = None,
     json_: Json = False,
 ) -> None:
     """Decide whether a tuned model may ship. Exit code 0 passed, 1 failed, 3 not decidable, 2 usage.
@@ -121,9 +122,9 @@ def audit(
         "workers": workers, "progress": progress,
     }  # fmt: skip
     if fleet is not None:
-        _fleet(base, fleet, {"--look": look, "--agreement": agreement}, asked, json_=json_)
+        _fleet(base, fleet, {"--look": look, "--agreement": agreement, "--track": track}, asked, json_=json_)
     try:
-        found = api.audit(base, str(tuned), look=look, agreement=agreement or (), **asked)
+        found = api.audit(base, str(tuned), look=look, agreement=agreement or (), track=track, **asked)
     finally:
         progress.close()
     show_audit(found.verdict, json_=json_)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from safebasin.cli.app import Backend, Json, Workers, app, state
+from safebasin.cli.app import Backend, Json, Track, Workers, app, state
 from safebasin.cli.options import StudyOptions, batch_size, with_study_options
 from safebasin.cli.output import Progress, duration, note, print_json, say
 from safebasin.errors import StudyError, UsageError, expected
@@ -42,6 +42,7 @@ def map_(
             show_default=False,
         ),
     ] = None,
+    track: Track = None,
     yes: Annotated[bool, typer.Option("--yes", help=f"Run more than {MUCH:,} responses.")] = False,
     json_: Json = False,
 ) -> None:
@@ -61,6 +62,9 @@ def map_(
         if with_text:
             remedy = "A shard has no report: safebasin report DIR --with-text, of the joined folder."
             raise StudyError(expected("--with-text", "left out where --shard is given", "both", remedy))
+        if track is not None:
+            remedy = "A shard has no statistics."
+            raise StudyError(expected("--track", "left out where --shard is given", "both", remedy))
         try:
             folder = api.map_shard(
                 study, shard, out=options.out, backend=backend, workers=workers, progress=progress,
@@ -80,6 +84,7 @@ def map_(
             regenerate=regenerate,
             with_text=with_text,
             study_text=study_text,
+            track=track,
         )
     finally:
         progress.close()

@@ -3,4 +3,6 @@
 inspect_log       a study as a log of Inspect: a sample a response, the scores of every judge
 inspect_provider  any point of a study as a model of Inspect, its prompts and judges as a task
 point_model       the model at one point of a study, ready to answer
+trackers          trackio, wandb, TensorBoard and MLflow behind one protocol
+tracking          what a tracker is told of a run
 """
