@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -67,4 +68,5 @@ def _default() -> str:
 
 def _say_address(address: str) -> None:
     say(f"viewer   {address}")
+    sys.stdout.flush()  # a program that reads it waits for it
     note("Only this machine can reach it, and only with this address. Ctrl-C ends it.")

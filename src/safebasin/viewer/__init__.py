@@ -13,6 +13,7 @@ the report is. Its own pages go by relative addresses, so that the same pages wo
     rows      responses as the page of samples lists them
     serve     the port, the server and the browser
     shelf     a tree with what was read of it: the one source of every page
+    stamps    when files last changed
     summary   a line about each folder
     tree      the folders of a tree, each under a name that links can keep
 """

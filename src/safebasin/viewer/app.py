@@ -9,9 +9,9 @@ from safebasin.errors import MissingExtra, UsageError
 from safebasin.untrusted import MIB, read_bytes
 from safebasin.viewer.guard import App, Guard, report_policy
 from safebasin.viewer.pages import policy
-from safebasin.viewer.progress import as_json, read_progress
+from safebasin.viewer.progress import as_json
 from safebasin.viewer.shelf import Shelf
-from safebasin.viewer.tree import Found, file_of, find
+from safebasin.viewer.tree import PAGES, Found, file_of, find
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -100,11 +100,14 @@ def _folder(shelf: Shelf, request: Request) -> Response:
         return _page(shelf.folder_page(found))
     if name == "samples.html":
         return _page(shelf.samples_page(found, dict(request.query_params)))
-    if name == "report.html":
+    if name == "tuned.html":
+        return _page(shelf.models_page(found))
+    if name in PAGES:
+        data = shelf.reports.page(found) if name == "report.html" else shelf.reports.file(found, name)
         headers = {"content-security-policy": report_policy()}
-        return Response(shelf.reports.page(found), media_type="text/html; charset=utf-8", headers=headers)
+        return Response(data, media_type="text/html; charset=utf-8", headers=headers)
     if name == "status.json":
-        return Response(as_json(read_progress(found.path)), media_type="application/json")
+        return Response(as_json(shelf.progress(found)), media_type="application/json")
     raise UsageError(f"There is no page {name!r} of this folder.")
 
 

@@ -82,6 +82,9 @@ def _folder(shelf: Shelf, line: Line, target: Path, note: Callable[[str], None])
     page("index.html", lambda: shelf.folder_page(found))
     page("report.html", lambda: shelf.reports.page(found))
     if found.kind.name == "a study":
+        if file_of(found, "models.html"):
+            page("tuned.html", lambda: shelf.models_page(found))
+            page("models.html", lambda: shelf.reports.file(found, "models.html"))
         page("samples.html", lambda: shelf.samples_page(found, {}))
     for name in _figures(found):
         path = file_of(found, name)

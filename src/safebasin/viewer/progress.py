@@ -6,7 +6,8 @@ import json
 import math
 import os
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +16,17 @@ from typing import Any, Literal
 from safebasin.errors import SafebasinError, UsageError
 from safebasin.landscape.stored import StoredStudy
 from safebasin.untrusted import read_json, read_text
+from safebasin.viewer.stamps import Stamp, stamp_of
 
-__all__ = ["Progress", "State", "as_json", "read_heartbeat", "read_progress", "state_of"]
+__all__ = ["Counted", "Progress", "State", "as_json", "read_heartbeat", "read_progress", "state_of"]
 
 HEARTBEAT = "heartbeat.json"
 WRITER = ".writer.json"
 STALE_S = 120.0
 """A heartbeat that is older than this is of a process that was killed, or of a machine that stands still."""
+
+PATIENCE = 20
+"""Rows are counted anew after this many times as long as counting took."""
 
 State = Literal["running", "stopped", "complete", "incomplete", "unknown"]
 
@@ -45,12 +50,49 @@ class Progress:
         return self.done / self.planned if self.planned else 0.0
 
 
-def read_progress(folder: Path) -> Progress:
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the rows of a study said of how far it is, kept: counting takes long where there are millions."""
+
+    stamp: Stamp
+    made: float
+    cost: float
+    """Seconds that counting took."""
+    done: int
+    planned: int
+    missing: tuple[str, ...]
+
+    def serves(self, stamp: Stamp) -> bool:
+        """Tell whether this still holds, or is too young to spend as much time again."""
+        return self.stamp == stamp or time.monotonic() - self.made < PATIENCE * self.cost
+
+
+def read_progress(folder: Path, kept: MutableMapping[Path, Counted] | None = None) -> Progress:
     """Read how far the study of a folder is.
+
+    Args:
+        folder: the study.
+        kept: what was counted before, by folder; renewed here.
 
     Raises:
         UsageError: where it cannot be read, or never got as far as a plan.
     """
+    counted, stamp = (kept or {}).get(folder), stamp_of(folder)
+    if counted is None or not counted.serves(stamp):
+        counted = _counted(folder, stamp)
+        if kept is not None:
+            kept[folder] = counted
+    return Progress(
+        state=state_of(folder, is_complete=not counted.missing),
+        done=counted.done,
+        planned=counted.planned,
+        missing=counted.missing,
+        heartbeat=_said(read_heartbeat(folder)),
+    )
+
+
+def _counted(folder: Path, stamp: Stamp) -> Counted:
+    begun = time.monotonic()
     with StoredStudy.open_read_only(folder) as study:
         missing, planned = study.missing(), study.plan.size
     parts = _part(missing.responses, "response", "to be asked for")
@@ -58,14 +100,8 @@ def read_progress(folder: Path) -> Progress:
     parts += [part for name, n in missing.verdicts.items() for part in _part(n, "verdict", f"of {name}")]
     parts += [part for name, p in missing.measurements.items() for part in _part(len(p), "point", f"without {name}")]
     parts += ["trajectories, which are still to be projected"] * missing.traces
-    beat = read_heartbeat(folder)
-    return Progress(
-        state=state_of(folder, is_complete=not parts),
-        done=planned - missing.responses,
-        planned=planned,
-        missing=tuple(parts),
-        heartbeat=_said(beat),
-    )
+    now = time.monotonic()
+    return Counted(stamp, now, now - begun, planned - missing.responses, planned, tuple(parts))
 
 
 def _part(n: int, noun: str, of: str) -> list[str]:

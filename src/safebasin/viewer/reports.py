@@ -20,18 +20,16 @@ from safebasin.report.html import render_html
 from safebasin.run.manifest import read_manifest
 from safebasin.store import folder as folders
 from safebasin.untrusted import MIB, read_bytes
+from safebasin.viewer.stamps import Stamp, stamp_of
 from safebasin.viewer.tree import Found, file_of
 
-__all__ = ["Reports", "stamp_of"]
+__all__ = ["Reports"]
 
 KEPT = 8
 """Reports that are kept until their study changes."""
 AT_MOST_EVERY_S = 10.0
 """How often the report of one study is made while its rows change."""
 LARGEST = 512 * MIB
-
-Stamp = tuple[tuple[int, int], ...]
-"""Size and time of each file that a study's rows may stand in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +89,3 @@ class Reports:
             title = f"Safety basin of {landscape.model}"
             page = render_html(landscape, read_manifest(folder), samples, title=title)
         return _Made(stamp, time.monotonic(), page, landscape)
-
-
-def stamp_of(folder: Path) -> Stamp:
-    """Size and time of the files of a study's database; zeros for those that are not there."""
-    found: list[tuple[int, int]] = []
-    for end in ("", "-wal", "-journal"):
-        try:
-            state = (folder / f"{folders.DATABASE}{end}").lstat()
-        except OSError:
-            found.append((0, 0))
-        else:
-            found.append((state.st_size, state.st_mtime_ns))
-    return tuple(found)

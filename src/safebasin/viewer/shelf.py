@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -14,10 +15,10 @@ from safebasin.landscape.stored import StoredStudy
 from safebasin.report.colors import OUTCOME_WORDS
 from safebasin.viewer.beside import pair_figures, pair_panels, settings_that_differ
 from safebasin.viewer.pages import address, home_of, render
-from safebasin.viewer.progress import read_progress
+from safebasin.viewer.progress import Counted, Progress, read_progress
 from safebasin.viewer.reports import Reports
 from safebasin.viewer.rows import choices_of, filter_from, shown
-from safebasin.viewer.summary import Line, document_of, lines_of
+from safebasin.viewer.summary import Kept, Line, document_of, lines_of
 from safebasin.viewer.tree import Found, Root, file_of, walk
 
 __all__ = ["Shelf"]
@@ -37,13 +38,15 @@ class Shelf:
     """Served; else written as files."""
     with_text: bool = False
     reports: Reports = field(init=False)
+    _said: Kept = field(init=False, default_factory=dict)
+    _counted: dict[Path, Counted] = field(init=False, default_factory=dict[Path, Counted])
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reports", Reports(self.with_text))
 
     def lines(self) -> list[Line]:
         """A line for each folder of the tree, as it is now."""
-        return lines_of(list(walk(self.roots)))
+        return lines_of(list(walk(self.roots)), self._said)
 
     def list_page(self, lines: Sequence[Line]) -> str:
         """The list."""
@@ -64,8 +67,25 @@ class Shelf:
         line = self._line(found)
         if file_of(found, "report.html") is None and found.kind.name in _TABLES:
             return self._table_page(line)
-        progress = read_progress(found.path) if found.kind.name == "a study" else None
-        return self._page("folder", line, body="framed", tab="report", progress=progress)
+        progress = self.progress(found) if found.kind.name == "a study" else None
+        return self._page("folder", line, body="framed", tab="report", progress=progress, page="report.html")
+
+    def models_page(self, found: Found) -> str:
+        """The page of the tuned models that a study asks beside its base, as the command wrote it.
+
+        Raises:
+            UsageError: where it has none.
+        """
+        if file_of(found, "models.html") is None:
+            raise UsageError(f"{found.name} has no page of tuned models.")
+        progress = self.progress(found)
+        return self._page(
+            "folder", self._line(found), body="framed", tab="models", progress=progress, page="models.html"
+        )
+
+    def progress(self, found: Found) -> Progress:
+        """How far a study is."""
+        return read_progress(found.path, self._counted)
 
     def _table_page(self, line: Line) -> str:
         columns, rows = _rows_of(line.found.kind.name, document_of(line.found))
@@ -122,7 +142,7 @@ class Shelf:
         sides = [
             {"name": id if names[0] == names[1] else name, "model": model, "address": address(id), "responses": words}
             for id, name, model, words in zip(
-                [found.id for found in pair], names, models, map(_responses, pair), strict=True
+                [found.id for found in pair], names, models, map(self._responses, pair), strict=True
             )
         ]
         pictures = [
@@ -137,6 +157,10 @@ class Shelf:
             panels=pair_panels(landscapes), settings=settings, pictures=pictures,
         )  # fmt: skip
 
+    def _responses(self, found: Found) -> str:
+        progress = self.progress(found)
+        return f"{progress.done:,} of {progress.planned:,} responses"
+
     def reason_page(self, reason: str, *, home: str = "") -> str:
         """Say why something cannot be shown."""
         return render("reason", title="Nothing to show here", home=home, live=self.live, reason=reason)
@@ -147,18 +171,21 @@ class Shelf:
         Raises:
             UsageError: saying why it cannot.
         """
-        line = lines_of([found])[0]
+        line = lines_of([found], self._said)[0]
         if line.problem:
             raise UsageError(line.problem)
         return line
 
     def _page(self, template: str, line: Line, **values: object) -> str:
-        return render(template, title=line.found.name, home=home_of(line.found.id), live=self.live, line=line, **values)  # pyright: ignore[reportArgumentType]
-
-
-def _responses(found: Found) -> str:
-    progress = read_progress(found.path)
-    return f"{progress.done:,} of {progress.planned:,} responses"
+        return render(
+            template,
+            title=line.found.name,
+            home=home_of(line.found.id),
+            live=self.live,
+            line=line,
+            has_models=file_of(line.found, "models.html") is not None,
+            **values,
+        )  # pyright: ignore[reportArgumentType]
 
 
 _TABLES = ("claims", "a sweep")

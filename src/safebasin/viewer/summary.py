@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +19,10 @@ from safebasin.store import folder as folders
 from safebasin.store.read_only import open_read_only
 from safebasin.untrusted import read_json, read_text
 from safebasin.viewer.progress import State, state_of
+from safebasin.viewer.stamps import Stamp, files_stamp, stamp_of
 from safebasin.viewer.tree import Found, file_of, is_inside
 
-__all__ = ["Line", "document_of", "lines_of"]
+__all__ = ["Kept", "Line", "document_of", "lines_of"]
 
 KINDS = {
     "a study": "study",
@@ -30,6 +31,7 @@ KINDS = {
     "a comparison": "comparison",
     "located layers": "layers",
     "forced beginnings": "forced beginnings",
+    "a screen": "screen",
     "a mechanism": "mechanism",
     "a comparison of defenses": "defenses",
     "claims": "claims",
@@ -72,37 +74,66 @@ class Line:
         return " ".join((self.found.id, self.kind, self.model, self.said, self.state, self.problem)).lower()
 
 
-def lines_of(found: Sequence[Found]) -> list[Line]:
-    """A line for each folder, in the order given."""
-    ids = [one.id for one in found]
-    return [_line(one, inside=is_inside(one.id, ids)) for one in found]
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the files of a folder say of it."""
+
+    stamp: Stamp
+    model: str
+    said: str
+    problem: str
 
 
-def _line(found: Found, *, inside: bool) -> Line:
-    kind, model, said, problem = KINDS.get(found.kind.name, found.kind.name), "", "", found.problem
-    state: State = "unknown"
-    if not problem:
-        try:
-            if found.kind.name == "a study":
-                model, said = _study(found.path)
-                state = state_of(found.path)
-                if state == "unknown":
-                    state = "complete" if file_of(found, folders.REPORT) else "incomplete"
-            else:
-                model, said = _document(found)
-        except SafebasinError as error:
-            problem = str(error)
+Kept = MutableMapping[Path, _Said]
+"""What was read before, by folder."""
+
+
+def lines_of(found: Sequence[Found], kept: Kept | None = None) -> list[Line]:
+    """A line for each folder, in the order given.
+
+    Args:
+        found: the folders.
+        kept: what was read before; renewed here, for those whose files have changed.
+    """
+    ids = {one.id for one in found}
+    known: Kept = {} if kept is None else kept
+    return [_line(one, known, inside=is_inside(one.id, ids)) for one in found]
+
+
+def _line(found: Found, kept: Kept, *, inside: bool) -> Line:
+    said = kept.get(found.path)
+    stamp = (*stamp_of(found.path), *files_stamp(found.path / name for name in (*found.kind.marks, folders.LANDSCAPE)))
+    if said is None or said.stamp != stamp:
+        said = kept[found.path] = _read(found, stamp)
+    problem = found.problem or said.problem
     return Line(
         found=found,
-        kind=kind,
-        model=_short(model),
-        said=said,
-        state=state,
-        problem=problem.replace(str(found.path), found.name),
+        kind=KINDS.get(found.kind.name, found.kind.name),
+        model=said.model,
+        said=said.said,
+        state="unknown" if problem or found.kind.name != "a study" else _state(found),
+        problem=problem,
         changed=_changed(found.path),
         picture="" if problem else _picture(found),
         inside=inside,
     )
+
+
+def _state(found: Found) -> State:
+    state = state_of(found.path)
+    if state != "unknown":
+        return state
+    return "complete" if file_of(found, folders.REPORT) else "incomplete"
+
+
+def _read(found: Found, stamp: Stamp) -> _Said:
+    if found.problem:
+        return _Said(stamp, "", "", found.problem)
+    try:
+        model, said = _study(found.path) if found.kind.name == "a study" else _document(found)
+    except SafebasinError as error:
+        return _Said(stamp, "", "", str(error).replace(str(found.path), found.name))
+    return _Said(stamp, _short(model), said, "")
 
 
 def _short(model: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ MOST = 20_000
 """Folders that are looked into; a tree of more is shown as far as that."""
 OF_MODELS = "a tuned model"
 """The kind that has nothing to show: weights."""
+PAGES = ("report.html", "models.html")
+"""Pages that commands write into their folders."""
 _SKIPPED = re.compile(r"\..*|__pycache__|node_modules|site-packages|figures|history")
 _FIGURE = re.compile(r"figures/[\w.=+() -]+\.(?:png|svg)")
 
@@ -146,15 +148,16 @@ def file_of(found: Found, name: str) -> Path | None:
 
     Args:
         found: the folder.
-        name: `report.html`, or a name like `figures/asr.png`.
+        name: one of `PAGES`, or a name like `figures/asr.png`.
     """
-    if name != "report.html" and not _FIGURE.fullmatch(name):
+    if name not in PAGES and not _FIGURE.fullmatch(name):
         return None
     path = found.path / name
     parts = (path.parent, path) if path.parent != found.path else (path,)
     return None if any(part.is_symlink() for part in parts) or not path.is_file() else path
 
 
-def is_inside(id: str, others: Sequence[str]) -> bool:
+def is_inside(id: str, others: Collection[str]) -> bool:
     """Tell whether a folder lies within another that is shown."""
-    return any(id.startswith(f"{other}/") for other in others)
+    parts = id.split("/")
+    return any("/".join(parts[:n]) in others for n in range(1, len(parts)))

@@ -63,7 +63,7 @@
   function show(done, live) {
     live.dataset.done = done;
     by("fresh").hidden = true;
-    by("report").src = "report.html";
+    by("report").src = by("report").dataset.page;
   }
   async function watch(live) {
     let wait = 3000;
