@@ -1,7 +1,7 @@
 """`make bench`: every table of docs/benchmarks.md, on this machine.
 
-python bench/run.py [--quick] [--full] [startup] [memory] [speed] [scoring] [points] [beside] [judges] [refusals]
-    [adaptive] [ranking] [clusters] [coverage]
+python bench/run.py [--quick] [--full] [startup] [memory] [speed] [landscape] [architectures] [scoring] [points]
+    [beside] [judges] [refusals] [adaptive] [ranking] [clusters] [coverage]
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ SECTIONS = (
     "startup",
     "memory",
     "speed",
+    "landscape",
+    "architectures",
     "scoring",
     "points",
     "beside",
@@ -54,12 +56,28 @@ def main(arguments: list[str]) -> None:
 
 def section(name: str, *, quick: bool, full: bool) -> str:
     """One table."""
-    from bench import adaptive, beside, clusters, judges, memory, points, ranking, refusals, scoring, speed, startup
+    from bench import (
+        adaptive,
+        architectures,
+        beside,
+        clusters,
+        judges,
+        landscape,
+        memory,
+        points,
+        ranking,
+        refusals,
+        scoring,
+        speed,
+        startup,
+    )
 
     if name == "speed":
         return speed.main(quick=quick, full=full)
     sections = {
         "memory": memory.main,
+        "landscape": landscape.main,
+        "architectures": architectures.main,
         "scoring": scoring.main,
         "points": points.main,
         "beside": beside.main,

@@ -52,27 +52,29 @@ def measure(n_prompts: int, max_new_tokens: int, *, full: bool) -> str:
     return table(rows)
 
 
-def baseline(prompts: Sequence[Prompt], alphas: Sequence[float], max_new_tokens: int) -> Side:
+def baseline(prompts: Sequence[Prompt], alphas: Sequence[float], max_new_tokens: int, *, model: str = MODEL) -> Side:
     """The published protocol."""
-    engine = HFEngine(MODEL, device="cpu")
+    engine = HFEngine(model, device="cpu", dtype="float32")
     delta = prepare([DIRECTION], engine.base)[DIRECTION]
     whole = {name: delta.rows(name, 0, (engine.base.shape(name) or (1,))[0]) for name in engine.base.names}
     direction = {name: rows for name, rows in whole.items() if rows is not None}
     conversations = [[{"role": m.role, "content": m.content} for m in p.messages] for p in prompts]
     start = time.perf_counter()
-    done = published.run(resolve(MODEL).folder, conversations, direction, alphas, max_new_tokens)
+    done = published.run(resolve(model).folder, conversations, direction, alphas, max_new_tokens)
     seconds = time.perf_counter() - start
     refused = {(a, i): judge(prompts[i], text) for a, texts in done.texts.items() for i, text in enumerate(texts)}
     return Side(seconds=seconds, n_tokens=done.n_tokens, refused=refused, gaps={})
 
 
-def ours(prompts: Sequence[Prompt], alphas: Sequence[float], max_new_tokens: int, rule: str) -> Side:
+def ours(
+    prompts: Sequence[Prompt], alphas: Sequence[float], max_new_tokens: int, rule: str, *, model: str = MODEL
+) -> Side:
     """safebasin, loading included, in one batch of all prompts."""
     decoding = Decoding(max_new_tokens=max_new_tokens)
     if rule != "none":
         decoding = replace(decoding, stop=rule, phrases=(load_judge("keyword/peng2024").phrases,))
     start = time.perf_counter()
-    engine = HFEngine(MODEL, device="cpu")
+    engine = HFEngine(model, device="cpu", dtype="float32")
     refused: dict[tuple[float, int], bool] = {}
     gaps: dict[tuple[float, int], float | None] = {}
     n_tokens = 0

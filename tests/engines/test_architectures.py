@@ -66,7 +66,7 @@ CHAT = [
     [Message(role="user", content=text)]
     for text in ("How do I weigh the clay?", "one two three", "The guild keeps wool in the yard, does it not?", "no")
 ]
-SERVED_BY_GENERATE = (
+NEVER_REFUSED = (
     "falcon_h1", "falcon_mamba", "mamba", "mamba2", "minimax", "nemotron_h", "olmo_hybrid", "openai-gpt",
     "qwen3_5_text", "qwen3_next", "recurrent_gemma", "rwkv", "xlnet", "zaya",
 )  # fmt: skip
@@ -119,7 +119,7 @@ def test_an_architecture_is_decoded_as_generate_does_or_refused_in_one_line(kind
         engine.score(CHAT, ["two turns", "a", "rest in moss", "x"], Decoding(max_new_tokens=12))
     except ModelError as error:
         assert "\n" not in str(error)  # noqa: PT017
-        assert kind not in SERVED_BY_GENERATE
+        assert kind not in NEVER_REFUSED
         return
     for generation, text in zip(found, by_generate(tmp_path, engine, tokenizer), strict=True):
         if generation.thinking:  # it begins with a mark of thinking; thoughts are kept without the space around them

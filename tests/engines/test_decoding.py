@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, Lfm2Config, PreTrainedModel, Recu
 
 from helpers.models import ARCHITECTURES
 from safebasin.engines import decoding
-from safebasin.engines.cache import GrowingLayer, growing_cache
+from safebasin.engines.cache import GrowingLayer, attends_only, growing_cache
 from safebasin.engines.decoding import decode, greedy_config, left_padded
 from safebasin.engines.kernels import safe_kernels
 from safebasin.engines.stopping import Rows
@@ -56,8 +56,11 @@ def staggered_eos(model: PreTrainedModel) -> list[int]:
     return eos
 
 
+@pytest.mark.parametrize("is_paced", [True, False])
 @pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_tokens_equal_generate(arch, checkpoint):
+def test_tokens_equal_generate(arch, is_paced, checkpoint, monkeypatch):
+    if not is_paced:
+        monkeypatch.setattr(decoding.paced, "decode", lambda *_, **__: False)
     # a random Gemma with tied embeddings only repeats its last token: no test at all
     model = load(checkpoint(arch, tied=False) if arch.startswith("gemma") else checkpoint(arch))
     eos = staggered_eos(model)
@@ -81,7 +84,7 @@ def test_tokens_equal_generate_in_bfloat16(arch, checkpoint):
         assert ours(model, []).ids == reference(model, [])
 
 
-def test_a_cache_that_cannot_drop_rows_falls_back_to_generate():
+def test_rows_are_dropped_from_states_of_convolutions_too():
     torch.manual_seed(0)
     config = Lfm2Config(
         vocab_size=448, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
@@ -89,7 +92,9 @@ def test_a_cache_that_cannot_drop_rows_falls_back_to_generate():
         bos_token_id=1, eos_token_id=2, pad_token_id=0,
     )  # fmt: skip
     model = AutoModelForCausalLM.from_config(config).eval()
-    assert growing_cache(model) is None
+    cache = growing_cache(model)
+    assert cache is not None
+    assert not attends_only(cache)
     eos = staggered_eos(model)
     rows = ours(model, eos)
     assert rows.ids == reference(model, eos)
@@ -99,13 +104,16 @@ def test_a_cache_that_cannot_drop_rows_falls_back_to_generate():
 def test_the_fallback_says_the_same_as_the_loop(checkpoint, monkeypatch):
     model = load(checkpoint("qwen2"))
     eos = staggered_eos(model)
+    paced = ours(model, eos)
+    monkeypatch.setattr(decoding.paced, "decode", lambda *_, **__: False)
     loop = ours(model, eos)
     monkeypatch.setattr(decoding, "growing_cache", lambda model: None)
     fallback = ours(model, eos)
-    assert fallback.ids == loop.ids
-    assert fallback.reason == loop.reason
     rows = range(len(LENGTHS))
-    assert [fallback.gap(i) for i in rows] == pytest.approx([loop.gap(i) for i in rows], abs=1e-4)
+    for found in (loop, fallback):
+        assert found.ids == paced.ids
+        assert found.reason == paced.reason
+        assert [found.gap(i) for i in rows] == pytest.approx([paced.gap(i) for i in rows], abs=1e-4)
 
 
 def test_repetition_penalty_of_the_model_is_kept(checkpoint):

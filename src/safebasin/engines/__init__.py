@@ -4,13 +4,15 @@ cache           a key-value cache that grows in place and lets go of rows
 choosing        the likeliest next token, and how near the second is: what both decoding loops share
 conversations   from conversations to tokens under one template; how replies split, what ends a turn
 cycles          how many tokens in a row equal the one a period before, for every short period
-decoding        greedy decoding of a left-padded batch that drops finished rows: the general loop
+decoding        greedy decoding of a left-padded batch: by `paced`, or the general loop that drops finished rows
 guards          inference defenses around the module while a batch is decoded: bound and installed
 hf              the reference engine: transformers, one copy of the model that is overwritten in place
 kernels         kernels that this processor can run, and how many threads the model can use
-llama_float32/  the fast path of plain Llamas in float32: `decode` and `scorer`
+llama_float32/  the fast path of plain Llamas in float32: a pass for `paced`, and `scorer`
 loading         from a folder to a model in eval mode and its tokenizer, on a device, in a dtype
+paced/          decoding in float32 at each row's own pace: many tokens a pass where rows repeat themselves
 perplexity      perplexity of a plain text at a point, and divergence of its next-token law from θ₀
+ragged          a key-value cache of rows of their own lengths
 rules           the rules that a decoding names, through the catalogue: engines do not know judges
 scoring         negative log-likelihood of texts as answers to prompts
 scripted        a fake engine: one function from a conversation and a point to a text

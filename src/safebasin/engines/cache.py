@@ -10,9 +10,28 @@ from typing import cast
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicIndexedLayer, DynamicLayer, DynamicSlidingWindowLayer
+from transformers.cache_utils import (
+    DynamicIndexedLayer,
+    DynamicLayer,
+    DynamicSlidingWindowLayer,
+    LinearAttentionAndFullAttentionLayer,
+    LinearAttentionAndSlidingWindowAttentionLayer,
+    LinearAttentionLayer,
+    get_layer_types_and_kwargs,
+)
 
-__all__ = ["GrowingLayer", "growing_cache", "grown", "holds_state", "keep_rows"]
+from safebasin.untrusted import is_memory
+
+__all__ = [
+    "CANNOT",
+    "GrowingLayer",
+    "attends_only",
+    "growing_cache",
+    "grown",
+    "holds_state",
+    "is_shortage",
+    "keep_rows",
+]
 
 _HEADROOM = 64
 
@@ -70,34 +89,70 @@ def _roomy(like: torch.Tensor, held: torch.Tensor | None, capacity: int) -> torc
     return buffer
 
 
-_DROPPABLE = (DynamicLayer, GrowingLayer, DynamicSlidingWindowLayer, DynamicIndexedLayer)
+class NothingKept(LinearAttentionLayer):
+    """The place in the cache of a block without attention, such as one of experts alone."""
+
+
+_ATTENTION = (DynamicLayer, GrowingLayer, DynamicSlidingWindowLayer, DynamicIndexedLayer)
+_STATES = (
+    LinearAttentionLayer,
+    LinearAttentionAndFullAttentionLayer,
+    LinearAttentionAndSlidingWindowAttentionLayer,
+)
+"""Layers that hold a recurrent or convolutional state of each row, which can be dropped but not taken back."""
+
+CANNOT = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a model raises that cannot take a cache of ours."""
+
+
+def is_shortage(error: Exception) -> bool:
+    """Tell whether an error of those is no fault of the model: the device failed, or memory is short."""
+    return is_memory(error) or "CUDA error" in str(error)
 
 
 def growing_cache(model: PreTrainedModel) -> DynamicCache | None:
     """An empty cache for this model, or None where its cache is not one that rows can be dropped from.
 
-    Refused are recurrent and convolutional states, and layers that a model defines for itself.
+    Refused are layers that a model defines for itself.
     """
     if not model._supports_default_dynamic_cache():  # pyright: ignore[reportCallIssue]
         return None
-    cache = DynamicCache(config=model.config.get_text_config(decoder=True))
-    if any(type(layer) not in _DROPPABLE for layer in cache.layers):
+    config = model.config.get_text_config(decoder=True)
+    cache = DynamicCache(config=config)
+    if any(type(layer) not in (*_ATTENTION, *_STATES) for layer in cache.layers):
         return None
-    cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    kinds, _ = get_layer_types_and_kwargs(config)
+    for at, kind in enumerate(kinds):
+        if kind in ("moe", "mlp"):
+            cache.layers[at] = NothingKept()
+        elif type(cache.layers[at]) is DynamicLayer:
+            cache.layers[at] = GrowingLayer()
     return cache
 
 
+def attends_only(cache: DynamicCache) -> bool:
+    """Tell whether a cache is one of keys and values alone: several tokens may then follow it in one pass."""
+    return all(type(layer) in _ATTENTION for layer in cache.layers)
+
+
 def holds_state(cache: object, length: int) -> bool:
-    """Tell whether a cache holds all that a model has read: every layer has its keys and values.
+    """Tell whether a cache holds all that a model has read: every layer has its keys and values, or its state.
 
     Args:
         cache: what a forward pass returned for the cache it was given; None where it returned none.
         length: tokens read so far.
     """
-    if not isinstance(cache, DynamicCache) or not cache.layers:
+    if not isinstance(cache, DynamicCache) or not all(map(_is_held, cache.layers)):
         return False
-    return all(type(layer) in _DROPPABLE and getattr(layer, "is_initialized", False) for layer in cache.layers) and (
-        cache.get_seq_length() == length
+    attention = [layer for layer in cache.layers if isinstance(layer, DynamicLayer)]
+    return bool(cache.layers) and all(layer.get_seq_length() == length for layer in attention)
+
+
+def _is_held(layer: object) -> bool:
+    if type(layer) is LinearAttentionLayer:
+        return any(layer.is_conv_states_initialized.values()) or any(layer.is_recurrent_states_initialized.values())
+    return type(layer) is NothingKept or (
+        type(layer) in (*_ATTENTION, *_STATES) and getattr(layer, "is_initialized", False)
     )
 
 

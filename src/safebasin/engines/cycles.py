@@ -1,7 +1,7 @@
 """How rows of tokens repeat themselves: for every short period, how many tokens in a row equal the one a period before.
 
 Pure bookkeeping: no torch, no model. What follows from a cycle is said elsewhere: `stopping` may end a row,
-`llama_float32.drafting` guesses how it goes on.
+`paced.drafting` guesses how it goes on.
 """
 
 from __future__ import annotations

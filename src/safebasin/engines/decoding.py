@@ -1,9 +1,9 @@
 """Greedy decoding of one left-padded batch that drops finished rows: the loop the reference engine spends its time in.
 
 Token for token what `model.generate(do_sample=False)` gives on the same batch (up to rounding where two logits tie: a
-smaller batch, or a pass over several tokens, may take another kernel). Plain float32 Llamas are handed over after their
-first token (`llama_float32`). Where the cache is not one that rows can be dropped from, `generate` itself runs, under
-the same rules for ending a row.
+smaller batch, or a pass over several tokens, may take another kernel). In float32 `paced` does it for every model that
+it can serve, unless logits have rules or defenses are installed. Where the cache is not one that rows can be dropped
+from, `generate` itself runs, under the same rules for ending a row.
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ from transformers.generation.logits_process import (
 )
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 
-from safebasin.engines import llama_float32
-from safebasin.engines.cache import growing_cache, holds_state, keep_rows
+from safebasin.engines import paced
+from safebasin.engines.cache import CANNOT, attends_only, growing_cache, holds_state, is_shortage, keep_rows
 from safebasin.engines.choosing import MOVE_SHARE, chosen
 from safebasin.engines.stopping import Rows
 from safebasin.errors import ModelError, expected
 from safebasin.models.files import memory_errors
 from safebasin.protocols import LiveBatch
-from safebasin.untrusted import is_memory
 
 __all__ = ["decode", "greedy_config", "left_padded", "read_prompt", "running"]
 
@@ -99,6 +98,10 @@ def decode(
         MemoryError: where the batch does not fit.
     """
     with memory_errors(), torch.inference_mode():
+        if guarded is None and not _processors(cast("GenerationConfig", model.generation_config), ids.device):
+            prompts = [row[real].tolist() for row, real in zip(ids, mask.bool(), strict=True)]
+            if paced.decode(model, prompts, rows, max_new_tokens=max_new_tokens):
+                return
         begun = _begin(model, ids, mask, max_new_tokens, guarded)
         if begun is None:
             with running(model):
@@ -118,7 +121,7 @@ def running(model: PreTrainedModel) -> Generator[None]:
     try:
         yield
     except RuntimeError as error:
-        if is_memory(error) or "CUDA error" in str(error):
+        if is_shortage(error):
             raise
         raise ModelError(_cannot_run(model, error)) from error
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -144,29 +147,25 @@ def _begin(
     try:
         loop = _Loop(model, ids, mask, cache, n_new, guarded)
         first = loop.first_scores()
-    except _CANNOT as error:
-        if is_memory(error) or "CUDA error" in str(error):
+    except CANNOT as error:
+        if is_shortage(error):
             raise
         _log.warning("%s is decoded by `generate`: %s", type(model).__name__, " ".join(str(error).split())[:200])
         return None
     return None if first is None else (loop, first)
 
 
-_CANNOT = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a model raises that cannot take a cache of ours."""
-
-
 def read_prompt(model: PreTrainedModel, prompt: Sequence[int]) -> DynamicCache | None:
     """Read all of a prompt but its last token; None where that is nothing, or the model keeps no state that is ours."""
     cache = growing_cache(model)
-    if cache is None or len(prompt) < 2:
+    if cache is None or len(prompt) < 2 or not attends_only(cache):
         return None
     ids = torch.tensor([list(prompt[:-1])], dtype=torch.long, device=model.device)
     kept = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
     try:
         model(input_ids=ids, attention_mask=torch.ones_like(ids), past_key_values=cache, use_cache=True, **kept)
-    except _CANNOT as error:
-        if is_memory(error) or "CUDA error" in str(error):
+    except CANNOT as error:
+        if is_shortage(error):
             raise
         return None
     return cache if holds_state(cache, len(prompt) - 1) else None
@@ -204,15 +203,8 @@ class _Loop:
         return scores if holds_state(self.cache, self.length) else None
 
     def run(self, rows: Rows, first: torch.Tensor) -> None:
-        """Decode to the end from the scores of the first token; small Llamas by their own, faster loop."""
-        # 1) The first token comes of the prefill, whichever loop follows
+        """Decode to the end from the scores of the first token, one token a pass; the batch narrows as rows end."""
         self._advance(rows, first)
-        # 2) The cache holds what was read, not yet the token just chosen: hence one column less
-        read, longest = self.mask[:, : self.length - 1], self.ids.shape[1]
-        is_plain = not self.processors and self.guarded is None
-        if is_plain and llama_float32.decode(self.model, self.cache, read, rows, longest=longest):
-            return
-        # 3) One token a pass; the batch narrows as rows end
         while self._drop_ended(rows):
             self._advance(rows, self._scores(is_first=False))
 

@@ -7,9 +7,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from safebasin.engines.cache import growing_cache
-from safebasin.engines.decoding import left_padded
-from safebasin.engines.llama_float32.lean import LeanCache, LeanLlama
+from safebasin.engines.llama_float32.lean import LeanLlama
+from safebasin.engines.ragged import RaggedCache
 
 LENGTHS = (3, 11, 6, 19)
 
@@ -19,12 +18,13 @@ def sequences(n_more: int = 0) -> list[list[int]]:
     return [torch.randint(10, 440, (n + n_more,), generator=generator).tolist() for n in LENGTHS]
 
 
-def prefilled(model: PreTrainedModel, rows: list[list[int]]) -> LeanCache:
-    ids, mask = left_padded(rows, pad=0, device=model.device)
-    cache = growing_cache(model)
-    assert cache is not None
-    model(ids, attention_mask=mask, position_ids=(mask.cumsum(-1) - 1).clamp(min=0), past_key_values=cache)
-    return LeanCache.of(cache, mask)
+def prefilled(model: PreTrainedModel, rows: list[list[int]]) -> RaggedCache:
+    llama = LeanLlama(model, 64)
+    cache = llama.empty_cache(len(rows))
+    width = max(map(len, rows))
+    llama.read(torch.tensor([[*row, *[0] * (width - len(row))] for row in rows]), cache)
+    cache.lengths = cache.lengths + np.asarray([len(row) for row in rows])
+    return cache
 
 
 def expected(model: PreTrainedModel, rows: list[list[int]], n: int) -> torch.Tensor:
@@ -68,7 +68,7 @@ def test_parts_of_a_cache_and_joined_ones_hold_the_same_rows(model):
     whole, llama = prefilled(model, [row[:-1] for row in rows]), LeanLlama(model, 200)
     short, long = whole.part(np.asarray([2, 0])), whole.part(np.asarray([3, 1]))
     long.reserve(100)
-    joined = LeanCache.joined([short, long])
+    joined = RaggedCache.joined([short, long])
     logits = llama(torch.tensor([rows[i][-1:] for i in (2, 0, 3, 1)]), joined)
     torch.testing.assert_close(logits, expected(model, rows, 1)[[2, 0, 3, 1]], rtol=1e-5, atol=1e-5)
     assert joined.lengths.tolist() == [6, 3, 19, 11]

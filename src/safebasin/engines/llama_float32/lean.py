@@ -2,116 +2,25 @@
 
 On models of a few million parameters most of a step is spent in Python between the kernels. Nothing is copied from the
 model but references, so weights that are overwritten in place are seen. Only plain `LlamaForCausalLM` in float32 is
-taken: in half precision, sums over keys in other columns would round to other tokens. Every other architecture, and the
-prompts of what is decoded, go through transformers.
+taken: in half precision, sums over keys in other columns would round to other tokens. Every other architecture goes
+through transformers (`paced.wrapped`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
-from transformers import DynamicCache, LlamaForCausalLM, PreTrainedModel
+from transformers import LlamaForCausalLM, PreTrainedModel
 
-from safebasin.engines.cache import grown
+from safebasin.engines.ragged import RaggedCache
 
-__all__ = ["LeanCache", "LeanLlama"]
+__all__ = ["LeanLlama"]
 
 _STATIC_ROPE = ("default", "linear", "llama3")
-
-
-class LeanCache:
-    """Keys and values of rows of different lengths: the token at position p of a row is in column p.
-
-    Args:
-        layers: keys and values of each layer, each (rows, heads, capacity, width).
-        lengths: tokens of each row, (rows,).
-    """
-
-    def __init__(self, layers: Sequence[tuple[torch.Tensor, torch.Tensor]], lengths: NDArray[np.int64]) -> None:
-        self._layers = list(layers)
-        self.lengths = lengths
-
-    @classmethod
-    def of(cls, cache: DynamicCache, mask: torch.Tensor) -> LeanCache:
-        """Make one of what a cache holds after prefill of rows padded at the left, moved to where they start.
-
-        Args:
-            cache: of plain attention layers.
-            mask: (rows, length), 1 where a token is real.
-        """
-        lengths = mask.sum(dim=1)
-        width = mask.shape[1]
-        # (rows, width): token p of a row lies width − length columns further right; what is past its end is never read
-        columns = (torch.arange(width, device=mask.device) + (width - lengths)[:, None]).clamp(max=width - 1)
-
-        def moved(states: torch.Tensor) -> torch.Tensor:
-            return states.gather(2, columns[:, None, :, None].expand(-1, states.shape[1], -1, states.shape[3]))
-
-        plain = cast("list[Any]", cache.layers)
-        return cls([(moved(layer.keys), moved(layer.values)) for layer in plain], lengths.cpu().numpy())
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of the buffers."""
-        return sum(keys.nbytes + values.nbytes for keys, values in self._layers)
-
-    def reserve(self, n: int) -> None:
-        """Make room for n more tokens in every row."""
-        needed = int(self.lengths.max()) + n
-        if needed > self._layers[0][0].shape[2]:
-            wide = grown(needed)
-            self._layers = [(_widened(keys, wide), _widened(values, wide)) for keys, values in self._layers]
-
-    def columns(self, n: int) -> torch.Tensor:
-        """Index the places of the next n tokens of each row, in buffers seen as (rows·heads·capacity, width):
-        (rows·heads·n,).
-        """
-        keys = self._layers[0][0]
-        rows, heads, capacity = keys.shape[:3]
-        # head h of row r begins at (r·heads + h)·capacity; its next token goes as far behind that as the row is long
-        starts = np.arange(rows * heads) * capacity + np.repeat(self.lengths, heads)  # (rows·heads,)
-        return torch.from_numpy((starts[:, None] + np.arange(n)).reshape(-1)).to(keys.device)
-
-    def write(
-        self, layer: int, keys: torch.Tensor, values: torch.Tensor, columns: torch.Tensor, length: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Put new states, (rows, n, heads, width), in their columns; returns the first `length` of each row."""
-        for held, new in zip(self._layers[layer], (keys, values), strict=True):
-            held.view(-1, held.shape[3]).index_copy_(0, columns, new.transpose(1, 2).reshape(-1, held.shape[3]))
-        held_keys, held_values = self._layers[layer]
-        return held_keys[:, :, :length], held_values[:, :, :length]
-
-    def part(self, rows: NDArray[np.int64]) -> LeanCache:
-        """A cache of its own with these rows, in this order."""
-        lengths = self.lengths[rows]
-        index = torch.from_numpy(rows).to(self._layers[0][0].device)
-        width = int(lengths.max())
-        layers = [
-            (k[:, :, :width].index_select(0, index), v[:, :, :width].index_select(0, index)) for k, v in self._layers
-        ]
-        return LeanCache(layers, lengths)
-
-    @classmethod
-    def joined(cls, caches: Sequence[LeanCache]) -> LeanCache:
-        """The rows of several caches, one after the other."""
-        lengths = np.concatenate([cache.lengths for cache in caches])
-        width = int(lengths.max())
-
-        def stacked(layer: int, side: int) -> torch.Tensor:
-            return torch.cat([_widened(c._layers[layer][side], width) for c in caches])
-
-        return cls([(stacked(i, 0), stacked(i, 1)) for i in range(len(caches[0]._layers))], lengths)
-
-
-def _widened(states: torch.Tensor, capacity: int) -> torch.Tensor:
-    """States with that many columns; more than they had, or fewer."""
-    return functional.pad(states, (0, 0, 0, capacity - states.shape[2]))
 
 
 class _Block(NamedTuple):
@@ -169,12 +78,12 @@ class LeanLlama:
         """The device of the parameters."""
         return self._embedding.device
 
-    def empty_cache(self, n_rows: int) -> LeanCache:
+    def empty_cache(self, n_rows: int) -> RaggedCache:
         """A cache of rows that hold nothing yet."""
         nothing = [
             self._embedding.new_empty(n_rows, b.k.out_features // self._width, 0, self._width) for b in self._blocks
         ]
-        return LeanCache([(states, states) for states in nothing], np.zeros(n_rows, dtype=np.int64))
+        return RaggedCache([(states, states) for states in nothing], np.zeros(n_rows, dtype=np.int64))
 
     @staticmethod
     def fits(model: PreTrainedModel) -> bool:
@@ -190,16 +99,25 @@ class LeanLlama:
             and not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
         )
 
-    def __call__(self, tokens: torch.Tensor, cache: LeanCache) -> torch.Tensor:
+    def __call__(self, tokens: torch.Tensor, cache: RaggedCache) -> torch.Tensor:
         """Logits, (rows, n, vocabulary), after each of the next n tokens of each row, (rows, n).
 
         The tokens are written to the cache; its lengths stay, so that the caller decides how many of them count.
         """
+        # the head, at every position: a guess is checked at all of them
+        return _linear(self._normed(self._hidden(tokens, cache), self._norm), self._head)
+
+    def read(self, tokens: torch.Tensor, cache: RaggedCache) -> None:
+        """Write the next n tokens of each row, (rows, n), to the cache; its lengths stay."""
+        self._hidden(tokens, cache)
+
+    def _hidden(self, tokens: torch.Tensor, cache: RaggedCache) -> torch.Tensor:
+        """What the last block gives, (rows, n, hidden)."""
         # 1) Where the tokens go: in the cache, and as positions (rows, n), each row from its own length on
         n = tokens.shape[1]
         cache.reserve(n)
-        columns, length = cache.columns(n), int(cache.lengths.max()) + n
-        at = torch.from_numpy(cache.lengths).to(tokens.device)[:, None] + torch.arange(n, device=tokens.device)
+        columns, length = cache.columns(n, cache.heads[0]), int(cache.lengths.max()) + n
+        at = cache.positions(n)
         cos, sin = self._cos[at][:, :, None], self._sin[at][:, :, None]  # (rows, n, 1, width): one for all heads
         bias = self._bias(at, length)
         # 2) The blocks
@@ -207,12 +125,12 @@ class LeanLlama:
         for layer, block in enumerate(self._blocks):
             h = self._normed(x, block.norm)  # attention
             query, key = (self._rotated(self._heads(_linear(h, p)), cos, sin) for p in (block.q, block.k))
-            keys, values = cache.write(layer, key, self._heads(_linear(h, block.v)), columns, length)
+            value = self._heads(_linear(h, block.v))
+            keys, values = cache.write(layer, key.transpose(1, 2), value.transpose(1, 2), columns, length)
             x = x + _linear(_attended(query, keys, values, bias), block.o)
             h = self._normed(x, block.norm_mlp)  # MLP
             x = x + _linear(functional.silu(_linear(h, block.gate)) * _linear(h, block.up), block.down)
-        # 3) The head, at every position: a guess is checked at all of them
-        return _linear(self._normed(x, self._norm), self._head)
+        return x
 
     def _bias(self, at: torch.Tensor, length: int) -> torch.Tensor:
         """What the token at each position, (rows, n), may look at: (rows, 1, n, length), 0 or -inf."""

@@ -13,7 +13,8 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from safebasin.engines.llama_float32.lean import LeanCache, LeanLlama
+from safebasin.engines.llama_float32.lean import LeanLlama
+from safebasin.engines.ragged import RaggedCache
 
 __all__ = ["LlamaScorer"]
 
@@ -31,7 +32,7 @@ class LlamaScorer:
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
         self._rows: dict[tuple[int, ...], int] = {}
-        self._cache: LeanCache | None = None
+        self._cache: RaggedCache | None = None
 
     def nll(self, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]) -> list[tuple[float, ...]]:
         """−ln p of each token of each text after its prompt; neither is empty."""
@@ -45,7 +46,7 @@ class LlamaScorer:
         found = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
         return [tuple(row[: len(text)]) for row, text in zip(found.tolist(), texts, strict=True)]
 
-    def _prompts(self, llama: LeanLlama, prompts: Sequence[Sequence[int]]) -> LeanCache:
+    def _prompts(self, llama: LeanLlama, prompts: Sequence[Sequence[int]]) -> RaggedCache:
         """Keys and values of these prompts, a row each."""
         keys = [tuple(prompt) for prompt in prompts]
         if self._cache is not None and self._cache.n_bytes > _STATE_BYTES:
@@ -53,15 +54,15 @@ class LlamaScorer:
         new = [key for key in dict.fromkeys(keys) if key not in self._rows]
         if new or self._cache is None:
             known = [] if self._cache is None else [self._cache]
-            self._cache = LeanCache.joined([*known, *(_read(llama, key) for key in new)])
+            self._cache = RaggedCache.joined([*known, *(_read(llama, key) for key in new)])
             self._rows |= {key: len(self._rows) + at for at, key in enumerate(new)}
         return self._cache.part(np.asarray([self._rows[key] for key in keys]))
 
 
-def _read(llama: LeanLlama, prompt: tuple[int, ...]) -> LeanCache:
+def _read(llama: LeanLlama, prompt: tuple[int, ...]) -> RaggedCache:
     """A cache of one row that holds a prompt; alone, so that no other prompt changes its last bits."""
     cache = llama.empty_cache(1)
-    llama(torch.tensor([prompt], device=llama.device), cache)
+    llama.read(torch.tensor([prompt], device=llama.device), cache)
     cache.lengths = cache.lengths + len(prompt)
     return cache
 

@@ -1,4 +1,4 @@
-"""Greedy decoding of plain Llamas, each row at its own pace: rows that repeat themselves take many tokens a pass.
+"""Greedy decoding, each row at its own pace: rows that repeat themselves take many tokens a pass.
 
 Token for token what one step at a time gives, up to rounding where two logits tie: a pass over several tokens sums in
 another order. Rows that repeat themselves and rows that do not are decoded apart, in turns, because a pass costs what
@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from safebasin.engines.choosing import MOVE_SHARE, Chosen, chosen
-from safebasin.engines.llama_float32.drafting import Drafter
-from safebasin.engines.llama_float32.lean import LeanCache, LeanLlama
+from safebasin.engines.paced.drafting import Drafter
+from safebasin.engines.paced.passes import Pass
+from safebasin.engines.ragged import RaggedCache
 from safebasin.engines.stopping import Rows
 
 __all__ = ["Paced"]
@@ -31,7 +32,7 @@ class _Pool:
     """Rows that are decoded together: which of the batch, their cache, and the last token of each, not yet in it."""
 
     rows: list[int]
-    cache: LeanCache
+    cache: RaggedCache
     last: NDArray[np.int64]
 
     def part(self, keep: NDArray[np.bool_]) -> _Pool:
@@ -43,26 +44,30 @@ class _Pool:
         if len(pools) == 1:
             return pools[0]
         rows = [row for pool in pools for row in pool.rows]
-        return _Pool(rows, LeanCache.joined([p.cache for p in pools]), np.concatenate([p.last for p in pools]))
+        return _Pool(rows, RaggedCache.joined([p.cache for p in pools]), np.concatenate([p.last for p in pools]))
 
 
 class Paced:
-    """The decoding of one batch after its prefill.
+    """The decoding of one batch whose prompts have been read, all but the last token of each.
 
     Args:
-        llama: the forward pass.
-        rows: the batch; holds the first token of each row, and in the end the result.
-        drafter: guesses; None where rows are to take one token a pass. It sees every token from the second on.
+        forward: the forward pass.
+        rows: the batch, still empty; in the end the result.
+        drafter: guesses; None where rows are to take one token a pass.
     """
 
-    def __init__(self, llama: LeanLlama, rows: Rows, drafter: Drafter | None) -> None:
-        self._llama = llama
+    def __init__(self, forward: Pass, rows: Rows, drafter: Drafter | None) -> None:
+        self._forward = forward
         self._rows = rows
         self._drafter = drafter
 
-    def run(self, cache: LeanCache) -> None:
-        """Decode until every row has ended; the cache holds all the prompts."""
-        last = np.asarray([ids[-1] if ids else 0 for ids in self._rows.ids], dtype=np.int64)
+    def run(self, cache: RaggedCache, last: NDArray[np.int64]) -> None:
+        """Decode until every row has ended.
+
+        Args:
+            cache: of the prompts without their last tokens.
+            last: those, (rows,).
+        """
         waiting = [_Pool(list(range(len(last))), cache, last)]
         repeating = False
         while waiting:
@@ -97,7 +102,7 @@ class Paced:
         """One forward pass: each row gets the tokens of its guess that hold, and the one after them."""
         # 1) Read the last token of each row and its guess, (rows, n), or that token alone
         tokens = self._guessed(pool) if repeating else pool.last[:, None]
-        logits = self._llama(torch.from_numpy(tokens).to(self._llama.device), pool.cache)
+        logits = self._forward(torch.from_numpy(tokens).to(self._forward.device), pool.cache)
         # 2) Choose: of the n − 1 guessed tokens those that hold, and one after them
         found = _checked(logits, tokens) if tokens.shape[1] > 1 else chosen(logits[:, 0])
         self._rows.advance(pool.rows, found.tokens, found.best, found.gaps)
@@ -113,7 +118,7 @@ class Paced:
     def _guessed(self, pool: _Pool) -> NDArray[np.int64]:
         """The last token of each row and its guess, (rows, n); n is what is wanted, within a bound for the logits."""
         drafter = cast("Drafter", self._drafter)
-        fits = _LOGITS // (4 * len(pool.rows) * self._llama.vocabulary)
+        fits = _LOGITS // (4 * len(pool.rows) * self._forward.vocabulary)
         wanted = max(self._rows.room(row) for row in pool.rows if self._rows.is_live(row))
         n = max(min(drafter.size, wanted, fits), 1)
         return np.hstack([pool.last[:, None], drafter.guess(pool.rows, n - 1)])

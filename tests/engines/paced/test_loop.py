@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from safebasin import catalog
 from safebasin.engines.decoding import decode, greedy_config, left_padded
-from safebasin.engines.llama_float32 import paced
-from safebasin.engines.llama_float32.drafting import Drafter
-from safebasin.engines.llama_float32.paced import Paced
+from safebasin.engines.paced import loop
+from safebasin.engines.paced.drafting import Drafter
+from safebasin.engines.paced.loop import Paced
 from safebasin.engines.stopping import LoopWatch, Rows
 
 LENGTHS = (3, 11, 6, 19, 9, 14, 4, 8, 5, 5, 12, 7)
@@ -96,7 +96,7 @@ def test_tokens_equal_generate_where_rows_repeat(looping: PreTrainedModel, given
 def test_a_row_that_has_ended_stays_where_it_is(looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = [150] * N
     limits[3] = 60
-    monkeypatch.setattr(paced, "MOVE_SHARE", 0.5)  # so that a single row that has ended is not dropped
+    monkeypatch.setattr(loop, "MOVE_SHARE", 0.5)  # so that a single row that has ended is not dropped
     plain, rode = Paced._pass, []
 
     def watched(self: Paced, pool: Any, *, repeating: bool) -> None:

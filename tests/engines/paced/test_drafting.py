@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safebasin.engines.llama_float32.drafting import LONGEST, SEEN, SHORTEST, Drafter
+from safebasin.engines.paced.drafting import LONGEST, SEEN, SHORTEST, Drafter
 
 
 def fed(*texts: str) -> Drafter:

@@ -1,0 +1,98 @@
+"""A key-value cache of rows of their own lengths: the token at position p of a row is in column p.
+
+Rows may take different numbers of tokens from one pass: each grows by what its caller counts. Not a cache of
+transformers; `paced.wrapped` shows it to a model as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from safebasin.engines.cache import grown
+
+__all__ = ["RaggedCache"]
+
+
+class RaggedCache:
+    """Keys and values of rows of different lengths.
+
+    Args:
+        layers: keys and values of each layer, each (rows, heads, capacity, width); heads and widths may differ.
+        lengths: tokens of each row, (rows,).
+    """
+
+    def __init__(self, layers: Sequence[tuple[torch.Tensor, torch.Tensor]], lengths: NDArray[np.int64]) -> None:
+        self._layers = list(layers)
+        self.lengths = lengths
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the buffers."""
+        return sum(keys.nbytes + values.nbytes for keys, values in self._layers)
+
+    @property
+    def heads(self) -> list[int]:
+        """Heads of keys and values of each layer."""
+        return [keys.shape[1] for keys, _ in self._layers]
+
+    def reserve(self, n: int) -> None:
+        """Make room for n more tokens in every row."""
+        needed = int(self.lengths.max()) + n
+        if needed > self._layers[0][0].shape[2]:
+            wide = grown(needed)
+            self._layers = [(_widened(keys, wide), _widened(values, wide)) for keys, values in self._layers]
+
+    def positions(self, n: int) -> torch.Tensor:
+        """Positions of the next n tokens of each row, (rows, n)."""
+        device = self._layers[0][0].device
+        return torch.from_numpy(self.lengths).to(device)[:, None] + torch.arange(n, device=device)
+
+    def columns(self, n: int, heads: int) -> torch.Tensor:
+        """Index the places of the next n tokens of each row, in buffers seen as (rows·heads·capacity, width):
+        (rows·heads·n,).
+        """
+        keys = self._layers[0][0]
+        rows, capacity = keys.shape[0], keys.shape[2]
+        # head h of row r begins at (r·heads + h)·capacity; its next token goes as far behind that as the row is long
+        starts = np.arange(rows * heads) * capacity + np.repeat(self.lengths, heads)  # (rows·heads,)
+        return torch.from_numpy((starts[:, None] + np.arange(n)).reshape(-1)).to(keys.device)
+
+    def write(
+        self, layer: int, keys: torch.Tensor, values: torch.Tensor, columns: torch.Tensor, length: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put new states, (rows, heads, n, width), in their columns; returns the first `length` of each row."""
+        for held, new in zip(self._layers[layer], (keys, values), strict=True):
+            held.view(-1, held.shape[3]).index_copy_(0, columns, new.reshape(-1, held.shape[3]))
+        held_keys, held_values = self._layers[layer]
+        return held_keys[:, :, :length], held_values[:, :, :length]
+
+    def part(self, rows: NDArray[np.int64]) -> RaggedCache:
+        """A cache of its own with these rows, in this order."""
+        lengths = self.lengths[rows]
+        index = torch.from_numpy(rows).to(self._layers[0][0].device)
+        width = int(lengths.max())
+        layers = [
+            (k[:, :, :width].index_select(0, index), v[:, :, :width].index_select(0, index)) for k, v in self._layers
+        ]
+        return RaggedCache(layers, lengths)
+
+    @classmethod
+    def joined(cls, caches: Sequence[RaggedCache]) -> RaggedCache:
+        """The rows of several caches, one after the other."""
+        lengths = np.concatenate([cache.lengths for cache in caches])
+        width = int(lengths.max())
+
+        def stacked(layer: int, side: int) -> torch.Tensor:
+            return torch.cat([_widened(c._layers[layer][side], width) for c in caches])
+
+        return cls([(stacked(i, 0), stacked(i, 1)) for i in range(len(caches[0]._layers))], lengths)
+
+
+def _widened(states: torch.Tensor, capacity: int) -> torch.Tensor:
+    """States with that many columns; more than they had, or fewer."""
+    return functional.pad(states, (0, 0, 0, capacity - states.shape[2]))
