@@ -117,30 +117,37 @@ def export_study(
     folder: str | Path,
     output: str | Path,
     *,
-    format: Literal["parquet", "jsonl", "csv", "inspect"] | None = None,
+    format: Literal["parquet", "jsonl", "csv", "inspect", "hf-results", "model-card"] | None = None,
     with_text: bool = False,
 ) -> int:
     """Write one row per response of the current plan; returns how many. Texts that redaction withholds are null.
 
     Args:
-        folder: the study.
+        folder: the study; for `hf-results` and `model-card` that of an audit.
         output: the file: no file of the study, nor of anything else that safebasin keeps.
         format: that of the ending of the file if None. `inspect` is a log of Inspect (ending `.eval`; its JSON where
             the file ends in `.json`): a sample a response, with the scores of every judge.
+            `hf-results` (`.yaml`) are evaluation entries for the model hub, of an audit's rates on public sets;
+            `model-card` (`.md`) is a section about an audit. Neither holds a text.
         with_text: also write texts that redaction withholds.
 
     Raises:
-        UsageError: where the file may not be written to, or its ending says another format or none.
+        UsageError: where the file may not be written to, or its ending says another format or none; for `hf-results`
+            also where no set was a public one.
         MissingExtra: for `inspect`, where inspect-ai is not installed.
     """
+    from safebasin.interop.hf_results import write_card_section, write_results
     from safebasin.interop.inspect_log import write_inspect_log
     from safebasin.landscape.export import export, format_of
     from safebasin.landscape.stored import StoredStudy
     from safebasin.store import folder as folders
     from safebasin.writing import target_file
 
-    path = folders.require(Path(folder))
     kind = format_of(Path(output), format)
+    if kind in ("hf-results", "model-card"):
+        write = write_results if kind == "hf-results" else write_card_section
+        return write(Path(folder), target_file(Path(output), OUT, reads=[Path(folder)]))
+    path = folders.require(Path(folder))
     target = target_file(Path(output), OUT, reads=[path])
     with StoredStudy.open(path) as study:
         if kind == "inspect":

@@ -180,15 +180,17 @@ def export(
     folder: Folder,
     output: Annotated[Path, typer.Option("-o", "--out", help="File to write.", show_default=False)],
     format_: Annotated[
-        Literal["parquet", "jsonl", "csv", "inspect"] | None,
-        typer.Option("--format", help="Of a file whose name does not end in .parquet, .jsonl, .csv or .eval."),
+        Literal["parquet", "jsonl", "csv", "inspect", "hf-results", "model-card"] | None,
+        typer.Option("--format", help="Of a file whose ending does not say it."),
     ] = None,
     with_text: WithText = False,
 ) -> None:
     """Write a table with a row per response. Parquet, JSONL or CSV, by the ending of the file. Prompt, response,
-    coordinates, direction, finish reason, verdicts. `.eval` is a log that `inspect view` opens.
+    coordinates, direction, finish reason, verdicts. `.eval` is a log that `inspect view` opens. Of an
+    audit: `.yaml`, evaluation entries for the model hub; `.md`, a section for a model card.
 
     Examples: `safebasin export runs/demo -o demo.parquet` · `safebasin export runs/demo -o logs/demo.eval`
+    · `safebasin export runs/audit -o results.yaml`
     """
     from safebasin import api
 

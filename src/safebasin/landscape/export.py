@@ -21,13 +21,15 @@ from safebasin.writing import whole
 __all__ = ["FORMATS", "Format", "Table", "export", "format_of"]
 
 Table = Literal["parquet", "jsonl", "csv"]
-Format = Literal["parquet", "jsonl", "csv", "inspect"]
+Format = Literal["parquet", "jsonl", "csv", "inspect", "hf-results", "model-card"]
 Row = dict[str, object]
 FORMATS: Mapping[Format, tuple[str, ...]] = {
     "parquet": ("parquet",),
     "jsonl": ("jsonl",),
     "csv": ("csv",),
     "inspect": ("eval",),
+    "hf-results": ("yaml", "yml"),
+    "model-card": ("md",),
 }
 """By format the endings that say it."""
 
