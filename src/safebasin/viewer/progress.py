@@ -52,7 +52,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What the rows of a study said of how far it is, kept: counting takes long where there are millions."""
+    """A count of the rows of a study, kept: counting takes long where there are millions."""
 
     stamp: Stamp
     made: float
