@@ -215,3 +215,15 @@ def test_odd_filters_are_pages_all_the_same(tree: Path) -> None:
         reply = ask(app, f"e/runs/plain/samples.html?{query}")
         assert reply.status == 200
         assert "<b>'" not in reply.text
+
+
+def test_the_page_of_tuned_models_is_shown_where_there_is_one(tree: Path) -> None:
+    app = viewer(tree)
+    assert "tuned.html" not in ask(app, "e/runs/plain/").text
+    assert ask(app, "e/runs/plain/tuned.html").status == ask(app, "e/runs/plain/models.html").status == 404
+    (tree / "plain" / "models.html").write_text("<title>Tuned models</title>")
+    assert "tuned.html" in ask(app, "e/runs/plain/").text
+    assert 'src="models.html"' in ask(app, "e/runs/plain/tuned.html").text
+    page = ask(app, "e/runs/plain/models.html")
+    assert "Tuned models" in page.text
+    assert page.headers["content-security-policy"].startswith("sandbox ")

@@ -17,6 +17,7 @@ from safebasin.errors import UsageError
 
 def test_a_bundle_holds_pages_that_find_each_other(tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "pages"
+    (tree / "plain" / "models.html").write_text("<title>Tuned models</title>")
     (tree / "young").mkdir()
     (tree / "young" / "study.sqlite").write_bytes(b"no database")
     told: list[str] = []
@@ -26,11 +27,12 @@ def test_a_bundle_holds_pages_that_find_each_other(tree: Path, tmp_path: Path) -
     assert "<script>document" not in (out / "index.html").read_text()
     for page in out.rglob("*.html"):
         text = page.read_text()
-        if page.name == "report.html":
+        if page.name in ("report.html", "models.html"):
             continue
         for link in re.findall(r'(?:href|src)="([^"#?]+)', text):
             assert link.startswith("data:") or (page.parent / link).exists(), (page, link)
     assert (out / "e" / "runs" / "plain" / "figures" / "asr.png").is_file()
+    assert (out / "e" / "runs" / "plain" / "models.html").read_text() == "<title>Tuned models</title>"
     assert not list(out.rglob("study.sqlite"))
     assert api.bundle_view(tree, out) == 4  # over itself
 
@@ -47,7 +49,8 @@ def test_names_that_an_address_escapes(tree: Path, tmp_path: Path) -> None:
     [
         (lambda tree: tree / "pages", "outside of what is bundled"),
         (lambda tree: tree, "outside of what is bundled"),
-        (lambda tree: tree / "plain" / "pages", "outside of what safebasin keeps"),
+        (lambda tree: tree / "plain" / "pages", "outside of what is bundled"),
+        (lambda tree: tree / "plain" / "figures" / "pages", "outside of what safebasin keeps"),
         (lambda tree: tree.parent, "a new or empty folder, or an earlier bundle"),
         (lambda tree: tree / "plain" / "study.yaml", "outside of"),
     ],

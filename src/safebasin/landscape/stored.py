@@ -72,13 +72,17 @@ class StoredStudy:
 
     @classmethod
     @contextmanager
-    def open_read_only(cls, folder: Path) -> Generator[StoredStudy]:
+    def open_read_only(cls, folder: Path, *, in_memory: bool = False) -> Generator[StoredStudy]:
         """Open the study of a folder to look at it (`store.read_only`); it is closed at the end of the block.
+
+        Args:
+            folder: the study.
+            in_memory: work on a copy in memory, which may be written to.
 
         Raises:
             StoreError: as `open`.
         """
-        with open_read_only(folders.require(folder)) as store:
+        with open_read_only(folders.require(folder), in_memory=in_memory) as store:
             yield cls.of(store)
 
     @classmethod

@@ -14,10 +14,14 @@ from safebasin.store.migrations import migrate, pending
 __all__ = ["open_read_only"]
 
 
-def open_read_only(folder: Path) -> StudyStore:
+def open_read_only(folder: Path, *, in_memory: bool = False) -> StudyStore:
     """Open the database of a folder to look at it. The pages of the file are not checked.
 
     One of an older schema is brought up to date in a copy in memory.
+
+    Args:
+        folder: of the study.
+        in_memory: copy any into memory, where it may be written to.
 
     Raises:
         StoreError: where the file is damaged, not a database, or written by a newer safebasin; also where its writer
@@ -28,9 +32,10 @@ def open_read_only(folder: Path) -> StudyStore:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=WAIT_S, isolation_level=None)
         try:
             check_plain(db)
-            if pending(db):
+            if in_memory or pending(db):
                 old, db = db, _copied(db)
                 old.close()
+            if pending(db):
                 migrate(db)
         except BaseException:
             db.close()

@@ -53,7 +53,7 @@ def bundle(
 def _target(out: Path, roots: Sequence[Path]) -> Path:
     remedy = "Choose another folder with -o."
     target = out.expanduser().resolve()
-    if any(kind.is_here(folder) for folder in (target, *target.parents) for kind in KINDS.values()):
+    if any(kind.is_here(target) for kind in KINDS.values()) or any(_is_kept(target, up) for up in target.parents):
         raise UsageError(expected("-o", "outside of what safebasin keeps", str(out), remedy))
     if any(target == root or root in target.parents for root in roots):
         raise UsageError(expected("-o", "outside of what is bundled", str(out), remedy))
@@ -62,6 +62,12 @@ def _target(out: Path, roots: Sequence[Path]) -> Path:
     if target.is_dir() and any(target.iterdir()) and not (target / MARK).is_file():
         raise UsageError(expected("-o", "a new or empty folder, or an earlier bundle", str(out), remedy))
     return target
+
+
+def _is_kept(target: Path, folder: Path) -> bool:
+    """Tell whether a path in a folder is of what safebasin keeps there."""
+    first = target.relative_to(folder).parts[0]
+    return any(kind.names and kind.is_here(folder) and kind.owns(first) for kind in KINDS.values())
 
 
 def _folder(shelf: Shelf, line: Line, target: Path, note: Callable[[str], None]) -> None:

@@ -84,7 +84,7 @@ class Shelf:
         )
 
     def progress(self, found: Found) -> Progress:
-        """How far a study is."""
+        """Read how far a study is."""
         return read_progress(found.path, self._counted)
 
     def _table_page(self, line: Line) -> str:
@@ -176,7 +176,7 @@ class Shelf:
             raise UsageError(line.problem)
         return line
 
-    def _page(self, template: str, line: Line, **values: object) -> str:
+    def _page(self, template: str, line: Line, **values: Any) -> str:
         return render(
             template,
             title=line.found.name,
@@ -185,7 +185,7 @@ class Shelf:
             line=line,
             has_models=file_of(line.found, "models.html") is not None,
             **values,
-        )  # pyright: ignore[reportArgumentType]
+        )
 
 
 _TABLES = ("claims", "a sweep")
