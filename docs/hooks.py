@@ -1,6 +1,6 @@
 """Hooks of mkdocs: the figures of the gallery, drawn by the build from the studies that ship.
 
-Each study is mapped into `runs/gallery`, where a second build finds it done, and its figures are copied beside the pages.
+Each study is mapped into `runs/gallery`, where a second build finds it done; its figures are copied beside the pages.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ SHOWN: dict[str, dict[str, str]] = {
     },
 }
 """Study → name in the gallery → its figure, as a pattern that fits one."""
-SMALL = ("--limit", "24", "--yes")
+SMALL = ("--limit", "16", "--yes")
 """A gallery needs no narrow intervals: the captions say how many prompts stand behind a figure."""
 
 
@@ -34,11 +35,17 @@ def on_pre_build(config: Any) -> None:
     """Draw what the gallery shows; mkdocs calls it before it reads the pages."""
     gallery = Path(config["docs_dir"]) / "gallery"
     gallery.mkdir(exist_ok=True)
+    with ThreadPoolExecutor(2) as pool:  # each is a process of one thread
+        for folder, figures in zip(pool.map(_mapped, SHOWN), SHOWN.values(), strict=True):
+            for name, pattern in figures.items():
+                (figure,) = (folder / "figures").glob(f"{pattern}.png")
+                shutil.copyfile(figure, gallery / f"{name}.png")
+
+
+def _mapped(study: str) -> Path:
+    """The folder of a study, mapped or found done."""
+    folder = ROOT / "runs" / "gallery" / study
+    command = [sys.executable, "-m", "safebasin", "map", str(ROOT / "studies" / f"{study}.yaml"), "-o", str(folder)]
     environment = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **os.environ}
-    for study, figures in SHOWN.items():
-        folder = ROOT / "runs" / "gallery" / study
-        command = [sys.executable, "-m", "safebasin", "map", str(ROOT / "studies" / f"{study}.yaml"), "-o", str(folder)]
-        subprocess.run([*command, *SMALL], check=True, env=environment, stdout=subprocess.DEVNULL)
-        for name, pattern in figures.items():
-            (figure,) = (folder / "figures").glob(f"{pattern}.png")
-            shutil.copyfile(figure, gallery / f"{name}.png")
+    subprocess.run([*command, *SMALL], check=True, env=environment, capture_output=True)
+    return folder
