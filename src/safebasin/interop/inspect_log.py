@@ -25,8 +25,8 @@ from safebasin.writing import whole
 
 __all__ = ["MOST_SAMPLES", "inspect_module", "write_inspect_log"]
 
-MOST_SAMPLES = 100_000
-"""Its writer takes a log whole, in memory; a table is streamed."""
+MOST_SAMPLES = 50_000
+"""Its writer takes a log whole, in memory, some 30 kB a response; a table is streamed."""
 WITHHELD = "(withheld)"
 
 
