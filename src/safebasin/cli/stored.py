@@ -27,7 +27,9 @@ def judge(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Folder of a study, or a table (JSONL, CSV, Parquet) with `prompt` and `response`.", show_default=False
+            help="Folder of a study, a table (JSONL, CSV, Parquet) with `prompt` and `response`, or a log of Inspect, "
+            "lm-eval or garak.",
+            show_default=False,
         ),
     ],
     judges: Annotated[
