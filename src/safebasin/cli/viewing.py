@@ -31,7 +31,8 @@ def view(
         Path | None, typer.Option("-o", "--out", help="With `bundle`: the folder that is written.", show_default=False)
     ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=1, max=65535, help="[default: a free one]", show_default=False)
+        int | None,
+        typer.Option("--port", min=1, max=65535, help="Port on loopback. [default: a free one]", show_default=False),
     ] = None,
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, and open no browser.")] = False,
     with_text: Annotated[bool, typer.Option("--with-text", help="Include texts that redaction withholds.")] = False,
