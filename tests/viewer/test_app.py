@@ -157,6 +157,18 @@ def test_two_studies_side_by_side(tree: Path) -> None:
     assert ask(viewer(tree), "beside.html?a=runs/plain&b=runs/audit").status == 404
 
 
+def test_a_lower_bound_is_never_shown_as_a_value(tree: Path) -> None:
+    from safebasin.landscape.results import read_landscape
+    from safebasin.landscape.stored import StoredStudy
+
+    with StoredStudy.open_read_only(tree / "plain") as study:
+        panels = read_landscape(study).panels
+    bounds = {name for name, found in panels[0].summary.items() if found.n_censored}
+    assert bounds
+    page = ask(viewer(tree), "beside.html?a=runs/plain&b=runs/plain").text
+    assert page.count("<b>≥ ") == 2 * len(bounds)
+
+
 def test_claims_are_a_table(tree: Path) -> None:
     page = ask(viewer(tree), "e/runs/claims/").text
     assert "0.25 [0.2, 0.3]" in page

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Estimate, Landscape, Panel
+from safebasin.report.explanations import interval_words, value_words
 from safebasin.store import folder as folders
 from safebasin.viewer.tree import Found, file_of
 
@@ -38,7 +39,7 @@ def pair_panels(landscapes: Sequence[Landscape]) -> list[PanelPair]:
             continue
         panels = [names[key] for names in by_name]
         statistics = dict.fromkeys(name for panel in panels for name in panel.summary)
-        rows = tuple((name, tuple(_cell(panel.summary.get(name)) for panel in panels)) for name in statistics)
+        rows = tuple((name, tuple(_cell(name, panel.summary.get(name)) for panel in panels)) for name in statistics)
         found.append(PanelPair(f"{key[0]}, {key[1]}", tuple(panel.region.name for panel in panels), rows))
     return found
 
@@ -52,11 +53,8 @@ def _named(landscape: Landscape) -> dict[tuple[str, str, int], Panel]:
     return found
 
 
-def _cell(estimate: Estimate | None) -> tuple[str, str]:
-    if estimate is None or estimate.value is None:
-        return "–", ""
-    interval = "" if estimate.low is None or estimate.high is None else f"[{estimate.low:.3g}, {estimate.high:.3g}]"
-    return f"{estimate.value:.3g}", interval
+def _cell(name: str, estimate: Estimate | None) -> tuple[str, str]:
+    return ("–", "") if estimate is None else (value_words(name, estimate), interval_words(name, estimate))
 
 
 def settings_that_differ(studies: Sequence[Found]) -> tuple[list[tuple[str, list[str]]], list[str]]:

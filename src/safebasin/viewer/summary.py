@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from safebasin.errors import SafebasinError, UsageError
+from safebasin.records import Estimate
+from safebasin.report.explanations import value_words
 from safebasin.report.fleet import counts
 from safebasin.store import folder as folders
 from safebasin.store.read_only import open_read_only
@@ -166,9 +168,9 @@ def _of(value: Any, keys: Sequence[str]) -> str:
 def _landscape_said(document: Mapping[str, Any]) -> str:
     for name in ("radius", "margin"):
         for panel in document["panels"]:
-            value = (panel["summary"].get(name) or {}).get("value")
-            if isinstance(value, (int, float)):
-                return f"{name} {value:.2f} ({panel['prompts']})"
+            found = panel["summary"].get(name)
+            if found and isinstance(found["value"], (int, float)):
+                return f"{name} {value_words(name, Estimate(**found))} ({panel['prompts']})"
     return ""
 
 
