@@ -40,7 +40,7 @@ def mapped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_file_of_the_design_is_there(mapped: Path) -> None:
     names = {p.name for p in mapped.iterdir()}
     assert {"study.yaml", "manifest.json", "study.sqlite", "landscape.json", "report.html", "figures"} <= names
-    assert {p.suffix for p in (mapped / "figures").iterdir()} == {".png", ".svg"}
+    assert {p.suffix for p in (mapped / "figures").iterdir()} == {".png", ".svg", ".pdf", ".csv"}
 
 
 def test_landscape_fits_its_schema(mapped: Path) -> None:

@@ -52,10 +52,20 @@ def test_the_ending_says_the_format(study: Path, tmp_path: Path) -> None:
     assert len(rows) == len(table) == len(cells) == 9
     assert [row["response"] for row in rows] == [row["response"] for row in table] == [c["response"] for c in cells]
     for row, cell in zip(rows, cells, strict=True):
-        assert (json.loads(cell["coords"]), json.loads(cell["verdicts"])) == (row["coords"], row["verdicts"])
-        assert {key: str(value) for key, value in row.items() if key not in ("coords", "verdicts")} == {
-            key: value for key, value in cell.items() if key not in ("coords", "verdicts")
-        }
+        assert [float(cell["alpha"])] == row["coords"]
+        for one in row["verdicts"]:
+            assert (cell[f"verdict:{one['judge']}"], cell[f"success:{one['judge']}"]) == (
+                one["label"],
+                str(one["success"]),
+            )
+        plain = {key: "" if value is None else str(value) for key, value in row.items() if not isinstance(value, list)}
+        assert plain == {key: cell[key] for key in plain}
+    for row, flat in zip(rows, table, strict=True):
+        assert [flat["alpha"]] == row["coords"]
+        assert {f"verdict:{v['judge']}": v["label"] for v in row["verdicts"]}.items() <= flat.items()
+        assert (flat["nll"], flat["n_scored"]) == (row["nll"], row["n_scored"])
+        assert (row["nll"] is None) == (row["n_scored"] in (None, 0))
+    assert any(row["n_scored"] for row in rows)
     assert (tmp_path / "X.CSV").read_bytes() == (tmp_path / "x.csv").read_bytes()
 
 

@@ -100,7 +100,7 @@ def test_a_folder_that_is_no_study_or_has_another_writer_is_help(folder: Path, t
 
 
 def test_rows_are_written_as_they_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    events, row = list[str](), export._row
+    events, row = list[str](), export.plain_values
 
     def read(*given: Any) -> dict[str, object]:
         events.append("read")
@@ -110,7 +110,7 @@ def test_rows_are_written_as_they_are_read(folder: Path, monkeypatch: pytest.Mon
         events.append("write")
         return json.dumps(value, **given)
 
-    monkeypatch.setattr(export, "_row", read)
+    monkeypatch.setattr(export, "plain_values", read)
     monkeypatch.setattr(export, "json", SimpleNamespace(dumps=dumps))
     with StoredStudy.open(folder) as study:
         assert export.export(study, folder.parent / "rows.jsonl", format="jsonl", with_text=False) == SIZE

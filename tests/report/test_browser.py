@@ -29,8 +29,7 @@ def address(tmp_path_factory) -> str:
 def visit(browser, address) -> Iterator:
     visits: list[Visit] = []
 
-    def open_page(width: int = 1280, **options) -> Visit:
-        ready = "#panel-2 .asr .scatterlayer .trace"
+    def open_page(width: int = 1280, ready="#panel-2 .asr .scatterlayer .trace", **options) -> Visit:
         visits.append(Visit(browser, address, ready, viewport={"width": width, "height": 800}, **options))
         return visits[-1]
 
@@ -41,7 +40,15 @@ def visit(browser, address) -> Iterator:
 
 def click_lone_point(page) -> tuple[float, int]:
     """Click the point of one direction that lies farthest from all others; its α and direction."""
-    x, y, alpha, direction = page.evaluate(
+    x, y, alpha, direction = lone_point(page)
+    page.mouse.move(x, y)
+    page.mouse.click(x, y)
+    return alpha, direction
+
+
+def lone_point(page) -> tuple[float, float, float, int]:
+    """Where on the screen that point is, its α and direction."""
+    return page.evaluate(
         """() => {
             const node = document.querySelector('#panel-1 .asr');
             const box = node.getBoundingClientRect(), full = node._fullLayout;
@@ -53,9 +60,6 @@ def click_lone_point(page) -> tuple[float, int]:
             return points.filter((p) => p[3] > 0).sort((p, q) => gap(q) - gap(p))[0];
         }"""
     )
-    page.mouse.move(x, y)
-    page.mouse.click(x, y)
-    return alpha, direction
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -103,9 +107,24 @@ def test_a_click_on_a_point_selects_its_responses(visit):
     assert page.input_value("#panel-2 [name=alpha]") == "0"
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_clicked_point_shows_its_responses_in_view(visit, width):
+    page = visit(width, folded=True).page
+    assert page.is_hidden("#panel-1 .list")
+    page.locator("#panel-1 .asr").scroll_into_view_if_needed()
+    click_lone_point(page)
+    page.wait_for_selector("#panel-1 .list > li")
+    box = page.locator("#panel-1 .responses").bounding_box()
+    assert box["y"] >= 0
+    assert box["y"] + box["height"] <= 801
+    figure = page.locator("#panel-1 figure").first.bounding_box()
+    assert box["y"] >= figure["y"] + figure["height"]
+    assert page.is_hidden("#panel-2 .list")
+
+
 def test_hovering_gives_interval_and_n(visit):
     page = visit().page
-    click_lone_point(page)
+    page.mouse.move(*lone_point(page)[:2])
     page.wait_for_selector("#panel-1 .asr .hovertext")
     said = page.text_content("#panel-1 .asr .hovertext")
     assert re.search(r"ASR [\d.]+% \[[\d.]+%, [\d.]+%\], n = \d+", said)
@@ -151,6 +170,31 @@ def test_hostile_output_is_text(visit):
     assert said == HOSTILE.replace("\x1b", "\\x1b").replace("\u202e", "\\u202e")
     assert page.title() == "Safety basin"
     assert page.locator("main img").count() == 0
+
+
+def test_a_browser_that_cannot_unpack_shows_the_pictures(visit):
+    seen = visit(ready="figure img", before="delete window.DecompressionStream;")
+    assert seen.said == []
+    assert len(seen.page.query_selector_all("figure img")) == 6
+    assert seen.page.is_hidden("#panel-1 .asr")
+    assert seen.page.is_hidden("#panel-1 .samples")
+
+
+def test_a_link_opens_what_is_folded(browser, tmp_path):
+    landscape = make_landscape(points=5, prompts=4, panels=6)
+    path = tmp_path / "report.html"
+    path.write_text(render_html(landscape, {}, make_samples(landscape), title="Many"), encoding="utf-8")
+    seen = Visit(browser, path.as_uri(), "#panel-1 .asr .scatterlayer .trace", folded=True)
+    assert seen.page.locator(".scatterlayer .trace").count() > 0
+    assert seen.page.is_hidden("#panel-5")
+    seen.page.click("nav summary")
+    seen.page.click("nav a[href='#panel-5']")
+    seen.page.wait_for_selector("#panel-5 .asr .scatterlayer .trace", state="attached")
+    assert seen.page.locator("#panel-5 .asr .main-svg").first.bounding_box()["width"] > 600
+    assert 0 <= seen.page.locator("#panel-5").bounding_box()["y"] < 400
+    assert seen.page.is_hidden("#panel-6")
+    assert seen.said == []
+    seen.context.close()
 
 
 def test_without_scripts_there_are_pictures_and_numbers(visit):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import math
 import struct
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 from matplotlib import rc_context
@@ -17,20 +20,48 @@ from safebasin.report.figures.canvas import STYLE
 
 def test_files_of_every_panel(tmp_path):
     paths = save_figures(make_landscape(points=3, prompts=4, panels=2, directions=1), tmp_path / "figures")
-    assert [p.name for p in paths] == [
-        "asr-random-harmful.png", "asr-random-harmful.svg", "outcomes-random-harmful.png",
-        "outcomes-random-harmful.svg", "asr-random-harmful-none.png", "asr-random-harmful-none.svg",
-        "outcomes-random-harmful-none.png", "outcomes-random-harmful-none.svg", "overlay-random-system-harmful.png",
-        "overlay-random-system-harmful.svg", "multiples-random-system-harmful.png",
-        "multiples-random-system-harmful.svg",
+    stems = [
+        "asr-random-harmful", "outcomes-random-harmful", "asr-random-harmful-none", "outcomes-random-harmful-none",
+        "overlay-random-system-harmful", "multiples-random-system-harmful",
     ]  # fmt: skip
+    assert [p.name for p in paths] == [f"{stem}.{kind}" for stem in stems for kind in ("png", "svg", "pdf", "csv")]
     for path in paths:
+        data = path.read_bytes()
         if path.suffix == ".svg":
             assert ET.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg"
-        else:
-            head = path.read_bytes()[:24]
-            assert head[:8] == b"\x89PNG\r\n\x1a\n"
-            assert min(struct.unpack(">II", head[16:])) > 500
+        elif path.suffix == ".png":
+            assert data[:8] == b"\x89PNG\r\n\x1a\n"
+            assert min(struct.unpack(">II", data[16:24])) > 500
+        elif path.suffix == ".pdf":
+            assert data[:5] == b"%PDF-"
+            assert data.rstrip().endswith(b"%%EOF")
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
+
+
+def test_the_data_of_a_figure_stand_beside_it(tmp_path):
+    landscape = make_landscape(points=3, prompts=4, directions=2)
+    save_figures(landscape, tmp_path)
+    rows = table(tmp_path / "asr-random-harmful.csv")
+    panel = landscape.panels[0]
+    assert len(rows) == len(panel.cells) * len(landscape.judges)
+    for row in rows:
+        cell = next(
+            c for c in panel.cells if (c.direction, c.coords) == (int(row["direction"]), (float(row["alpha"]),))
+        )
+        rate = cell.asr[row["judge"]]
+        assert [float(row[name]) for name in ("asr", "low", "high", "n")] == [rate.value, rate.low, rate.high, rate.n]
+    for row in table(tmp_path / "outcomes-random-harmful.csv"):
+        shares = [float(row[name]) for name in ("refusal", "complied", "incoherent") if name in row]
+        assert sum(shares) == pytest.approx(1)
+
+
+def test_text_of_an_svg_is_text(tmp_path):
+    save_figures(make_landscape(points=3, directions=1), tmp_path)
+    found = ET.parse(tmp_path / "asr-random-harmful.svg").getroot().iter("{http://www.w3.org/2000/svg}text")
+    assert "ASR (%)" in {"".join(node.itertext()) for node in found}
 
 
 def test_the_same_landscape_gives_the_same_bytes(tmp_path):
@@ -77,7 +108,7 @@ def test_without_labels_there_is_no_figure_of_outcomes(tmp_path):
     panel = landscape.panels[0]
     bare = dataclasses.replace(panel, cells=tuple(dataclasses.replace(c, outcomes={}) for c in panel.cells))
     paths = save_figures(dataclasses.replace(landscape, panels=(bare,)), tmp_path)
-    assert [p.name for p in paths] == ["asr-random-harmful.png", "asr-random-harmful.svg"]
+    assert [p.name for p in paths] == [f"asr-random-harmful.{kind}" for kind in ("png", "svg", "pdf", "csv")]
 
 
 def test_a_line_is_broken_where_nothing_is_measured():

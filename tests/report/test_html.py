@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import xml.etree.ElementTree as ET
+import zlib
 from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -117,10 +118,26 @@ def test_only_its_own_scripts_may_run(page):
     assert "connect-src" not in policy
     scripts = policy.split("script-src ")[1].split(";")[0]
     assert "unsafe" not in scripts
-    wanted = {f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in page.scripts[1:]}
+    library = zlib.decompress(base64.b64decode(page.scripts[1])).decode()
+    digests = (hashlib.sha256(text.encode()).digest() for text in (library, page.scripts[2]))
+    wanted = {f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests}
     assert set(scripts.split()) == wanted
     assert len(page.scripts) == 3
+    types = [attrs.get("type") for tag, attrs in page.elements if tag == "script"]
+    assert types == ["application/json", "application/octet-stream", None]
     assert not [a for _, a in page.elements for name in a if name.startswith("on")]
+
+
+def test_a_page_of_one_line_is_small():
+    assert len(page_text().encode()) < 3_000_000
+
+
+def test_many_sections_are_folded_but_the_first():
+    assert "fold" not in {attrs.get("class") for _, attrs in Page(page_text(panels=3)).elements}
+    many = Page(page_text(panels=6))
+    assert many.stack == []
+    sections = [attrs["id"] for _, attrs in many.elements if attrs.get("data-kind")]
+    assert sum(attrs.get("class") == "fold" for _, attrs in many.elements) == len(sections) - 2
 
 
 @pytest.mark.parametrize("text", HOSTILE)

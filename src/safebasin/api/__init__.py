@@ -16,6 +16,8 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
     mechanism   what safety training did to a model
     screening   a look at tuned models before an audit
     prefilling  refusal behind a forced beginning of the answer
+    progress    a bar on a terminal and in a notebook
+    results     what the verbs give back of studies
     stored      stored studies read, judged again, reported, exported, compared
     sweeping    many tuned models of one base in one study
     trials      defenses beside each other: one attack under each of them
@@ -42,15 +44,15 @@ from safebasin.api.locating import locate_layers
 from safebasin.api.mapping import default_folder, make_study, map_basin, map_shard, merge_shards, plan_study
 from safebasin.api.mechanism import measure_mechanism
 from safebasin.api.prefilling import measure_prefill
+from safebasin.api.results import Compared, Mapped
 from safebasin.api.screening import screen_models
 from safebasin.api.stored import (
-    Compared,
-    Mapped,
     compare_studies,
     export_model,
     export_study,
     judge_file,
     judge_study,
+    open_study,
     read_study,
     report_study,
 )
@@ -110,6 +112,7 @@ __all__ = [
     "measure_mechanism",
     "measure_prefill",
     "merge_shards",
+    "open_study",
     "pack_results",
     "plan_audit",
     "plan_study",

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from safebasin.api.stored import Mapped, report_study
+from safebasin.api.progress import Progress, shown
+from safebasin.api.results import Mapped
+from safebasin.api.stored import report_study
 from safebasin.items import items
-from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
     from safebasin.run.preview import Planned
@@ -50,7 +51,7 @@ def map_basin(
     out: str | Path | None = None,
     backend: str = "local",
     workers: int | None = None,
-    progress: ProgressHook = silent,
+    progress: Progress = True,
     regenerate: bool = False,
     with_text: bool = False,
     study_text: str | None = None,
@@ -65,7 +66,8 @@ def map_basin(
         backend: where engines run, by name: `local`, in this process; `processes`, in several on this machine. What is
             measured is the same.
         workers: how many engines, where a backend has several; None is its own choice.
-        progress: called after every batch.
+        progress: a hook, called after every batch; True shows a bar on a terminal or in a
+            notebook, False nothing.
         regenerate: decode again what an earlier stop rule cut short and a judge could not decide.
         with_text: put response texts that redaction would withhold into the report.
         study_text: the study file as the user wrote it, to be kept verbatim.
@@ -88,14 +90,14 @@ def map_basin(
     study = model if isinstance(model, studies.Study) else _make(model, flags)
     warn_of_bases(study)
     folder = Path(out) if out is not None else default_folder(study.model)
-    with tracked(track, folder, _settings(study)) as run:
+    with tracked(track, folder, _settings(study)) as run, shown(progress) as hook:
         measure(
             study,
             folder,
             engine=engine,
             backend=backend,
             workers=workers,
-            progress=run.hook(progress),
+            progress=run.hook(hook),
             regenerate=regenerate,
             study_text=study_text,
         )
@@ -117,7 +119,7 @@ def map_shard(
     out: str | Path | None = None,
     backend: str = "local",
     workers: int | None = None,
-    progress: ProgressHook = silent,
+    progress: Progress = True,
     regenerate: bool = False,
     study_text: str | None = None,
 ) -> Path:
@@ -129,7 +131,8 @@ def map_shard(
         out: folder of the shard, made if needed; `runs/NAME-shard-I-of-N` if None. The same folder again resumes.
         backend: as of `map_basin`.
         workers: as of `map_basin`.
-        progress: called after every batch.
+        progress: a hook, called after every batch; True shows a bar on a terminal or in a
+            notebook, False nothing.
         regenerate: as of `map_basin`.
         study_text: the study file as the user wrote it, to be kept verbatim.
 
@@ -143,16 +146,17 @@ def map_shard(
 
     part = parse_shard(shard)
     warn_of_bases(study)
-    folder = measure(
-        study,
-        Path(out) if out is not None else default_folder(study.model, shard),
-        backend=backend,
-        workers=workers,
-        progress=progress,
-        regenerate=regenerate,
-        study_text=study_text,
-        shard=part,
-    )
+    with shown(progress) as hook:
+        folder = measure(
+            study,
+            Path(out) if out is not None else default_folder(study.model, shard),
+            backend=backend,
+            workers=workers,
+            progress=hook,
+            regenerate=regenerate,
+            study_text=study_text,
+            shard=part,
+        )
     seal(folder)
     return folder
 
@@ -161,7 +165,7 @@ def merge_shards(
     folders: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
-    progress: ProgressHook = silent,
+    progress: Progress = True,
     with_text: bool = False,
 ) -> Mapped:
     """Join the folders of all shards of a study, and write landscape, figures and report.
@@ -169,7 +173,7 @@ def merge_shards(
     Args:
         folders: of every shard, in any order. They stay as they are.
         out: folder of the whole study, made if needed; without responses.
-        progress: called while responses are judged.
+        progress: as of `map_basin`.
         with_text: put response texts that redaction would withhold into the report.
 
     Raises:
@@ -177,7 +181,8 @@ def merge_shards(
     """
     from safebasin.run.sharding import merge
 
-    made = merge([Path(folder) for folder in items(folders)], Path(out), progress=progress)
+    with shown(progress) as hook:
+        made = merge([Path(folder) for folder in items(folders)], Path(out), progress=hook)
     return report_study(made, with_text=with_text)
 
 

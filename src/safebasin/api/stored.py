@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from safebasin.api.progress import Progress, shown
+from safebasin.api.results import Compared, Mapped
 from safebasin.errors import ModelError, expected
 from safebasin.items import items
 from safebasin.records import Landscape
-from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
     from safebasin.landscape.stored import StoredStudy
-    from safebasin.stats import Ranking
+    from safebasin.report.figures.look import Limits, Look
 
 __all__ = [
-    "Compared",
-    "Mapped",
     "compare_studies",
     "export_model",
     "export_study",
     "judge_file",
     "judge_study",
+    "open_study",
     "read_study",
     "report_study",
 ]
@@ -31,23 +31,6 @@ __all__ = [
 
 OUT = "output (-o)"
 """What messages call the file or folder that is written to."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mapped:
-    """A mapped study: the landscape, and where everything is."""
-
-    landscape: Landscape
-    folder: Path
-    report: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """Studies compared: the ranking, and where the page is."""
-
-    ranking: Ranking
-    report: Path
 
 
 def read_study(folder: str | Path, *, judge: str | None = None) -> Landscape:
@@ -71,15 +54,32 @@ def read_study(folder: str | Path, *, judge: str | None = None) -> Landscape:
         return read_landscape(replace(study, judges=every), judge=asked[0][0] if asked else None)
 
 
+def open_study(folder: str | Path, *, judge: str | None = None) -> Mapped:
+    """Open a stored study as `map_basin` gave it back: with its landscape, computed anew. Writes nothing.
+
+    Args:
+        folder: the study.
+        judge: as of `read_study`.
+
+    Raises:
+        UsageError: where the folder is no study, or the judge has no verdicts in it.
+    """
+    from safebasin.store import folder as folders
+
+    path = folders.require(Path(folder))
+    return Mapped(landscape=read_study(path, judge=judge), folder=path, report=path / folders.REPORT)
+
+
 def judge_study(
-    folder: str | Path, judges: Sequence[str] = (), *, progress: ProgressHook = silent
+    folder: str | Path, judges: Sequence[str] = (), *, progress: Progress = True
 ) -> tuple[Mapped, dict[str, int]]:
     """Judge the stored responses of a study with further judges, without the model; returns the new verdicts by judge.
 
     Args:
         folder: the study. Its page and statistics stay those of its own first judge; see `read_study` for another.
         judges: names, as in the catalogue; the study's own, in the versions that are installed, if empty.
-        progress: called while they judge.
+        progress: a hook, called while they judge; True shows a bar on a terminal or in a
+            notebook, False nothing.
 
     Raises:
         UsageError: where the folder is no study or a judge is not known.
@@ -99,18 +99,44 @@ def judge_study(
         loaded = loaded or [load_judge(text) for text in plan.study.judges]
         names = tuple(dict.fromkeys((*plan.study.judges, *judges)))
         plan = replace(plan, study=plan.study.model_copy(update={"judges": names}))
-        new = judge_stored(store, plan, loaded, progress=progress)
+        with shown(progress) as hook:
+            new = judge_stored(store, plan, loaded, progress=hook)
         write_last_plan(store, plan, [load_judge(text) for text in names])
         keep_study(path, studies.dump(plan.study))
         return _publish(StoredStudy.of(store), with_text=False), new
 
 
-def report_study(folder: str | Path, *, with_text: bool = False) -> Mapped:
-    """Write `landscape.json`, the figures and `report.html` of a stored study anew."""
-    from safebasin.landscape.stored import StoredStudy
+def report_study(
+    folder: str | Path,
+    *,
+    with_text: bool = False,
+    title: str | None = None,
+    xlim: Limits | None = None,
+    ylim: Limits | None = None,
+    size: tuple[float, float] | None = None,
+    labels: str = "en",
+) -> Mapped:
+    """Write `landscape.json`, the figures and `report.html` of a stored study anew.
 
+    Args:
+        folder: the study.
+        with_text: put response texts that redaction would withhold into the page.
+        title: of every figure file, in place of model and prompt set.
+        xlim: of the figure files: ends of the axis along α.
+        ylim: of the figure files: ends of the axis of rates, in percent, or along β.
+        size: of the figure files: width and height in inches.
+        labels: of the figure files: language, `en` or `de`.
+
+    Raises:
+        UsageError: where the folder is no study, or a figure cannot look so.
+    """
+    from safebasin.landscape.stored import StoredStudy
+    from safebasin.report.figures.look import Look
+
+    look = Look(title=title, xlim=xlim, ylim=ylim, size=size, labels=labels)
+    look.check()
     with StoredStudy.open(Path(folder), write=True) as study:
-        return _publish(study, with_text=with_text)
+        return _publish(study, with_text=with_text, look=look)
 
 
 def export_study(
@@ -247,15 +273,20 @@ def compare_studies(folders: str | Path | Sequence[str | Path], *, out: str | Pa
 
     target_folder(Path(out), KINDS["a comparison"], what=OUT)
     found = compare_studies([Path(folder) for folder in items(folders)])
-    return Compared(ranking=found.ranking, report=save_comparison(found, Path(out)))
+    by_name = {one.name: one for one in found.landscapes}
+    ranked = tuple(by_name[name] for name in found.ranking.order)
+    report = save_comparison(found, Path(out))
+    return Compared(ranking=found.ranking, report=report, landscapes=ranked, judge=found.judge)
 
 
-def _publish(study: StoredStudy, *, with_text: bool) -> Mapped:
+def _publish(study: StoredStudy, *, with_text: bool, look: Look | None = None) -> Mapped:
     from safebasin.landscape.landscape_json import to_json
     from safebasin.landscape.results import read_landscape
     from safebasin.landscape.samples import read_samples
     from safebasin.report.figures import save_figures
+    from safebasin.report.figures.look import Look
     from safebasin.report.html import render_html
+    from safebasin.report.layout import model_name
     from safebasin.run.manifest import read_manifest
     from safebasin.store import folder as folders
     from safebasin.store.sealing import seal
@@ -263,9 +294,11 @@ def _publish(study: StoredStudy, *, with_text: bool) -> Mapped:
 
     folder, landscape = study.folder, read_landscape(study)
     write_text(folder / folders.LANDSCAPE, to_json(landscape))
-    save_figures(landscape, folder / folders.FIGURES)
+    save_figures(landscape, folder / folders.FIGURES, look or Look())
     samples = read_samples(study, with_text=with_text)
-    page = render_html(landscape, read_manifest(folder), samples, title=f"Safety basin of {landscape.model}")
+    page = render_html(
+        landscape, read_manifest(folder), samples, title=f"Safety basin of {model_name(landscape.model)}"
+    )
     write_text(folder / folders.REPORT, page)
     seal(folder, with_text=with_text)
     return Mapped(landscape=landscape, folder=folder, report=folder / folders.REPORT)

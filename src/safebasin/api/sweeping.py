@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
+from safebasin.api.progress import Progress, shown
 from safebasin.errors import StudyError, UsageError, expected
 from safebasin.items import items
-from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
     from safebasin.landscape.sweep import Sweep
@@ -40,7 +40,7 @@ def sweep_models(
     out: str | Path,
     backend: str = "local",
     workers: int | None = None,
-    progress: ProgressHook = silent,
+    progress: Progress = True,
     **flags: Unpack[StudyFlags],
 ) -> Swept:
     """Ask many tuned models of one base the same, in one study, and tell which differ from the base.
@@ -54,7 +54,7 @@ def sweep_models(
         out: folder of the study; the same again resumes or extends it.
         backend: as of `map_basin`.
         workers: as of `map_basin`.
-        progress: called after every batch.
+        progress: as of `map_basin`.
         **flags: as of `map_basin`, but for axes and regions. `range` is that of each line and must hold 1; judges are
             `refusal` and `outcome` if none is named.
 
@@ -72,7 +72,8 @@ def sweep_models(
     names = dict(zip(models, fleet_names(models), strict=True))
     lines, failed = _lines(base, names, flags)
     study = _study(base, lines, flags)
-    folder = measure(study, Path(out), backend=backend, workers=workers, progress=progress)
+    with shown(progress) as hook:
+        folder = measure(study, Path(out), backend=backend, workers=workers, progress=hook)
     with StoredStudy.open(folder, write=True) as stored:
         found = read_sweep(stored, {names[model]: why for model, why in failed.items()})
         page = save_sweep(sweep_document(found), folder)

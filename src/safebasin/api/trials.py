@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safebasin.api.progress import Progress, shown
 from safebasin.errors import StudyError, expected
 from safebasin.items import items
-from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
     from safebasin.finetune.settings import Method
@@ -36,7 +36,7 @@ def compare_defenses(
     stress: int | None = None,
     seed: int = 0,
     device: str = "auto",
-    progress: ProgressHook = silent,
+    progress: Progress = True,
     training: Callable[[int, int, float], None] | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> DefensesCompared:
@@ -60,7 +60,8 @@ def compare_defenses(
         stress: find the smallest budget that breaks each, up to this many steps of the attack; none if None.
         seed: of rows and training.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        progress: called while a model is asked.
+        progress: a hook, called while a model is asked; True shows a bar on a terminal or in a
+            notebook, False nothing.
         training: told of (step, steps, loss).
         note: told in a sentence what is being done.
 
@@ -72,12 +73,13 @@ def compare_defenses(
 
     if stress is not None and stress < 1:
         raise StudyError(expected("steps of the stress test", "at least 1", stress, "64 are usual."))
-    return compare_defenses(
-        base, out=Path(out), attack=attack, defenses=items(defenses), harmful=harmful, benign=benign,
-        borderline=borderline, limit=limit or (40 if quick else 200), judges=items(judges), method=method,
-        data=_path(data), safe=_path(safe), utility=_path(utility), stress=stress, seed=seed,
-        device=str(resolve_device(device)), progress=progress, training=training, note=note,
-    )  # fmt: skip
+    with shown(progress) as hook:
+        return compare_defenses(
+            base, out=Path(out), attack=attack, defenses=items(defenses), harmful=harmful, benign=benign,
+            borderline=borderline, limit=limit or (40 if quick else 200), judges=items(judges), method=method,
+            data=_path(data), safe=_path(safe), utility=_path(utility), stress=stress, seed=seed,
+            device=str(resolve_device(device)), progress=hook, training=training, note=note,
+        )  # fmt: skip
 
 
 def _path(given: str | Path | None) -> Path | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from safebasin.api.progress import Progress, TrainingProgress, shown, shown_training
 from safebasin.errors import UsageError, expected
 from safebasin.items import items
-from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
     from safebasin.audit import Audited, AuditPlan, FleetAudited, Policy
@@ -38,7 +38,7 @@ def finetune(
     out: str | Path,
     resume: bool = False,
     device: str = "auto",
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: TrainingProgress = True,
     **flags: Unpack[TuningFlags],
 ) -> Tuned:
     """Fine-tune a model into a folder: an attack, or data of one's own. What an attack makes is marked unsafe.
@@ -48,7 +48,8 @@ def finetune(
         out: a new folder; with `resume` also that of the same run.
         resume: go on after the last checkpoint.
         device: `auto`, `cpu`, `cuda` or `mps`; as for a map, the best that is there if not given.
-        progress: told of (step, steps, loss).
+        progress: a hook, told of (step, steps, loss); True shows a bar on a terminal or in a
+            notebook, False nothing.
         **flags: the options of `safebasin finetune`, lists in the plural: see `safebasin.finetune.options.TuningFlags`.
 
     Raises:
@@ -58,7 +59,8 @@ def finetune(
 
     where = _training_device(device)
     prepared = prepare_finetuning(model, out=out, **flags)
-    return finetune(prepared, Path(out), resume=resume, device=where, progress=progress)
+    with shown_training(progress) as hook:
+        return finetune(prepared, Path(out), resume=resume, device=where, progress=hook)
 
 
 def finetune_sweep(
@@ -68,7 +70,7 @@ def finetune_sweep(
     out: str | Path,
     resume: bool = False,
     device: str = "auto",
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: TrainingProgress = True,
     **flags: Unpack[TuningFlags],
 ) -> Iterator[Tuned]:
     """Fine-tune at every combination of `sweep`, such as `["lr=2e-5,5e-5", "batch=16,32"]`; see `finetune`."""
@@ -77,7 +79,12 @@ def finetune_sweep(
 
     where = _training_device(device)
     asked = request(model, out=Path(out), **flags)
-    return run_sweep(asked, items(sweep), Path(out), resume=resume, device=where, progress=progress)
+
+    def run() -> Iterator[Tuned]:
+        with shown_training(progress) as hook:
+            yield from run_sweep(asked, items(sweep), Path(out), resume=resume, device=where, progress=hook)
+
+    return run()
 
 
 def prepare_finetuning(model: str, *, out: str | Path | None = None, **flags: Unpack[TuningFlags]) -> Prepared:
@@ -199,7 +206,7 @@ def audit(
     workers: int | None = None,
     lender: Path | None = None,
     among: int = 1,
-    progress: ProgressHook = silent,
+    progress: Progress = True,
     track: str | None = None,
 ) -> Audited:
     """Decide whether a tuned model may ship; see `safebasin.audit.audit` for what each argument is.
@@ -209,15 +216,16 @@ def audit(
     Raises:
         UsageError: for what can be mended; there is no `verdict.json` then.
     """
-    from safebasin import audit as auditing
+    import safebasin.audit as auditing
     from safebasin.interop.tracking import tracked
 
-    with tracked(track, Path(out), {"base": base, "tuned": tuned, "harmful": harmful, "benign": benign}) as run:
+    settings = {"base": base, "tuned": tuned, "harmful": harmful, "benign": benign}
+    with tracked(track, Path(out), settings) as run, shown(progress) as hook:
         found = auditing.audit(
             base, tuned, out=out, harmful=harmful, benign=benign, borderline=borderline, limit=limit,
             judges=items(judges), policy=policy, basin=basin, systems=items(systems), templates=items(templates),
             cluster=cluster, look=look, agreement=items(agreement), options=options, backend=backend, workers=workers,
-            lender=lender, among=among, progress=run.hook(progress),
+            lender=lender, among=among, progress=run.hook(hook),
         )  # fmt: skip
         run.verdict(found.verdict)
     return found
@@ -241,7 +249,7 @@ def audit_fleet(
     options: StudyFlags | None = None,
     backend: str = "local",
     workers: int | None = None,
-    progress: ProgressHook = silent,
+    progress: Progress = True,
 ) -> FleetAudited:
     """Decide which of several tuned models of one base may ship, at a level that is kept over all of them.
 
@@ -250,14 +258,16 @@ def audit_fleet(
     Raises:
         UsageError: for what can be mended; there is no `fleet.json` then.
     """
-    from safebasin import audit as auditing
+    import safebasin.audit as auditing
 
     models = auditing.find_fleet(Path(tuned)) if isinstance(tuned, str | Path) else tuple(tuned)
-    return auditing.audit_fleet(
-        base, models, out=out, harmful=harmful, benign=benign, borderline=borderline, limit=limit, judges=items(judges),
-        policy=policy, basin=basin, systems=items(systems), templates=items(templates), cluster=cluster,
-        options=options, backend=backend, workers=workers, progress=progress,
-    )  # fmt: skip
+    with shown(progress) as hook:
+        return auditing.audit_fleet(
+            base, models, out=out, harmful=harmful, benign=benign, borderline=borderline, limit=limit,
+            judges=items(judges), policy=policy, basin=basin, systems=items(systems), templates=items(templates),
+            cluster=cluster,
+            options=options, backend=backend, workers=workers, progress=hook,
+        )  # fmt: skip
 
 
 def plan_audit(
@@ -272,7 +282,7 @@ def plan_audit(
     clusters: str | None = None,
 ) -> AuditPlan:
     """Tell what an audit would ask, and how likely a harmless tune passes; see `safebasin.audit.plan_audit`."""
-    from safebasin import audit as auditing
+    import safebasin.audit as auditing
 
     return auditing.plan_audit(
         base, tuned=tuned, harmful=harmful, benign=benign, borderline=borderline, limit=limit, policy=policy,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safebasin import catalog
+from safebasin.api.progress import Progress, shown
 from safebasin.items import items
-from safebasin.run.progress import ProgressHook, silent
 
 if TYPE_CHECKING:
     from safebasin.api.doctor import Check
@@ -48,7 +48,7 @@ def check_claims(
     quick: bool = False,
     only: Sequence[str] = (),
     seed: int = 0,
-    progress: ProgressHook = silent,
+    progress: Progress = True,
     note: Callable[[str], None] = lambda text: None,
     done: Callable[[Checked], None] = lambda checked: None,
 ) -> tuple[Checked, ...]:
@@ -62,7 +62,8 @@ def check_claims(
         quick: fewer directions, prompts, training seeds and variants.
         only: names of claims; none takes all.
         seed: of directions, training and search.
-        progress: called while models are asked.
+        progress: a hook, called while models are asked; True shows a bar on a terminal or in a
+            notebook, False nothing.
         note: told in a sentence what is being done.
         done: told of each claim as soon as it is checked.
 
@@ -80,8 +81,9 @@ def check_claims(
     name = f"claims-{paper}{'' if where.name == usual else f'-{where.name}'}{'-quick' if quick else ''}"
     folder = Path(out) if out is not None else Path("runs") / name
     target_folder(folder, KINDS["claims"])
-    lab = Lab(folder=folder, subject=where, quick=quick, seed=seed, progress=progress, note=note)
-    return check(paper, lab, only=items(only), done=done)
+    with shown(progress) as hook:
+        lab = Lab(folder=folder, subject=where, quick=quick, seed=seed, progress=hook, note=note)
+        return check(paper, lab, only=items(only), done=done)
 
 
 def check_environment() -> tuple[Check, ...]:

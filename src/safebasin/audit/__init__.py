@@ -25,6 +25,7 @@ from safebasin.audit.planning import AuditPlan, plan_audit
 from safebasin.audit.policy import Policy, load_policy
 from safebasin.audit.records import AuditVerdict
 from safebasin.audit.run import Audited, audit
+from safebasin.verbs import make_callable
 
 __all__ = [
     "AuditPlan",
@@ -39,3 +40,5 @@ __all__ = [
     "load_policy",
     "plan_audit",
 ]
+
+make_callable(__name__)

@@ -161,7 +161,7 @@ class BasinDrop:
     metrics: tuple[Metric, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class AuditVerdict:
     """The document `verdict.json`."""
 
@@ -189,3 +189,22 @@ class AuditVerdict:
     """`relative`, `n_tensors`, `n_tensors_total`, and `blocks` of `name`, `relative`, `share`."""
     basin: BasinDrop | None = None
     notes: tuple[str, ...] = field(default_factory=tuple[str, ...])
+
+    def __repr__(self) -> str:
+        """A screen of it: the decision with its reason, and what was compared under each system prompt and template."""
+        lines = [f"audit: {self.decision}. {self.reason}", f"base {self.base.model} → tuned {self.tuned.model}"]
+        for condition in self.conditions[:_CONDITIONS]:
+            lines.append(f"system {condition.system}, template {condition.template}: {condition.decision or '–'}")
+            metrics = [metric for metric in condition.metrics if metric.limit is not None]
+            lines += [_words(metric) for metric in metrics[:_METRICS]]
+        left = len(self.conditions) - _CONDITIONS
+        return "\n".join([*lines, *([f"… {left} more"] if left > 0 else [])])
+
+
+_CONDITIONS, _METRICS = 3, 8
+"""What a repr shows at most."""
+
+
+def _words(metric: Metric) -> str:
+    worse = f"worse by {metric.difference.words()}, limit {metric.limit:g}"
+    return f"  {metric.name:<16} {metric.prompts:<12} {worse:<48} {metric.decision or '–'}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safebasin import catalog
 from safebasin.audit import verdict as verdicts
@@ -26,6 +27,8 @@ from safebasin.errors import StoreError, StudyError, expected
 from safebasin.items import items
 from safebasin.judges import load_judge
 from safebasin.models.reference import ResolvedModel, resolve
+from safebasin.report.figures.plots import look_of, plot_metrics
+from safebasin.report.frames import flattened, frame_of
 from safebasin.run.progress import ProgressHook, silent
 from safebasin.stats.assurance import spend
 from safebasin.stats.gate import LEVEL
@@ -33,6 +36,12 @@ from safebasin.store import folder as folders
 from safebasin.store.sealing import seal
 from safebasin.study import StudyFlags, with_flags
 from safebasin.writing import KINDS, target_folder, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
+    from safebasin.report.figures.look import Limits
 
 __all__ = ["DEFAULT_JUDGES", "Audited", "audit", "candidate_of", "judges_of", "rewrite_page"]
 
@@ -43,7 +52,7 @@ SERVED = "served"
 """Folder of links that an adapter with files of its own is served from."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Audited:
     """An audit that came to a verdict, and where everything is."""
 
@@ -56,6 +65,48 @@ class Audited:
     def path(self) -> Path:
         """`verdict.json`."""
         return self.folder / verdicts.VERDICT
+
+    def to_frame(self) -> DataFrame:
+        """The metrics as a frame of pandas, a row a metric under each system prompt and template.
+
+        Raises:
+            MissingExtra: where pandas is not installed.
+        """
+        return frame_of(
+            {"system": condition.system, "template": condition.template, **flattened(asdict(metric))}
+            for condition in self.verdict.conditions
+            for metric in condition.metrics
+        )
+
+    def plot(
+        self,
+        *,
+        condition: int = 0,
+        ax: Axes | None = None,
+        title: str | None = None,
+        xlim: Limits | None = None,
+        ylim: Limits | None = None,
+        size: tuple[float, float] | None = None,
+        labels: str = "en",
+    ) -> Axes:
+        """Draw how much worse the tuned model is by each metric that has a limit; returns the axes.
+
+        Args:
+            condition: number of the system prompt and template, from 0.
+            ax: axes to draw on; new ones, of a figure that a notebook shows, if None.
+            title: in place of the decision.
+            xlim: ends of the axis of differences, in points of percent.
+            ylim: ends of the axis of metrics, which are numbered from 0.
+            size: of the new figure, in inches.
+            labels: language, `en` or `de`.
+        """
+        asked = self.verdict.conditions[condition]
+        named = f"{self.verdict.decision}: system {asked.system}, template {asked.template}"
+        metrics = [metric for metric in asked.metrics if metric.limit is not None]
+        return plot_metrics(metrics, named, ax, size, look_of(title, xlim, ylim, labels))
+
+    def __repr__(self) -> str:
+        return f"{self.verdict!r}\nreport: {self.report}"
 
 
 def audit(

@@ -51,7 +51,7 @@ def finetune(
         _show(api.prepare_finetuning(model, out=out, **flags))
         return
     state.folder, folder = out, _required(out)
-    progress = None if json_ else _step
+    progress = False if json_ else _step
     if sweep:
         runs = api.finetune_sweep(
             model, sweep=sweep, out=folder, resume=resume, device=device, progress=progress, **flags

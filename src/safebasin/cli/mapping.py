@@ -11,8 +11,9 @@ import typer
 
 from safebasin.cli.app import Backend, Json, Track, Workers, app, state
 from safebasin.cli.options import StudyOptions, batch_size, with_study_options
-from safebasin.cli.output import Progress, duration, note, print_json, say
+from safebasin.cli.output import Progress, note, print_json, say
 from safebasin.errors import StudyError, UsageError, expected
+from safebasin.run.progress import duration
 from safebasin.untrusted import read_text
 
 if TYPE_CHECKING:

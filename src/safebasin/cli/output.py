@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 
-from safebasin.run.progress import Tick
+from safebasin.run.progress import Tick, describe
 
 LINE_INTERVAL_S = 5.0
 """Where there is no terminal: one line of progress per this many seconds."""
@@ -88,30 +88,3 @@ class Progress:
         if self._moving and self._stage and not self._quiet:
             sys.stderr.write("\n")
             sys.stderr.flush()
-
-
-def describe(tick: Tick) -> str:
-    """One line about a tick, e.g. `generate 640/4880 responses · 8/61 points · 5120 tokens/s · 42 s left`."""
-    if tick.stage == "load":
-        return "load     model"
-    if tick.stage == "calibrate":
-        return "calibrate test of language"
-    noun = "points" if tick.stage == "measure" else "responses"
-    parts = [f"{tick.stage:<8} {tick.done}/{tick.total} {noun}"]
-    if tick.points:
-        parts.append(f"{tick.point}/{tick.points} points")
-    if tick.tokens and tick.seconds:
-        parts.append(f"{tick.tokens / tick.seconds:.0f} tokens/s")
-    if tick.remaining_s is not None and tick.done < tick.total:
-        parts.append(f"{duration(tick.remaining_s)} left")
-    return " · ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people: `42 s`, `3 min 10 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -160,21 +160,56 @@ def stats(
 
 
 @app.command()
-def report(folder: Folder, with_text: WithText = False) -> None:
+def report(
+    folder: Folder,
+    with_text: WithText = False,
+    title: Annotated[
+        str | None, typer.Option("--title", help="Of every figure file. [default: model and prompt set]")
+    ] = None,
+    xlim: Annotated[
+        str | None, typer.Option("--xlim", metavar="LOW:HIGH", help="Of the figure files, along α: -0.5:0.5.")
+    ] = None,
+    ylim: Annotated[
+        str | None, typer.Option("--ylim", metavar="LOW:HIGH", help="Of rates in percent, or along β.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="WxH", help="Of the figure files, in inches: 3.3x2.5.")
+    ] = None,
+    labels: Annotated[str, typer.Option("--labels", help="Language of the figure files: `en` or `de`.")] = "en",
+) -> None:
     """Write landscape.json, figures and report.html anew. Of an audit or a fleet its page.
 
-    Example: `safebasin report runs/demo`
+    Examples: `safebasin report runs/demo` · `safebasin report runs/demo --size 3.3x2.5 --xlim -1:1 --labels de`
     """
     from safebasin import api
 
     state.folder = folder
     if any(KINDS[kind].is_here(folder) for kind in ("an audit", "an audit of a fleet")):
+        looks = {"--title": title, "--xlim": xlim, "--ylim": ylim, "--size": size}
+        if given := [name for name, value in looks.items() if value is not None] + ["--labels"] * (labels != "en"):
+            remedy = "They are of the figures of a study; of an audit: safebasin.audit(…).plot()."
+            raise UsageError(expected(given[0], "left out for an audit", " ".join(given), remedy))
         if with_text:
             raise UsageError(expected("--with-text", "left out for an audit", True, "Its page shows no text."))
         say(f"report   {api.report_audit(folder)}")
         return
-    mapped = api.report_study(folder, with_text=with_text)
+    mapped = api.report_study(
+        folder, with_text=with_text, title=title, xlim=_pair("--xlim", xlim, ":"), ylim=_pair("--ylim", ylim, ":"),
+        size=_pair("--size", size, "x"), labels=labels,
+    )  # fmt: skip
     say(f"report   {mapped.report}")
+
+
+def _pair(option: str, text: str | None, between: str) -> tuple[float, float] | None:
+    """Two numbers with a sign between them."""
+    if text is None:
+        return None
+    try:
+        first, second = map(float, text.lower().split(between))
+    except ValueError:
+        remedy = f"Write {'-1:1' if between == ':' else '6.6x4.2'}."
+        raise UsageError(expected(option, f"two numbers with {between!r} between them", text, remedy)) from None
+    return first, second
 
 
 @app.command()
@@ -188,8 +223,9 @@ def export(
     with_text: WithText = False,
 ) -> None:
     """Write a table with a row per response. Parquet, JSONL or CSV, by the ending of the file. Prompt, response,
-    coordinates, direction, finish reason, verdicts. `.eval` is a log that `inspect view` opens. Of an
-    audit: `.yaml`, evaluation entries for the model hub; `.md`, a section for a model card.
+    coordinates, direction, finish reason, score under the model itself, verdicts: a column each; JSONL nests them.
+    `.eval` is a log that `inspect view` opens. Of an audit: `.yaml`, evaluation entries for the model hub; `.md`, a
+    section for a model card.
 
     Examples: `safebasin export runs/demo -o demo.parquet` · `safebasin export runs/demo -o logs/demo.eval`
     · `safebasin export runs/audit -o results.yaml`

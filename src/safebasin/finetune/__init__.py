@@ -27,3 +27,7 @@
 Defenses of all stages: the seams in `safebasin.protocols.defenses`; what makes one model of another without training on
 rows: `safebasin.edits`.
 """
+
+from safebasin.verbs import make_callable
+
+make_callable(__name__)

@@ -34,7 +34,7 @@ _CHANGING = ("complete", "losses", "versions", "processes")
 """Parts of the record that may differ between a run and its continuation."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Tuned:
     """A fine-tuned model."""
 
@@ -53,6 +53,12 @@ class Tuned:
     def model(self) -> str:
         """The model as other verbs read it."""
         return f"{self.base}+{self.path}" if self.method == "lora" else str(self.path)
+
+    def __repr__(self) -> str:
+        mark = ", marked unsafe" if self.unsafe else ""
+        loss = f"loss {self.losses[0]:.4f} → {self.losses[-1]:.4f}" if self.losses else "no step"
+        lines = [f"Tuned {self.model} ({self.method}{mark})", f"{self.rows} rows, {len(self.losses)} steps, {loss}"]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
 def finetune(

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Literal, cast
 
 from safebasin.errors import UsageError, expected
-from safebasin.landscape.samples import Sample, read_samples
+from safebasin.landscape.flat_rows import Kind, flat_columns, flat_rows, plain_values
+from safebasin.landscape.samples import read_samples
 from safebasin.landscape.stored import StoredStudy
-from safebasin.study.plan import Plan
 from safebasin.writing import whole
 
 __all__ = ["FORMATS", "Format", "Table", "export", "format_of"]
@@ -23,6 +23,7 @@ __all__ = ["FORMATS", "Format", "Table", "export", "format_of"]
 Table = Literal["parquet", "jsonl", "csv"]
 Format = Literal["parquet", "jsonl", "csv", "inspect", "hf-results", "model-card"]
 Row = dict[str, object]
+Columns = Mapping[str, Kind]
 FORMATS: Mapping[Format, tuple[str, ...]] = {
     "parquet": ("parquet",),
     "jsonl": ("jsonl",),
@@ -59,14 +60,18 @@ def format_of(output: Path, given: str | None = None) -> Format:
 def export(study: StoredStudy, output: Path, *, format: Table, with_text: bool) -> int:
     """Write every stored response of a study's plan; returns the number of rows. The file is whole or not at all.
 
-    Of the study's judges the verdicts of the version that it was last judged with are written, of others all.
+    Parquet and CSV have flat columns, as `flat_rows` says; JSON lines nest coordinates and verdicts, those of the
+    study's judges in the version that it was last judged with, of others all.
 
     Raises:
         StoreError: where the file cannot be written.
     """
-    rows = _Counted(_row(study.plan, sample) for sample in read_samples(study, with_text=with_text))
+    if format == "jsonl":
+        rows = _Counted(_nested(study, with_text=with_text))
+    else:
+        rows = _Counted(flat_rows(study, with_text=with_text))
     with whole(output) as file:
-        _WRITERS[format](rows, file)
+        _WRITERS[format](rows, file, flat_columns(study))
     return rows.n
 
 
@@ -83,27 +88,25 @@ class _Counted:
             yield row
 
 
-def _write_jsonl(rows: Iterable[Row], file: Path) -> None:
+def _write_jsonl(rows: Iterable[Row], file: Path, _: Columns) -> None:
     with file.open("w", encoding="utf-8") as opened:
         opened.writelines(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
 
 
-def _write_csv(rows: Iterable[Row], file: Path) -> None:
-    """Coordinates and verdicts are JSON in their cells; what is withheld is an empty cell."""
+def _write_csv(rows: Iterable[Row], file: Path, columns: Columns) -> None:
+    """What is withheld or missing is an empty cell."""
     with file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as opened:
-        table = csv.DictWriter(opened, [*_PLAIN, *_NESTED])
+        table = csv.DictWriter(opened, list(columns))
         table.writeheader()
-        table.writerows({**row, **{name: json.dumps(row[name]) for name in _NESTED}} for row in rows)
+        table.writerows(rows)
 
 
-def _write_parquet(rows: Iterable[Row], file: Path) -> None:
+def _write_parquet(rows: Iterable[Row], file: Path, columns: Columns) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in _PLAIN.items()])
-    schema = schema.append(pa.field("coords", pa.list_(pa.float64())))
-    verdict = pa.struct([*((name, pa.string()) for name in ("judge", "version", "label")), ("success", pa.bool_())])
-    schema = schema.append(pa.field("verdicts", pa.list_(verdict)))
+    kinds = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
+    schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
     left = map(_encodable, rows)
     with pq.ParquetWriter(file, schema) as table:
         while group := list(islice(left, _ROW_GROUP)):
@@ -113,46 +116,15 @@ def _write_parquet(rows: Iterable[Row], file: Path) -> None:
 _WRITERS = {"jsonl": _write_jsonl, "csv": _write_csv, "parquet": _write_parquet}
 _ROW_GROUP = 10_000
 """Rows of a Parquet file that are in memory at a time."""
-_NESTED = ("coords", "verdicts")
-_PLAIN = {
-    "id": "string",
-    "prompt_id": "string",
-    "prompt": "string",
-    "response": "string",
-    "region": "string",
-    "direction": "int64",
-    "system": "string",
-    "prompts": "string",
-    "category": "string",
-    "behavior": "string",
-    "label": "string",
-    "outcome": "string",
-    "n_tokens": "int64",
-    "finish_reason": "string",
-}
 
 
-def _row(plan: Plan, sample: Sample) -> Row:
-    return {
-        "id": sample.response.key,
-        "prompt_id": sample.prompt_id,
-        "prompt": sample.prompt_text,
-        "response": sample.text,
-        "region": plan.regions[sample.region].name,
-        "direction": sample.direction,
-        "system": sample.system,
-        "prompts": sample.prompts,
-        "category": sample.category,
-        "behavior": sample.behavior,
-        "label": sample.prompt_label,
-        "outcome": sample.label,
-        "n_tokens": sample.response.n_tokens,
-        "finish_reason": sample.response.finish_reason,
-        "coords": list(sample.coords),
-        "verdicts": [
-            {"judge": v.judge, "version": v.version, "label": v.label, "success": v.success} for v in sample.verdicts
-        ],
-    }
+def _nested(study: StoredStudy, *, with_text: bool) -> Iterator[Row]:
+    for sample in read_samples(study, with_text=with_text, with_scores=True):
+        verdicts = [
+            {"judge": v.judge, "version": v.version, "label": v.label, "success": v.success, "grade": v.grade}
+            for v in sample.verdicts
+        ]
+        yield {**plain_values(study.plan, sample), "coords": list(sample.coords), "verdicts": verdicts}
 
 
 def _encodable(row: Row) -> Row:

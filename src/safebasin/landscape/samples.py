@@ -7,11 +7,11 @@ refusal or the model belongs to an embedded world, and otherwise only where the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge, main_judge
-from safebasin.records import Place, Prompt, Response, Verdict
+from safebasin.records import Place, Prompt, Response, Score, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,8 @@ class Sample:
     label: str
     """Outcome, by the judge that composes outcomes."""
     verdicts: tuple[Verdict, ...]
+    score: Score | None = None
+    """Under θ₀; None where there is none, or it was not read."""
 
 
 def shows_text(label: str, *, is_world: bool, with_text: bool) -> bool:
@@ -46,7 +48,7 @@ def shows_text(label: str, *, is_world: bool, with_text: bool) -> bool:
     return is_world or with_text or label == "refusal"
 
 
-def read_samples(study: StoredStudy, *, with_text: bool = False) -> Iterator[Sample]:
+def read_samples(study: StoredStudy, *, with_text: bool = False, with_scores: bool = False) -> Iterator[Sample]:
     """Every stored response of a study: the origin first, then region by region, direction by direction, ascending.
 
     Read a place at a time. What earlier versions of the study's judges said is left out.
@@ -54,6 +56,7 @@ def read_samples(study: StoredStudy, *, with_text: bool = False) -> Iterator[Sam
     Args:
         study: what is read.
         with_text: also give texts that redaction withholds.
+        with_scores: also read the scores, which a page does not show.
     """
     plan = study.plan
     for number, place, point in plan.numbered_places():
@@ -62,11 +65,13 @@ def read_samples(study: StoredStudy, *, with_text: bool = False) -> Iterator[Sam
                 stored = study.rows.at(point.key, system.id)
                 asked = [(prompt, stored[prompt.id]) for prompt in prompt_set.prompts if prompt.id in stored]
                 verdicts = study.store.verdicts_of(response.key for _, response in asked)
+                scores = study.store.scores(response.key for _, response in asked) if with_scores else {}
                 for prompt, response in asked:
-                    yield sample_of(
+                    sample = sample_of(
                         study, (number, place), (prompt_set.name, system.name), prompt, response,
                         verdicts[response.key], with_text=with_text,
                     )  # fmt: skip
+                    yield replace(sample, score=scores.get(response.key)) if with_scores else sample
 
 
 def sample_of(

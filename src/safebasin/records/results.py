@@ -29,6 +29,14 @@ class Estimate:
     method: str = ""
     """How value and interval were made, in words that a paper could print."""
 
+    def words(self) -> str:
+        """Value and interval as they are, `0.876 [0.81, 0.94]`; a page writes rates in percent."""
+        if self.value is None:
+            return "undefined"
+        low, high = (None if bound is None else f"{bound:.3g}" for bound in (self.low, self.high))
+        interval = "" if low is None and high is None else f" [{low or '…'}, {high or '…'}]"
+        return f"{'≥ ' if self.n_censored else ''}{self.value:.3g}{interval}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
@@ -115,7 +123,7 @@ class TrajectoryPlace:
     """Norm of the whole move, relative to ‖θ₀‖."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Landscape:
     """A measured study: what is drawn, compared and published."""
 
@@ -133,6 +141,28 @@ class Landscape:
     def summary(self) -> Mapping[str, Estimate]:
         """The statistics of the first panel."""
         return self.panels[0].summary
+
+    def __repr__(self) -> str:
+        """A screen of it: what was mapped, and the statistics of the first panels with their intervals."""
+        n_points = sum(len(panel.cells) for panel in self.panels)
+        count = f"{len(self.panels)} panel{'' if len(self.panels) == 1 else 's'}"
+        lines = [f"Landscape of {self.model}: {count}, {n_points} points, judges {', '.join(self.judges)}"]
+        for number, panel in enumerate(self.panels[:_PANELS]):
+            named = f"{panel.region.name}, {panel.prompts}, system {panel.system}, judge {panel.judge}"
+            lines.append(f"panel {number}: {named}")
+            shown = [(name, found) for name, found in panel.summary.items() if name in _SHOWN[number > 0]]
+            lines += [f"  {name:<12} {found.words():<24} n = {found.n}" for name, found in shown]
+        left = len(self.panels) - _PANELS
+        return "\n".join([*lines, *([f"… {left} more"] if left > 0 else [])])
+
+
+_PANELS = 6
+"""Panels that a repr shows."""
+_SHOWN = (
+    ("answered", "radius", "harm_radius", "depth", "margin", "collapse", "visage", "over_refusal", "answer_radius"),
+    ("answered", "radius", "margin"),
+)
+"""Their statistics: of the first, and of every other one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,7 @@ class _Row:
 
 
 def save_comparison(found: RankedStudies, folder: Path) -> Path:
-    """Write `report.html`, `comparison.json` and `figures/comparison.{png,svg}`.
+    """Write `report.html`, `comparison.json` and `figures/comparison.{png,svg,pdf,csv}`.
 
     Args:
         found: landscapes and their ranking.

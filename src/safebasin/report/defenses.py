@@ -27,7 +27,7 @@ COLUMNS = {
 
 
 def save_defenses(document: Mapping[str, Any], folder: Path) -> Path:
-    """Write `report.html` and `figures/defenses.{png,svg}`; `figures/budgets.{png,svg}` where there are any.
+    """Write `report.html` and `figures/defenses.{png,svg,pdf,csv}`; where there are any, `figures/budgets.…` too.
 
     Args:
         document: `defenses.json` as plain values.

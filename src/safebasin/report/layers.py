@@ -21,7 +21,7 @@ RULES = {
 
 
 def save_layers(document: Mapping[str, Any], folder: Path) -> Path:
-    """Write `report.html`, `layers.json` and `figures/layers.{png,svg}`; returns the page.
+    """Write `report.html`, `layers.json` and `figures/layers.{png,svg,pdf,csv}`; returns the page.
 
     Args:
         document: what was found, as plain values.

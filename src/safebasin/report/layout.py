@@ -10,7 +10,18 @@ from typing import Literal
 
 from safebasin.records import Landscape, Panel, Region, Trajectory
 
-__all__ = ["Group", "Overlay", "groups", "lone_panels", "overlays", "panel_title", "regions", "slugs", "trajectories"]
+__all__ = [
+    "Group",
+    "Overlay",
+    "groups",
+    "lone_panels",
+    "model_name",
+    "overlays",
+    "panel_title",
+    "regions",
+    "slugs",
+    "trajectories",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +108,19 @@ def overlays(landscape: Landscape) -> tuple[Overlay, ...]:
 def trajectories(landscape: Landscape, panel: Panel) -> tuple[Trajectory, ...]:
     """The trajectories that are projected onto the region of a panel."""
     return tuple(t for t in landscape.trajectories if t.region == panel.region.name and t.steps)
+
+
+def model_name(model: str) -> str:
+    """A model as a title names it: a folder by its last part, as where it lies says nothing to who reads the page.
+
+    Hub ids and models of worlds stay; so does a relative path of two parts, which looks like a hub id.
+    """
+    parts = (part.rstrip("/\\") for part in model.split("+"))
+    return "+".join(re.split(r"[/\\]", part)[-1] if _is_path(part) else part for part in parts) or model
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith((".", "~", "/")) or "\\" in text or text.count("/") > 1
 
 
 def panel_title(landscape: Landscape | None, panel: Panel) -> str:

@@ -17,7 +17,7 @@ __all__ = ["mechanism_words", "render_mechanism", "save_mechanism"]
 
 
 def save_mechanism(document: Mapping[str, Any], folder: Path) -> Path:
-    """Write `report.html`, `mechanism.json` and `figures/mechanism.{png,svg}`; returns the page.
+    """Write `report.html`, `mechanism.json` and `figures/mechanism.{png,svg,pdf,csv}`; returns the page.
 
     Args:
         document: what was found, as plain values.

@@ -17,7 +17,7 @@ __all__ = ["prefill_words", "render_prefill", "save_prefill"]
 
 
 def save_prefill(document: Mapping[str, Any], folder: Path) -> Path:
-    """Write `report.html`, `prefill.json` and `figures/prefill.{png,svg}`; returns the page.
+    """Write `report.html`, `prefill.json` and `figures/prefill.{png,svg,pdf,csv}`; returns the page.
 
     Args:
         document: what was found, as plain values.

@@ -11,7 +11,7 @@ from safebasin.report.colors import OUTCOME_COLORS
 from safebasin.report.curves import axis_label, mean_values, rate_name
 from safebasin.report.figures.canvas import grid_canvas, name_figure, shortened
 from safebasin.report.figures.planes import asr_scale
-from safebasin.report.layout import Group
+from safebasin.report.layout import Group, model_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,7 @@ def draw_group(landscape: Landscape, group: Group) -> Figure:
     bar = figure.colorbar(mapped, ax=[heat], location="bottom", ticks=range(0, 101, 25), pad=0.02, aspect=30)
     bar.set_label(f"{rate_name(group.panels[0])} (%) by {shortened(group.panels[0].judge, 40)}")
     system = "" if group.system == "default" else f" · system: {group.system}"
-    name_figure(figure, f"{landscape.model} · {group.name} · {group.prompts}{system}")
+    name_figure(figure, f"{model_name(landscape.model)} · {group.name} · {group.prompts}{system}")
     _name_radii(radii)
     return figure
 

@@ -18,7 +18,7 @@ __all__ = ["budgets_svg", "draw_budgets", "save_budgets_figure"]
 
 
 def save_budgets_figure(document: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write `budgets.png` and `budgets.svg`."""
+    """Write `budgets.png`, `.svg`, `.pdf`, and its data as `.csv`."""
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safebasin.records import Landscape, Panel
 from safebasin.report.curves import Curve
+from safebasin.report.figures.data import csv_of
+from safebasin.report.layout import model_name
 from safebasin.report.sanitize import visible
 from safebasin.writing import write_bytes
 
@@ -37,6 +39,8 @@ __all__ = [
 
 STYLE: dict[RcKeyType, object] = {
     "svg.hashsalt": "safebasin",
+    "svg.fonttype": "none",  # text that a paper's editor can search and set anew
+    "pdf.fonttype": 42,  # whole fonts, which publishers ask for
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.titlesize": 10.0,
@@ -88,14 +92,34 @@ def grid_canvas(
     return figure, axes.tolist()
 
 
-def save(figure: Figure, stem: Path) -> list[Path]:
-    """Write the figure as PNG and SVG, without a date."""
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    for path, data in zip(paths, (buffer.getvalue(), svg_of(figure)), strict=True):
-        write_bytes(path, data)
+def save(figure: Figure, stem: Path, rows: Sequence[Mapping[str, object]] | None = None) -> list[Path]:
+    """Write the figure as PNG, SVG and PDF, without a date, and its data as CSV: these rows, or what is drawn."""
+    png, pdf = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", dpi=_DPI, metadata={"Software": None})
+    figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    data = {
+        "png": png.getvalue(),
+        "svg": svg_of(figure),
+        "pdf": pdf.getvalue(),
+        "csv": csv_of(_drawn(figure) if rows is None else rows),
+    }
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in data]
+    for path, content in zip(paths, data.values(), strict=True):
+        write_bytes(path, content)
     return paths
+
+
+def _drawn(figure: Figure) -> list[dict[str, object]]:
+    """The lines and points of a figure as rows: where, of what, x and y."""
+    found: list[dict[str, object]] = []
+    for number, axes in enumerate(figure.axes):
+        places: list[tuple[object, Any]] = [(line.get_label(), line.get_xydata()) for line in axes.lines]
+        places += [(dots.get_label(), dots.get_offsets()) for dots in axes.collections]
+        for label, points in places:
+            series = "" if str(label).startswith("_") else str(label).replace("\n", " ")
+            at = {"axes": number, "x_name": axes.get_xlabel(), "y_name": axes.get_ylabel(), "series": series}
+            found += [{**at, "x": float(x), "y": float(y)} for x, y in points]
+    return found
 
 
 def svg_of(figure: Figure) -> bytes:
@@ -128,9 +152,9 @@ def name_below(figure: Figure, handles: Sequence[Artist] = (), labels: Sequence[
 
 def panel_name(landscape: Landscape, panel: Panel) -> str:
     """Model, prompt set, and region and system prompt where they tell it from others: the title of a figure."""
-    text = f"{landscape.model} · {panel.prompts}"
+    text = f"{model_name(landscape.model)} · {panel.prompts}"
     if len({p.region for p in landscape.panels}) > 1:
-        text = f"{landscape.model} · {panel.region.name} · {panel.prompts}"
+        text = f"{model_name(landscape.model)} · {panel.region.name} · {panel.prompts}"
     return shortened(text if panel.system == "default" else f"{text} · system: {panel.system}", 120)
 
 

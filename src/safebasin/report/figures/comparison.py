@@ -10,6 +10,7 @@ from safebasin.records import Landscape
 from safebasin.report.colors import SERIES_COLORS
 from safebasin.report.curves import axis_label, plane_labels
 from safebasin.report.figures.canvas import STYLE, grid_canvas, name_below, name_figure, save, shortened, svg_of
+from safebasin.report.figures.data import point_rows
 from safebasin.report.figures.lines import draw_marks, fit_x, name_percent
 from safebasin.report.figures.overlays import draw_series
 from safebasin.report.figures.planes import draw_rim
@@ -20,16 +21,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["comparison_svg", "draw_comparison", "save_comparison_figure"]
+__all__ = ["comparison_svg", "draw_compared", "draw_comparison", "save_comparison_figure"]
 
 
 def save_comparison_figure(landscapes: Sequence[Landscape], ranking: Ranking, judge: str, folder: Path) -> list[Path]:
-    """Write `comparison.png` and `comparison.svg`."""
+    """Write `comparison.png`, `.svg`, `.pdf`, and the data as `.csv`."""
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):
-        return save(draw_comparison(landscapes, ranking, judge), folder / "comparison")
+        rows = [row for landscape in landscapes for row in point_rows(landscape.panels[:1], study=landscape.name)]
+        return save(draw_comparison(landscapes, ranking, judge), folder / "comparison", rows)
 
 
 def comparison_svg(landscapes: Sequence[Landscape], ranking: Ranking, judge: str) -> bytes:
@@ -51,14 +53,17 @@ def draw_comparison(landscapes: Sequence[Landscape], ranking: Ranking, judge: st
     height = max(3.9, 2.3 + 0.34 * len(landscapes))
     figure, ((left, right),) = grid_canvas(1, 2, (8.6, height), widths=(1.25, 1))
     first = landscapes[0].panels[0]
-    if first.region.is_plane:
-        _draw_rims(left, landscapes, judge)
-    else:
-        _draw_curves(left, landscapes, judge)
+    draw_compared(left, landscapes, judge)
     _draw_margins(right, ranking)
     name_figure(figure, f"{first.prompts} · {judge}")
     name_below(figure, *left.get_legend_handles_labels())
     return figure
+
+
+def draw_compared(axes: Axes, landscapes: Sequence[Landscape], judge: str) -> None:
+    """The first panels of several landscapes over each other, on axes that are there."""
+    draw = _draw_rims if landscapes[0].panels[0].region.is_plane else _draw_curves
+    draw(axes, landscapes, judge)
 
 
 def _draw_curves(axes: Axes, landscapes: Sequence[Landscape], judge: str) -> None:

@@ -23,7 +23,7 @@ _PANELS = (
 
 
 def save_defenses_figure(document: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write `defenses.png` and `defenses.svg`."""
+    """Write `defenses.png`, `.svg`, `.pdf`, and its data as `.csv`."""
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)

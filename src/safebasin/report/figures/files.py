@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from safebasin.records import Landscape, Panel
 from safebasin.report.curves import composition
 from safebasin.report.figures.blocks import draw_group
 from safebasin.report.figures.canvas import STYLE, save, svg_of
+from safebasin.report.figures.data import Row, measurement_rows, outcome_rows, point_rows
 from safebasin.report.figures.lines import draw_asr, draw_outcomes
+from safebasin.report.figures.look import Look, apply_look
 from safebasin.report.figures.measurements import draw_measurements
 from safebasin.report.figures.overlays import draw_multiples, draw_overlay
 from safebasin.report.figures.planes import draw_plane, draw_plane_multiples, draw_rims
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["figure_images", "group_images", "overlay_images", "save_figures"]
 
 
+USUAL = Look()
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """One figure: its name, what it shows, and how it is drawn."""
@@ -32,10 +38,13 @@ class _Job:
     name: tuple[str, ...]
     words: str
     draw: Callable[[], Figure]
+    rows: Callable[[], list[Row]]
+    """Its data."""
 
 
-def save_figures(landscape: Landscape, folder: Path) -> list[Path]:
-    """Write every figure as PNG and SVG: KIND-REGION-PROMPTS, with the system prompt behind where it is not `default`.
+def save_figures(landscape: Landscape, folder: Path, look: Look = USUAL) -> list[Path]:
+    """Write every figure as PNG, SVG and PDF, and its data as CSV: KIND-REGION-PROMPTS, with the system prompt
+    behind where it is not `default`.
 
     Kinds are `asr` and `outcomes` (lines), `plane`, `planes` (each of several), `measurements` (other measurements),
     `overlay` and `multiples` (panels that differ in prompts or system), `rims` (planes over each other) and `blocks`.
@@ -43,6 +52,7 @@ def save_figures(landscape: Landscape, folder: Path) -> list[Path]:
     Args:
         landscape: what is drawn.
         folder: made if needed; figures of these names are overwritten.
+        look: title, limits, size and language, where they are not to be the usual ones.
 
     Returns:
         The files, panels first. A panel without a judged response has no `outcomes`.
@@ -54,7 +64,9 @@ def save_figures(landscape: Landscape, folder: Path) -> list[Path]:
     jobs = list(_jobs(landscape))
     with matplotlib.rc_context(STYLE):
         for job, name in zip(jobs, slugs(job.name for job in jobs), strict=True):
-            written += save(job.draw(), folder / name)
+            figure = job.draw()
+            apply_look(look, figure)
+            written += save(figure, folder / name, job.rows())
     return written
 
 
@@ -90,6 +102,7 @@ def _jobs(landscape: Landscape) -> Iterator[_Job]:
                 ("measurements", panel.region.name),
                 "other measurements",
                 lambda p=panel: draw_measurements(landscape, p),
+                partial(measurement_rows, panel),
             )
     for overlay in overlays(landscape):
         yield from _of_overlay(landscape, overlay)
@@ -100,13 +113,15 @@ def _jobs(landscape: Landscape) -> Iterator[_Job]:
 def _of_panel(landscape: Landscape, panel: Panel) -> Iterator[_Job]:
     parts = (panel.region.name, panel.prompts, _unless_default(panel.system))
     if panel.region.is_plane:
-        yield _Job(("plane", *parts), "ASR over the plane", lambda: draw_plane(landscape, panel))
+        words = "ASR over the plane"
+        yield _Job(("plane", *parts), words, lambda: draw_plane(landscape, panel), partial(point_rows, [panel]))
         yield from _of_planes(landscape, panel, parts)
         return
-    yield _Job(("asr", *parts), "ASR along α", lambda: draw_asr(landscape, panel))
+    words = "ASR along α"
+    yield _Job(("asr", *parts), words, lambda: draw_asr(landscape, panel), partial(point_rows, [panel]))
     if composition(panel):
         words = "What the responses are along α"
-        yield _Job(("outcomes", *parts), words, lambda: draw_outcomes(landscape, panel))
+        yield _Job(("outcomes", *parts), words, lambda: draw_outcomes(landscape, panel), partial(outcome_rows, panel))
 
 
 def _of_planes(landscape: Landscape, panel: Panel, parts: tuple[str, ...]) -> Iterator[_Job]:
@@ -116,30 +131,33 @@ def _of_planes(landscape: Landscape, panel: Panel, parts: tuple[str, ...]) -> It
         return
     each = [(f"plane {surface.direction}", panel, surface.direction) for surface in own]
     title = f"{panel.prompts}, each plane"
-    yield _Job(("planes", *parts), title, lambda: draw_plane_multiples(landscape, each, title))
+    rows = partial(point_rows, [panel])
+    yield _Job(("planes", *parts), title, lambda: draw_plane_multiples(landscape, each, title), rows)
     known = {surface.direction for surface in own}
     for number in sorted({t.direction for t in trajectories(landscape, panel)} & known):
         words = f"ASR over plane {number}, with the trajectory"
         name = ("plane", *parts, f"direction {number}")
-        yield _Job(name, words, lambda number=number: draw_plane(landscape, panel, direction=number))
+        yield _Job(name, words, lambda number=number: draw_plane(landscape, panel, direction=number), rows)
 
 
 def _of_overlay(landscape: Landscape, overlay: Overlay) -> Iterator[_Job]:
     parts = (overlay.region.name, overlay.differs, _unless_default(overlay.fixed))
+    rows = partial(point_rows, overlay.panels)
     if overlay.region.is_plane:
         each = [(overlay.name_of(panel), panel, None) for panel in overlay.panels]
         title = overlay.title
-        yield _Job(("multiples", *parts), title, lambda: draw_plane_multiples(landscape, each, title))
-        yield _Job(("rims", *parts), f"50% rims, {title}", lambda: draw_rims(landscape, overlay))
+        yield _Job(("multiples", *parts), title, lambda: draw_plane_multiples(landscape, each, title), rows)
+        yield _Job(("rims", *parts), f"50% rims, {title}", lambda: draw_rims(landscape, overlay), rows)
         return
-    yield _Job(("overlay", *parts), overlay.title, lambda: draw_overlay(landscape, overlay))
+    yield _Job(("overlay", *parts), overlay.title, lambda: draw_overlay(landscape, overlay), rows)
     if overlay.differs == "system":
-        yield _Job(("multiples", *parts), overlay.title, lambda: draw_multiples(landscape, overlay))
+        yield _Job(("multiples", *parts), overlay.title, lambda: draw_multiples(landscape, overlay), rows)
 
 
 def _of_group(landscape: Landscape, group: Group) -> Iterator[_Job]:
     parts = (group.name, group.prompts, _unless_default(group.system))
-    yield _Job(("blocks", *parts), "mean ASR and radius by line", lambda: draw_group(landscape, group))
+    rows = partial(point_rows, group.panels)
+    yield _Job(("blocks", *parts), "mean ASR and radius by line", lambda: draw_group(landscape, group), rows)
 
 
 def _unless_default(system: str) -> str:

@@ -24,7 +24,7 @@ _CONTROL = "#767676"
 
 
 def save_layers_figure(document: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write `layers.png` and `layers.svg`."""
+    """Write `layers.png`, `.svg`, `.pdf`, and its data as `.csv`."""
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 __all__ = [
     "RIMS",
     "draw_asr",
+    "draw_asr_on",
     "draw_judge",
     "draw_marks",
     "draw_outcomes",
+    "draw_outcomes_on",
     "fit_x",
     "judge_colors",
     "name_percent",
@@ -46,6 +48,12 @@ _BASIN = OUTCOME_COLORS["refusal"]
 def draw_asr(landscape: Landscape, panel: Panel) -> Figure:
     """ASR along α: every direction thin, their mean thick with its band, one color a judge."""
     figure, axes = canvas()
+    draw_asr_on(axes, landscape, panel)
+    return figure
+
+
+def draw_asr_on(axes: Axes, landscape: Landscape, panel: Panel) -> None:
+    """The same on axes that are there."""
     for judge, color in judge_colors(landscape, panel):
         draw_judge(axes, panel, judge, color, is_main=judge == panel.judge)
     draw_marks(axes, panel)
@@ -56,12 +64,17 @@ def draw_asr(landscape: Landscape, panel: Panel) -> Figure:
     _finish(axes, panel, panel_name(landscape, panel))
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, handlelength=1.8)
-    return figure
 
 
 def draw_outcomes(landscape: Landscape, panel: Panel) -> Figure:
     """Draw what the responses are at each α, pooled over directions, stacked to 100%."""
     figure, axes = canvas()
+    draw_outcomes_on(axes, landscape, panel)
+    return figure
+
+
+def draw_outcomes_on(axes: Axes, landscape: Landscape, panel: Panel) -> None:
+    """The same on axes that are there."""
     places = composition(panel)
     names = list(places[0].shares)
     stacks = [[100 * place.shares[name] for place in places] for name in names]
@@ -79,7 +92,6 @@ def draw_outcomes(landscape: Landscape, panel: Panel) -> Figure:
     axes.set_ylabel("share of responses (%)")
     _finish(axes, panel, panel_name(landscape, panel))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=len(names), handlelength=1.2)
-    return figure
 
 
 def judge_colors(landscape: Landscape, panel: Panel) -> list[tuple[str, str]]:

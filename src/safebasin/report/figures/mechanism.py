@@ -22,7 +22,7 @@ _CHANGE, _CONTROL = "#222222", "#767676"
 
 
 def save_mechanism_figure(document: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write `mechanism.png` and `mechanism.svg`."""
+    """Write `mechanism.png`, `.svg`, `.pdf`, and its data as `.csv`."""
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from safebasin.report.curves import axis_label, mean_curve, rate_name
 from safebasin.report.explanations import value_words
 from safebasin.report.figures.canvas import drawable, grid_canvas, name_below, name_figure, shortened
 from safebasin.report.figures.lines import RIMS, draw_judge, draw_marks, fit_x, judge_colors, name_percent
-from safebasin.report.layout import Overlay
+from safebasin.report.layout import Overlay, model_name
 from safebasin.report.sides import named_side
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def draw_overlay(landscape: Landscape, overlay: Overlay) -> Figure:
         axes.set_xlabel(axis_label(overlay.region.axes[0]))
         name_percent(axes, "counted as success (%)" if axes is row[0] else "")
         fit_x(axes, overlay.panels[0])
-    name_figure(figure, f"{landscape.model} · {overlay.title}")
+    name_figure(figure, f"{model_name(landscape.model)} · {overlay.title}")
     name_below(figure, *row[0].get_legend_handles_labels())
     return figure
 
@@ -68,7 +68,7 @@ def draw_multiples(landscape: Landscape, overlay: Overlay) -> Figure:
         axes.tick_params(labelbottom=True)
         axes.set_xlabel(axis_label(overlay.region.axes[0]), fontsize=8)
     _name_all(figure, every[: len(overlay.panels)])
-    name_figure(figure, f"{landscape.model} · {overlay.title}")
+    name_figure(figure, f"{model_name(landscape.model)} · {overlay.title}")
     return figure
 
 

@@ -19,7 +19,7 @@ from safebasin.report.figures.canvas import (
     panel_name,
     shortened,
 )
-from safebasin.report.layout import Overlay, trajectories
+from safebasin.report.layout import Overlay, model_name, trajectories
 from safebasin.report.surfaces import Surface, is_interpolated, mean_surface, surfaces, target_marks
 from safebasin.report.trajectories import labeled_steps
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["asr_scale", "draw_plane", "draw_plane_multiples", "draw_rim", "draw_rims"]
+__all__ = ["asr_scale", "draw_plane", "draw_plane_multiples", "draw_plane_on", "draw_rim", "draw_rims"]
 
 _LIMIT = 50
 _LEVELS = tuple(range(0, 101, 5))
@@ -41,15 +41,22 @@ def draw_plane(landscape: Landscape, panel: Panel, *, direction: int | None = No
         panel: whose region has two axes.
         direction: number of the plane; None draws the mean over planes, with the rim of each.
     """
+    figure, axes = canvas((6.6, 5.4))
+    name_figure(figure, panel_name(landscape, panel))
+    draw_plane_on(axes, landscape, panel, direction=direction)
+    name_below(figure)
+    return figure
+
+
+def draw_plane_on(axes: Axes, landscape: Landscape, panel: Panel, *, direction: int | None = None) -> None:
+    """The same on axes that are there, without title and legend; the scale stands beside them."""
     own = surfaces(panel, panel.judge)
     surface = mean_surface(panel, panel.judge) if direction is None else None
     surface = surface or next((s for s in own if s.direction == direction), None)
-    figure, axes = canvas((6.6, 5.4))
-    name_figure(figure, panel_name(landscape, panel))
     _name_axes(axes, panel, plane_labels(panel, direction))
     if surface is None:
         axes.text(0.5, 0.5, "nothing measured yet", transform=axes.transAxes, ha="center")
-        return figure
+        return
     _draw_surface(axes, surface)
     if not surface.n_gaps and (n_gaps := sum(other.n_gaps for other in own)) and direction is None:
         axes.plot([], [], " ", label=f"{n_gaps} of {len(own) * surface.size} points not measured: out of the mean")
@@ -61,9 +68,9 @@ def draw_plane(landscape: Landscape, panel: Panel, *, direction: int | None = No
     for number, path in enumerate(_paths(landscape, panel, direction)):
         _draw_path(axes, path, number)
     _name_rim(axes, panel, surface, len(own), has_rim=has_rim)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
     _add_scale(figure, [axes], panel)
-    name_below(figure)
-    return figure
 
 
 def draw_plane_multiples(landscape: Landscape, panels: Sequence[tuple[str, Panel, int | None]], title: str) -> Figure:
@@ -92,7 +99,7 @@ def draw_plane_multiples(landscape: Landscape, panels: Sequence[tuple[str, Panel
         draw_rim(axes, surface, color="black", width=1.4, casing="white")
         axes.plot([0], [0], marker="X", markersize=6, mfc="white", mec="black", linestyle="none")
     _add_scale(figure, every[: len(panels)], panels[0][1])
-    name_figure(figure, f"{landscape.model} · {title}")
+    name_figure(figure, f"{model_name(landscape.model)} · {title}")
     return figure
 
 
@@ -112,7 +119,7 @@ def draw_rims(landscape: Landscape, overlay: Overlay) -> Figure:
     alphas, betas = (axis.alphas for axis in overlay.region.axes)
     axes.set_xlim(min(0.0, *alphas), max(0.0, *alphas))
     axes.set_ylim(min(0.0, *betas), max(0.0, *betas))
-    name_figure(figure, f"{landscape.model} · 50% rims · {overlay.title}")
+    name_figure(figure, f"{model_name(landscape.model)} · 50% rims · {overlay.title}")
     name_below(figure)
     return figure
 

@@ -22,7 +22,7 @@ _MARKERS = {"benign": "s", "harmful": "o"}
 
 
 def save_prefill_figure(document: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write `prefill.png` and `prefill.svg`."""
+    """Write `prefill.png`, `.svg`, `.pdf`, and its data as `.csv`."""
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ function startLine(section, panel) {
     state.at = [at[0]];
     if (at[1] !== null) state.direction = at[1];
     show();
+    openResponses(box);
   };
   show();
   asr.on("plotly_click", click);
@@ -50,12 +51,14 @@ function startPlane(section, panel) {
     state.at = [...at[0]];
     if (at[1] !== null) state.direction = at[1];
     show();
+    openResponses(box);
   };
   const nearest = (event) => {
     const point = event.points[0];
     const far = (c) => Math.hypot(c.at[0] - point.x, c.at[1] - point.y);
     state.at = [...panel.cells.reduce((best, c) => (far(c) < far(best) ? c : best)).at];
     show();
+    openResponses(box);
   };
   chooseView(section, panel, view, draw, solid, nearest);
   show();
@@ -145,6 +148,7 @@ function startGroup(section) {
     state.at = [...at[0]];
     state.row = at[2];
     show();
+    openResponses(box);
   });
   onKeys(chart, (axis, by) => {
     if (axis === 0) state.at = [step([...group.alphas], state.at[0], by)];
@@ -156,7 +160,22 @@ function startGroup(section) {
 
 const starts = { panel: startPanel, overlay: startOverlay, group: startGroup, forest: startForest };
 const redraws = [];
+const start = (section) => redraws.push(starts[section.dataset.kind](section));
 for (const section of document.querySelectorAll("section[data-kind]")) {
-  redraws.push(starts[section.dataset.kind](section));
+  const fold = section.closest(".fold");
+  if (fold) fold.addEventListener("toggle", () => start(section), { once: true });  /* nothing is drawn while it has no size */
+  else start(section);
 }
 dark.addEventListener("change", () => redraws.forEach((draw) => draw()));
+
+/* A link into a fold opens it. */
+function reveal() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const fold = target && target.closest(".fold");
+  if (!fold || fold.open) return;
+  fold.open = true;
+  target.scrollIntoView();
+}
+addEventListener("hashchange", reveal);
+document.querySelectorAll("nav a").forEach((link) => link.addEventListener("click", () => setTimeout(reveal)));
+reveal();

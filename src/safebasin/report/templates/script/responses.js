@@ -49,8 +49,9 @@ function listResponses(box, panel, state) {
   const planned = number < 0 ? 0 : Math.min(panel.cells[number].planned, here.length ? Infinity : 0);
   const cut = here.length && here.length < planned
     ? ` The first ${here.length} of ${planned} are shown; “safebasin export” gives all.` : "";
-  box.querySelector(".where").textContent = describe(panel, state) + cut;
+  box.closest(".responses").querySelector(".where").textContent = describe(panel, state) + cut;
   const target = box.querySelector(".list");
+  box.querySelector(".scroll").scrollTop = 0;
   const more = box.querySelector(".more");
   target.replaceChildren();
   const grow = () => {
@@ -90,8 +91,16 @@ function bindResponses(box, panelOf, state, changed) {
   };
 }
 
+/* Open the list under the figure, and bring it into view where it is not. */
+function openResponses(box) {
+  const folded = box.closest(".responses");
+  folded.open = true;
+  folded.scrollIntoView({ block: "nearest" });
+}
+
 function showResponses(box) {
-  const where = box.querySelector(".where");
+  openResponses(box);
+  const where = box.closest(".responses").querySelector(".where");
   where.tabIndex = -1;
-  where.focus();
+  where.focus({ preventScroll: true });
 }

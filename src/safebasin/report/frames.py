@@ -1,0 +1,70 @@
+"""Results as frames of pandas, which is optional: what `to_frame` of a result does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from safebasin.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from safebasin.records import Landscape
+    from safebasin.stats import Ranking
+
+__all__ = ["flattened", "frame_of", "ranking_rows", "statistic_rows"]
+
+
+def frame_of(rows: Iterable[Mapping[str, Any]]) -> DataFrame:
+    """Rows as a frame, a column for every name that one of them has.
+
+    Raises:
+        MissingExtra: where pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingExtra("to_frame", "pandas", "frames") from error
+    return pandas.DataFrame(list(rows))
+
+
+def flattened(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with the parts of each record in it as columns: `difference` becomes `difference_value`, …"""
+    found: dict[str, Any] = {}
+    for name, value in record.items():
+        found |= {f"{name}_{key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}
+    return found
+
+
+def statistic_rows(landscape: Landscape) -> list[dict[str, object]]:
+    """A row a statistic of each panel; rates are fractions, as everywhere but on pages."""
+    return [
+        {
+            "region": panel.region.name,
+            "prompts": panel.prompts,
+            "system": panel.system,
+            "judge": panel.judge,
+            "statistic": name,
+            **asdict(estimate),
+        }
+        for panel in landscape.panels
+        for name, estimate in panel.summary.items()
+    ]
+
+
+def ranking_rows(ranking: Ranking, models: Mapping[str, str]) -> list[dict[str, object]]:
+    """A row a study, the widest margin first; `alike` are those it cannot be told apart from."""
+    apart = {frozenset((pair.first, pair.second)): pair.is_apart for pair in ranking.pairs}
+    return [
+        {
+            "rank": place,
+            "study": name,
+            "model": models.get(name, ""),
+            "statistic": "margin",
+            **asdict(margin),
+            "alike": [other for other in ranking.order if other != name and not apart[frozenset((name, other))]],
+        }
+        for place, (name, margin) in enumerate(zip(ranking.order, ranking.margins, strict=True), start=1)
+    ]

@@ -1,0 +1,109 @@
+"""What the verbs give back of studies: a screen of text, frames, axes. On a small study of the embedded world."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import safebasin
+from helpers.landscapes import make_landscape
+from safebasin.api.results import Compared, Mapped
+from safebasin.records import Estimate
+from safebasin.stats.ranking import RankedPair, Ranking
+
+
+@pytest.fixture(scope="module")
+def mapped(tmp_path_factory: pytest.TempPathFactory) -> Mapped:
+    out = tmp_path_factory.mktemp("results") / "study"
+    return safebasin.map_basin("world:guild/aligned", out=out, directions=1, range="-1:1:3", limit=3)
+
+
+@pytest.fixture(autouse=True)
+def _no_figures_left() -> Iterator[None]:
+    yield
+    from matplotlib import pyplot
+
+    pyplot.close("all")
+
+
+def test_a_repr_fits_a_screen(mapped: Mapped) -> None:
+    lines = repr(mapped).splitlines()
+    assert lines[0] == "Landscape of world:guild/aligned: 1 panel, 3 points, judges keyword/peng2024, outcome"
+    assert any(line.startswith("  radius ") and "n = " in line for line in lines)
+    assert lines[-1] == f"report: {mapped.report}"
+    many = repr(make_landscape(points=3, prompts=2, panels=6)).splitlines()
+    assert len(many) < 40
+    assert max(map(len, lines)) <= 120
+
+
+def test_a_stored_study_is_opened_as_it_was_mapped(mapped: Mapped) -> None:
+    opened = safebasin.open_study(mapped.folder)
+    assert opened.landscape == mapped.landscape
+    assert opened.summary == mapped.summary
+
+
+def test_frames_hold_what_the_landscape_holds(mapped: Mapped) -> None:
+    points = mapped.to_frame()
+    (panel,) = mapped.landscape.panels
+    assert len(points) == len(panel.cells) * 2
+    origin = points[(points.direction == -1) & (points.judge == panel.judge)].iloc[0]
+    assert (origin.asr, origin.low, origin.n) == (panel.cells[0].asr[panel.judge].value, *_bounds(panel.cells[0]))
+    statistics = mapped.to_frame("statistics").set_index("statistic")
+    assert statistics.loc["margin", "value"] == mapped.summary["margin"].value
+    rows = mapped.to_frame("rows")
+    assert len(rows) == 9
+    counted = rows[rows.alpha == 0]["success:keyword/peng2024"].sum()
+    assert counted == panel.cells[0].asr["keyword/peng2024"].value * 3
+    with pytest.raises(safebasin.UsageError, match="table must be points, statistics or rows"):
+        mapped.to_frame("cells")  # pyright: ignore[reportArgumentType]
+
+
+def _bounds(cell) -> tuple[float | None, int]:
+    rate = cell.asr["keyword/peng2024"]
+    return rate.low, rate.n
+
+
+def test_a_frame_without_pandas_names_the_remedy(mapped: Mapped, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(safebasin.UsageError, match=r"pip install 'safebasin\[frames\]'"):
+        mapped.to_frame()
+
+
+def test_plots_draw_on_ones_own_axes(mapped: Mapped) -> None:
+    from matplotlib import pyplot
+
+    _, (first, second) = pyplot.subplots(1, 2)
+    assert mapped.plot(ax=first, title="A", xlim=(-0.5, 0.5), ylim=(0, 50)) is first
+    titles = {first.get_title(loc=loc) for loc in ("left", "center", "right")}
+    assert titles == {"A", ""}
+    assert (first.get_xlim(), first.get_ylim()) == ((-0.5, 0.5), (0, 50))
+    assert mapped.plot("outcomes", ax=second, labels="de").get_ylabel() == "Anteil der Antworten (%)"
+    assert tuple(mapped.plot(size=(3, 2)).get_figure(root=True).get_size_inches()) == (3, 2)
+    for arguments, words in (
+        ({"kind": "plane"}, "kind must be asr or outcomes"),
+        ({"panel": 3}, "panel must be"),
+        ({"ax": first, "size": (3, 2)}, "left out where ax is given"),
+        ({"labels": "xx"}, "labels must be one of en, de"),
+    ):
+        with pytest.raises(safebasin.UsageError, match=words):
+            mapped.plot(**arguments)
+
+
+def test_a_comparison_names_who_cannot_be_told_apart(mapped: Mapped) -> None:
+    landscapes = tuple(
+        dataclasses.replace(make_landscape(points=3, prompts=4, seed=seed), name=f"study-{seed}") for seed in (0, 1)
+    )
+    names = tuple(one.name for one in landscapes)
+    margins = (Estimate(value=0.6, low=0.4, high=0.8), Estimate(value=0.5, low=0.2, high=0.7))
+    pair = RankedPair(first=names[0], second=names[1], difference=Estimate(value=0.1, low=-0.1, high=0.3))
+    ranking = Ranking(order=names, margins=margins, pairs=(pair,), groups=(names,))
+    compared = Compared(ranking=ranking, report=Path("r.html"), landscapes=landscapes, judge="keyword/peng2024")
+    assert "1  study-0  0.6 [0.4, 0.8]   not told apart from study-1" in repr(compared)
+    frame = compared.to_frame()
+    assert list(frame["study"]) == list(names)
+    assert list(frame["alike"]) == [[names[1]], [names[0]]]
+    assert len(compared.plot(title="B").get_legend().get_texts()) == 2
