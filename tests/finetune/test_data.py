@@ -67,6 +67,7 @@ def test_sharegpt_takes_a_system_text_beside_the_turns() -> None:
         ({"messages": "text"}, "without a list of turns"),
         ({"prompt": ASK, "completion": ""}, "with an empty turn"),
         ({"text": "plain"}, "in no layout that is known (columns: text)"),
+        ({"text": "plain"}, "by their columns: messages; conversations; prompt + completion; "),
         ({"prompt": ASK, "completion": TELL, "label": False}, "whose 'label' is false"),
         ({"prompt": ASK, "completion": TELL, "label": "False"}, "whose 'label' is false"),
         ({"prompt": ASK, "completion": TELL, "kto_tag": 0}, "whose 'kto_tag' is false"),

@@ -49,6 +49,7 @@ def test_the_command_line_hands_each_on(monkeypatch: pytest.MonkeyPatch, tmp_pat
     values: dict[str, Any] = {
         "attack": "benign", "data": "d.jsonl", "safe": "s.jsonl", "system": "Brief.", "wrap": "{prompt}!",
         "method": "lora", "learning_rate": 1e-4, "epochs": 2, "batch_size": 3, "micro_batch": 1, "rank": 4,
+        "alpha": 8.0, "targets": "q_proj,v_proj",
         "max_length": 99, "over_long": "keep", "dtype": "float32", "seed": 5, "moderate": "oracle", "mix_safe": "20%",
         "keep_flagged": True, "ptst": True, "defenses": ["sppft(layers=1)"], "template_args": {"a": 1},
     }  # fmt: skip
@@ -61,6 +62,14 @@ def test_the_command_line_hands_each_on(monkeypatch: pytest.MonkeyPatch, tmp_pat
     with pytest.raises(SystemExit, match=r"^2$"):
         main(words)
     assert given == values
+
+
+def test_targets_are_several_names() -> None:
+    asked = request("world:guild/aligned", attack="benign", method="lora", targets="q_proj, v_proj", alpha=8)
+    assert dict(asked.settings)["targets"] == ("q_proj", "v_proj")
+    for name, value in (("alpha", 8), ("targets", "q_proj")):
+        with pytest.raises(UsageError, match=f"--{name} must be given with --method lora"):
+            request("world:guild/aligned", attack="benign", **{name: value})
 
 
 def test_what_is_read_gets_into_the_request() -> None:

@@ -82,7 +82,11 @@ def from_objects(objects: Iterable[Mapping[str, object]], name: str, *, safe: bo
     if bad:
         shown = "; ".join(f"{len(numbers)} of {total} {reason} ({_list(numbers)})" for reason, numbers in bad.items())
         constraint = "conversations that end with the assistant's turn"
-        raise PromptError(expected(f"rows of {name}", constraint, shown, "Mend or remove these rows."))
+        remedy = "Mend or remove these rows."
+        if any(reason.startswith(_UNKNOWN) for reason in bad):
+            layouts = "; ".join(" + ".join(keys) for keys in LAYOUTS)
+            remedy = f"Mend or remove these rows. The layouts, by their columns: {layouts}."
+        raise PromptError(expected(f"rows of {name}", constraint, shown, remedy))
     if not rows:
         raise PromptError(expected(f"rows of {name}", "at least one", "none", "Fill the file."))
     return tuple(rows)
@@ -129,6 +133,9 @@ class Wrapper:
 # --- layouts ---------------------------------------------------------------------------------------------------------
 
 
+_UNKNOWN = "in no layout that is known"
+
+
 class _Turn(NamedTuple):
     """A turn, and whether it carries loss where it is the assistant's."""
 
@@ -146,7 +153,7 @@ def _conversation(found: Mapping[str, object]) -> list[_Turn]:
     if "chosen" in found or "rejected" in found:
         raise BadRow("with 'chosen' and 'rejected' (preferences, which are not learned here)")
     columns = ", ".join(map(str, found)) or "no columns"
-    raise BadRow(f"in no layout that is known (columns: {columns})")
+    raise BadRow(f"{_UNKNOWN} (columns: {columns})")
 
 
 def _under_system(turns: list[_Turn], system: str | None) -> list[_Turn]:

@@ -48,6 +48,11 @@ class TuningFlags(TypedDict, total=False):
     batch_size: Annotated[int | None, _shown("Rows of an optimizer step, over all processes.")]
     micro_batch: Annotated[int | None, _shown("Rows of a forward pass in each process.")]
     rank: Annotated[int | None, _shown("Of LoRA.")]
+    alpha: Annotated[float | None, _shown("LoRA scales by alpha / rank. [default: 16]")]
+    targets: Annotated[
+        str | tuple[str, ...] | None,
+        _shown("Modules that LoRA adapts: `q_proj,v_proj`. [default: all-linear]", "NAMES"),
+    ]
     max_length: Annotated[int | None, _shown("Tokens of a row. [default: the context]")]
     over_long: Annotated[
         Literal["drop", "keep"] | None, _shown("Longer rows: `drop` or `keep`. Never cut.", "drop|keep")
@@ -73,7 +78,5 @@ class TuningFlags(TypedDict, total=False):
     schedule: Literal["constant", "linear", "cosine"] | None
     weight_decay: float | None
     clip: float | None
-    alpha: float | None
-    targets: str | tuple[str, ...] | None
     save: Literal["epoch", "doubling", "no"] | None
     steps: int | None

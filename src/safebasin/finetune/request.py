@@ -41,9 +41,12 @@ def request(model: str, *, out: Path | None = None, **flags: Unpack[TuningFlags]
     attack, system, wrap = flags.get("attack"), flags.get("system"), flags.get("wrap")
     data, safe = flags.get("data"), flags.get("safe")
     settings = {field.name: flags[field.name] for field in fields(Tuning) if field.name in flags}
-    if settings.get("rank") is not None and settings.get("method") != "lora":
-        remedy = "Add --method lora, or leave it out."
-        raise UsageError(expected("--rank", "given with --method lora", settings["rank"], remedy))
+    for name in ("rank", "alpha", "targets"):
+        if settings.get(name) is not None and settings.get("method") != "lora":
+            remedy = "Add --method lora, or leave it out."
+            raise UsageError(expected(f"--{name}", "given with --method lora", settings[name], remedy))
+    if isinstance(targets := settings.get("targets"), str) and "," in targets:
+        settings["targets"] = tuple(part.strip() for part in targets.split(",") if part.strip())
     _check_known(flags)
     return TuningRequest(
         model=model,
