@@ -19,6 +19,7 @@ from safebasin.landscape.samples import read_samples
 from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Landscape
 from safebasin.report.html import render_html
+from safebasin.report.layout import model_name
 from safebasin.run.judging import judge_stored
 from safebasin.run.manifest import read_manifest
 from safebasin.store import folder as folders
@@ -103,7 +104,7 @@ class Reports:
                 _judge_by_text(study)
             landscape = read_landscape(study)
             samples = read_samples(study, with_text=self.with_text)
-            title = f"Safety basin of {landscape.model}"
+            title = f"Safety basin of {model_name(landscape.model)}"
             page = render_html(landscape, read_manifest(folder), samples, title=title)
         return _Made(stamp, time.monotonic(), page, landscape)
 

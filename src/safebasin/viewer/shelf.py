@@ -13,6 +13,7 @@ from safebasin.errors import UsageError, expected
 from safebasin.landscape.browsing import PATIENCE_S, browse
 from safebasin.landscape.stored import StoredStudy
 from safebasin.report.colors import OUTCOME_WORDS
+from safebasin.report.layout import model_name
 from safebasin.viewer.beside import pair_figures, pair_panels, settings_that_differ
 from safebasin.viewer.pages import address, home_of, render
 from safebasin.viewer.progress import Counted, Progress, read_progress
@@ -140,7 +141,12 @@ class Shelf:
         settings, models = settings_that_differ(pair)
         names = [found.name for found in pair]
         sides = [
-            {"name": id if names[0] == names[1] else name, "model": model, "address": address(id), "responses": words}
+            {
+                "name": id if names[0] == names[1] else name,
+                "model": model_name(model),
+                "address": address(id),
+                "responses": words,
+            }
             for id, name, model, words in zip(
                 [found.id for found in pair], names, models, map(self._responses, pair), strict=True
             )

@@ -17,6 +17,7 @@ from safebasin.errors import SafebasinError, UsageError
 from safebasin.records import Estimate
 from safebasin.report.explanations import value_words
 from safebasin.report.fleet import counts
+from safebasin.report.layout import model_name
 from safebasin.store import folder as folders
 from safebasin.store.read_only import open_read_only
 from safebasin.untrusted import read_json, read_text
@@ -135,12 +136,7 @@ def _read(found: Found, stamp: Stamp) -> _Said:
         model, said = _study(found.path) if found.kind.name == "a study" else _document(found)
     except SafebasinError as error:
         return _Said(stamp, "", "", str(error).replace(str(found.path), found.name))
-    return _Said(stamp, _short(model), said, "")
-
-
-def _short(model: str) -> str:
-    """A model as a list names it: of a path on this machine, its last part."""
-    return Path(model).name if model.startswith(("/", "~", "./", "../")) else model
+    return _Said(stamp, model_name(model), said, "")
 
 
 def _study(folder: Path) -> tuple[str, str]:
