@@ -13,7 +13,7 @@ import os
 import stat
 from collections.abc import Generator, Hashable, Iterable
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 import yaml
@@ -25,6 +25,7 @@ from safebasin.errors import MissingFile, SafebasinError, UsageError, expected
 __all__ = [
     "MIB",
     "border",
+    "is_inside",
     "is_memory",
     "read_bytes",
     "read_json",
@@ -90,6 +91,13 @@ def is_memory(error: BaseException) -> bool:
 def user_path(text: str | Path) -> Path:
     """A path as a user wrote it, `~` written out; that of somebody unknown stays, and is then not there."""
     return Path(os.path.expanduser(text))
+
+
+def is_inside(name: str) -> bool:
+    """Tell whether a relative path with `/` stays in its folder and is written as we write it."""
+    path = PurePosixPath(name)
+    plain = name.isprintable() and "\\" not in name and ":" not in name
+    return bool(path.parts) and plain and not path.is_absolute() and ".." not in path.parts and str(path) == name
 
 
 def read_bytes(path: Path, what: str, *, error: type[UsageError] = UsageError, most: int = 64 * MIB) -> bytes:

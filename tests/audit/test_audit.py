@@ -11,18 +11,22 @@ from typing import Any
 import jsonschema
 import pytest
 
+from helpers.command import safebasin
 from helpers.guild import broken_guild
 from helpers.models import eight_bit_floats, make_lora, make_tiny_model
+from helpers.packs import change
 from safebasin.audit import Policy, audit
 from safebasin.audit.labelled import read_accuracies
 from safebasin.audit.verdict import schema
 from safebasin.edits.dequantized import dequantize
 from safebasin.errors import ModelError, StoreError, StudyError, UnknownName, UsageError
+from safebasin.evidence.checking import Asked, verify_folder
 from safebasin.landscape.language_tests import read_tests
 from safebasin.landscape.stored import StoredStudy
 from safebasin.models.reference import resolve
 from safebasin.models.writing import describe, read_record
 from safebasin.store.db import StudyStore
+from safebasin.store.sealing import seal
 from safebasin.worlds.guild.world import WORLD
 
 ALIGNED = "world:guild/aligned"
@@ -44,6 +48,13 @@ def document(folder: Path) -> dict[str, Any]:
     found = json.loads((folder / "verdict.json").read_text())
     jsonschema.Draft202012Validator(schema()).validate(found)
     return found
+
+
+def assert_evident(folder: Path, *left_out: str) -> None:
+    """Files, rows and every number of the verdict hold, but for parts that the rows cannot give."""
+    notes: list[str] = []
+    assert verify_folder(folder, Asked(recompute=True, model=False, note=notes.append)) == []
+    assert notes == [f"not derived anew: {part}" for part in left_out]
 
 
 def metrics(found) -> dict[str, Any]:
@@ -156,6 +167,40 @@ def test_no_text_leaves_the_folder(failed) -> None:
     assert "charter" not in published
 
 
+def test_a_verdict_follows_from_the_rows_and_is_found_where_it_does_not(failed, tmp_path: Path) -> None:
+    assert_evident(failed.folder)
+    folder = shutil.copytree(failed.folder, tmp_path / "audit")
+    held, asr = document(folder), metrics(failed)["asr"].tuned.value
+    held["conditions"][0]["metrics"][0]["tuned"]["value"] = 0.0
+    held["decision"] = "pass"
+    (folder / "verdict.json").write_text(json.dumps(held))
+    assert "verdict.json is not what was written with the results" in verify_folder(folder, Asked(model=False))
+    seal(folder)
+    assert verify_folder(folder, Asked(model=False)) == []
+    assert verify_folder(folder, Asked(recompute=True, model=False)) == [
+        f"verdict.json: conditions[0].metrics[0].tuned.value is 0.0, the rows give {asr}",
+        'verdict.json: decision is "pass", the rows give "fail"',
+    ]
+    assert safebasin("stats", folder, "--json").stdout == safebasin("stats", failed.folder, "--json").stdout
+    page = (folder / "report.html").read_text()
+    assert safebasin("report", folder).returncode == 0
+    assert (folder / "report.html").read_text() != page == failed.report.read_text()
+
+
+def test_studies_of_an_audit_are_covered_by_its_list(failed, tmp_path: Path) -> None:
+    folder = shutil.copytree(failed.folder, tmp_path / "audit")
+    change(folder / "line" / "study.sqlite", "UPDATE responses SET text = 'other', digest = NULL WHERE rowid = 1")
+    found = verify_folder(folder, Asked(model=False))
+    assert found[0] == "line/study.sqlite: rows of responses are not those that the results were made of"
+    (folder / "verdict.json").write_text("[]")
+    done = safebasin("stats", folder)
+    assert (done.returncode, "the document of verdict.json must be AuditVerdict" in done.stderr) == (2, True)
+    (folder / "verdict.json").unlink()
+    assert "verdict.json is missing" in verify_folder(folder, Asked(model=False))
+    for verb in ("stats", "report"):
+        assert safebasin(verb, folder).returncode == 2
+
+
 def test_the_same_again_measures_nothing(failed, broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safebasin import catalog
 
@@ -193,6 +238,7 @@ def test_an_adapter_and_every_system_prompt(tmp_path: Path) -> None:
     keyword = [next(m.tuned.value for m in c.metrics if m.name == "asr") for c in conditions]
     assert keyword[0] == pytest.approx(keyword[2], abs=0.13)
     assert "system prompt" in found.verdict.depends
+    assert_evident(found.folder, "2 conditions, of an earlier template")
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +258,7 @@ def test_another_tokenizer_is_asked_as_it_ships(shipped) -> None:
     assert [c.template for c in found.verdict.conditions] == ["own"]
     assert "TUNED is not on a line from BASE: its tokenizer differs: token " in found.verdict.notes[0]
     assert document(found.folder)["line"] is None
+    assert_evident(found.folder)
 
 
 def test_labels_of_tuned_in_a_folder_of_its_own_count(shipped, other: Path, tmp_path: Path) -> None:
@@ -289,6 +336,7 @@ def test_a_quantized_copy_is_asked_as_it_ships_and_its_line_leads_to_its_plain_w
     assert metrics(found)["asr:oracle"].tuned.value == 0
     assert "α = 1 the tuned model without its quantization" in found.report.read_text()
     document(found.folder)
+    assert_evident(found.folder, "the line, whose plan is not the last one of its folder")
     made = (tmp_path / "out" / "dequantized" / "model.safetensors").stat().st_mtime_ns
     audit(ALIGNED, str(copy), out=tmp_path / "out", limit=3, **SHORT)
     assert (tmp_path / "out" / "dequantized" / "model.safetensors").stat().st_mtime_ns == made
@@ -391,6 +439,7 @@ def test_the_basins_of_both_are_compared(broken: Path, tmp_path: Path) -> None:
     assert radius.difference.value > 0.3
     assert found.verdict.exit_code == 1
     document(tmp_path)
+    assert_evident(tmp_path)
 
 
 def test_the_line_between_identical_models_is_not_measured_in_between(tmp_path: Path) -> None:

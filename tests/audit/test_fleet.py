@@ -12,14 +12,17 @@ import pytest
 from helpers.command import safebasin
 from helpers.guild import broken_guild
 from helpers.models import make_lora
+from safebasin.api import pack_results, report_audit, verify_pack
 from safebasin.audit import audit, audit_fleet, find_fleet
 from safebasin.audit.fleet import FleetAudited
 from safebasin.errors import ModelError, StudyError
+from safebasin.evidence.checking import Asked, verify_folder
 from safebasin.landscape.score_reach import RULES
 from safebasin.report.fleet import counts, render_fleet
 from safebasin.run.borrowing import borrow_origin
 from safebasin.stats.gate import LEVEL
 from safebasin.store.db import StudyStore
+from safebasin.store.sealing import seal
 from safebasin.worlds.guild.world import WORLD
 
 ALIGNED = "world:guild/aligned"
@@ -97,6 +100,21 @@ def test_a_model_of_a_fleet_is_decided_by_wider_bounds(fleet: FleetAudited, fold
     assert "The 5% of error are those of 4 models together." in (
         fleet.folder / "models" / "step-10" / "report.html"
     ).read_text(encoding="utf-8")
+
+
+def test_a_fleet_is_covered_by_its_list_and_packed(fleet: FleetAudited, tmp_path: Path) -> None:
+    assert verify_folder(fleet.folder, Asked(recompute=True, model=False)) == []
+    packed = pack_results(fleet.folder, tmp_path / "fleet.zip")
+    assert verify_pack(packed.path, recompute=True).found == ()
+    copy = shutil.copytree(fleet.folder, tmp_path / "fleet")
+    assert report_audit(copy).read_text(encoding="utf-8") == fleet.report.read_text(encoding="utf-8")
+    looks = copy / "models" / "step-2" / "looks.json"
+    looks.write_text(looks.read_text() + " ")
+    (found,) = verify_folder(copy, Asked(model=False))
+    assert found == "models/step-2: looks.json is not what was written with the results"
+    seal(looks.parent)
+    (found,) = verify_folder(copy, Asked(model=False))
+    assert found == "models/step-2/digests.json is not what was written with the results"
 
 
 def test_the_same_folder_again_asks_nothing(fleet: FleetAudited, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

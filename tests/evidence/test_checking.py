@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -19,6 +20,7 @@ from safebasin.evidence.checking import Asked, verify_folder
 from safebasin.evidence.recomputing import differences
 from safebasin.records import Verdict
 from safebasin.store.db import StudyStore
+from safebasin.store.digests import EVERY
 from safebasin.store.sealing import read_seal, row_digests, seal
 
 COLUMNS = "key, point, prompt, system, decoding, sample, text, thinking, n_tokens, finish_reason, broken, gap"
@@ -108,6 +110,20 @@ def test_a_folder_of_an_older_release_is_said_to_have_no_list(folder: Path) -> N
     notes: list[str] = []
     assert verify_folder(folder, Asked(note=notes.append)) == []
     assert "there is no digests.json" in notes[0]
+
+
+def test_rows_older_than_digests_are_counted_for_good(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "study.sqlite")) as db, db:
+        for table in EVERY:
+            db.execute(f"UPDATE {table} SET digest = NULL")
+        db.execute("DELETE FROM migrations WHERE name LIKE '%digests%'")
+    with StudyStore.open(folder) as store, store.transaction():
+        pass
+    seal(folder)
+    notes: list[str] = []
+    assert verify_folder(folder, Asked(note=notes.append)) == []
+    (said,) = notes
+    assert re.fullmatch(r"\d{2,} rows are older than digests: .* vouch for them from then on", said)
 
 
 def test_files_of_the_user_are_left_alone(folder: Path) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,6 @@ def write(pack: Path, held: Members) -> Path:
 
 def listed(held: Members) -> Members:
     """The same with a list that fits them: by somebody who knows how packs are made."""
-    from hashlib import sha256
-
     document = json.loads(held[PACK])
     document["members"] = {
         name: {"bytes": len(data), "sha256": sha256(data).hexdigest()} for name, data in held.items() if name != PACK

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from safebasin.errors import StoreError, expected
-from safebasin.evidence.checking import Asked, is_inside, verify_folder
+from safebasin.evidence.checking import Asked, verify_folder
 from safebasin.evidence.packing import KINDS_PACKED, PACK, SCHEMA_VERSION, environments, root_of
 from safebasin.store.folder import results
 from safebasin.store.sealing import Counted, read_seal
-from safebasin.untrusted import MIB, read_json
+from safebasin.untrusted import MIB, is_inside, read_json
 
 __all__ = ["Checked", "verify_pack"]
 
@@ -61,12 +61,20 @@ def verify_pack(path: Path, asked: Asked) -> Checked:
         StoreError: where it is no zip file at all, or there is no room to look into it.
     """
     _check_file(path)
-    try:
-        with zipfile.ZipFile(path) as file:
-            return _checked(file, path, asked)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
-        said = " ".join(str(error).split())[:160] or type(error).__name__
-        return Checked(root="", found=(f"the file is cut short or damaged ({said})",))
+    with tempfile.TemporaryDirectory(prefix="safebasin-") as made:
+        try:
+            with zipfile.ZipFile(path) as file:
+                checked, document = _unfolded(file, path, Path(made))
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as error:
+            said = " ".join(str(error).split())[:160] or type(error).__name__
+            return Checked(root="", found=(f"the file is cut short or damaged ({said})",))
+        if document is None:
+            return checked
+        if checked.found:
+            asked.note("what the members hold was not looked at: some are not what they were")
+            return checked
+        found = _contents(Path(made), document, replace(asked, packed=True, model=False))
+        return replace(checked, found=tuple(found), recomputed=asked.recompute)
 
 
 def _check_file(path: Path) -> None:
@@ -83,33 +91,29 @@ def _check_file(path: Path) -> None:
         raise StoreError(expected("what is verified", "a pack or a folder of results", str(path), remedy))
 
 
-def _checked(file: zipfile.ZipFile, path: Path, asked: Asked) -> Checked:
+def _unfolded(file: zipfile.ZipFile, path: Path, folder: Path) -> tuple[Checked, Mapping[str, Any] | None]:
+    """Hold the members against the list, and unfold them into a folder; the list, or None where it cannot be read."""
     infos, refused = file.infolist(), list(_refused(file.infolist(), path))
     if refused:
-        return Checked(root="", found=tuple(refused[:_SHOWN]))
+        return Checked(root="", found=tuple(refused[:_SHOWN])), None
     by_name = {info.filename: info for info in infos}
     if PACK not in by_name:
-        return Checked(root="", found=(f"{PACK} is missing: there is no list to hold the members against",))
+        return Checked(root="", found=(f"{PACK} is missing: there is no list to hold the members against",)), None
     if by_name[PACK].file_size > _LIST_BYTES:
-        return Checked(root="", found=(f"{PACK} has more than {_LIST_BYTES // MIB} MB",))
+        return Checked(root="", found=(f"{PACK} has more than {_LIST_BYTES // MIB} MB",)), None
     try:
         document, members = _read_list(_bounded(file, by_name[PACK], _LIST_BYTES))
     except StoreError as error:
-        return Checked(root="", found=(str(error),))
+        return Checked(root="", found=(str(error),)), None
     root = str(document["root"])
     found = [] if root == root_of(document) else [f"{PACK} is not the list that its root stands for"]
     found += [f"{name} is missing" for name in members if name not in by_name]
     found += [f"{name} is not on the list" for name in by_name if name != PACK and name not in members]
-    kept = Checked(root=root, found=(), kind=str(document["kind"]), with_text=bool(document["with_text"]))
-    with tempfile.TemporaryDirectory(prefix="safebasin-") as made:
-        _check_room(Path(made), members)
-        there = {name: one for name, one in members.items() if name in by_name}
-        found += [what for name, one in there.items() for what in _extract(file, by_name[name], one, Path(made))]
-        if found:
-            asked.note("what the members hold was not looked at: some are not what they were")
-        else:
-            found += _contents(Path(made), document, replace(asked, packed=True, model=False))
-    return replace(kept, found=tuple(found), recomputed=asked.recompute)
+    _check_room(folder, members)
+    there = {name: one for name, one in members.items() if name in by_name}
+    found += [what for name, one in there.items() for what in _extract(file, by_name[name], one, folder)]
+    with_text = bool(document["with_text"])
+    return Checked(root=root, found=tuple(found), kind=str(document["kind"]), with_text=with_text), document
 
 
 def _refused(infos: list[zipfile.ZipInfo], path: Path) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 
-__all__ = ["DIGESTED", "EVERY", "SETTLED", "WITHHELD", "altered", "digest", "digest_new_rows", "undigested"]
+__all__ = ["DIGESTED", "EVERY", "LATE", "SETTLED", "WITHHELD", "altered", "digest", "digest_new_rows", "undigested"]
 
 DIGESTED = {
     "prompts": ("id", "messages", "source", "category", "behavior", "label", "batch"),
@@ -30,6 +30,8 @@ SETTLED = {
 }
 """The same for what was asked and set, which got its digests later."""
 EVERY = {**DIGESTED, **SETTLED}
+LATE = "rows_before_digests"
+"""Key of the number of rows that were there before digests were kept: theirs vouch for them from the next write on."""
 WITHHELD = "withheld"
 """Key of the fact that a database is a copy without texts: which columns of which tables stand empty in it."""
 _TEXTS = ("prompts", "responses", "verdicts")

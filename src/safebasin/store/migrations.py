@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from safebasin.errors import StoreError, expected
 from safebasin.store.connection import transaction
-from safebasin.store.digests import DIGESTED, SETTLED
+from safebasin.store.digests import DIGESTED, LATE, SETTLED, digest, undigested
 from safebasin.store.renaming import rename_decoding
 from safebasin.store.values import read_decoding
 
@@ -39,6 +39,10 @@ def migrate(db: sqlite3.Connection) -> None:
             if step.__name__ in lacking:
                 step(db)
                 db.execute("INSERT INTO migrations VALUES (?)", (step.__name__,))
+        older = undigested(db)
+        if older:
+            said = (LATE, str(older), digest(LATE, str(older)))
+            db.execute("INSERT OR IGNORE INTO meta (key, value, digest) VALUES (?, ?, ?)", said)
 
 
 def pending(db: sqlite3.Connection) -> list[str]:

@@ -22,7 +22,7 @@ from safebasin.records import canonical_json
 from safebasin.store.db import StudyStore
 from safebasin.store.digests import EVERY, WITHHELD
 from safebasin.store.folder import DATABASE
-from safebasin.untrusted import MIB, read_json, read_text
+from safebasin.untrusted import MIB, is_inside, read_json, read_text
 from safebasin.writing import DIGESTS, KINDS, is_leftover, write_text
 
 __all__ = ["Counted", "Seal", "read_seal", "row_digests", "seal", "sha256_of", "walk"]
@@ -119,6 +119,10 @@ def read_seal(folder: Path) -> Seal:
             folders={str(name): str(root) for name, root in held["folders"].items()},
         )
         root = str(held["root"])
+        if any(Path(name).name != DATABASE for name in found.databases):
+            raise ValueError(f"a database of another name than {DATABASE}")
+        if not all(map(is_inside, (*found.files, *found.databases, *found.folders))):
+            raise ValueError("a name that leads out of the folder")
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         said = f"{type(error).__name__}: {error}"
         raise StoreError(expected(f"{DIGESTS} of {folder.name}", "what safebasin wrote", said, remedy)) from error
