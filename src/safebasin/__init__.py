@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         estimate_moderation,
         export_model,
         export_study,
+        file_schema,
         find_worst_case,
         finetune,
         finetune_sweep,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         verify_study,
         view,
         world,
+        write_starter,
     )
     from safebasin.errors import NotDecidable, SafebasinError, UsageError
     from safebasin.records import Estimate, Landscape, ModelRef, Prompt, Response, Score, Verdict
@@ -104,6 +106,7 @@ __all__ = [
     "estimate_moderation",
     "export_model",
     "export_study",
+    "file_schema",
     "find_worst_case",
     "finetune",
     "finetune_sweep",
@@ -134,6 +137,7 @@ __all__ = [
     "verify_study",
     "view",
     "world",
+    "write_starter",
 ]
 
 

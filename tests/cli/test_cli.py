@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -299,6 +300,24 @@ def test_every_verb_has_help_with_an_example_and_stands_in_the_readme(verb: str)
                 said = str(getattr(parameter, "help", None) or "").partition("[default")[0]
                 assert said.strip(), f"{one.name} {parameter.name}"
     assert f"`{verb}" in (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def test_help_is_short_too_and_files_to_begin_with_are_planned(tmp_path: Path) -> None:
+    assert safebasin("init", "-h").stdout == safebasin("init", "--help").stdout != ""
+    assert safebasin("init", tmp_path).returncode == 0
+    assert safebasin("plan", tmp_path / "study.yaml").returncode == 0
+    again = safebasin("init", tmp_path)
+    assert (again.returncode, "Nothing was written" in again.stderr, again.stderr.count("\n")) == (2, True, 1)
+    assert json.loads(safebasin("schema", "study").stdout)["required"] == ["model"]
+
+
+def test_a_shell_completes_verbs() -> None:
+    asked = {"_SAFEBASIN_COMPLETE": "complete_bash", "COMP_WORDS": "safebasin au", "COMP_CWORD": "1"}
+    program = "import sys; sys.argv[0] = 'safebasin'; from safebasin.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | asked, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["audit"], "")
 
 
 def test_list_show_doctor_and_world() -> None:

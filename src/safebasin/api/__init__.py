@@ -18,6 +18,7 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
     prefilling  refusal behind a forced beginning of the answer
     progress    a bar on a terminal and in a notebook
     results     what the verbs give back of studies
+    starting    files to begin with, and the schemas that editors read
     stored      stored studies read, judged again, reported, exported, compared
     sweeping    many tuned models of one base in one study
     trials      defenses beside each other: one attack under each of them
@@ -46,6 +47,7 @@ from safebasin.api.mechanism import measure_mechanism
 from safebasin.api.prefilling import measure_prefill
 from safebasin.api.results import Compared, Mapped
 from safebasin.api.screening import screen_models
+from safebasin.api.starting import file_schema, write_starter
 from safebasin.api.stored import (
     compare_studies,
     export_model,
@@ -99,6 +101,7 @@ __all__ = [
     "estimate_moderation",
     "export_model",
     "export_study",
+    "file_schema",
     "find_worst_case",
     "finetune",
     "finetune_sweep",
@@ -129,4 +132,5 @@ __all__ = [
     "verify_study",
     "view",
     "world",
+    "write_starter",
 ]

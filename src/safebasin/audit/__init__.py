@@ -15,6 +15,7 @@ reading      `verdict.json` read back as the record it was
 records      what an audit found, as frozen records that become `verdict.json` one to one
 recounting   the verdict once more, from the rows of its folder alone
 run          the audit itself: find both models, ask them the same, decide, write `verdict.json` and the page
+schema       the JSON Schema of policy files, for editors, and a policy file to begin with
 serving      what decides a response beside the weights, and where BASE and TUNED would differ in it
 sets         the prompt sets: which roles they have, what is left out, what cannot be
 verdict      `verdict.json`: the decision in words, the document, its schema, and writing it whole or not at all

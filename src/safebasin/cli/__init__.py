@@ -22,6 +22,7 @@ A run that was interrupted goes on with the same command.
     output       what the verbs print with: stdout for results, stderr for progress; hostile text made harmless
     research     `compare`, `claims`, `worst-case`: several studies, claims of a paper, the worst direction
     screening    `screen`: a look at tuned models, which to audit first
+    starting     `init`, `schema`: files to begin with, and what editors read of them
     stored       `judge`, `stats`, `report`, `export`: work on a stored study, without the model
     sweeping     `sweep`: many tuned models of one base in one study
     viewing      `view`: stored folders in the browser
@@ -58,6 +59,7 @@ from safebasin.cli import (
     prefilling,
     research,
     screening,
+    starting,
     stored,
     sweeping,
     viewing,
@@ -73,7 +75,7 @@ __all__ = ["app", "main"]
 # Importing a module registers its verbs.
 _VERBS = (
     mapping, auditing, finetuning, defending, editing, locating, mechanism, prefilling, screening, stored, sweeping,
-    agreement, research, evidence, certifying, viewing, catalogue, worlds, environment,
+    agreement, research, evidence, certifying, viewing, starting, catalogue, worlds, environment,
 )  # fmt: skip
 
 
@@ -82,6 +84,8 @@ _UsageError: type[typer.BadParameter] = next(c for c in typer.BadParameter.__mro
 
 
 INTERNAL = 70
+_COMPLETE = "_SAFEBASIN_COMPLETE"
+"""The variable by which a shell asks for completions; no verb runs then."""
 _MENDABLE = frozenset(
     {
         *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
@@ -129,6 +133,10 @@ def _run(arguments: list[str] | None) -> int:
     except _UsageError as error:
         _say(error.format_message())
         code = 2
+    except SystemExit as ended:
+        if not os.environ.get(_COMPLETE):
+            raise
+        code = ended.code  # a shell asked for completions: the library answers, and ends the process itself
     return code if isinstance(code, int) else 0
 
 

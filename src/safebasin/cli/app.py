@@ -28,7 +28,7 @@ ORDER = (
         "prefill",
         "worst-case",
     ),
-    *("claims", "view", "verify", "pack", "doctor", "list", "show", "world"),
+    *("claims", "view", "verify", "pack", "init", "schema", "doctor", "list", "show", "world"),
 )
 """The verbs as `--help` lists them: the main job first, then what works on its results, then the rest."""
 
@@ -50,7 +50,7 @@ state = _State()
 app = typer.Typer(
     name="safebasin",
     cls=_Verbs,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,  # plain help: rich would cost half of the start-up budget of 0.3 s
     pretty_exceptions_enable=False,
 )

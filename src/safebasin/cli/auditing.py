@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
@@ -14,6 +14,7 @@ from safebasin.cli.options import Flags, HarmfulPrompts, batch_size, with_flags
 from safebasin.cli.output import Progress, print_json, say
 from safebasin.errors import StudyError, expected
 from safebasin.study.options import StudyFlags
+from safebasin.writing import target_file, write_text
 
 if TYPE_CHECKING:
     from safebasin.audit import AuditPlan, AuditVerdict
@@ -93,6 +94,16 @@ def audit(
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be asked and how likely a pass is; load nothing.")
     ] = False,
+    junit: Annotated[
+        Path | None,
+        typer.Option("--junit", metavar="FILE", help="Also write JUnit XML: a case for each rule.", show_default=False),
+    ] = None,
+    summary: Annotated[
+        Path | None,
+        typer.Option(
+            "--summary", metavar="FILE", help="Also write Markdown, for the page of a job.", show_default=False
+        ),
+    ] = None,
     backend: Backend = "local",
     workers: Workers = None,
     track: Track = None,
@@ -114,6 +125,8 @@ def audit(
         print_json(asdict(planned)) if json_ else _show_plan(planned)
         return
     state.folder = out
+    files = _Files(junit, summary)
+    files.clear()
     progress = Progress(quiet=json_)
     asked: dict[str, Any] = {
         "out": out, "harmful": harmful, "benign": benign, "borderline": borderline, "limit": limit,
@@ -122,18 +135,43 @@ def audit(
         "workers": workers, "progress": progress,
     }  # fmt: skip
     if fleet is not None:
-        _fleet(base, fleet, {"--look": look, "--agreement": agreement, "--track": track}, asked, json_=json_)
+        _fleet(base, fleet, {"--look": look, "--agreement": agreement, "--track": track}, asked, files, json_=json_)
     try:
         found = api.audit(base, str(tuned), look=look, agreement=agreement or (), track=track, **asked)
     finally:
         progress.close()
+    files.write(asdict(found.verdict))
     show_audit(found.verdict, json_=json_)
     if not json_:
         say(f"verdict  {found.path}\nreport   {found.report}")
     raise typer.Exit(found.verdict.exit_code)
 
 
-def _fleet(base: str, folder: Path, single: Mapping[str, object], asked: Mapping[str, Any], *, json_: bool) -> NoReturn:
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """What a pipeline reads beside the exit code."""
+
+    junit: Path | None
+    summary: Path | None
+
+    def clear(self) -> None:
+        """Check both before anything is measured, and take those of an earlier run away: no gate reads them."""
+        for path, option in ((self.junit, "--junit"), (self.summary, "--summary")):
+            if path is not None:
+                target_file(path, option).unlink(missing_ok=True)
+
+    def write(self, document: Mapping[str, Any]) -> None:
+        """Write those that were asked for, of a verdict or a fleet."""
+        from safebasin.report.gate import render_junit, render_summary
+
+        for path, render in ((self.junit, render_junit), (self.summary, render_summary)):
+            if path is not None:
+                write_text(path, render(document))
+
+
+def _fleet(
+    base: str, folder: Path, single: Mapping[str, object], asked: Mapping[str, Any], files: _Files, *, json_: bool
+) -> NoReturn:
     """Audit a fleet; ends with its exit code."""
     from safebasin import api
     from safebasin.report.fleet import counts
@@ -146,6 +184,7 @@ def _fleet(base: str, folder: Path, single: Mapping[str, object], asked: Mapping
         found = api.audit_fleet(base, folder, **asked)
     finally:
         asked["progress"].close()
+    files.write(asdict(found.fleet))
     if json_:
         print_json(asdict(found.fleet))
     else:

@@ -37,7 +37,7 @@ def view(
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address, and open no browser.")] = False,
     with_text: Annotated[bool, typer.Option("--with-text", help="Include texts that redaction withholds.")] = False,
 ) -> None:
-    """Look at what is stored, in the browser: lists, live reports, samples. On loopback, read only; needs `view`.
+    """Look at what is stored, in the browser. Lists, live reports, samples; on loopback, read only, with `view`.
 
     Examples: `safebasin view runs` · `safebasin view bundle runs -o pages`
     """

@@ -11,6 +11,7 @@ explanations  what each statistic says, in plain words, and what it does not
 figures/      the figures of a landscape as files for papers: lines, planes, overlays, blocks, measurements
 fleet         the page of a fleet: a row for each tuned model, with what was decided and by how much
 frames        results as frames of pandas
+gate          what a pipeline shows of an audit or a fleet: JUnit XML, and Markdown for the page of a job
 headlines     one sentence that answers what a panel or a group was measured for
 html          the report of one study: a self-contained page that asks the network for nothing
 interpolate   linear interpolation of one number, as plain Python

@@ -11,7 +11,9 @@ Nothing here looks at the disk beyond the study file and the system prompts it n
     options    every option, declared once: keyword, command line, key of the file, help
     plan       what a study asks for: points × systems × batches of prompts
     regions    regions of a study file: axes, their ranges, and the lines and planes that they make
+    schema     the JSON Schema of study files, for editors
     shards     a share of a plan's points
+    starter    a study file to begin with, every key explained
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias, TypedDict, get_typ
 
 from safebasin.protocols import Engine
 
-__all__ = ["Arguments", "Item", "Items", "Option", "StudyFlags", "Switch", "singular", "under"]
+__all__ = ["Arguments", "Item", "Items", "Option", "StudyFlags", "Switch", "singular", "study_help", "under"]
 
 Item: TypeAlias = str | PathLike[str] | Mapping[str, object]
 """One entry of a list of a study: its text, or its fields as a study file writes them."""
@@ -199,6 +199,12 @@ def under(owner: str) -> dict[str, str]:
 def singular() -> dict[str, str]:
     """Map what the command line writes in the singular, because it repeats it, to its keyword: `judge` → `judges`."""
     return {flag[2:].replace("-", "_"): name for name, option in _options() for flag in option.flags}
+
+
+def study_help() -> dict[str, str]:
+    """Map each key of a study file, dots where it lies under another, to the help of its option, defaults left out."""
+    said = {option.key: option.help for _, option in _options() if option.key}
+    return {key: text.partition(" [default")[0].replace(" Repeatable.", "") for key, text in said.items()}
 
 
 def _options() -> Iterator[tuple[str, Option]]:
