@@ -1,7 +1,7 @@
 """`make bench`: every table of docs/benchmarks.md, on this machine.
 
 python bench/run.py [--quick] [--full] [startup] [memory] [speed] [landscape] [architectures] [scoring] [points]
-    [beside] [judges] [refusals] [adaptive] [ranking] [clusters] [coverage]
+    [beside] [judges] [refusals] [adaptive] [ranking] [clusters] [database [--rows N]] [coverage]
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ SECTIONS = (
     "adaptive",
     "ranking",
     "clusters",
+    "database",
     "coverage",
 )
 
@@ -40,6 +41,7 @@ SECTIONS = (
 def main(arguments: list[str]) -> None:
     """Run the named sections, or all."""
     quick, full = "--quick" in arguments, "--full" in arguments
+    n_rows = int(arguments.pop(arguments.index("--rows") + 1)) if "--rows" in arguments else None
     wanted = [a for a in arguments if not a.startswith("-")] or list(SECTIONS)
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} CPUs, OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}\n"
@@ -51,16 +53,17 @@ def main(arguments: list[str]) -> None:
                 [sys.executable, str(ROOT / "bench/coverage.py"), *(["--quick"] if quick else [])], check=True
             )
         else:
-            print(section(name, quick=quick, full=full) + "\n", flush=True)
+            print(section(name, quick=quick, full=full, n_rows=n_rows) + "\n", flush=True)
 
 
-def section(name: str, *, quick: bool, full: bool) -> str:
+def section(name: str, *, quick: bool, full: bool, n_rows: int | None) -> str:
     """One table."""
     from bench import (
         adaptive,
         architectures,
         beside,
         clusters,
+        database,
         judges,
         landscape,
         memory,
@@ -74,6 +77,8 @@ def section(name: str, *, quick: bool, full: bool) -> str:
 
     if name == "speed":
         return speed.main(quick=quick, full=full)
+    if name == "database":
+        return database.main(quick=quick, n_rows=n_rows)
     sections = {
         "memory": memory.main,
         "landscape": landscape.main,

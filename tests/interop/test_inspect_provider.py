@@ -39,7 +39,7 @@ def test_inspect_gets_the_answers_and_the_verdicts_of_the_study(study: Path, ins
     assert (log.status, len(log.samples)) == ("success", 6)
     with StoredStudy.open(study) as stored:
         point = next(p for _, place, p in stored.plan.numbered_places() if place.coords == (-1.2,))
-        wanted = stored.rows.at(point.key, "default")
+        wanted = {r.prompt: r for r in stored.store.responses(point=point.key)}
         verdicts = stored.store.verdicts_of(response.key for response in wanted.values())
     for sample in log.samples:
         response = wanted[sample.id]

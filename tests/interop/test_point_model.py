@@ -44,7 +44,7 @@ def test_the_model_at_a_point_answers_what_the_study_has_stored(tmp_path: Path) 
     folder = measure(made, tmp_path / "study")
     with StoredStudy.open(folder) as study:
         point, prompts = study.plan.points[1], list(study.plan.prompts.values())
-        stored = study.rows.at(point.key, "default")
+        stored = {r.prompt: r for r in study.store.responses(point=point.key)}
         at = next(place.coords[0] for _, place, found in study.plan.numbered_places() if found == point)
     ready = PointModel.open(PointName.parse(f"{folder}@alpha={at}"))
     assert ready.point == point

@@ -85,13 +85,13 @@ def test_a_judge_that_needs_more_finds_the_score_missing_and_later_gets_it(store
     before = {v.response: v for v in stored.rows.verdicts_by("outcome")}
     assert not suffices(stored.store, score_rules([judge]))
     assert judge_stored(stored.store, stored.plan, [judge]) == {"whole": 12}
-    labels = [v.label for v in stored.rows.verdicts("whole", "1")]
+    labels = [v.label for v in stored.rows.verdicts_by("whole", "1")]
     assert (labels.count("unscored"), labels.count("complied")) == (8, 4), "the answers were scored to their end"
 
     assert go_on(stored, [outcome, judge]) == [("score", 8)]
     assert reach(stored.store) == {text: {len(text)} for text in (LOOP, REFUSAL, ANSWER)}
     assert judge_stored(stored.store, stored.plan, [outcome, judge]) == {"outcome": 0, "whole": 8}
-    assert {v.label for v in stored.rows.verdicts("whole", "1")} == {"complied"}
+    assert {v.label for v in stored.rows.verdicts_by("whole", "1")} == {"complied"}
     assert {v.response: v for v in stored.rows.verdicts_by("outcome")} == before
     assert go_on(stored, [outcome, judge]) == []
     assert go_on(stored, [outcome]) == []

@@ -16,7 +16,6 @@ from safebasin.landscape.tables import Grid, VerdictTable
 from safebasin.records import Axis, DirectionSpec, Message, Prompt, Region, System
 from safebasin.run.execute import measure
 from safebasin.store.db import StudyStore
-from safebasin.store.values import StoredVerdict
 from safebasin.study.plan import PromptSet
 
 ALPHAS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
@@ -71,15 +70,12 @@ def test_a_judge_of_harm_does_not_say_what_is_answered():
     grid = Grid(region=region, places=tuple(region.grid()), system=System(name="default"),
                 prompts=PromptSet(name="tea", source="", prompts=(tea,)))  # fmt: skip
     verdicts = {
-        (region.point(place).key, "default", tea.id): StoredVerdict(
-            point=region.point(place).key, system="default", prompt=tea.id, label="safe", success=False
-        )
-        for place in (region.origin, *region.grid())
+        (region.point(place).key, "default", tea.id): ("safe", False) for place in (region.origin, *region.grid())
     }
-    found = summarize(grid, [VerdictTable(judge="guard/wildguard", verdicts=verdicts)])
+    found = summarize(grid, [VerdictTable.of("guard/wildguard", verdicts)])
     assert "answered" not in found
     assert found["depth"].value == 1
-    assert summarize(grid, [VerdictTable(judge="refusal", verdicts=verdicts)])["answered"].value == 0
+    assert summarize(grid, [VerdictTable.of("refusal", verdicts)])["answered"].value == 0
 
 
 def summary(spec: DirectionSpec, alphas=ALPHAS, *, rim=0.5, points="grid", places=None):
@@ -88,14 +84,11 @@ def summary(spec: DirectionSpec, alphas=ALPHAS, *, rim=0.5, points="grid", place
     prompts = tuple(Prompt(messages=(Message(role="user", content=f"Tea {i}?"),)) for i in range(3))
     chosen = tuple(place for place in region.grid() if places is None or place.coords[0] in places)
     verdicts = {
-        (region.point(place).key, "default", prompt.id): StoredVerdict(
-            point=region.point(place).key, system="default", prompt=prompt.id, label="",
-            success=i < 2 and place.coords[0] >= rim,
-        )
+        (region.point(place).key, "default", prompt.id): ("", i < 2 and place.coords[0] >= rim)
         for place in (region.origin, *region.grid())
         for i, prompt in enumerate(prompts)
     }  # fmt: skip
-    table = VerdictTable(judge="keyword/peng2024", verdicts=verdicts)
+    table = VerdictTable.of("keyword/peng2024", verdicts)
     asked = PromptSet(name="tea", source="", prompts=prompts)
     return summarize(Grid(region=region, places=chosen, system=System(name="default"), prompts=asked), [table])
 

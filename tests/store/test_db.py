@@ -256,3 +256,30 @@ def fill(store: StudyStore) -> None:
     store.put_verdicts([Verdict(response=response().key, judge="j", version="1", label="complied", success=True)])
     store.set_meta("fact", "one")
     put_measurements(store, [StoredMeasurement(point=POINT.key, name="perplexity", setting="s", value=2.0, n=7)])
+
+
+def test_of_a_large_file_the_end_and_the_small_tables_are_checked(
+    store: StudyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put_responses(response(prompt=PROMPT.id, sample=i, text="Two pounds. " * 50) for i in range(100))
+    store.close()
+    monkeypatch.setattr("safebasin.store.connection._LARGE", 0)
+    with StudyStore.open(tmp_path) as again:
+        assert len(list(again.responses())) == 100
+    path = tmp_path / "study.sqlite"
+    path.write_bytes(path.read_bytes()[: -path.stat().st_size // 4])
+    with pytest.raises(StoreError, match="undamaged SQLite file"):
+        StudyStore.open(tmp_path)
+
+
+def test_a_digest_comes_with_its_row(store: StudyStore) -> None:
+    """And is the one that SQLite finds over what it keeps, whatever the types of its columns."""
+    store.put_responses([response(), response(sample=1, gap=None, text="\ud800", broken="nan")])
+    key = response().key
+    store.put_scores([Score(response=key, nll=(0.5,), ends=(3,)), Score(response=key, nll=(), ends=(), under="p")])
+    for grade in (None, 3):
+        store.put_verdicts(
+            [Verdict(response=key, judge=f"j{grade}", version="1", label="x", success=True, reason="", grade=grade)]
+        )
+    assert damage(store) == []
+    assert unchecked(store) == 0

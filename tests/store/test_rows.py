@@ -2,63 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from safebasin import study
-from safebasin.records import NO_REPLY, Decoding, Message, Point, Prompt, Response, Score, System, Verdict
+from helpers.pots import JUDGE, PROMPTS, SYSTEMS, made, verdict
+from safebasin.records import NO_REPLY, Point, Prompt, Score, System
 from safebasin.store import db
 from safebasin.store.db import StudyStore
 from safebasin.store.rows import PlanRows
-from safebasin.study.plan import Plan, PromptSet, make_plan
-
-PROMPTS = tuple(Prompt(messages=(Message(role="user", content=f"How warm is pot {i}?"),), source="s") for i in range(7))
-SYSTEMS = (System(name="none"), System(name="short", text="Be brief."))
-JUDGE = ("judge", "2")
-
-
-@pytest.fixture
-def plan() -> Plan:
-    """Five of the prompts, one system prompt, the origin and two points."""
-    asked = study.make(study.with_flags({"model": "world:guild/aligned"}, {"directions": 1, "range": "-0.5:0.5:3"}))
-    return make_plan(
-        asked,
-        [PromptSet(name="pots", source="s", prompts=PROMPTS[:5])],
-        systems=SYSTEMS[:1],
-        regions=[spec.region() for spec in asked.regions],
-        decoding=Decoding(),
-        known={},
-        batch_size=4,
-    )
-
-
-@pytest.fixture
-def store(plan: Plan, tmp_path: Path):
-    """More than the plan asks for: further prompts, a system prompt, a point, and another decoding."""
-    other, place = Decoding(max_new_tokens=3), next(iter(plan.regions[0].grid()))
-    points = (*plan.points, plan.regions[0].point(replace(place, coords=(0.75,))))
-    with StudyStore.open(tmp_path) as opened:
-        opened.add_prompts((prompt, 0) for prompt in PROMPTS)
-        for decoding in (plan.decoding, other):
-            opened.add_question(points=points, systems=SYSTEMS, decoding=decoding)
-            opened.put_responses(
-                made(decoding, point, system, prompt) for point in points for system in SYSTEMS for prompt in PROMPTS
-            )
-        yield opened
-
-
-def made(decoding: Decoding, point: Point, system: System, prompt: Prompt) -> Response:
-    return Response(
-        point=point.key, prompt=prompt.id, system=system.id, decoding=decoding.key, text="Warm.", n_tokens=2,
-        finish_reason="stop",
-    )  # fmt: skip
-
-
-def verdict(response: str, *, label: str = "complied", version: str = "2", reason: str = "") -> Verdict:
-    success = None if label == "unscored" else label == "complied"
-    return Verdict(response=response, judge="judge", version=version, label=label, success=success, reason=reason)
+from safebasin.study.plan import Plan
 
 
 @pytest.fixture
@@ -73,7 +26,8 @@ def test_only_what_the_plan_asks_for(store: StudyStore, plan: Plan) -> None:
     assert store.counts()["responses"] > len(wanted) == plan.size == rows.count() == 15
     assert [place.key for place in rows.places()] == sorted(wanted)
     assert {(p.point, p.system, p.prompt) for p in rows.places()} == set(plan.keys())
-    assert rows.at(Point().key, SYSTEMS[0].id).keys() == {prompt.id for prompt in PROMPTS[:5]}
+    stored = rows.stored_at(Point().key, SYSTEMS[0].id)
+    assert stored == {prompt.id: made(plan.decoding, Point(), SYSTEMS[0], prompt).key for prompt in PROMPTS}
 
 
 def _asked(plan: Plan) -> list[tuple[Point, System, Prompt]]:
@@ -102,13 +56,29 @@ def test_the_unjudged_come_in_pages_with_their_scores_while_verdicts_are_written
     assert next(rows.unjudged(*JUDGE), None) is None
 
 
+def test_counts_are_the_same_where_a_folder_holds_nothing_but_its_plan(plan: Plan, tmp_path: Path) -> None:
+    """They are then taken by subtraction."""
+    with StudyStore.open(tmp_path) as store:
+        store.add_prompts((prompt, 0) for prompt in PROMPTS[:5])
+        store.add_question(points=plan.points, systems=SYSTEMS[:1], decoding=plan.decoding)
+        store.put_responses(made(plan.decoding, *asked) for asked in _asked(plan))
+        rows = PlanRows.of(store, plan)
+        keys = [place.key for place in rows.places()]
+        store.put_scores(
+            [Score(response=keys[0], nll=(), ends=()), Score(response=keys[1], nll=(), ends=(), under="t")]
+        )
+        store.put_verdicts([verdict(keys[1]), verdict(keys[2], version="1")])
+        store.put_verdicts([verdict(keys[3], label="unscored", reason=f"{NO_REPLY}: busy")])
+        assert (rows.count_unscored(), rows.count_unscored("t"), rows.count_unjudged(*JUDGE)) == (14, 14, 14)
+
+
 def test_verdicts_are_of_one_version_and_of_the_plan(store: StudyStore, plan: Plan) -> None:
     rows = PlanRows.of(store, plan)
     store.put_verdicts(verdict(r.key, label="refusal") for r in store.responses())
     first, second = (place.key for place in rows.places()[:2])
     store.put_verdicts([verdict(first, version="1"), verdict(first, version="3", label="unscored", reason="cut")])
-    assert [v.label for v in rows.verdicts(*JUDGE)] == ["refusal"] * 15
-    assert {(v.point, v.system, v.prompt) for v in rows.verdicts(*JUDGE)} == set(plan.keys())
+    assert [v.label for v in rows.verdicts_by(*JUDGE)] == ["refusal"] * 15
+    assert {v.response for v in rows.verdicts_by(*JUDGE)} == {place.key for place in rows.places()}
     assert [v.version for v in rows.verdicts_by("judge") if v.response == first] == ["1", "2", "3"]
     assert [v.version for v in rows.verdicts_by("judge", "2") if v.response in (first, second)] == ["2", "2"]
     assert (rows.count_cut("judge", "3"), rows.count_cut("judge", "2")) == (1, 0)

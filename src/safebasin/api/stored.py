@@ -287,6 +287,7 @@ def _publish(study: StoredStudy, *, with_text: bool, look: Look | None = None) -
     from safebasin.report.figures.look import Look
     from safebasin.report.html import render_html
     from safebasin.report.layout import model_name
+    from safebasin.report.payload import most_per_place
     from safebasin.run.manifest import read_manifest
     from safebasin.store import folder as folders
     from safebasin.store.sealing import seal
@@ -295,7 +296,7 @@ def _publish(study: StoredStudy, *, with_text: bool, look: Look | None = None) -
     folder, landscape = study.folder, read_landscape(study)
     write_text(folder / folders.LANDSCAPE, to_json(landscape))
     save_figures(landscape, folder / folders.FIGURES, look or Look())
-    samples = read_samples(study, with_text=with_text)
+    samples = read_samples(study, with_text=with_text, most=most_per_place(landscape))
     page = render_html(
         landscape, read_manifest(folder), samples, title=f"Safety basin of {model_name(landscape.model)}"
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from safebasin.landscape.samples import Sample, sample_of
+from safebasin.landscape.samples import Sample, Shown, sample_of
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge, main_judge
 from safebasin.records import Place
@@ -128,13 +128,11 @@ def _keys(study: StoredStudy, point: str, condition: str, given: Mapping[str, ob
 def _samples(study: StoredStudy, where: StudyPlace, keys: Sequence[str], *, with_text: bool) -> Iterator[Sample]:
     systems = {system.id: system.name for system in study.plan.systems}
     asked = {prompt.id: (one.name, prompt) for one in reversed(study.plan.sets) for prompt in one.prompts}
-    verdicts = study.store.verdicts_of(keys)
+    shown, verdicts = Shown.of(study, with_text=with_text), study.store.verdicts_of(keys)
     for response in study.store.responses_of(keys):
         name, prompt = asked[response.prompt]
-        yield sample_of(
-            study, (where.region, where.place), (name, systems[response.system]), prompt, response,
-            verdicts[response.key], with_text=with_text,
-        )  # fmt: skip
+        at, names = (where.region, where.place), (name, systems[response.system])
+        yield sample_of(shown, at, names, prompt, response, verdicts[response.key])
 
 
 def _condition(study: StoredStudy, wanted: SampleFilter) -> tuple[str, dict[str, object]]:

@@ -130,6 +130,8 @@ def _nested(study: StoredStudy, *, with_text: bool) -> Iterator[Row]:
 def _encodable(row: Row) -> Row:
     """Parquet text is UTF-8: a lone surrogate becomes a visible escape."""
     return {
-        key: value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        key: value.encode("utf-8", "backslashreplace").decode()
+        if isinstance(value, str) and not value.isascii()
+        else value
         for key, value in row.items()
     }

@@ -6,7 +6,7 @@ refusal or the model belongs to an embedded world, and otherwise only where the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from safebasin.landscape.stored import StoredStudy
@@ -48,7 +48,9 @@ def shows_text(label: str, *, is_world: bool, with_text: bool) -> bool:
     return is_world or with_text or label == "refusal"
 
 
-def read_samples(study: StoredStudy, *, with_text: bool = False, with_scores: bool = False) -> Iterator[Sample]:
+def read_samples(
+    study: StoredStudy, *, with_text: bool = False, with_scores: bool = False, most: int | None = None
+) -> Iterator[Sample]:
     """Every stored response of a study: the origin first, then region by region, direction by direction, ascending.
 
     Read a place at a time. What earlier versions of the study's judges said is left out.
@@ -57,49 +59,68 @@ def read_samples(study: StoredStudy, *, with_text: bool = False, with_scores: bo
         study: what is read.
         with_text: also give texts that redaction withholds.
         with_scores: also read the scores, which a page does not show.
+        most: responses of each prompt set under each system prompt at a place, the first of the set; None is all.
     """
-    plan = study.plan
+    plan, store = study.plan, study.store
+    shown = Shown.of(study, with_text=with_text)
     for number, place, point in plan.numbered_places():
         for prompt_set in plan.sets:
             for system in plan.systems:
-                stored = study.rows.at(point.key, system.id)
-                asked = [(prompt, stored[prompt.id]) for prompt in prompt_set.prompts if prompt.id in stored]
-                verdicts = study.store.verdicts_of(response.key for _, response in asked)
-                scores = study.store.scores(response.key for _, response in asked) if with_scores else {}
-                for prompt, response in asked:
-                    sample = sample_of(
-                        study, (number, place), (prompt_set.name, system.name), prompt, response,
-                        verdicts[response.key], with_text=with_text,
-                    )  # fmt: skip
-                    yield replace(sample, score=scores.get(response.key)) if with_scores else sample
+                stored = study.rows.stored_at(point.key, system.id)
+                asked = [(prompt, stored[prompt.id]) for prompt in prompt_set.prompts if prompt.id in stored][:most]
+                keys = [key for _, key in asked]
+                responses, verdicts = store.keyed(keys), store.verdicts_of(keys)
+                scores = store.scores(keys) if with_scores else {}
+                for prompt, key in (one for one in asked if one[1] in responses):
+                    where = (number, place), (prompt_set.name, system.name)
+                    sample = sample_of(shown, *where, prompt, responses[key], verdicts[key])
+                    yield replace(sample, score=scores.get(key)) if with_scores else sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """The rule by which the responses of a study are shown."""
+
+    versions: Mapping[str, str]
+    """Judge → the version whose verdicts count."""
+    judge: str
+    """The one whose label decides whether a text is shown."""
+    is_world: bool
+    with_text: bool
+
+    @classmethod
+    def of(cls, study: StoredStudy, *, with_text: bool) -> Shown:
+        """The rule of a study; `with_text` also gives texts that redaction withholds."""
+        judges = study.plan.study.judges
+        return cls(
+            versions=dict(study.judges),
+            judge=composing_judge(judges) or main_judge(judges),
+            is_world=study.plan.study.is_world,
+            with_text=with_text,
+        )
 
 
 def sample_of(
-    study: StoredStudy,
+    of: Shown,
     where: tuple[int, Place],
     asked: tuple[str, str],
     prompt: Prompt,
     response: Response,
     verdicts: Sequence[Verdict],
-    *,
-    with_text: bool,
 ) -> Sample:
     """One stored response as a row, redacted.
 
     Args:
-        study: what it is of.
+        of: the rule of its study.
         where: number of its region, and its place.
         asked: names of its prompt set and of its system prompt.
         prompt: what it answers.
         response: as stored.
         verdicts: all on it, of every version.
-        with_text: also give a text that redaction withholds.
     """
-    current, judges = dict(study.judges), study.plan.study.judges
-    judge = composing_judge(judges) or main_judge(judges)
-    found = tuple(v for v in verdicts if current.get(v.judge, v.version) == v.version)
-    label = next((v.label for v in found if v.judge == judge), "unscored")
-    shown = shows_text(label, is_world=study.plan.study.is_world, with_text=with_text)
+    found = tuple(v for v in verdicts if of.versions.get(v.judge, v.version) == v.version)
+    label = next((v.label for v in found if v.judge == of.judge), "unscored")
+    shown = shows_text(label, is_world=of.is_world, with_text=of.with_text)
     (number, place), (prompts, system) = where, asked
     return Sample(
         region=number,

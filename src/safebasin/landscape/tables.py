@@ -6,61 +6,77 @@ prompt, so that the curve of the filled array is the interpolated curve.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from safebasin import stats
 from safebasin.errors import StudyError, expected
-from safebasin.landscape.last_plan import JudgeVersion
 from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Place, Point, Region, System
-from safebasin.store.rows import PlanRows
-from safebasin.store.values import StoredVerdict
+from safebasin.store.verdict_arrays import UNSCORED, VerdictArrays, read_verdict_arrays
 from safebasin.study.plan import Plan, PromptSet
 
 Array = NDArray[np.float64]
-_NONE = StoredVerdict(point="", prompt="", system="", label="unscored", success=None)
+Number = TypeVar("Number", np.int8, np.int16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictTable:
-    """The verdicts of one judge by (point, system, prompt)."""
+    """The verdicts of one judge as arrays: a row a point, a column a question."""
 
     judge: str
-    verdicts: Mapping[tuple[str, str, str], StoredVerdict]
+    said: VerdictArrays
 
     @classmethod
-    def read(cls, rows: PlanRows, judge: JudgeVersion) -> VerdictTable:
-        """The table of a judge, by name and version."""
-        return cls(judge=judge[0], verdicts={(v.point, v.system, v.prompt): v for v in rows.verdicts(*judge)})
+    def of(cls, judge: str, verdicts: Mapping[tuple[str, str, str], tuple[str, bool | None]]) -> VerdictTable:
+        """The table of some verdicts, label and success each by (point, system, prompt)."""
+        points = {point: i for i, point in enumerate(dict.fromkeys(point for point, _, _ in verdicts))}
+        questions = {question: i for i, question in enumerate(dict.fromkeys((s, p) for _, s, p in verdicts))}
+        names = tuple(dict.fromkeys((UNSCORED, *(label for label, _ in verdicts.values()))))
+        outcomes = np.zeros((len(points), len(questions)), dtype=np.int16)
+        successes = np.full(outcomes.shape, -1, dtype=np.int8)
+        for (point, system, prompt), (label, success) in verdicts.items():
+            at = points[point], questions[system, prompt]
+            outcomes[at], successes[at] = names.index(label), -1 if success is None else success
+        said = VerdictArrays(points=points, questions=questions, outcomes=outcomes, names=names, successes=successes)
+        return cls(judge=judge, said=said)
 
     def success(self, points: Sequence[str], system: str, prompts: Sequence[str]) -> Array:
         """1 success, 0 none, NaN missing. Shape (points, prompts)."""
-        found = [[self.verdicts.get((point, system, p), _NONE).success for p in prompts] for point in points]
-        numbers = [[math.nan if success is None else float(success) for success in row] for row in found]
-        return np.asarray(numbers, dtype=np.float64).reshape(len(points), len(prompts))
+        found = self._taken(self.said.successes, points, system, prompts, lacking=-1)
+        return np.where(found < 0, np.nan, found)
 
     def held(self, labels: Collection[str]) -> VerdictTable:
         """The same responses, a success where the label is one of these; unscored ones stay missing."""
-        verdicts = {
-            place: replace(v, success=None if v.label == "unscored" else v.label in labels)
-            for place, v in self.verdicts.items()
-        }
-        return VerdictTable(judge=self.judge, verdicts=verdicts)
+        told = np.asarray([-1 if name == UNSCORED else name in labels for name in self.said.names], dtype=np.int8)
+        return replace(self, said=replace(self.said, successes=told[self.said.outcomes]))
 
-    def labels(self, points: Sequence[str], system: str, prompts: Sequence[str]) -> NDArray[np.str_]:
+    def labels(self, points: Sequence[str], system: str, prompts: Sequence[str]) -> NDArray[np.object_]:
         """Outcomes, `unscored` where there is none. Shape (points, prompts)."""
-        rows = [[self.verdicts.get((point, system, p), _NONE).label for p in prompts] for point in points]
-        return np.asarray(rows, dtype=np.str_).reshape(len(points), len(prompts))
+        return np.asarray(self.said.names, dtype=np.object_)[
+            self._taken(self.said.outcomes, points, system, prompts, lacking=0)
+        ]
 
     def counts(self, point: str, system: str, prompts: Sequence[str]) -> Counter[str]:
         """Counts by outcome at one point."""
-        return Counter(self.verdicts.get((point, system, prompt), _NONE).label for prompt in prompts)
+        found = np.bincount(self._taken(self.said.outcomes, [point], system, prompts, lacking=0)[0])
+        return Counter({name: int(n) for name, n in zip(self.said.names, found, strict=False) if n})
+
+    def _taken(
+        self, values: NDArray[Number], points: Sequence[str], system: str, prompts: Sequence[str], *, lacking: int
+    ) -> NDArray[Number]:
+        """The values at these places, `lacking` where the table has none. Shape (points, prompts)."""
+        rows = np.asarray([self.said.points.get(point, -1) for point in points], dtype=np.intp)
+        columns = self.said.columns(system, tuple(prompts))
+        found = np.full((rows.size, columns.size), lacking, dtype=values.dtype)
+        here, there = np.flatnonzero(rows >= 0), np.flatnonzero(columns >= 0)
+        found[np.ix_(here, there)] = values[np.ix_(rows[here], columns[there])]
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +97,9 @@ class StudyTables:
         if study.plan.shard is not None:
             what, remedy = f"{study.folder}, shard {study.plan.shard}", "Join all of them: safebasin merge DIR… -o OUT."
             raise StudyError(expected("study folder", "one that holds all points of its study", what, remedy))
-        return cls(plan=study.plan, tables=tuple(VerdictTable.read(study.rows, judge) for judge in study.judges))
+        found = read_verdict_arrays(study.rows, study.plan, study.judges)
+        tables = (VerdictTable(judge=judge, said=said) for (judge, _), said in zip(study.judges, found, strict=True))
+        return cls(plan=study.plan, tables=tuple(tables))
 
     def table(self, judge: str) -> VerdictTable:
         """The table of a judge, by name."""
@@ -112,7 +130,7 @@ class Grid:
     @property
     def ids(self) -> tuple[str, ...]:
         """`Prompt.id`s, in the order of the set: the last axis of every array."""
-        return tuple(prompt.id for prompt in self.prompts.prompts)
+        return self.prompts.ids
 
     @property
     def alphas(self) -> tuple[Array, ...]:
@@ -147,12 +165,14 @@ class Grid:
             return stats.fill_plane(alphas, betas, coords, success)
         return stats.fill_line(self.alphas[0], coords[:, 0], success)
 
-    def labels(self, table: VerdictTable) -> NDArray[np.str_]:
-        """Outcomes over the grid of a line, shape (directions, alphas, prompts); empty where nothing was asked."""
-        shape = (self.region.n_directions, *self.region.shape, len(self.ids))
-        found = np.full(shape, "", dtype="<U16")
+    def labels(self, table: VerdictTable) -> NDArray[np.object_]:
+        """Outcomes over the grid of a line, shape (directions, alphas, prompts); empty where nothing was asked.
+
+        As objects: there are a handful of words, and each stands in the memory once.
+        """
+        found = np.full((self.region.n_directions, *self.region.shape, len(self.ids)), "", dtype=np.object_)
         index = {coords: i for i, coords in enumerate(self._coords())}
-        flat = found.reshape(shape[0], -1, shape[-1])
+        flat = found.reshape(found.shape[0], -1, found.shape[-1])
         origin = table.labels([Point().key], self.system.id, self.ids)[0]
         if self.region.origin.coords in index:
             flat[:, index[self.region.origin.coords]] = origin

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from safebasin.records.identity import LATER, Scalar, content_hash, content_of, key_of
@@ -27,9 +28,12 @@ class Message:
     content: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """A prompt: what the model is asked. `id` is a hash of the messages, so order and duplicates cannot hurt."""
+    """A prompt: what the model is asked. `id` is a hash of the messages, so order and duplicates cannot hurt.
+
+    Without slots: its identity is asked for at every point, and worked out once.
+    """
 
     messages: tuple[Message, ...]
     source: str = ""
@@ -45,7 +49,7 @@ class Prompt:
     withheld_id: str = ""
     """The id of a prompt whose messages are withheld: a copy of a study without texts has no messages to hash."""
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Content id, 16 hex digits."""
         return self.withheld_id or content_hash([[m.role, m.content] for m in self.messages])
@@ -166,7 +170,7 @@ _GONE: Mapping[str, object] = {"sample": 0}
 """What decodings of version 1 had and no record has now, with the only value that was ever stored."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Response:
     """A response: what the model said to one prompt at one point."""
 
@@ -192,7 +196,7 @@ class Response:
     gap: float | None = None
     """Smallest difference between best and second-best logit over the tokens: how near to a tie it came."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Content key: which question at which place this answers; not the answer."""
         return content_hash([self.point, self.prompt, self.system, self.decoding, self.sample], length=24)

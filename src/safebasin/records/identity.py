@@ -23,9 +23,12 @@ LATER: Mapping[str, bool] = MappingProxyType({"later": True})
 """Metadata of a field that records of version 1 did not have: `field(default=…, metadata=LATER)`."""
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
 def canonical_json(value: object) -> str:
     """JSON with sorted keys, no spaces, no NaN: the same text for the same content, for hashing."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def content_hash(value: object, *, length: int = 16) -> str:

@@ -35,10 +35,13 @@ def judge_stored(
     total = rows.count()
     for judge in (calibrated(judge, store) for judge in judges):
         left, fresh, new[judge.name] = rows.count_unjudged(judge.name, judge.version), 0, 0
+        if not left:
+            continue
         size = 1 if isinstance(judge, AskedJudge) else PAGE
-        suffice = suffices(store, score_rules([judge]))
+        needed = score_rules([judge])
+        suffice = suffices(store, needed)
         with _counted(store, judge):
-            for page in rows.unjudged(judge.name, judge.version):
+            for page in rows.unjudged(judge.name, judge.version, scored=bool(needed)):
                 # what ends before the judge is done with it is missing, never a part for the whole
                 scores = {r.key: s for r, s in page if s is not None and (suffice or reaches(judge, r, s))}
                 verdicts = iter(judge_all(judge, prompts, [response for response, _ in page], scores))
@@ -46,8 +49,7 @@ def judge_stored(
                     new[judge.name] += store.put_verdicts(batch)
                     fresh += len(batch)
                     progress(Tick(stage="judge", done=total - left + fresh, total=total, fresh=fresh))
-        if left:
-            progress(Tick(stage="judge", done=total, total=total, fresh=left))
+        progress(Tick(stage="judge", done=total, total=total, fresh=left))
     return new
 
 

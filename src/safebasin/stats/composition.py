@@ -15,11 +15,12 @@ from safebasin.stats.method_words import interval_method, missing_words, percent
 
 __all__ = ["collapse", "estimate_collapse"]
 
+Labels = NDArray[np.str_] | NDArray[np.object_]
 _NO_ANSWER = ("refusal", "unscored", "")
 """Labels that are no answer: an empty one stands where nothing was asked, as on a grid that is sampled adaptively."""
 
 
-def collapse(labels: NDArray[np.str_], alphas: Values, reach: Radius) -> float | None:
+def collapse(labels: Labels, alphas: Values, reach: Radius) -> float | None:
     """Share of incoherent among the non-refusals outside each side's own radius.
 
     Args:
@@ -52,7 +53,7 @@ def _outside(alphas: Array, distance: Array, censored: NDArray[np.bool_]) -> NDA
 
 
 def estimate_collapse(
-    labels: NDArray[np.str_],
+    labels: Labels,
     success: Array,
     alphas: Array,
     origin: Array,

@@ -1,17 +1,18 @@
 """State on disk: one folder a study, one SQLite file in it. Nothing here knows what a landscape is.
 
-absorbing     rows of other databases of the same study, taken over under their keys
-connection    a connection to the database: how it is opened, transactions, what SQLite's errors mean
-db            one SQLite file a study: what was asked, what came back, how it was scored and judged
-digests       digests over the content of rows: a flipped bit or a replaced text is seen
-folder        the folder of a study: making it, keeping it private, and holding the one writer's lock
-integrity     damaged files, rows that point nowhere, content that is not what it was
-measurements  numbers measured at points that are no verdicts, in the database of a study
-migrations    the schema of a study's database, as a list of steps that are applied once and in order
-read_only     a database looked at: opened so that nothing is written to its file
-renaming      new keys for what a folder holds, where a decoding turns out to be another one
-rows          the rows of one plan, chosen by SQL and read a part at a time
-sealing       one list of digests over all that a folder of results holds: `digests.json`
-values        values of Python as columns of the database, and back
-withholding   copies of a database for others, with its texts or without any
+absorbing       rows of other databases of the same study, taken over under their keys
+connection      a connection to the database: how it is opened, transactions, what SQLite's errors mean
+db              one SQLite file a study: what was asked, what came back, how it was scored and judged
+digests         digests over the content of rows: a flipped bit or a replaced text is seen
+folder          the folder of a study: making it, keeping it private, and holding the one writer's lock
+integrity       damaged files, rows that point nowhere, content that is not what it was
+measurements    numbers measured at points that are no verdicts, in the database of a study
+migrations      the schema of a study's database, as a list of steps that are applied once and in order
+read_only       a database looked at: opened so that nothing is written to its file
+renaming        new keys for what a folder holds, where a decoding turns out to be another one
+rows            the rows of one plan, chosen by SQL and read a part at a time
+sealing         one list of digests over all that a folder of results holds: `digests.json`
+values          values of Python as columns of the database, and back
+verdict_arrays  the verdicts of a plan as arrays, read in bulk
+withholding     copies of a database for others, with its texts or without any
 """

@@ -20,6 +20,10 @@ __all__ = ["WAIT_S", "check_plain", "connect", "explained", "number_in", "parsed
 
 WAIT_S = 30.0
 """How long another process may hold the database."""
+_LARGE = 64 * 2**20
+"""Bytes up to which a database is checked whole whenever it is opened."""
+_SMALL = ("meta", "points", "prompts", "systems", "decodings")
+"""Tables that hold what was asked, not what came back."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -34,13 +38,32 @@ def connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = NORMAL")
         check_plain(db)
-        (state,) = db.execute("PRAGMA quick_check(1)").fetchone()
-        if state != "ok":
-            raise sqlite3.DatabaseError(state)
+        _check_whole(db, path)
     except BaseException:
         db.close()
         raise
     return db
+
+
+def _check_whole(db: sqlite3.Connection, path: Path) -> None:
+    """Check the structure of the file; of a large one, which that would read for minutes, its end and its small tables.
+
+    The rest of a large one is checked by `verify`, and page by page as it is read.
+
+    Raises:
+        sqlite3.DatabaseError: where it is damaged.
+    """
+    size, checks = path.stat().st_size, ["PRAGMA quick_check(1)"]
+    if size > _LARGE:
+        pages, page = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        if pages * page > size:
+            raise sqlite3.DatabaseError(f"{pages * page - size} bytes of it are not there")
+        there = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        checks = [f"PRAGMA quick_check({name})" for name in _SMALL if name in there]
+    for check in checks:
+        (state,) = db.execute(check).fetchone()
+        if state != "ok":
+            raise sqlite3.DatabaseError(state)
 
 
 def check_plain(db: sqlite3.Connection) -> None:

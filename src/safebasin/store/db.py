@@ -28,7 +28,7 @@ from safebasin.records import (
     canonical_json,
 )
 from safebasin.store.connection import connect, explained, parsed, transaction
-from safebasin.store.digests import DIGESTED
+from safebasin.store.digests import insert_digested
 from safebasin.store.folder import DATABASE
 from safebasin.store.migrations import migrate, pending
 from safebasin.store.values import (
@@ -189,18 +189,15 @@ class StudyStore:
 
     def put_responses(self, responses: Iterable[Response]) -> None:
         """Store one batch of responses in one transaction."""
-        made = now()
         rows = [
             (
                 *(r.key, r.point, r.prompt, r.system, r.decoding, r.sample, pack_text(r.text), pack_text(r.thinking)),
-                *(r.n_tokens, r.finish_reason, r.broken, r.gap, made),
+                *(r.n_tokens, r.finish_reason, r.broken, r.gap),
             )
             for r in responses
         ]
-        columns = f"({', '.join(DIGESTED['responses'])}, created)"
-        places = ", ".join("?" * (len(DIGESTED["responses"]) + 1))
         with self.transaction() as db:
-            db.executemany(f"INSERT OR IGNORE INTO responses {columns} VALUES ({places})", rows)
+            insert_digested(db, "responses", rows, created=now())
 
     def forget(self, point: str, decoding: str) -> None:
         """Delete the responses of one point, with their scores and verdicts, to measure it anew as a whole."""
@@ -236,25 +233,23 @@ class StudyStore:
         here = [(s.response, *pack_score(s)) for s in kept if not s.under]
         under = [(s.response, s.under, *pack_score(s)) for s in kept if s.under]
         with self.transaction() as db:
-            db.executemany("INSERT OR IGNORE INTO scores (response, nll, ends) VALUES (?, ?, ?)", here)
-            db.executemany("INSERT OR IGNORE INTO scores_under (response, point, nll, ends) VALUES (?, ?, ?, ?)", under)
+            insert_digested(db, "scores", here)
+            insert_digested(db, "scores_under", under)
             query = "DELETE FROM verdicts WHERE response = ? AND judge = ? AND label = 'unscored' AND reason <> 'cut'"
             db.executemany(query, untold)
 
     def put_verdicts(self, verdicts: Iterable[Verdict]) -> int:
         """Store verdicts in one transaction; returns how many were new. One that was `NO_REPLY` is replaced."""
-        made = now()
         rows = [
-            (*(v.response, v.judge, v.version, v.label, flag_to_int(v.success)), pack_text(v.reason), made, v.grade)
+            (v.response, v.judge, v.version, v.label, flag_to_int(v.success), pack_text(v.reason), v.grade)
             for v in verdicts
         ]
-        columns = ("label", "success", "reason", "created", "grade")
-        into = f"verdicts (response, judge, version, {', '.join(columns)})"
+        columns = ("label", "success", "reason", "created", "grade", "digest")
         renewed = ", ".join(f"{c} = excluded.{c}" for c in columns)
-        update = f"DO UPDATE SET {renewed}, digest = NULL WHERE {UNANSWERED}"
         with self.transaction() as db:
             before = db.total_changes
-            db.executemany(f"INSERT INTO {into} VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT {update}", rows)
+            otherwise = f"ON CONFLICT DO UPDATE SET {renewed} WHERE {UNANSWERED}"
+            insert_digested(db, "verdicts", rows, created=now(), otherwise=otherwise)
             return db.total_changes - before
 
     def done(self, decoding: str, *, sample: int = 0) -> set[tuple[str, str, str]]:
@@ -286,6 +281,12 @@ class StudyStore:
                 found = [read_response(row[1:]) for row in page]
             after = page[-1][0] if page else ""
             yield from found
+
+    def keyed(self, keys: Iterable[str]) -> dict[str, Response]:
+        """The responses under some keys, by these."""
+        query = f"SELECT key, {RESPONSE} FROM responses WHERE key IN (SELECT value FROM json_each(?))"
+        with self.reading() as db:
+            return {key: read_response(tuple(row)) for key, *row in db.execute(query, (json.dumps(list(keys)),))}
 
     def responses_of(self, keys: Iterable[str]) -> list[Response]:
         """The responses under some keys, ordered by key."""

@@ -7,8 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Sequence
 
-__all__ = ["DIGESTED", "EVERY", "LATE", "SETTLED", "WITHHELD", "altered", "digest", "digest_new_rows", "undigested"]
+__all__ = [
+    "DIGESTED",
+    "EVERY",
+    "LATE",
+    "SETTLED",
+    "WITHHELD",
+    "altered",
+    "digest",
+    "digest_new_rows",
+    "insert_digested",
+    "undigested",
+]
 
 DIGESTED = {
     "prompts": ("id", "messages", "source", "category", "behavior", "label", "batch"),
@@ -40,7 +52,7 @@ _TEXTS = ("prompts", "responses", "verdicts")
 
 def digest(*values: str | bytes | float | None) -> bytes:
     """Eight bytes of BLAKE2b over the values of a row, each with its type and length."""
-    total = hashlib.blake2b(digest_size=8)
+    parts: list[bytes] = []
     for value in values:
         if isinstance(value, str):
             kind, data = b"s", value.encode("utf-8", "surrogatepass")
@@ -48,8 +60,31 @@ def digest(*values: str | bytes | float | None) -> bytes:
             kind, data = b"b", value
         else:
             kind, data = b"n", b"" if value is None else repr(float(value)).encode()
-        total.update(kind + len(data).to_bytes(8, "big") + data)
-    return total.digest()
+        parts += (kind, len(data).to_bytes(8, "big"), data)
+    return hashlib.blake2b(b"".join(parts), digest_size=8).digest()
+
+
+def insert_digested(
+    db: sqlite3.Connection,
+    table: str,
+    rows: Sequence[tuple[str | bytes | float | None, ...]],
+    *,
+    created: str | None = None,
+    otherwise: str = "ON CONFLICT DO NOTHING",
+) -> None:
+    """Insert rows with their digests at once, which costs a third of giving them theirs afterwards.
+
+    Args:
+        db: within a transaction.
+        table: one of `DIGESTED`.
+        rows: its columns, in that order.
+        created: when they were made, for tables that say so.
+        otherwise: what becomes of a row whose key is there.
+    """
+    columns = (*DIGESTED[table], "digest", *(() if created is None else ("created",)))
+    made = () if created is None else (created,)
+    into = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) {otherwise}"
+    db.executemany(into, [(*row, digest(*row), *made) for row in rows])
 
 
 def digest_new_rows(db: sqlite3.Connection) -> None:

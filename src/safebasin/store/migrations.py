@@ -153,6 +153,16 @@ def m007_resolved(db: sqlite3.Connection) -> None:
         rename_decoding(db, key, made)
 
 
+@_step
+def m008_places_by_index(db: sqlite3.Connection) -> None:
+    """An index that tells what stands where, and how near to a tie it came, without the pages that hold the texts."""
+    db.execute(
+        """CREATE INDEX IF NOT EXISTS responses_at_place
+           ON responses (decoding, point, system, prompt, sample, key, gap)"""
+    )
+    db.execute("DROP INDEX IF EXISTS responses_by_place")
+
+
 def _add_digests(db: sqlite3.Connection, tables: Mapping[str, Sequence[str]]) -> None:
     for table, (key, *_) in tables.items():
         _add_column(db, table, "digest BLOB")

@@ -7,23 +7,24 @@ most of it away, and nothing holds more texts or scores than one page.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 from safebasin.records import Response, Score, Verdict
 from safebasin.store.db import PAGE, RESPONSE, UNANSWERED, StudyStore
-from safebasin.store.values import StoredVerdict, read_response, read_verdict, stored_text
+from safebasin.store.values import read_response, read_verdict, stored_text
 from safebasin.study.plan import Plan
 
 __all__ = ["PlanRows", "StoredPlace"]
 
 _ASKED = """r.decoding = :decoding AND r.point IN (SELECT value FROM json_each(:points))
     AND r.system IN (SELECT value FROM json_each(:systems)) AND r.prompt IN (SELECT value FROM json_each(:prompts))"""
+_ASKED_BY_KEY = re.sub(r"\br\.", "+r.", _ASKED)
+"""The same where responses are read in the order of their keys: with +, no other index is looked at."""
 _OF_JUDGE = """verdicts.response = r.key AND verdicts.judge = :judge
     AND verdicts.version = coalesce(:version, verdicts.version)"""
 _UNJUDGED = f"NOT EXISTS (SELECT 1 FROM verdicts WHERE {_OF_JUDGE} AND NOT ({UNANSWERED}))"
-_CUT = f"EXISTS (SELECT 1 FROM verdicts WHERE {_OF_JUDGE} AND label = 'unscored' AND reason = 'cut')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,30 @@ class PlanRows:
 
     def count_unscored(self, under: str = "") -> int:
         """Of these, those without a score under θ₀, or under the point of a key."""
-        return self._count(f"AND {_unscored(under)}", under=under)
+        table, condition = ("scores_under", "point = :under") if under else ("scores", "TRUE")
+        return self._count_lacking(table, condition, _unscored(under), under=under)
 
     def count_unjudged(self, judge: str, version: str) -> int:
         """Of these, those without a verdict of this version of a judge."""
-        return self._count(f"AND {_UNJUDGED}", judge=judge, version=version)
+        condition = f"judge = :judge AND version = :version AND NOT ({UNANSWERED})"
+        return self._count_lacking("verdicts", condition, _UNJUDGED, judge=judge, version=version)
 
     def count_cut(self, judge: str, version: str) -> int:
         """Of these, those that a judge cannot decide, since a stop rule had cut them."""
-        return self._count(f"AND {_CUT}", judge=judge, version=version)
+        query = f"""SELECT count(*) FROM verdicts CROSS JOIN responses r ON {_OF_JUDGE}
+                    WHERE label = 'unscored' AND reason = 'cut' AND {_ASKED_BY_KEY}"""  # in this order: few are cut
+        with self.store.reading() as db:
+            return int(db.execute(query, {**self.asked, "judge": judge, "version": version}).fetchone()[0])
+
+    def _count_lacking(self, table: str, condition: str, lacking: str, **given: str) -> int:
+        """Count what has no such row: where the folder holds nothing but its plan, by what has one, which is faster."""
+        n = self.count()
+        with self.store.reading() as db:
+            if n == db.execute("SELECT count(*) FROM responses").fetchone()[0]:
+                there = f"EXISTS (SELECT 1 FROM responses WHERE key = {table}.response)"  # not where damage left it
+                query = f"SELECT count(*) FROM {table} WHERE {condition} AND {there}"
+                return n - int(db.execute(query, given).fetchone()[0])
+        return self._count(f"AND {lacking}", **given)
 
     def _count(self, condition: str, **given: str) -> int:
         with self.store.reading() as db:
@@ -88,25 +104,6 @@ class PlanRows:
     def unscored(self, under: str = "") -> list[StoredPlace]:
         """List the responses without a score under θ₀, or under the point of a key."""
         return self._places(f"AND {_unscored(under)}", under=under)
-
-    def verdicts(self, judge: str, version: str) -> list[StoredVerdict]:
-        """The verdicts of one version of a judge, each with the place of its response."""
-        query = f"""SELECT r.point, r.prompt, r.system, label, success
-                    FROM responses r JOIN verdicts ON {_OF_JUDGE} WHERE {_ASKED}"""
-        with self.store.reading() as db:
-            share = _Shared()
-            return [
-                StoredVerdict(
-                    point=share(point),
-                    prompt=share(prompt),
-                    system=share(system),
-                    label=share(label),
-                    success=None if success is None else bool(success),
-                )
-                for point, prompt, system, label, success in db.execute(
-                    query, {**self.asked, "judge": judge, "version": version}
-                )
-            ]
 
     def verdicts_by(self, judge: str, version: str | None = None) -> Iterator[Verdict]:
         """The verdicts of a judge with their reasons, versions in order; of one version, or of all if None."""
@@ -125,23 +122,32 @@ class PlanRows:
 
     # --- with texts --------------------------------------------------------------------------------------------------
 
-    def at(self, point: str, system: str) -> dict[str, Response]:
-        """By prompt of the plan, the responses at one of its points under one of its system prompts."""
-        query = f"""SELECT {RESPONSE} FROM responses WHERE decoding = :decoding AND point = :point
-                    AND system = :system AND prompt IN (SELECT value FROM json_each(:prompts))"""
+    def stored_at(self, point: str, system: str) -> dict[str, str]:
+        """By prompt, the keys of the responses at one point under one system prompt; no text is read."""
+        query = "SELECT prompt, key FROM responses WHERE decoding = ? AND point = ? AND system = ?"
         with self.store.reading() as db:
-            found = map(read_response, db.execute(query, {**self.asked, "point": point, "system": system}))
-            return {response.prompt: response for response in found}
+            rows = db.execute(query, (self.asked["decoding"], point, system))
+            return {stored_text(prompt): stored_text(key) for prompt, key in rows}
 
-    def unjudged(self, judge: str, version: str) -> Iterator[list[tuple[Response, Score | None]]]:
-        """Page by page, the responses without a verdict of this version of a judge, with their scores; by key."""
-        query = f"SELECT r.key FROM responses r WHERE {_ASKED} AND {_UNJUDGED} ORDER BY r.key"
-        with self.store.reading() as db:
-            given = {**self.asked, "judge": judge, "version": version}
-            found = [key for (key,) in db.execute(query, given)]  # first: verdicts are written while pages are read
-        for page in _pages(iter(found)):
-            scores = self.store.scores(page)
-            yield [(response, scores.get(response.key)) for response in self.store.responses_of(page)]
+    def unjudged(
+        self, judge: str, version: str, *, scored: bool = True
+    ) -> Iterator[list[tuple[Response, Score | None]]]:
+        """Page by page, the responses without a verdict of this version of a judge, by key.
+
+        With their scores, unless the judge looks at none. Verdicts may be written while pages are read.
+        """
+        query = f"""SELECT r.key, {RESPONSE} FROM responses r
+                    WHERE r.key > :after AND {_ASKED_BY_KEY} AND {_UNJUDGED} ORDER BY r.key LIMIT {PAGE}"""
+        after, page = "", [()]
+        while page:
+            with self.store.reading() as db:
+                given = {**self.asked, "judge": judge, "version": version, "after": after}
+                page = db.execute(query, given).fetchall()
+                found = [(stored_text(key), read_response(tuple(row))) for key, *row in page]
+            if found:
+                after = found[-1][0]
+                scores = self.store.scores(key for key, _ in found) if scored else {}
+                yield [(response, scores.get(key)) for key, response in found]
 
 
 def _unscored(under: str) -> str:
@@ -159,8 +165,3 @@ class _Shared:
     def __call__(self, value: object) -> str:
         text = stored_text(value)
         return self._known.setdefault(text, text)
-
-
-def _pages(keys: Iterator[str]) -> Iterator[list[str]]:
-    while page := list(islice(keys, PAGE)):
-        yield page

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from safebasin.records import Decoding, FinishReason, Response, Score, Verdict
 
 __all__ = [
-    "StoredVerdict",
     "flag_to_int",
     "floats",
     "ints",
@@ -147,14 +145,3 @@ def read_verdict(row: tuple[Any, ...]) -> Verdict:
         reason=unpack_text(reason),
         grade=grade,
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredVerdict:
-    """A verdict with the place of its response, as the statistics need it."""
-
-    point: str
-    prompt: str
-    system: str
-    label: str
-    success: bool | None

@@ -19,13 +19,18 @@ from safebasin.study.defenses import keys_of
 from safebasin.study.shards import Shard
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PromptSet:
     """A named set of prompts, in the order of its source."""
 
     name: str
     source: str
     prompts: tuple[Prompt, ...]
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """`Prompt.id` of each."""
+        return tuple(prompt.id for prompt in self.prompts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,15 @@ from safebasin.report.colors import (
 from safebasin.report.layout import groups, overlays
 from safebasin.report.payload.across_panels import group_values, measurement_values, overlay_values
 from safebasin.report.payload.panels import panel_values
-from safebasin.report.payload.samples import MAX_CHARACTERS, MAX_SAMPLES, SampleResponse, ShownSample, by_panel, listed
+from safebasin.report.payload.samples import (
+    MAX_CHARACTERS,
+    MAX_SAMPLES,
+    SampleResponse,
+    ShownSample,
+    by_panel,
+    listed,
+    most_per_place,
+)
 from safebasin.report.sanitize import visible
 from safebasin.stats.ranking import Ranking
 
@@ -38,6 +46,7 @@ __all__ = [
     "ShownSample",
     "comparison_payload",
     "embedded_json",
+    "most_per_place",
     "page_payload",
 ]
 

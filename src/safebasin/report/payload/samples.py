@@ -13,7 +13,7 @@ from safebasin.records import Landscape, Panel, Verdict
 from safebasin.report.layout import regions
 from safebasin.report.sanitize import visible
 
-__all__ = ["MAX_CHARACTERS", "MAX_SAMPLES", "SampleResponse", "ShownSample", "by_panel", "listed"]
+__all__ = ["MAX_CHARACTERS", "MAX_SAMPLES", "SampleResponse", "ShownSample", "by_panel", "listed", "most_per_place"]
 
 MAX_CHARACTERS = 4000
 """A longer text is cut in the page; `export` gives the whole."""
@@ -70,7 +70,7 @@ def by_panel(landscape: Landscape, samples: Iterable[ShownSample]) -> list[list[
     """The samples of each panel, at most as many a place as fit into one page; the origin serves every region."""
     found: dict[Key, list[ShownSample]] = {}
     counts: dict[tuple[Key, int, tuple[float, ...]], int] = {}
-    most = _most_per_place(landscape)
+    most = most_per_place(landscape)
     for sample in samples:
         key = (sample.region if sample.direction >= 0 else -1, sample.prompts, sample.system)
         place = (key, sample.direction, sample.coords if sample.direction >= 0 else ())
@@ -84,7 +84,8 @@ def by_panel(landscape: Landscape, samples: Iterable[ShownSample]) -> list[list[
     ]
 
 
-def _most_per_place(landscape: Landscape) -> int:
+def most_per_place(landscape: Landscape) -> int:
+    """Count the responses of a prompt set under a system prompt that a page has room for at each place."""
     n_cells = sum(len(panel.cells) for panel in landscape.panels)
     n_planned = sum(cell.n_planned for panel in landscape.panels for cell in panel.cells)
     return n_planned + 1 if n_planned <= MAX_SAMPLES else max(3, MAX_SAMPLES // n_cells)

@@ -1,0 +1,182 @@
+"""The verdicts of a plan as arrays, read in bulk: SQLite joins the keys of many rows, numpy takes them apart.
+
+No object of Python is made for a row, no text of a response is read, and the table of verdicts is read once, in the
+order in which it lies in the file, whatever the number of judges.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safebasin.store.rows import PlanRows
+from safebasin.store.values import stored_text
+from safebasin.study.plan import Plan
+
+__all__ = ["UNSCORED", "VerdictArrays", "read_verdict_arrays"]
+
+UNSCORED = "unscored"
+WINDOW = 200_000
+"""Rows of the table of verdicts that are sorted by what they say at a time."""
+_SEPARATOR = "\x1f"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictArrays:
+    """The verdicts of one judge on a plan: a row a point, a column a question."""
+
+    points: Mapping[str, int]
+    """`Point.key` → row."""
+    questions: Mapping[tuple[str, str], int]
+    """(`System.id`, `Prompt.id`) → column."""
+    outcomes: NDArray[np.int16]
+    """Indices of `names`, shape (points, questions)."""
+    names: tuple[str, ...]
+    """Labels, `unscored` first, which also stands where there is no verdict."""
+    successes: NDArray[np.int8]
+    """1 success, 0 none, −1 missing, shape (points, questions)."""
+    _columns: dict[tuple[str, tuple[str, ...]], NDArray[np.intp]] = field(
+        default_factory=dict[tuple[str, tuple[str, ...]], NDArray[np.intp]], repr=False, compare=False
+    )
+
+    def columns(self, system: str, prompts: tuple[str, ...]) -> NDArray[np.intp]:
+        """The columns of some prompts under a system prompt, −1 where there is none; kept, for every point asks."""
+        found = self._columns.get((system, prompts))
+        if found is None:
+            found = np.asarray([self.questions.get((system, prompt), -1) for prompt in prompts], dtype=np.intp)
+            self._columns[system, prompts] = found
+        return found
+
+
+class _Places(NamedTuple):
+    """Responses by their keys, ascending, and where each stands in the flattened arrays."""
+
+    high: NDArray[np.uint64]
+    """The first 16 hex digits of `Response.key`."""
+    low: NDArray[np.uint32]
+    """The other 8."""
+    at: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, keys: bytes, at: NDArray[np.int64]) -> _Places:
+        high, low = _numbers(keys)
+        order = np.lexsort((low, high))
+        return cls(high[order], low[order], at[order])
+
+    def find(self, keys: bytes) -> NDArray[np.int64]:
+        """Where these stand; those that are none of the plan's are left out."""
+        high, low = _numbers(keys)
+        order = np.argsort(high)  # neighbors are looked up one after the other, which a cache rewards
+        high, low = high[order], low[order]
+        near = np.searchsorted(self.high, high)
+        while (further := self._is(near, high) & (self._taken(self.low, near) != low)).any():
+            near[further] += 1
+        return self.at[near[self._is(near, high)]]
+
+    def _is(self, near: NDArray[np.intp], high: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        return (near < self.high.size) & (self._taken(self.high, near) == high)
+
+    @staticmethod
+    def _taken(values: NDArray[np.uint64] | NDArray[np.uint32], near: NDArray[np.intp]) -> NDArray[np.unsignedinteger]:
+        return np.take(values, near, mode="clip")
+
+
+def read_verdict_arrays(rows: PlanRows, plan: Plan, judges: Sequence[tuple[str, str]]) -> list[VerdictArrays]:
+    """The verdicts of some judges, (name, version) each, on what a plan asks for."""
+    points = {key: i for i, key in enumerate(plan.point_keys)}
+    asked = [(system.id, prompt) for system in plan.systems for prompt in plan.prompts]
+    questions = {question: i for i, question in enumerate(asked)}
+    shape = (len(points), len(questions))
+    wanted = dict.fromkeys(judges)
+    outcomes = {judge: np.zeros(shape, dtype=np.int16) for judge in wanted}
+    successes = {judge: np.full(shape, -1, dtype=np.int8) for judge in wanted}
+    names: dict[tuple[str, str], dict[str, int]] = {judge: {UNSCORED: 0} for judge in wanted}
+    with rows.store.reading() as db:
+        places = _places(db, plan, questions)
+        for judge, label, success, keys in _said(db, list(wanted)) if wanted else ():
+            found, known = places.find(keys), names[judge]
+            outcomes[judge].reshape(-1)[found] = known.setdefault(label, len(known))
+            successes[judge].reshape(-1)[found] = success
+    return [
+        VerdictArrays(
+            points=points,
+            questions=questions,
+            outcomes=outcomes[judge],
+            names=tuple(names[judge]),
+            successes=successes[judge],
+        )
+        for judge in judges
+    ]
+
+
+def _places(db: sqlite3.Connection, plan: Plan, questions: Mapping[tuple[str, str], int]) -> _Places:
+    """Every response of a plan, point by point; the prompts of a point are mostly those of the one before it."""
+    query = f"""SELECT count(*), group_concat(prompt, '{_SEPARATOR}'), group_concat(key, '') FROM responses
+                WHERE decoding = ? AND point = ? AND system = ?"""
+    columns: dict[tuple[str, str], NDArray[np.int64]] = {}
+    keys, at = list[bytes](), list[NDArray[np.int64]]()
+    for row, point in enumerate(plan.point_keys):
+        for system in plan.systems:
+            n, prompts, joined = db.execute(query, (plan.decoding.key, point, system.id)).fetchone()
+            if not n:
+                continue
+            if (system.id, prompts) not in columns:
+                found = [questions.get((system.id, prompt), -1) for prompt in str(prompts).split(_SEPARATOR)]
+                columns[system.id, prompts] = np.asarray(found, dtype=np.int64)
+            there = columns[system.id, prompts]
+            keys.append(_unhex(joined, n))
+            if there.size != n:
+                raise ValueError(f"{there.size} prompts of {n} responses")
+            at.append(np.where(there < 0, -1, there + row * len(questions)))
+    return _of_plan(b"".join(keys), np.concatenate(at) if at else np.zeros(0, dtype=np.int64))
+
+
+def _of_plan(keys: bytes, at: NDArray[np.int64]) -> _Places:
+    """Those that stand somewhere: a folder may hold prompts that its plan no longer asks."""
+    if (at >= 0).all():
+        return _Places.of(keys, at)
+    kept = np.frombuffer(keys, dtype=np.uint8).reshape(-1, _KEY_BYTES)[at >= 0].tobytes()
+    return _Places.of(kept, at[at >= 0])
+
+
+def _said(
+    db: sqlite3.Connection, judges: Sequence[tuple[str, str]]
+) -> Iterator[tuple[tuple[str, str], str, int, bytes]]:
+    """Judge, label, success and the keys of the responses it is said of, a part of the table at a time."""
+    chosen = ", ".join("(?, ?)" for _ in judges)
+    query = f"""SELECT judge, version, label, success, count(*), group_concat(response, '') FROM verdicts
+                WHERE rowid > ? AND rowid <= ? AND (judge, version) IN (VALUES {chosen})
+                GROUP BY judge, version, label, success"""
+    last = db.execute("SELECT coalesce(max(rowid), 0) FROM verdicts").fetchone()[0]
+    given = [part for judge in judges for part in judge]
+    for start in range(0, last, WINDOW):
+        for judge, version, label, success, n, keys in db.execute(query, (start, start + WINDOW, *given)).fetchall():
+            told = -1 if success is None else int(bool(success))
+            yield (judge, version), stored_text(label), told, _unhex(keys, n)
+
+
+_KEY_BYTES = 12
+"""`Response.key` has 24 hex digits."""
+
+
+def _unhex(keys: object, n: int) -> bytes:
+    """The bytes of so many keys of responses.
+
+    Raises:
+        ValueError: where they are none.
+    """
+    found = bytes.fromhex(stored_text(keys))
+    if len(found) != n * _KEY_BYTES:
+        raise ValueError(f"{n} keys of responses in {len(found)} bytes")
+    return found
+
+
+def _numbers(keys: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
+    parts = np.frombuffer(keys, dtype=">u4").reshape(-1, 3)
+    high = (parts[:, 0].astype(np.uint64) << np.uint64(32)) | parts[:, 1].astype(np.uint64)
+    return high, parts[:, 2].astype(np.uint32)

@@ -1,0 +1,66 @@
+"""Verdicts in bulk are those that are read row by row, whatever else the folder holds."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+
+import numpy as np
+import pytest
+
+from helpers.pots import JUDGE, PROMPTS, verdict
+from safebasin.errors import StoreError
+from safebasin.records import Point
+from safebasin.store import verdict_arrays
+from safebasin.store.db import StudyStore
+from safebasin.store.rows import PlanRows
+from safebasin.store.verdict_arrays import read_verdict_arrays
+from safebasin.study.plan import Plan
+
+
+def test_arrays_hold_what_the_rows_hold(store: StudyStore, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict_arrays, "WINDOW", 7)
+    draw, labels = random.Random(0), ("refusal", "complied", "incoherent", "unscored")
+    for version in ("1", "2"):
+        said = [verdict(r.key, label=draw.choice(labels), version=version) for r in store.responses()]
+        store.put_verdicts(said[:-20])
+    rows = PlanRows.of(store, plan)
+    places = {place.key: place for place in rows.places()}
+    for judge, arrays in zip(
+        [JUDGE, ("judge", "1")], read_verdict_arrays(rows, plan, [JUDGE, ("judge", "1")]), strict=True
+    ):
+        expected = {
+            (places[v.response].point, places[v.response].system, places[v.response].prompt): (v.label, v.success)
+            for v in rows.verdicts_by(*judge)
+        }
+        found = {
+            (point, *question): (arrays.names[arrays.outcomes[at]], {0: False, 1: True}.get(int(arrays.successes[at])))
+            for point, i in arrays.points.items()
+            for question, j in arrays.questions.items()
+            for at in [(i, j)]
+        }
+        assert len(expected) > 5
+        assert {key: found[key] for key in expected} == expected
+        assert all(said == ("unscored", None) for key, said in found.items() if key not in expected)
+
+
+def test_columns_of_prompts_that_were_never_asked(store: StudyStore, plan: Plan) -> None:
+    (arrays,) = read_verdict_arrays(PlanRows.of(store, plan), plan, [JUDGE])
+    ids = tuple(prompt.id for prompt in PROMPTS)
+    assert arrays.columns(plan.systems[0].id, ids).tolist() == [0, 1, 2, 3, 4, -1, -1]
+    assert arrays.columns("other", ids[:2]).tolist() == [-1, -1]
+
+
+def test_keys_that_begin_alike_are_told_apart() -> None:
+    """A 64-bit beginning that two of ten million keys share is not likely, and not impossible."""
+    keys = [bytes([1] * 8 + [0, 0, 0, i]) for i in (3, 1, 2)] + [bytes([2] * 12)]
+    places = verdict_arrays._Places.of(b"".join(keys), np.arange(4))
+    asked = [keys[2], bytes([1] * 8 + [0, 0, 0, 9]), keys[3], keys[0], bytes([3] * 12)]
+    assert sorted(places.find(b"".join(asked)).tolist()) == [0, 2, 3]
+
+
+def test_a_key_that_is_none_is_damage(store: StudyStore, plan: Plan) -> None:
+    with sqlite3.connect(store.path) as db:
+        db.execute("UPDATE responses SET key = 'none ' || rowid WHERE point = ?", (Point().key,))
+    with pytest.raises(StoreError, match="study database must be what a study wrote"):
+        read_verdict_arrays(PlanRows.of(store, plan), plan, [JUDGE])
