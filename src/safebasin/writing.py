@@ -66,7 +66,7 @@ KINDS = {
         Kind("a study", ("study.sqlite",), f"{_STUDY}|{_SWEEP}"),
         Kind("an audit", ("verdict.json", "looks.json", "distance.json"), _AUDIT),
         Kind("an audit of a fleet", ("fleet.json",), r"report\.html|models"),
-        Kind("a comparison", ("comparison.json",), r"report\.html|figures"),
+        Kind("a comparison", ("comparison.json",), r"report\.html|figures|models"),
         Kind("located layers", ("layers.json",), r"report\.html|figures"),
         Kind("forced beginnings", ("prefill.json",), r"report\.html|figures"),
         Kind("a screen", ("screen.json",), r"report\.html|figures"),

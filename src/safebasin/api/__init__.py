@@ -42,7 +42,17 @@ from safebasin.api.evidence import (
 )
 from safebasin.api.judging import agreement, estimate_judging, judging_cost, read_grades
 from safebasin.api.locating import locate_layers
-from safebasin.api.mapping import default_folder, make_study, map_basin, map_shard, merge_shards, plan_study
+from safebasin.api.mapping import (
+    MappedModels,
+    default_folder,
+    make_studies,
+    make_study,
+    map_basin,
+    map_models,
+    map_shard,
+    merge_shards,
+    plan_study,
+)
 from safebasin.api.mechanism import measure_mechanism
 from safebasin.api.prefilling import measure_prefill
 from safebasin.api.results import Compared, Mapped
@@ -81,6 +91,7 @@ __all__ = [
     "CertifiedStudy",
     "Compared",
     "Mapped",
+    "MappedModels",
     "Swept",
     "VerifiedPack",
     "agreement",
@@ -109,8 +120,10 @@ __all__ = [
     "judge_study",
     "judging_cost",
     "locate_layers",
+    "make_studies",
     "make_study",
     "map_basin",
+    "map_models",
     "map_shard",
     "measure_mechanism",
     "measure_prefill",

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from safebasin.api.progress import Progress, shown
-from safebasin.api.results import Mapped
-from safebasin.api.stored import report_study
+from safebasin.api.results import Compared, Mapped
+from safebasin.api.stored import compare_studies, report_study
 from safebasin.items import items
 
 if TYPE_CHECKING:
     from safebasin.run.preview import Planned
     from safebasin.study import Study, StudyFlags
 
-__all__ = ["default_folder", "make_study", "map_basin", "map_shard", "merge_shards", "plan_study"]
+__all__ = [
+    "MappedModels",
+    "default_folder",
+    "make_studies",
+    "make_study",
+    "map_basin",
+    "map_models",
+    "map_shard",
+    "merge_shards",
+    "plan_study",
+]
 
 DEFAULT_MODEL = "world:guild/aligned"
 
@@ -36,6 +47,25 @@ def make_study(model: str | None = None, *, file: str | Path | None = None, **fl
     from safebasin import study as studies
 
     return _make(model, flags, studies.load_fields(Path(file)) if file is not None else {})
+
+
+def make_studies(
+    models: Sequence[str], *, file: str | Path | None = None, **flags: Unpack[StudyFlags]
+) -> tuple[Study, ...]:
+    """One study a model, alike in all else.
+
+    Args:
+        models: each as in `make_study`.
+        file: a study file for all of them; what it says of models is left to the caller.
+        **flags: as of `make_study`.
+
+    Raises:
+        StudyError: as `make_study`.
+    """
+    from safebasin import study as studies
+
+    fields = {} if file is None else studies.load_fields(Path(file))
+    return tuple(_make(model, flags, {k: v for k, v in fields.items() if k != "models"}) for model in models)
 
 
 def _make(model: str | None, flags: StudyFlags, fields: Mapping[str, object] | None = None) -> Study:
@@ -110,6 +140,58 @@ def _settings(study: Study) -> dict[str, object]:
     """What a tracker shows beside a run."""
     prompts = ", ".join(spec.name or spec.source for spec in study.prompts)
     return {"model": study.model, "study": study.hash, "prompts": prompts, "judges": ", ".join(study.judges)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MappedModels:
+    """Several models that were mapped alike."""
+
+    compared: Compared
+    mapped: tuple[Mapped, ...]
+    """In the order given."""
+
+
+def map_models(
+    models: Sequence[str],
+    *,
+    out: str | Path,
+    file: str | Path | None = None,
+    backend: str = "local",
+    workers: int | None = None,
+    progress: Progress = True,
+    with_text: bool = False,
+    track: str | None = None,
+    **flags: Unpack[StudyFlags],
+) -> MappedModels:
+    """Map several models alike, one after another, and compare them: one figure, one ranking.
+
+    Args:
+        models: two or more, as in `make_study`.
+        out: folder of the comparison; the study of each is in `models/NAME`. The same folder again resumes.
+        file: as of `make_studies`.
+        backend: as of `map_basin`.
+        workers: as of `map_basin`.
+        progress: as of `map_basin`.
+        with_text: as of `map_basin`.
+        track: as of `map_basin`, told of each model as a run of its own.
+        **flags: as of `make_study`.
+
+    Raises:
+        UsageError: for what can be mended; everything measured so far stays in the folder.
+    """
+    from safebasin.audit.fleet import fleet_names
+    from safebasin.writing import KINDS, target_folder
+
+    target_folder(Path(out), KINDS["a comparison"], what="output (-o)")
+    studies = make_studies(models, file=file, **flags)  # what is wrong with one is said before any is mapped
+    folders = [Path(out) / "models" / name for name in fleet_names(models)]
+    mapped = tuple(
+        map_basin(
+            study, out=folder, backend=backend, workers=workers, progress=progress, with_text=with_text, track=track
+        )
+        for study, folder in zip(studies, folders, strict=True)
+    )
+    return MappedModels(compared=compare_studies(folders, out=out), mapped=mapped)
 
 
 def map_shard(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,10 +51,15 @@ def map_(
     """Map a safety basin: landscape, statistics, report. The same command again resumes or extends the folder.
 
     Examples: `safebasin map` · `safebasin map org/model --prompts advbench -o runs/model` · `safebasin map study.yaml`
+    · `safebasin map org/a org/b org/c --prompts advbench`
     · `safebasin map org/chat --prompts advbench --axis to:org/base --axis random --points auto`
     """
     from safebasin import api
 
+    if models := _models(options):
+        how = {"backend": backend, "workers": workers, "with_text": with_text, "track": track}
+        _map_models(models, options, how, shard=shard, yes=yes, json_=json_)
+        return
     study, study_text = _study(options)
     if not yes:
         _ask_before_much(study, options.out)
@@ -90,6 +96,38 @@ def map_(
     finally:
         progress.close()
     _show(mapped, json_=json_)
+
+
+def _models(options: StudyOptions) -> list[str]:
+    """The models that are to be mapped one after another and compared; none for a single one."""
+    from safebasin import study as studies
+
+    targets = options.targets
+    if len(targets) == 1 and _is_file(targets[0]):
+        return studies.models_of(studies.load_fields(Path(targets[0])))
+    return list(targets) if len(targets) > 1 else []
+
+
+def _map_models(
+    models: Sequence[str], options: StudyOptions, how: Mapping[str, Any], *, shard: str | None, yes: bool, json_: bool
+) -> None:
+    """Map several models and print their comparison."""
+    from safebasin import api
+    from safebasin.cli.research import show_ranking
+
+    if shard is not None:
+        raise StudyError(expected("--shard", "left out where several models are mapped", shard, "Map them one by one."))
+    state.folder = out = options.out or Path("runs/comparison")
+    file = next((Path(target) for target in options.targets if _is_file(target)), None)
+    flags = _flags(options)
+    for study in () if yes else api.make_studies(models, file=file, **flags):
+        _ask_before_much(study, out)
+    progress = Progress(quiet=json_)
+    try:
+        found = api.map_models(models, file=file, out=out, progress=progress, **how, **flags)
+    finally:
+        progress.close()
+    show_ranking(found.compared, json_=json_)
 
 
 def _show(mapped: Mapped, *, json_: bool) -> None:
@@ -190,14 +228,26 @@ def _ask_before_much(study: Study, out: Path | None) -> None:
 def _study(options: StudyOptions) -> tuple[Study, str | None]:
     """The study that the options describe, and the text of the study file if there is one and nothing overrides it."""
     from safebasin import api
-    from safebasin import study as studies
 
-    target = options.target
-    flags: Any = dict(options.flags)
-    flags["template_args"] = studies.template_arguments(flags["template_args"] or ())
-    flags["batch_size"] = batch_size(flags["batch_size"])
-    is_file = target is not None and target.endswith((".yaml", ".yml"))
+    if len(options.targets) > 1:
+        raise StudyError(expected("models", "one", list(options.targets), "Plan them one by one."))
+    target, flags = next(iter(options.targets), None), _flags(options)
+    is_file = target is not None and _is_file(target)
     study = api.make_study(None if is_file else target, file=target if is_file else None, **flags)
     overridden = any(value not in (None, [], {}) for value in flags.values())
     text = read_text(Path(str(target)), "study file").replace("\r\n", "\n") if is_file and not overridden else None
     return study, text
+
+
+def _is_file(target: str) -> bool:
+    return target.endswith((".yaml", ".yml"))
+
+
+def _flags(options: StudyOptions) -> Any:
+    """The options as the API takes them."""
+    from safebasin import study as studies
+
+    flags = dict(options.flags)
+    flags["template_args"] = studies.template_arguments(flags["template_args"] or ())
+    flags["batch_size"] = batch_size(flags["batch_size"])
+    return flags

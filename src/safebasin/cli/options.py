@@ -21,12 +21,12 @@ P = ParamSpec("P")
 Flags = Mapping[str, Any]
 """Options as they were typed, by their keyword; None where they were not."""
 
-Target = Annotated[
-    str | None,
+Targets = Annotated[
+    list[str] | None,
     typer.Argument(
-        metavar="MODEL|STUDY.yaml",
+        metavar="MODEL...|STUDY.yaml",
         help="Folder, GGUF file, hub id `org/name[@revision][+adapter]`, `world:guild/aligned`, or a study file. "
-        "Without it: the embedded model.",
+        "Without it: the embedded model. `map` compares several.",
         show_default=False,
     ),
 ]
@@ -51,7 +51,8 @@ RemoteCode = Annotated[bool, typer.Option("--trust-remote-code", help="As for `m
 class StudyOptions:
     """A study as the command line describes it."""
 
-    target: str | None
+    targets: tuple[str, ...]
+    """Models, or one study file; none for the embedded model."""
     out: Path | None
     flags: Flags
     """Those of `StudyFlags` that have an option."""
@@ -85,9 +86,9 @@ def with_study_options(verb: Callable[Concatenate[StudyOptions, P], None]) -> Ca
     """Let a verb that takes a `StudyOptions` first be called with its parts, so that Typer sees each as an option."""
 
     def pack(given: dict[str, Any]) -> StudyOptions:
-        return StudyOptions(target=given.pop("target"), out=given.pop("out"), flags=given)
+        return StudyOptions(targets=tuple(given.pop("targets") or ()), out=given.pop("out"), flags=given)
 
-    return _spread(verb, {"target": Target, "out": Out, **_options(StudyFlags)}, pack)
+    return _spread(verb, {"targets": Targets, "out": Out, **_options(StudyFlags)}, pack)
 
 
 def with_flags(

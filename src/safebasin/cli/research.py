@@ -14,6 +14,7 @@ from safebasin.cli.output import Progress, note, print_json, say
 from safebasin.errors import UsageError, expected
 
 if TYPE_CHECKING:
+    from safebasin.api import Compared
     from safebasin.claims.check import Checked
     from safebasin.records import Estimate
 
@@ -30,7 +31,11 @@ def compare(
     """
     from safebasin import api
 
-    found = api.compare_studies(folders, out=out)
+    show_ranking(api.compare_studies(folders, out=out), json_=json_)
+
+
+def show_ranking(found: Compared, *, json_: bool) -> None:
+    """Print the ranking of several models, for a program or a person."""
     ranking = found.ranking
     if json_:
         print_json(asdict(ranking))

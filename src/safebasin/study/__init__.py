@@ -19,7 +19,7 @@ Nothing here looks at the disk beyond the study file and the system prompts it n
 from __future__ import annotations
 
 from safebasin.study.arguments import template_arguments
-from safebasin.study.files import dump, load, load_fields, make, with_flags
+from safebasin.study.files import dump, load, load_fields, make, models_of, with_flags
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
 from safebasin.study.options import StudyFlags
 from safebasin.study.regions import AxisSpec, RegionSpec, parse_range
@@ -36,6 +36,7 @@ __all__ = [
     "load",
     "load_fields",
     "make",
+    "models_of",
     "parse_range",
     "template_arguments",
     "with_flags",

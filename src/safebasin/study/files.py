@@ -36,6 +36,9 @@ def make(fields: Mapping[str, object]) -> Study:
     """
     filled: dict[str, Any] = dict(fields)
     known = sorted({*Study.model_fields, *_ONE_REGION})
+    if "models" in filled:
+        remedy = "`safebasin map` and map_models take several; name one as 'model' here."
+        raise StudyError(expected("key 'models'", "left out of the study of one model", filled["models"], remedy))
     for key in filled:
         if key not in known:
             raise StudyError(_unknown_key(key, key, known, "study"))
@@ -227,6 +230,24 @@ def load_fields(path: Path) -> dict[str, object]:
     if not isinstance(data, Mapping):
         raise StudyError(expected(f"study file {path.name}", "a mapping of keys", data, "See: docs, 'Study files'."))
     return dict(cast("Mapping[str, object]", data))
+
+
+def models_of(fields: Mapping[str, object]) -> list[str]:
+    """The models of a study file that names several, `models: [A, B]`; none where it names one or the default.
+
+    Raises:
+        StudyError: where they are no list of two models or more, or stand beside `model`.
+    """
+    if "models" not in fields:
+        return []
+    given = fields["models"]
+    models = cast("list[object]", given) if isinstance(given, list) else []
+    names = [one for one in models if isinstance(one, str)]
+    if len(names) < 2 or len(names) < len(models) or "model" in fields:
+        got: object = "both" if "model" in fields else given
+        remedy = "Write models: [A, B], or model: A."
+        raise StudyError(expected("key 'models'", "a list of two models or more, without 'model'", got, remedy))
+    return names
 
 
 def load(path: Path) -> Study:
