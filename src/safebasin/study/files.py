@@ -240,11 +240,11 @@ def models_of(fields: Mapping[str, object]) -> list[str]:
     """
     if "models" not in fields:
         return []
-    given = fields["models"]
+    given: object = fields["models"]
     models = cast("list[object]", given) if isinstance(given, list) else []
     names = [one for one in models if isinstance(one, str)]
     if len(names) < 2 or len(names) < len(models) or "model" in fields:
-        got: object = "both" if "model" in fields else given
+        got = "both" if "model" in fields else models or str(given)
         remedy = "Write models: [A, B], or model: A."
         raise StudyError(expected("key 'models'", "a list of two models or more, without 'model'", got, remedy))
     return names
