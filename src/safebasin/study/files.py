@@ -244,7 +244,7 @@ def models_of(fields: Mapping[str, object]) -> list[str]:
     models = cast("list[object]", given) if isinstance(given, list) else []
     names = [one for one in models if isinstance(one, str)]
     if len(names) < 2 or len(names) < len(models) or "model" in fields:
-        got = "both" if "model" in fields else models or str(given)
+        got = "both" if "model" in fields else str(fields["models"])
         remedy = "Write models: [A, B], or model: A."
         raise StudyError(expected("key 'models'", "a list of two models or more, without 'model'", got, remedy))
     return names
