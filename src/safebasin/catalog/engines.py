@@ -15,6 +15,14 @@ ENGINES: tuple[Row, ...] = (
     ),
     Row(
         kind="engine",
+        name="vllm",
+        target="safebasin.engines.vllm.engine:VLLMEngine",
+        summary="vLLM, whose workers make the weights of each point from its recipe; tested against hf at every start.",
+        source="safebasin",
+        facts=(("stops", "none verdict loop"), ("extra", "vllm")),
+    ),
+    Row(
+        kind="engine",
         name="scripted",
         target="safebasin.engines.scripted:ScriptedEngine",
         summary="A fake that says what a function of conversation and point says, for tests of plugins.",

@@ -1,5 +1,6 @@
 """Engines turn weights and conversations into text; each implements `safebasin.protocols.Engine`.
 
+answering       from conversations to rows to answers: what engines with a tokenizer share
 cache           a key-value cache that grows in place and lets go of rows
 choosing        the likeliest next token, and how near the second is: what both decoding loops share
 conversations   from conversations to tokens under one template; how replies split, what ends a turn
@@ -18,4 +19,5 @@ scoring         negative log-likelihood of texts as answers to prompts
 scripted        a fake engine: one function from a conversation and a point to a text
 stopping        when a row of a batch ends: end-of-sequence, length, a refusal, a cycle
 tasks           tasks of lm-eval under the current weights, in the same memory
+vllm/           the engine on vLLM: its requests, its workers, and the test before its first answer
 """

@@ -5,7 +5,6 @@ Not the decoding loop (`decoding`), nor when a row ends (`stopping`), nor where 
 
 from __future__ import annotations
 
-import math
 import platform
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,28 +17,23 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from safebasin.engines import llama_float32
-from safebasin.engines.conversations import Conversations, Encoded
+from safebasin.engines.answering import Answering
 from safebasin.engines.decoding import decode, greedy_config, left_padded
 from safebasin.engines.guards import Guards
 from safebasin.engines.kernels import fitting_threads, safe_kernels, threads
 from safebasin.engines.loading import Loaded, batch_size_that_fits, load
-from safebasin.engines.rules import stop_rules
-from safebasin.engines.scoring import score_batches, tokenize
-from safebasin.engines.stopping import EndWatch, LoopWatch, RefusalWatch, Rows
+from safebasin.engines.scoring import score_batches
 from safebasin.errors import ModelError, expected
 from safebasin.models.files import memory_errors
 from safebasin.models.loading import n_embeddings
 from safebasin.models.placement import resolve_device
 from safebasin.models.reference import resolve
 from safebasin.models.tokens import context_length, end_ids, padding
-from safebasin.models.vocabulary import check_ids
 from safebasin.models.whole import quantization
-from safebasin.prompts.chat import Tokenizer, template_hash, template_of
-from safebasin.prompts.reasoning import Reasoning, special_ids
-from safebasin.prompts.templates import today
+from safebasin.prompts.chat import Tokenizer, template_hash
 from safebasin.prompts.turns import turn_ends
 from safebasin.protocols import BaseWeights, EngineFacts, Generation, TokenScores
-from safebasin.records import Decoding, Message, Point, Scalar, content_hash
+from safebasin.records import Decoding, Message, Point, Scalar
 from safebasin.weights.base import open_base
 from safebasin.weights.stream import Mover
 
@@ -92,14 +86,12 @@ class HFEngine:
         self._safe = safe_kernels(where, self._model.dtype)
         self._threads = fitting_threads(where, self._model.num_parameters())
         self._scorer: llama_float32.LlamaScorer | None = None
-        self._date = date or today(self._chat)
-        self._asked: dict[str, Conversations] = {}
         self._guards = Guards(self._model, self._tokenizer)
-        self._eos = end_ids(self._model.generation_config, self._tokenizer)
-        self._n_rows = n_embeddings(self._model)
-        self._pad = padding(self._tokenizer.pad_token_id, self._n_rows, self._eos)
-        self._special = special_ids(self._chat)
-        self._model.generation_config = greedy_config(self._model, eos=self._eos, pad=self._pad, n_tokens=self._n_rows)
+        eos, n_rows = end_ids(self._model.generation_config, self._tokenizer), n_embeddings(self._model)
+        self._pad = padding(self._tokenizer.pad_token_id, n_rows, eos)
+        limit = context_length(self._model.config, self._tokenizer)
+        self._answers = Answering(self._tokenizer, self._template_args, date=date, limit=limit, n_rows=n_rows, eos=eos)
+        self._model.generation_config = greedy_config(self._model, eos=eos, pad=self._pad, n_tokens=n_rows)
 
     @property
     def base(self) -> BaseWeights:
@@ -109,16 +101,16 @@ class HFEngine:
     @property
     def n_context(self) -> int | None:
         """The most tokens that prompt and response may have together; None where the model sets no limit."""
-        return context_length(self._model.config, self._tokenizer)
+        return self._answers.limit
 
     @property
     def date(self) -> str | None:
         """The day that the chat template is told, ISO 8601; None where it does not ask."""
-        return self._date if template_of(self._chat, self._template_args).reads_clock else None
+        return self._answers.date
 
     def set_date(self, date: str) -> None:
         """Ask as on another day from now on."""
-        self._date = date
+        self._answers.set_date(date)
 
     def facts(self) -> EngineFacts:
         """Describe the engine: all stop rules are honored, batches decide last bits, and packed weights stay where they
@@ -150,7 +142,7 @@ class HFEngine:
             "device_name": _device_name(self._model.device),
             "threads": self._threads,
             "attention": self._model.config._attn_implementation,
-            "eos_ids": sorted({*self._eos, *ends.ids}),
+            "eos_ids": sorted({*self._answers.eos, *ends.ids}),
             "end_texts": list(ends.texts),
             "logit_rules": {
                 key: value
@@ -209,21 +201,11 @@ class HFEngine:
         """
         if not conversations:
             return []
-        asking = self._asking(decoding)
-        encoded = [asking.encode_begun(f"prompt {i}", c, begun[i]) for i, c in enumerate(conversations)]
-        room = [(self.n_context or math.inf) - len(e.ids) for e in encoded]
-        limits = [int(min(decoding.max_new_tokens, r)) for r in room]
-        rows = Rows(
-            limits,
-            eos={*self._eos, *asking.ends.ids},
-            refusals=self._refusal_watch(decoding, asking.reasoning, encoded, begun),
-            loops=LoopWatch(len(limits), max(limits)) if decoding.stop == "loop" else None,
-            ends=EndWatch(asking.ends.texts, decode=self._decode_all) if asking.ends.texts else None,
-        )
-        ids, mask = left_padded([e.ids for e in encoded], pad=self._pad, device=self._model.device)
+        batch = self._answers.begin(conversations, begun, decoding)
+        ids, mask = left_padded([e.ids for e in batch.encoded], pad=self._pad, device=self._model.device)
         with self._kernels(), self._guards.installed(decoding, ids, mask) as guarded:
-            decode(self._model, ids, mask, rows, max_new_tokens=max(limits), guarded=guarded)
-        return [_generation(rows, row, asking.reasoning, e, begun[row]) for row, e in enumerate(encoded)]
+            decode(self._model, ids, mask, batch.rows, max_new_tokens=max(batch.limits), guarded=guarded)
+        return batch.generations()
 
     def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> list[int]:
         """Render and count one conversation, as `generate` will; `name` says which it is. Returns its tokens.
@@ -231,7 +213,7 @@ class HFEngine:
         Raises:
             ModelError, PromptError: as `generate`.
         """
-        return self._asking(decoding).encode(name, conversation).ids
+        return self._answers.asking(decoding).encode(name, conversation).ids
 
     def score(
         self, conversations: Sequence[Sequence[Message]], texts: Sequence[str], decoding: Decoding
@@ -258,15 +240,7 @@ class HFEngine:
         Raises:
             ModelError, PromptError, MemoryError: as `generate`.
         """
-        asking = self._asking(decoding)
-        encoded = [asking.encode(f"prompt {i}", c) for i, c in enumerate(conversations)]
-        prompts = [[*e.ids, *asking.before_answer(e)] for e in encoded]
-        tokens = [tokenize(self._tokenizer, t).until(until) for t, until in zip(texts, untils, strict=True)]
-        for i, found in enumerate(tokens):
-            self._check_ids(found.ids, f"text {i}")
-        if self.n_context is not None:
-            rooms = [max(self.n_context - len(p), 0) for p in prompts]
-            tokens = [type(t)(t.ids[:r], t.ends[:r]) for t, r in zip(tokens, rooms, strict=True)]
+        prompts, tokens = self._answers.texts(conversations, texts, untils, decoding)
         with self._kernels():
             self._scorer = self._scorer or llama_float32.scorer(self._model)
             return score_batches(self._model, prompts, tokens, pad=self._pad, scorer=self._scorer)
@@ -289,58 +263,9 @@ class HFEngine:
     def _chat(self) -> Tokenizer:
         return cast("Tokenizer", self._tokenizer)
 
-    def _asking(self, decoding: Decoding) -> Conversations:
-        arguments = {**self._template_args, **dict(decoding.template_args)}
-        key = content_hash([template_hash(self._chat, arguments), self._date])
-        if key not in self._asked:
-            self._asked[key] = Conversations(
-                self._tokenizer, arguments, date=self._date, limit=self.n_context, n_rows=self._n_rows
-            )
-        return self._asked[key]
-
-    def _check_ids(self, ids: Sequence[int], where: str) -> None:
-        check_ids(ids, self._n_rows, len(self._tokenizer), where=where)
-
-    def _refusal_watch(
-        self, decoding: Decoding, reasoning: Reasoning, encoded: Sequence[Encoded], begun: Sequence[Sequence[int]]
-    ) -> RefusalWatch | None:
-        rules = stop_rules(decoding)
-        if decoding.stop == "none" or not (decoding.phrases or rules):
-            return None
-        return RefusalWatch(
-            decoding.phrases,
-            rules=rules,
-            decode=self._decode_tails,
-            response=lambda row, ids: reasoning.split([*begun[row], *ids], opened=encoded[row].opened).response,
-            ignored=self._special,
-            n_rows=len(encoded),
-        )
-
-    def _decode_all(self, ids: list[int]) -> str:
-        return cast("str", self._tokenizer.decode(ids, skip_special_tokens=False))
-
-    def _decode_tails(self, tails: list[list[int]]) -> list[str]:
-        fast = getattr(self._tokenizer, "backend_tokenizer", None)
-        if fast is None or getattr(self._tokenizer, "clean_up_tokenization_spaces", False):
-            return cast("list[str]", self._tokenizer.batch_decode(tails, skip_special_tokens=True))
-        # What `batch_decode` does, without its look at the type of every id, which took a tenth of a step.
-        return cast("list[str]", fast.decode_batch(tails, skip_special_tokens=True))
-
 
 _LOGIT_RULES = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "suppress_tokens": None, "bad_words_ids": None}
 """Rules of a generation config that change what is decoded, each with the value that changes nothing."""
-
-
-def _generation(rows: Rows, row: int, reasoning: Reasoning, encoded: Encoded, begun: Sequence[int]) -> Generation:
-    split, surplus = reasoning.split([*begun, *rows.ids[row]], opened=encoded.opened), rows.surplus[row]
-    thinking, response = split
-    if surplus:  # the text that ended the row stands at the end of the one or the other
-        response, thinking = (response[:-surplus], thinking) if response else (response, thinking[:-surplus])
-    gap = rows.gap(row)
-    return Generation(
-        text=response, thinking=thinking, n_tokens=len(rows.ids[row]), finish_reason=rows.reason[row] or "length",
-        broken=rows.broken[row], gap=gap if math.isfinite(gap) else None,
-    )  # fmt: skip
 
 
 @cache
