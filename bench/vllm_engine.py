@@ -22,8 +22,9 @@ ALPHAS = (0.0, 0.05, -0.05, 0.1, -0.1)
 
 
 def main() -> None:
+    """Print the two ratios, with what they are of."""
     world = catalog.world("guild")
-    asked = [p.messages for name in world.prompt_sets() for p in world.load_prompts(name)][:80]
+    asked = [p.messages for name in world.prompt_sets for p in world.load_prompts(name)][:80]
     line = DirectionSpec(kind="random", seed=0)
     engines: dict[str, Engine] = {"hf": HFEngine(MODEL, device="cpu"), "vllm": VLLMEngine(MODEL)}
     moved: dict[str, list[float]] = {name: [] for name in engines}

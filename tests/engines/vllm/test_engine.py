@@ -45,7 +45,7 @@ def reference() -> HFEngine:
 @pytest.fixture(scope="module")
 def asked() -> list[tuple[Message, ...]]:
     world = catalog.world("guild")
-    return [p.messages for name in list(world.prompt_sets())[:2] for p in world.load_prompts(name)[:10]]
+    return [p.messages for name in list(world.prompt_sets)[:2] for p in world.load_prompts(name)[:10]]
 
 
 def answers(engine: Engine, point: Point, asked: list[tuple[Message, ...]], how: Decoding) -> list[tuple[object, ...]]:

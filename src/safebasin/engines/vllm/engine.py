@@ -84,7 +84,7 @@ class VLLMEngine:
             )
         del module, reference
         # 2) vLLM with the same weights, and whether it is what it should be
-        self._llm = _start(str(found.folder), name=model, dtype=kind, limit=self._answers.limit)
+        self._llm = _start(str(found.folder), name=model, dtype=kind, limit=self._answers.limit, eager=where == "cpu")
         self._call("safebasin_open", str(found.folder), kind, str(found.adapter) if found.adapter else None)
         self._facts = _described(facts, version, where, invariant, check(self, wanted, dtype=kind))
 
@@ -212,14 +212,18 @@ class VLLMEngine:
                     engine.abort_request([output.request_id])
 
 
-def _start(folder: str, *, name: str, dtype: str, limit: int | None) -> Any:
-    """Start vLLM with a model, its own tokenizer, generation settings and prefix cache left out."""
+def _start(folder: str, *, name: str, dtype: str, limit: int | None, eager: bool) -> Any:
+    """Start vLLM with a model, its own tokenizer, generation settings and prefix cache left out.
+
+    Eager on a processor: compiling takes minutes there and gains little.
+    """
     from vllm import LLM  # pyright: ignore[reportMissingImports]
 
     try:
         return LLM(
             model=folder, dtype=dtype, max_model_len=limit, seed=0, skip_tokenizer_init=True, generation_config="vllm",
             enable_prefix_caching=False, worker_extension_cls=_EXTENSION, disable_log_stats=True,
+            enforce_eager=eager,
         )  # fmt: skip
     except (RuntimeError, ValueError, NotImplementedError, KeyError, AttributeError) as error:
         said = " ".join(str(error).split())[:200] or type(error).__name__

@@ -64,7 +64,9 @@ def settle(environ: MutableMapping[str, str] = os.environ) -> bool:
     """
     for name, value in _SETTINGS.items():
         environ.setdefault(name, value)
-    if torch.cuda.is_available() and torch.cuda.get_device_capability() >= _INVARIANT:
+    if not torch.cuda.is_available():
+        environ.setdefault("TORCH_COMPILE_DISABLE", "1")  # compiling what gathers log-probabilities takes minutes
+    elif torch.cuda.get_device_capability() >= _INVARIANT:
         environ.setdefault("VLLM_BATCH_INVARIANT", "1")
     return environ.get("VLLM_BATCH_INVARIANT", "0") not in ("", "0")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -49,6 +49,7 @@ class Regenerating:
         """Load the weights of a point, computed from θ₀, over those that are there."""
         with torch.no_grad():
             self.model_runner.reload_weights(weights_iterator=self._safebasin.tensors(point_of(recipe)))
+            _repack_tied(self.model_runner.get_model())
 
     def safebasin_checksum(self) -> str:
         """SHA-256 of what the model holds now (`weights_checksum`)."""
@@ -61,6 +62,20 @@ def point_of(recipe: str) -> Point:
     return Point(terms=tuple((DirectionSpec.from_record(spec), float(alpha)) for spec, alpha in terms))
 
 
+def _repack_tied(module: torch.nn.Module) -> None:
+    """Pack anew what vLLM's CPU build packs beside a weight that stays: a head tied to the embedding.
+
+    The reload leaves it with the matrix of the last point: no tensor of its own was loaded.
+    """
+    for layer in module.modules():
+        if getattr(layer, "cpu_linear", None) is not None and cast("torch.Tensor", layer.weight).numel():
+            from vllm.model_executor.layers.utils import (  # pyright: ignore[reportMissingImports]
+                dispatch_cpu_unquantized_gemm,
+            )
+
+            dispatch_cpu_unquantized_gemm(layer, remove_weight=False)
+
+
 def weights_checksum(module: torch.nn.Module) -> str:
     """SHA-256 over a module's parameters, and over what its packed layers make of fixed inputs.
 
@@ -71,11 +86,11 @@ def weights_checksum(module: torch.nn.Module) -> str:
     for name, parameter in module.named_parameters():
         _add(total, name, parameter)
     for name, layer in module.named_modules():
-        packed, width = getattr(layer, "cpu_linear", None), _width(layer)
-        if packed is not None and width and layer.weight.numel() == 0:
-            dtype = layer.weight.dtype
-            probe = torch.randn(_PROBES, width, generator=torch.Generator().manual_seed(0)).to(dtype)
-            _add(total, f"{name} packed", packed(probe, layer.weight, None))
+        packed, width = cast("Any", getattr(layer, "cpu_linear", None)), _width(layer)
+        if packed is not None and width:
+            weight = cast("torch.Tensor", layer.weight)
+            probe = torch.randn(_PROBES, width, generator=torch.Generator().manual_seed(0)).to(weight.dtype)
+            _add(total, f"{name} packed", packed(probe, weight, None))
     return total.hexdigest()
 
 
