@@ -275,10 +275,10 @@ def test_a_row_ends_where_the_template_ends_a_turn(checkpoint):
     folder, template = str(checkpoint("llama")), {"chat_template": written}
     engine, plain = (HFEngine(folder, device="cpu", template_args=template) for _ in range(2))
     assert engine.facts().details["end_texts"] == ["</turn>"]
-    plain._asking(PLAIN).ends = plain._asking(PLAIN).ends._replace(texts=())
+    plain._answers.asking(PLAIN).ends = plain._answers.asking(PLAIN).ends._replace(texts=())
     whole = plain.generate(CHAT, PLAIN)
     word = re.findall(r"\w{4,}", whole[0].text)[2]  # one that this model writes stands for the end
-    engine._answers.asking(PLAIN).ends = engine._asking(PLAIN).ends._replace(texts=(word,))
+    engine._answers.asking(PLAIN).ends = engine._answers.asking(PLAIN).ends._replace(texts=(word,))
     for cut, full in zip(engine.generate(CHAT, PLAIN), whole, strict=True):
         assert cut.text == full.text.partition(word)[0]
         assert cut.finish_reason == ("stop" if word in full.text else full.finish_reason)
