@@ -98,7 +98,7 @@ class Answering:
         self._date = date
 
     def asking(self, decoding: Decoding) -> Conversations:
-        """What renders conversations under the template arguments of a decoding.
+        """The conversations as they are rendered under the template arguments of a decoding.
 
         Raises:
             ModelError: where there is no chat template.

@@ -47,7 +47,7 @@ class Testable(Engine, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What the reference engine says at one point."""
+    """The scores and answers of the reference engine at one point."""
 
     point: Point
     scores: tuple[TokenScores, ...]

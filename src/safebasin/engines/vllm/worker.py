@@ -26,7 +26,7 @@ _PROBES = 4
 
 
 class Regenerating:
-    """What a worker can do beside vLLM's own; its names are the project's, so that none is vLLM's."""
+    """The methods that a worker has beside vLLM's own; its names are the project's, so that none is vLLM's."""
 
     model_runner: Any
     """vLLM's."""
