@@ -95,6 +95,14 @@ def test_half_precision_and_moving_positions_are_left_to_the_loop(checkpoint):
     assert any_model(AutoModelForCausalLM.from_config(config).eval(), 100) is None
 
 
+def test_a_model_that_is_hooked_is_left_to_the_loop_while_it_is(checkpoint):
+    model = load(checkpoint("qwen2"))
+    handle = model.model.layers[0].register_forward_hook(lambda *_: None)
+    assert any_model(model, 100) is None
+    handle.remove()
+    assert any_model(model, 100) is not None
+
+
 def test_a_model_that_minds_its_own_positions_is_found_out(checkpoint, monkeypatch):
     model = load(checkpoint("qwen2"))
     plain = model.model.rotary_emb.forward

@@ -68,6 +68,9 @@ def any_model(model: PreTrainedModel, longest: int) -> AnyModel | None:
     """
     if model.dtype != torch.float32 or model.config._attn_implementation not in ("sdpa", "eager"):
         return None
+    # a hook may count on passes of whole prompts and then of single tokens
+    if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
+        return None
     known = _PROVEN.get(model)
     if known is None or longest > known.longest:
         known = _proof(model, longest)
