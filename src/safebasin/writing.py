@@ -56,7 +56,9 @@ class Kind:
 
 DIGESTS = "digests.json"
 """The list of digests in every folder of results (`safebasin.store.sealing`)."""
-_STUDY = r"study\.sqlite-.*|study\.yaml|manifest\.json|landscape\.json|report\.html|figures|history|\.writ.*"
+_STUDY = (
+    r"study\.sqlite-.*|study\.yaml|manifest\.json|landscape\.json|report\.html|figures|history|heartbeat\.json|\.writ.*"
+)
 _SWEEP = r"models\.json|models\.html"
 """What a sweep adds to its study."""
 _AUDIT = r"report\.html|line|base|tuned|basin-base|basin-tuned|dequantized|served|\..*"

@@ -23,6 +23,7 @@ from safebasin.run.adopt import adopt_complete
 from safebasin.run.calibration import calibrate, uncalibrated
 from safebasin.run.continued import check_renderings, refuse, take_up, unlike
 from safebasin.run.driver import generate, score, under
+from safebasin.run.heartbeat import beating
 from safebasin.run.inputs import Inputs, engine_spec, gather
 from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
@@ -132,14 +133,14 @@ def measure(
     is_plain = backend == "local" and workers in (None, 1)
     opened = None if is_plain else catalog.open_backend(backend, engine_spec(study), workers)
     made = folders.create(folder)
-    with folders.writer(made), StudyStore.open(made) as store:
+    with folders.writer(made), StudyStore.open(made) as store, beating(made, progress) as hook:
         Execution(
             inputs=inputs,
             folder=made,
             store=store,
             study_text=study_text or dump(study),
             engine=engine,
-            progress=progress,
+            progress=hook,
             regenerate=regenerate,
             opinions=tuple(opinions),
             date=date,

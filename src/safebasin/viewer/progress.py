@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 from safebasin.errors import SafebasinError, UsageError
 from safebasin.landscape.stored import StoredStudy
+from safebasin.run.heartbeat import HEARTBEAT
 from safebasin.untrusted import read_json, read_text
 from safebasin.viewer.stamps import Stamp, stamp_of
 
 __all__ = ["Counted", "Progress", "State", "as_json", "read_heartbeat", "read_progress", "state_of"]
 
-HEARTBEAT = "heartbeat.json"
 WRITER = ".writer.json"
 STALE_S = 120.0
 """A heartbeat that is older than this is of a process that was killed, or of a machine that stands still."""
@@ -180,7 +180,7 @@ def _said(beat: Mapping[str, Any]) -> str:
     done, planned = beat.get("done"), beat.get("planned")
     if isinstance(done, int) and isinstance(planned, int):
         parts.append(f"{done:,} of {planned:,}")
-    speed = next((beat[k] for k in ("tokens_per_s", "tokens_per_second", "tokens/s") if k in beat), None)
+    speed = beat.get("tokens_per_s")
     if isinstance(speed, (int, float)) and math.isfinite(speed):
         parts.append(f"{speed:,.0f} tokens/s")
     age = _age(beat)
