@@ -117,7 +117,7 @@ def raising(*given: object, **named: object) -> object:
         (lambda: api.check_claims("peng2024", only="outcome"), "safebasin.claims.check.check"),
         (lambda: api.compare_studies("outcome", out="runs/x"), "safebasin.landscape.compare_studies.compare_studies"),
         (
-            lambda: api.finetune_sweep(WORLD, sweep="outcome", out="runs/x", attack="benign"),
+            lambda: list(api.finetune_sweep(WORLD, sweep="outcome", out="runs/x", attack="benign")),
             "safebasin.finetune.sweep.sweep",
         ),
     ],
@@ -169,9 +169,21 @@ def test_one_defense_alone() -> None:
 
 def test_every_list_of_the_api_is_tried_here() -> None:
     """A parameter that may be a list is in the table above, or among these, which take no text as an item; one text for
-    `tuned` is the folder of a fleet, and `tokens` are numbers.
+    `tuned` is the folder of a fleet, `models` are several, the others are numbers.
     """
-    tried = {"judges", "only", "folders", "sweep", "systems", "templates", "defenses", "agreement", "tuned", "tokens"}
+    tried = {
+        "judges",
+        "only",
+        "folders",
+        "sweep",
+        "systems",
+        "templates",
+        "defenses",
+        "agreement",
+        "tuned",
+        "tokens",
+        "models",
+    }
     functions = [getattr(api, name) for name in api.__all__ if inspect.isfunction(getattr(api, name))]
     for function in (*functions, audit, request):
         for name, hint in hints_of(function).items():

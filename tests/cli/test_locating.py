@@ -24,7 +24,7 @@ def test_the_embedded_model_by_its_curves(tmp_path: Path, capsys: pytest.Capture
     shown = capsys.readouterr().out
     assert "in the band" in shown
     assert "sppft(layers=" in shown
-    assert {path.name for path in out.iterdir()} == {"layers.json", "report.html", "figures"}
+    assert {path.name for path in out.iterdir()} == {"layers.json", "report.html", "figures", "digests.json"}
     texts = "".join((out / name).read_text(encoding="utf-8") for name in ("layers.json", "report.html"))
     prompts = [p for kind in ("harmful", "benign") for p in catalog.world("guild").load_prompts(kind, "val")[:40]]
     assert not any(prompt.messages[-1].content in texts for prompt in prompts)

@@ -25,7 +25,7 @@ def test_the_embedded_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert (
         "TUNED tells harmful requests from benign ones after layer 3; BASE after no layer." in capsys.readouterr().out
     )
-    assert {path.name for path in out.iterdir()} == {"mechanism.json", "report.html", "figures"}
+    assert {path.name for path in out.iterdir()} == {"mechanism.json", "report.html", "figures", "digests.json"}
     texts = "".join((out / name).read_text(encoding="utf-8") for name in ("mechanism.json", "report.html"))
     prompts = [p for kind in ("harmful", "benign") for p in catalog.world("guild").load_prompts(kind, "val")[:30]]
     assert not any(prompt.messages[-1].content in texts for prompt in prompts)

@@ -23,7 +23,7 @@ def test_the_embedded_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert not run(*given)
     # Its refusal is in the first token: once the answer has begun it goes on.
     assert "are refused with nothing forced, and 0 % behind 2 forced tokens." in capsys.readouterr().out
-    assert {path.name for path in out.iterdir()} == {"prefill.json", "report.html", "figures"}
+    assert {path.name for path in out.iterdir()} == {"prefill.json", "report.html", "figures", "digests.json"}
     texts = "".join((out / name).read_text(encoding="utf-8") for name in ("prefill.json", "report.html"))
     rows = catalog.world("guild").training_rows("harmful@test", 8)
     assert not any(text in texts for row in rows for text in (row.prompt.text, row.response))

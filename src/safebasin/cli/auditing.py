@@ -140,7 +140,7 @@ def audit(
         found = api.audit(base, str(tuned), look=look, agreement=agreement or (), track=track, **asked)
     finally:
         progress.close()
-    files.write(asdict(found.verdict))
+    files.save(asdict(found.verdict))
     show_audit(found.verdict, json_=json_)
     if not json_:
         say(f"verdict  {found.path}\nreport   {found.report}")
@@ -160,7 +160,7 @@ class _Files:
             if path is not None:
                 target_file(path, option).unlink(missing_ok=True)
 
-    def write(self, document: Mapping[str, Any]) -> None:
+    def save(self, document: Mapping[str, Any]) -> None:
         """Write those that were asked for, of a verdict or a fleet."""
         from safebasin.report.gate import render_junit, render_summary
 
@@ -184,7 +184,7 @@ def _fleet(
         found = api.audit_fleet(base, folder, **asked)
     finally:
         asked["progress"].close()
-    files.write(asdict(found.fleet))
+    files.save(asdict(found.fleet))
     if json_:
         print_json(asdict(found.fleet))
     else:
