@@ -183,6 +183,9 @@ def test_every_list_of_the_api_is_tried_here() -> None:
         "tuned",
         "tokens",
         "models",
+        "size",
+        "xlim",
+        "ylim",
     }
     functions = [getattr(api, name) for name in api.__all__ if inspect.isfunction(getattr(api, name))]
     for function in (*functions, audit, request):
