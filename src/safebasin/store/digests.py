@@ -72,7 +72,7 @@ def insert_digested(
     created: str | None = None,
     otherwise: str = "ON CONFLICT DO NOTHING",
 ) -> None:
-    """Insert rows with their digests at once, which costs a third of giving them theirs afterwards.
+    """Insert rows with their digests at once: cheaper than giving them theirs afterwards.
 
     Args:
         db: within a transaction.
