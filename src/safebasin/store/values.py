@@ -129,8 +129,22 @@ def pack_score(score: Score) -> tuple[bytes, bytes]:
 
 
 def unpack_score(response: str, nll: bytes, ends: bytes, *, under: str = "") -> Score:
-    """The score of these columns."""
-    return Score(response=response, nll=tuple(floats(nll)), ends=tuple(ints(ends)), under=under)
+    """The score of these columns.
+
+    Raises:
+        ValueError: where there are not as many ends as likelihoods.
+    """
+    likelihoods, places = tuple(floats(nll)), tuple(ints(ends))
+    if len(likelihoods) != len(places):
+        raise ValueError(f"{len(likelihoods)} likelihoods with {len(places)} ends")
+    return Score(response=response, nll=likelihoods, ends=places, under=under)
+
+
+def _number(value: object) -> float | None:
+    """A number that may be missing; anything else is not what was stored."""
+    if value is not None and not isinstance(value, (int, float)):
+        raise TypeError(f"{type(value).__name__} where a number was stored")
+    return value
 
 
 def read_verdict(row: tuple[Any, ...]) -> Verdict:
@@ -143,5 +157,5 @@ def read_verdict(row: tuple[Any, ...]) -> Verdict:
         label=stored_text(label),
         success=None if success is None else bool(success),
         reason=unpack_text(reason),
-        grade=grade,
+        grade=_number(grade),
     )
