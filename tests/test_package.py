@@ -19,6 +19,17 @@ def test_every_function_of_the_api_is_at_the_top() -> None:
         assert found is function or name in ("audit", "finetune")
 
 
+def test_the_command_line_loads_nothing_heavy_before_a_verb_works() -> None:
+    """Numpy waits for ever where memory is short, and each costs time at every start."""
+    program = (
+        "import sys, safebasin.cli, safebasin.api\n"
+        "heavy = {'numpy', 'torch', 'scipy', 'matplotlib', 'pandas'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_version_is_that_of_the_installed_package() -> None:
     assert safebasin.__version__ == importlib.metadata.version("safebasin")
 

@@ -69,7 +69,9 @@ def test_arms_are_asked_the_same_and_paired_with_no_defense(trained: list[str], 
     page = (out / "report.html").read_text(encoding="utf-8")
     assert page == render_defenses(json.loads(document))
     assert "cannot be told apart" in page
-    assert {file.name for file in (out / "figures").iterdir()} >= {"defenses.png", "defenses.svg"}
+    assert {file.name for file in (out / "figures").iterdir()} == {
+        f"defenses.{kind}" for kind in ("png", "svg", "pdf", "csv")
+    }
     with pytest.raises(UsageError, match=r"attack of the comparison in .* must be harmful_examples; got 'benign'"):
         compare(out, attack="benign")
 

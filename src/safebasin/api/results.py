@@ -1,4 +1,7 @@
-"""What the verbs give back of studies: a landscape or a comparison, where its page is, and what one does with it."""
+"""What the verbs give back of studies: a landscape or a comparison, where its page is, and what one does with it.
+
+Nothing that draws is imported before something is drawn: every verb of the command line loads this module.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ from typing import TYPE_CHECKING, Literal
 
 from safebasin.errors import UsageError, expected
 from safebasin.records import Estimate, Landscape
-from safebasin.report.figures.plots import Kind, look_of, plot_compared, plot_landscape
-from safebasin.report.frames import frame_of, ranking_rows, statistic_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from safebasin.report.figures.look import Limits
+    from safebasin.report.figures.plots import Kind
     from safebasin.stats import Ranking
 
 __all__ = ["Compared", "Mapped", "Table"]
@@ -50,6 +52,7 @@ class Mapped:
             UsageError: where there is no such table, or pandas is not installed.
         """
         from safebasin.report.figures.data import point_rows
+        from safebasin.report.frames import frame_of, statistic_rows
 
         if table == "points":
             return frame_of(point_rows(self.landscape.panels))
@@ -90,6 +93,8 @@ class Mapped:
         Raises:
             UsageError: where an argument does not fit the panel.
         """
+        from safebasin.report.figures.plots import look_of, plot_landscape
+
         return plot_landscape(self.landscape, kind, panel, ax, size, look_of(title, xlim, ylim, labels))
 
     def __repr__(self) -> str:
@@ -111,6 +116,8 @@ class Compared:
         Raises:
             MissingExtra: where pandas is not installed.
         """
+        from safebasin.report.frames import frame_of, ranking_rows
+
         return frame_of(ranking_rows(self.ranking, {one.name: one.model for one in self.landscapes}))
 
     def plot(
@@ -124,9 +131,13 @@ class Compared:
         labels: str = "en",
     ) -> Axes:
         """Draw the first panels over each other, curves or rims; returns the axes. Arguments: see `Mapped.plot`."""
+        from safebasin.report.figures.plots import look_of, plot_compared
+
         return plot_compared(self.landscapes, self.judge, ax, size, look_of(title, xlim, ylim, labels))
 
     def __repr__(self) -> str:
+        from safebasin.report.frames import ranking_rows
+
         rows = ranking_rows(self.ranking, {})
         wide = max(len(str(row["study"])) for row in rows)
         lines = [f"{len(rows)} studies by margin, judge {self.judge}"]

@@ -118,6 +118,7 @@ def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[JudgeVersion, ...]]
 def _check(plan: Plan) -> None:
     """Raise where a stored plan has values that no plan has: they would fail far from the file that holds them."""
     _ = plan.decoding.key  # identities are hashes, which numbers that are none do not have
+    _ = hash((plan.regions, plan.systems))  # they are kept by value, which a list in the place of a number has not
     for _, _, point in plan.numbered_places():
         _ = point.key
     for prompt in (prompt for prompt_set in plan.sets for prompt in prompt_set.prompts):
