@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers.command import safebasin
+from safebasin.api import mapping
 
 SMALL = (
     "--limit",
@@ -66,3 +67,19 @@ def test_what_takes_one_model_says_so(tmp_path: Path) -> None:
     ):
         done = safebasin(verb, "world:guild/aligned", "world:guild/base", *more, "-o", tmp_path / "out")
         assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+
+
+def test_each_option_reaches_each_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+
+    def remembered(study: object, **given: object) -> str:
+        asked.append(given)
+        return "mapped"
+
+    monkeypatch.setattr(mapping, "map_basin", remembered)
+    monkeypatch.setattr(mapping, "compare_studies", lambda folders, out: folders)
+    options = {"backend": "processes", "workers": 2, "regenerate": True, "with_text": True, "track": "trackio"}
+    mapping.map_models(["world:guild/aligned", "world:guild/base"], out=tmp_path / "out", **options)  # pyright: ignore[reportArgumentType]
+    assert [given["out"] for given in asked] == [tmp_path / "out" / "models" / name for name in ("aligned", "base")]
+    for given in asked:
+        assert {key: given[key] for key in options} == options

@@ -187,7 +187,7 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("map", "--text", "a.txt", "--task-folder", "b"), r"capability must be given with tasks where it has"),
         (("map", "--trajectory", "/nowhere"), r"trajectory must be an existing folder; got '/nowhere'"),
         (("map", "--backend", "slurm"), r"backend must be one of local, processes, ray; got 'slurm'"),
-        (("map", "--engine", "vllm"), r"engine must be one of hf, scripted; got 'vllm'"),
+        (("map", "--engine", "sglang"), r"engine must be one of hf, scripted, vllm; got 'sglang'"),
         (("map", "--backend", "processes", "--workers", "0"), r"--workers must be from 1 to \d+, this machine's"),
         (("map", "--workers", "3"), r"--workers must be 1 with the backend 'local'; got 3"),
         (("map", "--shard", "3/2", "--batch-size", "4"), r"--shard must be I/N with 1 ≤ I ≤ N"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
 import warnings
@@ -15,6 +16,7 @@ import pytest
 
 from helpers.command import safebasin
 from helpers.packs import Members, edited, listed, members, publish, small_study, with_rows, write
+from safebasin.errors import StoreError
 from safebasin.evidence.checking import Asked
 from safebasin.evidence.packing import PACK, pack
 from safebasin.evidence.unpacking import Checked, verify_pack
@@ -261,3 +263,17 @@ def test_the_command_says_what_is_shown_and_what_not(packed: Path, tmp_path: Pat
     done = safebasin("verify", altered, "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["sound"] is False
+
+
+def test_a_full_disk_is_no_finding(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says nothing of the pack: whoever reads "damaged" would ask for another one."""
+    opened = Path.open
+
+    def full(self: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        if mode == "xb":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(self, mode, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(StoreError, match="temporary folder must be one that can be written to"):
+        verify_pack(packed, Asked())

@@ -26,7 +26,7 @@ def document(**changes: Any) -> dict[str, Any]:
     made = {
         "schema_version": 1, "base": "world:guild/aligned",
         "before": None, "fingerprint": "f", "prompts": {}, "layer": None,
-        "ordered_by": "opening", "failed": {}, "notes": [], "rates": [rates],
+        "ordered_by": "opening", "flags_hold": True, "failed": {}, "notes": [], "rates": [rates],
         "models": [model("/runs/a", 3.0, flags=["opening"]), model("/runs/b", 0.2, flags=[])],
     }  # fmt: skip
     return {**made, **changes}
@@ -37,7 +37,7 @@ def test_words_and_page_say_order_rates_and_that_it_is_no_verdict() -> None:
     assert said[0] == "1 of 2 tuned models flagged; ordered by flags and first token."
     assert said[-1] == DISCLAIMER
     assert "first token missed 2 of 20 [3, 30] %, and flagged wrongly 1 of 10 [2, 40] %." in said[-2]
-    other = screen_words(document(base="org/chat"))[0]
+    other = screen_words(document(flags_hold=False))[0]
     assert other.startswith("2 tuned models in the order of first token; none is flagged")
     page = render_screen(document())
     assert page.index(">a</th>") < page.index(">b</th>")

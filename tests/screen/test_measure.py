@@ -19,7 +19,7 @@ from safebasin.models.writing import copy_settings
 from safebasin.prompts.sources import load_prompts
 from safebasin.protocols import EngineSpec
 from safebasin.records import Decoding, System
-from safebasin.screen.measure import ScreenRequest, screen
+from safebasin.screen.measure import ScreenRequest, known_before, screen
 from safebasin.screen.records import Screened
 from safebasin.screen.refusal import find_axis
 
@@ -100,6 +100,13 @@ def test_taking_out_the_refusal_direction_lies_along_it(base: Path, tmp_path: Pa
     assert found.opening is not None
     assert found.opening.harmful > 0
     assert set(found.signals) == {"opening", "refusal", "separation", "displacement"}
+
+
+def test_the_model_before_alignment_is_known_of_worlds_alone() -> None:
+    assert known_before("world:guild/aligned") == "world:guild/base"
+    assert known_before("world:kitchen/aligned") == "world:kitchen/base"
+    for other in ("world:guild/base", "world:pcfg/dpo", "org/aligned"):
+        assert known_before(other) is None
 
 
 def test_an_adapter_and_a_checkpoint_are_ordered_and_one_that_does_not_fit_is_named(base: Path, tmp_path: Path) -> None:

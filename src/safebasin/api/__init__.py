@@ -14,6 +14,7 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
     locating    the layers that tell harmful requests from benign ones
     mapping     from arguments to a study, from a study to a landscape
     mechanism   what safety training did to a model
+    requests    engine and prompts of the verbs that ask a model without a study
     screening   a look at tuned models before an audit
     prefilling  refusal behind a forced beginning of the answer
     progress    a bar on a terminal and in a notebook

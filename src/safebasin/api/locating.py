@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from safebasin.api.requests import engine_spec, given
+
 if TYPE_CHECKING:
     from safebasin.locate.records import Located
     from safebasin.records import Scalar
@@ -63,19 +65,16 @@ def locate_layers(
     from safebasin.locate.layers import LocateRequest, locate_layers
     from safebasin.locate.scaling import check_factor
     from safebasin.prompts.systems import system_prompt
-    from safebasin.protocols import EngineSpec
     from safebasin.writing import KINDS, target_folder
 
     if out is not None:
         target_folder(Path(out), KINDS["located layers"], what="--out")
-    sources = {"harmful": harmful, "benign": benign, "borderline": borderline}
-    spec = EngineSpec(
-        model=model, device=device, dtype=dtype, trust_remote_code=trust_remote_code,
-        template_args=tuple(sorted((template_args or {}).items())),
-    )  # fmt: skip
+    spec = engine_spec(
+        model, device=device, dtype=dtype, template_args=template_args, trust_remote_code=trust_remote_code
+    )
     asked = LocateRequest(
         spec=spec,
-        sources=tuple((role, source) for role, source in sources.items() if source is not None),
+        sources=given(harmful=harmful, benign=benign, borderline=borderline),
         control=control,
         limit=limit,
         pairs=pairs,

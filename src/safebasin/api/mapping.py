@@ -159,6 +159,7 @@ def map_models(
     backend: str = "local",
     workers: int | None = None,
     progress: Progress = True,
+    regenerate: bool = False,
     with_text: bool = False,
     track: str | None = None,
     **flags: Unpack[StudyFlags],
@@ -172,6 +173,7 @@ def map_models(
         backend: as of `map_basin`.
         workers: as of `map_basin`.
         progress: as of `map_basin`.
+        regenerate: as of `map_basin`.
         with_text: as of `map_basin`.
         track: as of `map_basin`, told of each model as a run of its own.
         **flags: as of `make_study`.
@@ -179,19 +181,32 @@ def map_models(
     Raises:
         UsageError: for what can be mended; everything measured so far stays in the folder.
     """
-    from safebasin.audit.fleet import fleet_names
     from safebasin.writing import KINDS, target_folder
 
     target_folder(Path(out), KINDS["a comparison"], what="output (-o)")
     studies = make_studies(models, file=file, **flags)  # what is wrong with one is said before any is mapped
-    folders = [Path(out) / "models" / name for name in fleet_names(models)]
+    folders = model_folders(models, out)
     mapped = tuple(
         map_basin(
-            study, out=folder, backend=backend, workers=workers, progress=progress, with_text=with_text, track=track
+            study,
+            out=folder,
+            backend=backend,
+            workers=workers,
+            progress=progress,
+            regenerate=regenerate,
+            with_text=with_text,
+            track=track,
         )
         for study, folder in zip(studies, folders, strict=True)
     )
     return MappedModels(compared=compare_studies(folders, out=out), mapped=mapped)
+
+
+def model_folders(models: Sequence[str], out: str | Path) -> list[Path]:
+    """The folder of each of several models that are mapped into one: `OUT/models/NAME`."""
+    from safebasin.audit.fleet import fleet_names
+
+    return [Path(out) / "models" / name for name in fleet_names(models)]
 
 
 def map_shard(

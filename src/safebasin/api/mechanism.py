@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safebasin.api.requests import engine_spec, given
+
 if TYPE_CHECKING:
     from safebasin.mechanism.records import Mechanism
     from safebasin.records import Scalar
@@ -57,21 +59,18 @@ def measure_mechanism(
     from safebasin.mechanism.measure import MechanismRequest
     from safebasin.mechanism.measure import measure_mechanism as measure
     from safebasin.prompts.systems import system_prompt
-    from safebasin.protocols import EngineSpec
     from safebasin.writing import KINDS, target_folder
 
     if out is not None:
         target_folder(Path(out), KINDS["a mechanism"], what="--out")
-    sources = {"harmful": harmful, "benign": benign}
-    spec = EngineSpec(
-        model=base, device=device, dtype=dtype, trust_remote_code=trust_remote_code,
-        template_args=tuple(sorted((template_args or {}).items())),
-    )  # fmt: skip
+    spec = engine_spec(
+        base, device=device, dtype=dtype, template_args=template_args, trust_remote_code=trust_remote_code
+    )
     request = MechanismRequest(
         spec=spec,
         tuned=tuned,
         control=control,
-        sources=tuple((kind, source) for kind, source in sources.items() if source is not None),
+        sources=given(harmful=harmful, benign=benign),
         limit=limit,
         no_gradients=not gradients,
         system=system_prompt(system),

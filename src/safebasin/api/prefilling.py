@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safebasin.api.requests import engine_spec, given
 from safebasin.items import items
 
 if TYPE_CHECKING:
@@ -60,19 +61,16 @@ def measure_prefill(
     from safebasin.prefill.measure import PrefillRequest
     from safebasin.prefill.measure import measure_prefill as measure
     from safebasin.prompts.systems import system_prompt
-    from safebasin.protocols import EngineSpec
     from safebasin.writing import KINDS, target_folder
 
     if out is not None:
         target_folder(Path(out), KINDS["forced beginnings"], what="--out")
-    spec = EngineSpec(
-        model=model, device=device, dtype=dtype, trust_remote_code=trust_remote_code,
-        template_args=tuple(sorted((template_args or {}).items())),
-    )  # fmt: skip
-    sources = {"harmful": harmful, "benign": benign}
+    spec = engine_spec(
+        model, device=device, dtype=dtype, template_args=template_args, trust_remote_code=trust_remote_code
+    )
     request = PrefillRequest(
         spec=spec,
-        sources=tuple((side, source) for side, source in sources.items() if source is not None),
+        sources=given(harmful=harmful, benign=benign),
         tokens=items(tokens),
         text=text,
         limit=limit,

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safebasin.api.requests import engine_spec, given
 from safebasin.items import items
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def screen_models(
     Args:
         base: the aligned model, as in `make_study`.
         tuned: what was tuned of it: checkpoints or adapters, or one.
-        before: the model that the base was aligned from; that of the embedded world is known.
+        before: the model that the base was aligned from; that of a world is known.
         harmful: source of harmful prompts; a world has its own. Without prompts only weights are compared.
         benign: of benign ones.
         out: folder for `screen.json`, figure and page; None writes nothing.
@@ -53,22 +54,19 @@ def screen_models(
         UsageError: for what can be mended, such as models none of which fits; one that does not fit is in `failed`.
     """
     from safebasin.prompts.systems import system_prompt
-    from safebasin.protocols import EngineSpec
     from safebasin.screen.measure import ScreenRequest, screen
     from safebasin.writing import KINDS, target_folder
 
     if out is not None:
         target_folder(Path(out), KINDS["a screen"], what="--out")
-    sources = {"harmful": harmful, "benign": benign}
-    spec = EngineSpec(
-        model=base, device=device, dtype=dtype, trust_remote_code=trust_remote_code,
-        template_args=tuple(sorted((template_args or {}).items())),
-    )  # fmt: skip
+    spec = engine_spec(
+        base, device=device, dtype=dtype, template_args=template_args, trust_remote_code=trust_remote_code
+    )
     request = ScreenRequest(
         spec=spec,
         tuned=items(tuned),
-        before="world:guild/base" if before is None and base == "world:guild/aligned" else before,
-        sources=tuple((kind, source) for kind, source in sources.items() if source is not None),
+        before=before,
+        sources=given(harmful=harmful, benign=benign),
         limit=limit,
         system=system_prompt(system),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 import typer
 
 from safebasin.cli.app import Backend, Json, Track, Workers, app, state
-from safebasin.cli.options import Flags, HarmfulPrompts, batch_size, with_flags
+from safebasin.cli.options import Flags, HarmfulPrompts, batch_size, check_tuned, with_flags
 from safebasin.cli.output import Progress, print_json, say
 from safebasin.errors import StudyError, expected
 from safebasin.study.options import StudyFlags
@@ -116,9 +116,7 @@ def audit(
     """
     from safebasin import api
 
-    if (tuned is None) == (fleet is None):
-        got = "neither" if tuned is None else "both"
-        raise StudyError(expected("TUNED or --fleet", "given, one of them", got, "Name what was tuned of BASE."))
+    check_tuned(tuned, fleet)
     if plan:
         roles = {"harmful": harmful, "benign": benign, "borderline": borderline}
         planned = api.plan_audit(base, tuned=tuned, **roles, limit=limit, policy=policy, clusters=cluster)

@@ -57,7 +57,9 @@ def map_(
     from safebasin import api
 
     if models := _models(options):
-        how = {"backend": backend, "workers": workers, "with_text": with_text, "track": track}
+        how = {
+            "backend": backend, "workers": workers, "regenerate": regenerate, "with_text": with_text, "track": track
+        }  # fmt: skip
         _map_models(models, options, how, shard=shard, yes=yes, json_=json_)
         return
     study, study_text = _study(options)
@@ -113,6 +115,7 @@ def _map_models(
 ) -> None:
     """Map several models and print their comparison."""
     from safebasin import api
+    from safebasin.api.mapping import model_folders
     from safebasin.cli.research import show_ranking
 
     if shard is not None:
@@ -120,8 +123,9 @@ def _map_models(
     state.folder = out = options.out or Path("runs/comparison")
     file = next((Path(target) for target in options.targets if _is_file(target)), None)
     flags = _flags(options)
-    for study in () if yes else api.make_studies(models, file=file, **flags):
-        _ask_before_much(study, out)
+    if not yes:
+        for study, folder in zip(api.make_studies(models, file=file, **flags), model_folders(models, out), strict=True):
+            _ask_before_much(study, folder)
     progress = Progress(quiet=json_)
     try:
         found = api.map_models(models, file=file, out=out, progress=progress, **how, **flags)

@@ -37,6 +37,14 @@ Out = Annotated[
 HarmfulPrompts = Annotated[
     str | None, typer.Option("--harmful", help="Harmful prompts, as `map --prompts`. A world has its own.")
 ]
+TunedModels = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="TUNED...", help="Checkpoints, or folders of adapters.", show_default=False),
+]
+Fleet = Annotated[
+    Path | None,
+    typer.Option("--fleet", metavar="DIR", help="Every model and adapter in a folder.", show_default=False),
+]
 BenignPrompts = Annotated[str | None, typer.Option("--benign", help="Benign prompts.")]
 SystemPrompt = Annotated[str, typer.Option("--system", help="As for `map`.")]
 Device = Annotated[str, typer.Option("--device", help="As for `map`: `auto`, `cpu`, `cuda` or `mps`.")]
@@ -138,3 +146,14 @@ def batch_size(text: str | None) -> int | Literal["auto"] | None:
         return int(text)
     except ValueError:
         raise StudyError(expected("--batch-size", "'auto' or a whole number", text, "E.g. --batch-size 16.")) from None
+
+
+def check_tuned(tuned: object, fleet: Path | None) -> None:
+    """Check that tuned models are named in one of the two ways.
+
+    Raises:
+        StudyError: where they are named in both, or in neither.
+    """
+    if bool(tuned) == (fleet is not None):
+        got = "both" if tuned else "neither"
+        raise StudyError(expected("TUNED or --fleet", "given, one of them", got, "Name what was tuned of BASE."))

@@ -8,22 +8,26 @@ from typing import Annotated
 import typer
 
 from safebasin.cli.app import Json, app, state
-from safebasin.cli.options import BenignPrompts, Device, DType, HarmfulPrompts, RemoteCode, SystemPrompt, TemplateArgs
+from safebasin.cli.options import (
+    BenignPrompts,
+    Device,
+    DType,
+    Fleet,
+    HarmfulPrompts,
+    RemoteCode,
+    SystemPrompt,
+    TemplateArgs,
+    TunedModels,
+    check_tuned,
+)
 from safebasin.cli.output import note, print_json, say
-from safebasin.errors import StudyError, expected
 
 
 @app.command()
 def screen(
     base: Annotated[str, typer.Argument(metavar="BASE", help="The aligned model, as for `map`.")],
-    tuned: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="TUNED...", help="Checkpoints, or folders of adapters.", show_default=False),
-    ] = None,
-    fleet: Annotated[
-        Path | None,
-        typer.Option("--fleet", metavar="DIR", help="Every model and adapter in a folder.", show_default=False),
-    ] = None,
+    tuned: TunedModels = None,
+    fleet: Fleet = None,
     before: Annotated[
         str | None,
         typer.Option("--before", metavar="MODEL", help="The model that BASE was aligned from.", show_default=False),
@@ -52,9 +56,7 @@ def screen(
     from safebasin.audit import find_fleet
     from safebasin.report.screen import screen_words
 
-    if bool(tuned) == (fleet is not None):
-        got = "both" if tuned else "neither"
-        raise StudyError(expected("TUNED or --fleet", "given, one of them", got, "Name what was tuned of BASE."))
+    check_tuned(tuned, fleet)
     state.folder = out
     found = api.screen_models(
         base, tuned or find_fleet(fleet or Path()), before=before, harmful=harmful, benign=benign, out=out, limit=limit,

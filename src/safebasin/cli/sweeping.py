@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from safebasin.cli.app import Backend, Json, Workers, app, state
-from safebasin.cli.options import Flags, batch_size, with_flags
+from safebasin.cli.options import Flags, Fleet, TunedModels, batch_size, check_tuned, with_flags
 from safebasin.cli.output import Progress, print_json, say
-from safebasin.errors import StudyError, expected
 from safebasin.study.options import StudyFlags
 
 
@@ -22,14 +21,8 @@ from safebasin.study.options import StudyFlags
 def sweep(
     options: Flags,
     base: Annotated[str, typer.Argument(metavar="BASE", help="The model before tuning, as for `map`.")],
-    tuned: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="TUNED...", help="Checkpoints, or folders of adapters.", show_default=False),
-    ] = None,
-    fleet: Annotated[
-        Path | None,
-        typer.Option("--fleet", metavar="DIR", help="Every model and adapter in a folder.", show_default=False),
-    ] = None,
+    tuned: TunedModels = None,
+    fleet: Fleet = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the study.")] = Path("runs/sweep"),
     backend: Backend = "local",
     workers: Workers = None,
@@ -48,9 +41,7 @@ def sweep(
     from safebasin.api.sweeping import sweep_document
     from safebasin.report.sweep import sweep_words
 
-    if bool(tuned) == (fleet is not None):
-        got = "both" if tuned else "neither"
-        raise StudyError(expected("TUNED or --fleet", "given, one of them", got, "Name what was tuned of BASE."))
+    check_tuned(tuned, fleet)
     state.folder = out
     given = {key: value for key, value in options.items() if value is not None}
     given |= {"batch_size": batch_size(given.get("batch_size"))} if "batch_size" in given else {}

@@ -15,7 +15,8 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -181,11 +182,10 @@ def _extract(file: zipfile.ZipFile, info: zipfile.ZipInfo, one: Counted, folder:
     if info.file_size != one.n:
         yield f"{name} has {info.file_size} bytes, {one.n} on the list"
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with file.open(info) as member, target.open("xb") as out:
+        with file.open(info) as member, _new(target) as write:
             while left and (part := member.read(min(left, MIB))):
-                out.write(part)
+                write(part)
                 total.update(part)
                 left -= len(part)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -193,6 +193,35 @@ def _extract(file: zipfile.ZipFile, info: zipfile.ZipInfo, one: Counted, folder:
         return
     if left or total.hexdigest() != one.sha256:
         yield f"{name} is not what the list says"
+
+
+@contextmanager
+def _new(target: Path) -> Generator[Callable[[bytes], None]]:
+    """What writes to a new file. That it cannot be written says nothing of the pack, so it is no finding.
+
+    Raises:
+        StoreError: where there is no room, or the temporary folder cannot be written to.
+    """
+    remedy = "Free space, or set TMPDIR to a folder with more."
+
+    def refused(error: OSError) -> StoreError:
+        return StoreError(expected("temporary folder", "one that can be written to", str(error), remedy))
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        out = target.open("xb", buffering=0)
+    except OSError as error:
+        raise refused(error) from error
+
+    def write(part: bytes) -> None:
+        try:
+            while part:
+                part = part[out.write(part) :]
+        except OSError as error:
+            raise refused(error) from error
+
+    with out:
+        yield write
 
 
 def _contents(folder: Path, document: Mapping[str, Any], asked: Asked) -> list[str]:

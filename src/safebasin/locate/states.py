@@ -21,7 +21,7 @@ from safebasin.weights.blocks import decoder_blocks
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BATCH", "last_states", "prompt_tokens", "states_of"]
+__all__ = ["BATCH", "last_states", "padded", "prompt_tokens", "states_of"]
 
 BATCH = 16
 """Prompts of a forward pass."""
@@ -73,11 +73,7 @@ def states_of(model: Any, tokens: Sequence[Sequence[int]]) -> Array:
     device = next(model.parameters()).device
     found: list[Array] = []
     for start in range(0, len(tokens), BATCH):
-        rows = tokens[start : start + BATCH]
-        lengths = torch.tensor([len(row) for row in rows], device=device)
-        width = int(lengths.max())
-        ids = torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in rows], device=device)
-        mask = (torch.arange(width, device=device) < lengths[:, None]).long()
+        ids, mask, lengths = padded(tokens[start : start + BATCH], device)
         with torch.no_grad(), _watched(model, blocks, lengths - 1) as seen:
             model(input_ids=ids, attention_mask=mask, use_cache=False)
         found.append(torch.stack([seen[block] for block in blocks]).float().cpu().numpy())
@@ -86,6 +82,20 @@ def states_of(model: Any, tokens: Sequence[Sequence[int]]) -> Array:
         remedy = "Check the checkpoint, or take a wider --dtype."
         raise ModelError(expected("hidden states of the model", "finite and not all 0", "others", remedy))
     return states
+
+
+def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Rows of tokens as one tensor, padded at the right by their own last token.
+
+    Returns:
+        Tokens and mask, (rows, longest), and the length of each row.
+    """
+    import torch
+
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    width = int(lengths.max())
+    ids = torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in rows], device=device)
+    return ids, (torch.arange(width, device=device) < lengths[:, None]).long(), lengths
 
 
 @contextmanager

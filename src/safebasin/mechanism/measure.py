@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from safebasin import catalog
 from safebasin.errors import ModelError, PromptError, StudyError, UsageError, expected
@@ -20,7 +19,7 @@ from safebasin.protocols import Delta, Engine, EngineSpec, Inside
 from safebasin.records import Decoding, DirectionSpec, Estimate, Point, Prompt, System
 from safebasin.stats.landscape import Array
 from safebasin.stats.subspaces import Columns, columns, estimate_gap, estimate_mean, firing, separation
-from safebasin.weights.layout import row_blocks
+from safebasin.weights.distance import whole_change
 from safebasin.weights.stream import prepare_one
 
 __all__ = ["FEWEST", "MechanismRequest", "measure_mechanism"]
@@ -131,18 +130,12 @@ def _prompts(request: MechanismRequest) -> dict[str, tuple[Prompt, ...]]:
 
 def _columns(engine: Inside, matrices: Sequence[Matrix], delta: Delta) -> Iterator[tuple[str, Columns | None]]:
     for matrix in matrices:
-        change = _change(engine, delta, matrix.name)
+        change = whole_change(engine.base, delta, matrix.name)
         if change is None:
             yield matrix.name, None
             continue
         base = engine.base.rows(matrix.name, 0, engine.base.shape(matrix.name)[0])
         yield matrix.name, columns(matrix.outputs_by_inputs(base), matrix.outputs_by_inputs(change))
-
-
-def _change(engine: Inside, delta: Delta, name: str) -> torch.Tensor | None:
-    """A whole tensor of a direction; None where it leaves it alone."""
-    rows = [delta.rows(name, start, stop) for start, stop in row_blocks(engine.base.shape(name))]
-    return torch.cat([part for part in rows if part is not None]) if all(r is not None for r in rows) else None
 
 
 def _matrices(
@@ -151,7 +144,7 @@ def _matrices(
 ) -> Iterator[MatrixFound]:  # fmt: skip
     delta = prepare_one(request.direction, engine.base)
     for matrix in matrices:
-        change = _change(engine, delta, matrix.name)
+        change = whole_change(engine.base, delta, matrix.name)
         given = after.inputs[matrix.name]
         fired = {
             kind: np.zeros(len(rows)) if change is None else firing(matrix.outputs_by_inputs(change), rows)

@@ -84,7 +84,7 @@ def screen_words(document: Mapping[str, Any]) -> list[str]:
 def _headline(document: Mapping[str, Any]) -> str:
     models, by = document["models"], SIGNAL_NAMES[document["ordered_by"]]
     count = f"{len(models)} tuned model{'s' * (len(models) != 1)}"
-    if not document["base"].startswith("world:guild/"):
+    if not document["flags_hold"]:
         return f"{count} in the order of {by}; none is flagged, since thresholds do not carry over to other models."
     return f"{sum(1 for model in models if model['flags'])} of {count} flagged; ordered by flags and {by}."
 

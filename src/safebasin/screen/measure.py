@@ -26,11 +26,11 @@ from safebasin.screen.records import SIGNALS, Along, BlockMoved, Opening, Screen
 from safebasin.screen.refusal import RefusalAxis, find_axis, gap
 from safebasin.screen.spectra import LEADING, Spectrum, spectrum
 from safebasin.stats.landscape import Array
-from safebasin.weights.distance import Distance, block_labels, measure_distance
+from safebasin.weights.distance import Distance, block_labels, measure_distance, whole_change
 from safebasin.weights.layout import row_blocks
 from safebasin.weights.stream import prepare_one
 
-__all__ = ["FEWEST", "ScreenRequest", "screen"]
+__all__ = ["FEWEST", "ScreenRequest", "known_before", "screen"]
 
 FEWEST = 8
 """Prompts of each kind below which no direction is taken from them."""
@@ -83,7 +83,8 @@ def screen(request: ScreenRequest, note: Callable[[str], None] = lambda text: No
     if not isinstance(engine, Inside):
         got = engine.facts().engine
         raise UsageError(expected("the engine", "one whose model is in this process", got, "Take hf."))
-    aligned = None if request.before is None else prepare_one(_toward(request.before, request), engine.base)
+    before = request.before or known_before(request.spec.model)
+    aligned = None if before is None else prepare_one(_toward(before, request), engine.base)
     notes: list[str] = []
     read = _read(engine, request, prompts, notes) if prompts else None
     found: list[Screened] = []
@@ -101,15 +102,24 @@ def screen(request: ScreenRequest, note: Callable[[str], None] = lambda text: No
     by = next(signal for signal in SIGNALS if all(signal in model.signals for model in found))
     return Screening(
         base=request.spec.model,
-        before=request.before,
+        before=before,
         fingerprint=engine.facts().fingerprint,
         prompts={kind: f"{dict(_sources(request))[kind]}, {len(some)} prompts" for kind, some in prompts.items()},
         layer=read.axis.layer if read is not None and read.axis is not None else None,
         ordered_by=by,
+        flags_hold=request.spec.model.startswith(MEASURED_ON),
         models=tuple(sorted(found, key=lambda model: (-len(model.flags), -model.signals[by]))),
         failed=failed,
         notes=tuple(notes),
     )
+
+
+def known_before(model: str) -> str | None:
+    """Name the checkpoint `base` of the world that an aligned model belongs to; None of any other model."""
+    world, _, checkpoint = model.removeprefix("world:").partition("/")
+    if not model.startswith("world:") or checkpoint != "aligned" or "base" not in catalog.world(world).checkpoints:
+        return None
+    return f"world:{world}/base"
 
 
 def _toward(model: str, request: ScreenRequest) -> DirectionSpec:
@@ -228,16 +238,10 @@ def _signals(
     return {name: value for name in SIGNALS if (value := measured[name]) is not None}
 
 
-def _whole(engine: Inside, delta: Delta, name: str) -> torch.Tensor | None:
-    """A whole tensor of a direction; None where it leaves it alone."""
-    rows = [delta.rows(name, start, stop) for start, stop in row_blocks(engine.base.shape(name))]
-    return torch.cat([part for part in rows if part is not None]) if all(r is not None for r in rows) else None
-
-
 def _spectra(engine: Inside, delta: Delta, names: Sequence[str]) -> dict[str, Spectrum]:
     found: dict[str, Spectrum] = {}
     for name in names:
-        change = _whole(engine, delta, name)
+        change = whole_change(engine.base, delta, name)
         made = None if change is None else spectrum(change)
         if made is not None:
             found[name] = made
@@ -305,7 +309,7 @@ def _along_refusal(engine: Inside, delta: Delta, direction: Array, writers: Sequ
     for name, transposed in writers:
         stored = engine.base.rows(name, 0, engine.base.shape(name)[0]).double()
         written = (stored @ r) if transposed else (r @ stored)
-        change = _whole(engine, delta, name)
+        change = whole_change(engine.base, delta, name)
         its += float(written.square().sum())
         n += stored.numel()
         if change is not None:

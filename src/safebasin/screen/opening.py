@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from safebasin.locate.states import padded
+
 if TYPE_CHECKING:
     import torch
 
@@ -29,14 +31,10 @@ def first_tokens(model: Any, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
     device = next(model.parameters()).device
     found: list[torch.Tensor] = []
     for start in range(0, len(tokens), _BATCH):
-        rows = tokens[start : start + _BATCH]
-        lengths = torch.tensor([len(row) for row in rows], device=device)
-        width = int(lengths.max())
-        ids = torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in rows], device=device)
-        mask = (torch.arange(width, device=device) < lengths[:, None]).long()
+        ids, mask, lengths = padded(tokens[start : start + _BATCH], device)
         with torch.no_grad():
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-        last = logits[torch.arange(len(rows), device=device), lengths - 1]
+        last = logits[torch.arange(len(lengths), device=device), lengths - 1]
         found.append(last.float().log_softmax(dim=-1).cpu())
     return torch.cat(found)
 

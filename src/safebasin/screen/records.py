@@ -90,6 +90,8 @@ class Screening:
     """After which layer the refusal direction was taken."""
     ordered_by: str
     """Of `SIGNALS`."""
+    flags_hold: bool
+    """Whether the thresholds are of such a model; where not, none is flagged."""
     models: tuple[Screened, ...]
     failed: Mapping[str, str]
     """Model → why it could not be screened."""

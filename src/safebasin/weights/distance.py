@@ -6,13 +6,15 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from safebasin.errors import StudyError
 from safebasin.protocols import BaseWeights, Delta
 from safebasin.weights.blocks import block_patterns
 from safebasin.weights.layout import row_blocks
 from safebasin.weights.selection import matches
 
-__all__ = ["Distance", "Lengths", "Moved", "block_labels", "measure_distance", "measure_lengths"]
+__all__ = ["Distance", "Lengths", "Moved", "block_labels", "measure_distance", "measure_lengths", "whole_change"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,12 @@ class Lengths:
 
     inside: float
     outside: float
+
+
+def whole_change(base: BaseWeights, delta: Delta, name: str) -> torch.Tensor | None:
+    """A whole tensor of a direction, at α = 1; None where it leaves it alone."""
+    rows = [delta.rows(name, start, stop) for start, stop in row_blocks(base.shape(name))]
+    return torch.cat([part for part in rows if part is not None]) if all(r is not None for r in rows) else None
 
 
 def measure_lengths(base: BaseWeights, delta: Delta, names: Collection[str]) -> Lengths:
