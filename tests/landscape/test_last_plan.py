@@ -120,7 +120,11 @@ def no_number(kept: Any) -> None:
     kept["regions"][0]["axes"][0]["alphas"][0] = float("nan")
 
 
-@pytest.mark.parametrize("damage", [no_regions, odd_label, no_number])
+def a_list_for_a_number(kept: Any) -> None:
+    kept["regions"][0]["budget"] = [9]
+
+
+@pytest.mark.parametrize("damage", [no_regions, odd_label, no_number, a_list_for_a_number])
 def test_a_stored_plan_with_what_no_plan_has_is_help(
     model: Path, tmp_path: Path, damage: Callable[[Any], None]
 ) -> None:

@@ -17,7 +17,7 @@ def planted(layers: tuple[float, ...], *, n: int = 40, width: int = 12, seed: in
 
 
 def test_the_first_layer_that_parts_about_as_well_as_the_best_is_taken() -> None:
-    harmful, benign = planted((0.0, 0.0, 9.0, 10.0))
+    harmful, benign = planted((0.0, 0.0, 9.0, 14.0))
     axis = find_axis(harmful, benign)
     assert axis.layer == 2
     assert axis.direction[0] == pytest.approx(1, abs=0.05)

@@ -11,14 +11,14 @@ from safebasin.screen.spectra import LEADING, spectrum
 def test_of_small_and_large_matrices_as_a_whole_decomposition_has_them() -> None:
     generator = torch.Generator().manual_seed(3)
     for shape in ((5, 3), (64, 200), (300, 260)):
-        falling = torch.diag(0.8 ** torch.arange(min(shape)).double())
+        falling = torch.diag(0.95 ** torch.arange(min(shape)).double())
         left = torch.linalg.qr(torch.randn(shape[0], min(shape), generator=generator, dtype=torch.float64)).Q
         right = torch.linalg.qr(torch.randn(shape[1], min(shape), generator=generator, dtype=torch.float64)).Q
         made = spectrum(1e-25 * left @ falling @ right.T)
         assert made is not None
-        exact = [1e-25 * 0.8**i for i in range(min(*shape, LEADING))]
+        exact = [1e-25 * 0.95**i for i in range(min(*shape, LEADING))]
         assert made.leading == pytest.approx(exact, rel=1e-3)
-        total = sum(0.64**i for i in range(min(shape)))
+        total = sum(0.9025**i for i in range(min(shape)))
         assert made.stable_rank == pytest.approx(total, rel=2e-3)
         assert made.norm == pytest.approx(1e-25 * total**0.5, rel=1e-4)
 
