@@ -41,7 +41,7 @@ def test_every_built_in_row_is_checked_here() -> None:
     assert {row.name for row in rows("direction")} == {"random", "to", "adapter", "quant", "scale", "task"}
     edits = {"attribution", "dequantized", "refusal_direction", "somf", "worst_case"}
     assert {row.name for row in rows("edit")} == edits  # tests/edits
-    assert {row.name for row in rows("engine")} == {"hf", "scripted"}
+    assert {row.name for row in rows("engine")} == {"hf", "scripted", "vllm"}  # vllm: tests/engines/vllm
     assert {row.name for row in rows("backend")} == {"local", "processes", "ray"}  # ray: tests/run
 
 

@@ -42,7 +42,7 @@ def test_what_runs_it_here_is_chosen_as_in_a_study(tmp_path: Path) -> None:
     (reply,) = chat.ask([question])
     assert reply.text.startswith("I'm sorry, but the guild")
     assert shown == {"model": "world:guild/aligned", "engine": "scripted"}
-    with pytest.raises(UnknownName, match="engine must be one of hf, scripted; got 'vllm'"):
-        choose_chat("rubric/strongreject", "world:guild/aligned", engine="vllm", **settings)
+    with pytest.raises(UnknownName, match="engine must be one of hf, scripted, vllm; got 'sglang'"):
+        choose_chat("rubric/strongreject", "world:guild/aligned", engine="sglang", **settings)
     with pytest.raises(UsageError, match="engine of rubric/strongreject must be given for a model that runs here"):
         choose_chat("rubric/strongreject", "gpt", engine="scripted", **settings)

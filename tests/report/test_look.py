@@ -54,6 +54,7 @@ def test_a_plane_has_limits_on_both_axes():
     assert figure.get_suptitle() == "Plane"
 
 
+@pytest.mark.parametrize("size", [None, (3.3, 2.8)], ids=["usual", "small"])
 @pytest.mark.parametrize(
     "landscape",
     [
@@ -63,8 +64,9 @@ def test_a_plane_has_limits_on_both_axes():
     ],
     ids=["line", "plane", "group"],
 )
-def test_german_figures_have_no_english_words(landscape):
-    for figure in drawn(landscape, Look(labels="de")):
+def test_german_figures_have_no_english_words(landscape, size):
+    """Small ones neither: what is cut to its width is cut in German."""
+    for figure in drawn(landscape, Look(labels="de", size=size)):
         texts = [text.get_text() for text in figure.findobj(Text)]
         assert [text for text in texts if ENGLISH.search(text)] == []
 

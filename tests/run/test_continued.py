@@ -116,10 +116,10 @@ def test_generation_settings_are_looked_at_under_another_limit_too(tmp_path):
 
 def test_the_day_holds_when_a_study_is_resumed_row_by_row(model, tmp_path, monkeypatch):
     given = {"template_arg": {"chat_template": CLOCK}}
-    monkeypatch.setattr("safebasin.engines.hf.today", lambda _: "2026-01-30")
+    monkeypatch.setattr("safebasin.engines.answering.today", lambda _: "2026-01-30")
     ask(model, tmp_path / "whole", points=5, **given)
     ask(model, tmp_path / "r", points=3, **given)
-    monkeypatch.setattr("safebasin.engines.hf.today", lambda _: "2026-02-01")
+    monkeypatch.setattr("safebasin.engines.answering.today", lambda _: "2026-02-01")
     ask(model, tmp_path / "r", points=5, **given)  # a clock that was not held would be another rendering, and an error
     rows = []
     for name in ("whole", "r"):

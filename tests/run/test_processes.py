@@ -76,8 +76,8 @@ def test_backends_and_engines_that_are_not_there(tmp_path: Path) -> None:
     made = study.make({"model": GUILD, "limit": 2})
     with pytest.raises(UnknownName, match=r"backend must be one of local, processes, ray; got 'process'. Did you mean"):
         measure(made, tmp_path / "study", backend="process")
-    with pytest.raises(UnknownName, match="engine must be one of hf, scripted; got 'vllm'"):
-        measure(study.make({"model": GUILD, "engine": "vllm"}), tmp_path / "study")
+    with pytest.raises(UnknownName, match="engine must be one of hf, scripted, vllm; got 'sglang'"):
+        measure(study.make({"model": GUILD, "engine": "sglang"}), tmp_path / "study")
     with pytest.raises(UsageError, match="a ready engine must be run by one worker in this process"):
         measure(made, tmp_path / "study", engine=ScriptedEngine(), backend="processes")
     assert not (tmp_path / "study").exists()

@@ -38,10 +38,10 @@ def ask(model: Path, out: Path, texts: list[str], *, points: int = 3, **given: o
 
 def test_the_day_is_the_one_on_which_the_study_began(model, tmp_path, monkeypatch):
     template = {"chat_template": DATED}
-    monkeypatch.setattr("safebasin.engines.hf.today", lambda _: "2026-01-30")
+    monkeypatch.setattr("safebasin.engines.answering.today", lambda _: "2026-01-30")
     mapped = ask(model, tmp_path / "r", ["one", "two"], template_arg=template)
     assert "asked as on 2026-01-30" in " ".join(mapped.landscape.notes)
-    monkeypatch.setattr("safebasin.engines.hf.today", lambda _: "2026-01-31")
+    monkeypatch.setattr("safebasin.engines.answering.today", lambda _: "2026-01-31")
     mapped = ask(model, tmp_path / "r", ["one", "two"], points=5, template_arg=template)
     with StudyStore.open(tmp_path / "r") as store:
         assert store.meta(DATE) == "2026-01-30"

@@ -147,7 +147,10 @@ def name_below(figure: Figure, handles: Sequence[Artist] = (), labels: Sequence[
     names = ["\n".join(shortened(line, room) for line in label.split("\n")) for label in labels]
     longest = max(len(line) for name in names for line in name.split("\n"))
     columns = 2 if 2 * (_CHARACTER * longest + _HANDLE) <= figure.get_figwidth() else 1
-    figure.legend(list(handles), names, loc="outside lower center", ncols=columns, handlelength=2.0)
+    legend = figure.legend(list(handles), names, loc="outside lower center", ncols=columns, handlelength=2.0)
+    for handle, label in zip(legend.legend_handles, labels, strict=True):
+        if handle is not None:
+            handle.set_label(label)  # whole, for a legend that is made anew in another width or language
 
 
 def panel_name(landscape: Landscape, panel: Panel) -> str:

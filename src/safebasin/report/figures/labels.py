@@ -15,7 +15,7 @@ from safebasin.errors import UsageError, expected
 if TYPE_CHECKING:
     from matplotlib.text import Text
 
-__all__ = ["LANGUAGES", "check_language", "translate"]
+__all__ = ["LANGUAGES", "check_language", "translate", "translated"]
 
 _GERMAN: Mapping[str, str] = {
     # axes
@@ -110,9 +110,14 @@ def check_language(language: str) -> None:
 
 
 def translate(texts: Iterable[Text], language: str) -> None:
-    """Translate texts of a figure in place, line by line; what no phrase of the table fits stays."""
+    """Translate texts of a figure in place."""
     for text in texts:
-        text.set_text("\n".join(_translated(line, _TABLES[language]) for line in text.get_text().split("\n")))
+        text.set_text(translated(text.get_text(), language))
+
+
+def translated(text: str, language: str) -> str:
+    """The text in this language, line by line; what no phrase of the table fits stays."""
+    return "\n".join(_translated(line, _TABLES[language]) for line in text.split("\n"))
 
 
 def _translated(line: str, table: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from safebasin.errors import UsageError, expected
 from safebasin.report.figures.canvas import name_below
-from safebasin.report.figures.labels import check_language, translate
+from safebasin.report.figures.labels import check_language, translate, translated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,25 +54,32 @@ def apply_look(look: Look, figure: Figure) -> None:
 
     if look.size is not None:
         figure.set_size_inches(look.size)
-        _fit_legends(figure)
     for axes in figure.axes:
         set_limits(look, axes)
+    if len(figure.axes) == 1 and look.size is not None:
+        _move_below(figure, figure.axes[0])
+    if look.size is not None or look.labels != "en":
+        _name_again(figure, look.labels)
     translate((text for text in figure.findobj(Text) if isinstance(text, Text)), look.labels)
     if look.title is not None:
         _name(figure, figure.axes, look.title)
 
 
-def _fit_legends(figure: Figure) -> None:
-    """Put the legend under the figure again, in as many columns as fit the new width."""
-    if len(figure.axes) == 1 and (own := figure.axes[0].get_legend()) is not None:
+def _move_below(figure: Figure, axes: Axes) -> None:
+    """Put the legend of the only axes under the figure, where it takes no room from what is drawn."""
+    own = axes.get_legend()
+    if own is not None:
         own.remove()
         name_below(figure)
-    elif figure.legends:
+
+
+def _name_again(figure: Figure, language: str) -> None:
+    """Make the legend under the figure anew: translated whole, then cut to the width, which a half phrase is not."""
+    if figure.legends:
         below = figure.legends[0]
         handles = [handle for handle in below.legend_handles if handle is not None]
-        labels = [text.get_text() for text in below.get_texts()]
         below.remove()
-        name_below(figure, handles, labels)
+        name_below(figure, handles, [translated(str(handle.get_label()), language) for handle in handles])
 
 
 def set_limits(look: Look, axes: Axes) -> None:
