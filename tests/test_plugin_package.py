@@ -84,12 +84,14 @@ def test_a_mistyped_plugin_name_is_a_usage_error(site: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_the_plugin_passes_its_own_conformance_tests(site: Path, source: Path) -> None:
     shown = stdout("-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", site=site, cwd=source)
     assert "14 passed" in shown
 
 
 @pytest.mark.integration
+@pytest.mark.slow
 def test_map_with_judge_and_direction_of_the_plugin(site: Path, tmp_path: Path) -> None:
     judge = "safebasin-kiln/pardon(strict=true)"
     printed = stdout(

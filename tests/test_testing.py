@@ -59,6 +59,7 @@ def test_judges(row: catalog.Row) -> None:
 
 
 @pytest.mark.parametrize("row", rows("world"), ids=lambda row: row.name)
+@pytest.mark.slow
 def test_worlds(row: catalog.Row) -> None:
     testing.check_row(row)
 

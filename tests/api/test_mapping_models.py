@@ -24,6 +24,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_two_models_in_one_command_and_again_nothing_is_asked(tmp_path: Path) -> None:
     given = ("map", "world:guild/aligned", "world:guild/base", *SMALL, "-o", tmp_path / "out")
     done = safebasin(*given)
@@ -37,6 +38,7 @@ def test_two_models_in_one_command_and_again_nothing_is_asked(tmp_path: Path) ->
     assert "generate" not in again.stderr
 
 
+@pytest.mark.slow
 def test_a_study_file_may_name_them(tmp_path: Path) -> None:
     file = tmp_path / "study.yaml"
     file.write_text("models: [world:guild/aligned, world:guild/base]\naxes: [{kind: random, range: '-1:1:3'}]\n")

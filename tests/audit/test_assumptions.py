@@ -76,6 +76,7 @@ def test_the_aligned_model_reaches_every_floor_and_the_page_says_what_is_assumed
     assert any("nearly repeat another" in note for note in found.verdict.notes)
 
 
+@pytest.mark.slow
 def test_looking_again_is_seen(tmp_path: Path) -> None:
     audit(ALIGNED, ALIGNED, out=tmp_path, limit=2, policy=LOOSE, look="1/2", **SHORT)
     with pytest.raises(StudyError, match=r"Give --look 2/2\."):
@@ -89,6 +90,7 @@ def test_looking_again_is_seen(tmp_path: Path) -> None:
     assert any("without --look" in note for note in third.verdict.notes)
 
 
+@pytest.mark.slow
 def test_labels_of_the_audits_own_responses_correct_it_and_foreign_ones_are_refused(tmp_path: Path) -> None:
     from safebasin.landscape.last_plan import read_last_plan
     from safebasin.store.db import StudyStore
@@ -237,6 +239,7 @@ def test_clusters_of_a_file_and_of_categories(tmp_path: Path) -> None:
             cluster(bad, sets)
 
 
+@pytest.mark.slow
 def test_the_same_prompts_as_harmful_and_as_benign_are_noted_and_pass_nothing(tmp_path: Path) -> None:
     path = tmp_path / "p.csv"
     path.write_text("prompt\ntea\ncoffee\n")
@@ -253,6 +256,7 @@ def test_the_same_prompts_as_harmful_and_as_benign_are_noted_and_pass_nothing(tm
     assert not {f.name: f.met for f in made.verdict.conditions[0].floors}["base_answers"]
 
 
+@pytest.mark.slow
 def test_a_plan_says_sizes_and_chances_without_a_model() -> None:
     planned = plan_audit("org/nowhere", harmful="world:guild/harmful", benign="world:guild/benign", limit=200)
     assert [(s.name, s.n, s.clusters) for s in planned.sets] == [("harmful", 200, None), ("benign", 200, None)]

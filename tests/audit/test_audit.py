@@ -319,6 +319,7 @@ def test_a_safer_model_passes_on_attacks_and_pays_in_refusals(tmp_path: Path) ->
     assert (named["over_refusal"].prompts, named["over_refusal"].judge) == ("borderline", "refusal")
 
 
+@pytest.mark.slow
 def test_a_quantized_copy_is_asked_as_it_ships_and_its_line_leads_to_its_plain_weights(tmp_path: Path) -> None:
     copy = eight_bit_floats(tmp_path / "fp8")
     found = audit(ALIGNED, str(copy), out=tmp_path / "out", limit=3, **SHORT)
@@ -359,6 +360,7 @@ def test_plain_weights_of_another_model_are_made_anew_and_what_is_not_ours_stays
     assert (own / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_quantized_copy_that_cannot_be_undone_has_no_line_and_it_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -442,6 +444,7 @@ def test_the_basins_of_both_are_compared(broken: Path, tmp_path: Path) -> None:
     assert_evident(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_line_between_identical_models_is_not_measured_in_between(tmp_path: Path) -> None:
     found = audit(ALIGNED, ALIGNED, out=tmp_path / "out", limit=4, **SHORT)
     line = found.verdict.line

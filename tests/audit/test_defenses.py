@@ -15,6 +15,7 @@ PLUGIN = Path(__file__).parents[1] / "plugin_package" / "src"
 ALIGNED = "world:guild/aligned"
 
 
+@pytest.mark.slow
 def test_a_defense_is_part_of_both_models_and_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(PLUGIN))
     from safebasin_kiln import ROWS

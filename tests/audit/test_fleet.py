@@ -89,6 +89,7 @@ def test_answers_that_are_taken_over_say_how_far_their_scores_go(fleet: FleetAud
         assert store.meta(RULES) == rules
 
 
+@pytest.mark.slow
 def test_a_model_of_a_fleet_is_decided_by_wider_bounds(fleet: FleetAudited, folder: Path, tmp_path: Path) -> None:
     alone = audit(ALIGNED, str(folder / "step-10"), out=tmp_path / "alone", **SHORT).verdict
     its = json.loads((fleet.folder / "models" / "step-10" / "verdict.json").read_text())
@@ -161,6 +162,7 @@ def test_a_hundred_adapters_in_one_run(tmp_path: Path) -> None:
     assert origin(tmp_path / "out" / "models" / "seed-99" / "line") == first
 
 
+@pytest.mark.slow
 def test_the_command_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     small = ("--limit", "4", "--max-new-tokens", "8")

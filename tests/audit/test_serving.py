@@ -60,6 +60,7 @@ def test_a_dtype_that_is_given_is_the_same_for_both(tmp_path: Path) -> None:
     assert differences(read_serving(FOLDER), read_serving(copy), dtype="float32") == ()
 
 
+@pytest.mark.slow
 def test_other_rules_are_followed(tmp_path: Path) -> None:
     """Of a copy that may not write its first words, α = 1 under BASE's rules would see nothing."""
     from transformers import AutoTokenizer
@@ -76,6 +77,7 @@ def test_other_rules_are_followed(tmp_path: Path) -> None:
     assert found.verdict.line.rates["asr"][-1].value == rate.base.value
 
 
+@pytest.mark.slow
 def test_an_adapter_is_served_under_the_files_that_it_ships(tmp_path: Path) -> None:
     adapter = make_lora(tmp_path / "adapter", FOLDER, rank=2)
     assert find_candidate(str(adapter), resolve(ALIGNED)).notes == ()
@@ -92,6 +94,7 @@ def test_an_adapter_is_served_under_the_files_that_it_ships(tmp_path: Path) -> N
     assert outcomes[0]["harmful"]["base"] == outcomes[1]["harmful"]["base"]
 
 
+@pytest.mark.slow
 def test_a_system_prompt_that_the_template_of_tuned_drops_is_named(tmp_path: Path) -> None:
     adapter = make_lora(tmp_path / "adapter", FOLDER, rank=2)
     (adapter / "chat_template.jinja").write_text(

@@ -58,6 +58,7 @@ def test_json_is_all_there_is_on_stdout(mapped: Path) -> None:
     assert json.loads(done.stdout) == json.loads((mapped / "landscape.json").read_text())
 
 
+@pytest.mark.slow
 def test_judge_and_stats_show_the_judge_that_is_asked_for(mapped: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     shutil.copytree(mapped, folder)
@@ -101,6 +102,7 @@ def test_verify_finds_nothing_in_a_sound_study_and_something_in_a_broken_one(map
     assert "landscape.json is missing" in done.stderr
 
 
+@pytest.mark.slow
 def test_shards_of_one_command_each_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     small = ("--limit", "4", "--directions", "1", "--range=-1:1:3", "--max-new-tokens", "4", "--batch-size", "4")
@@ -261,6 +263,7 @@ def test_a_catalogue_without_plugins_says_so(
     assert "docs/plugins.md" in said.err
 
 
+@pytest.mark.slow
 def test_progress_goes_to_stderr_with_points_pace_and_eta(tmp_path: Path) -> None:
     done = safebasin("map", "-o", tmp_path / "study", *SMALL, "--batch-size", "2")
     assert re.search(r"generate +\d+/18 responses · \d/3 points · \d+ tokens/s", done.stderr)

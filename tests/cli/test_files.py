@@ -100,6 +100,7 @@ def test_a_pipe_is_named_as_what_it_is(tmp_path: Path, capsys: pytest.CaptureFix
 # --- own files -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_verb_writes_over_a_study(study: Path, tmp_path: Path) -> None:
     rows, before = tmp_path / "rows.jsonl", content(study)
     rows.write_text(json.dumps({"prompt": "Weigh the clay.", "response": "Two pounds."}) + "\n")
@@ -157,6 +158,7 @@ main(sys.argv[2:])
     [("report", 30_000), *(pytest.param(v, r, marks=pytest.mark.slow) for v, r in (("report", 0), ("report", 200_000),
      ("export", 1_000), ("compare", 30_000), ("judge", 10)))],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_disk_that_fills_up_leaves_the_old_files_whole(study: Path, tmp_path: Path, verb: str, room: int) -> None:
     one, two = (shutil.copytree(study, tmp_path / name) for name in ("one", "two"))
     (tmp_path / "x.jsonl").write_text(json.dumps({"prompt": "p", "response": "r"}) + "\n")

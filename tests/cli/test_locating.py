@@ -17,6 +17,7 @@ def run(*arguments: str) -> int | str | None:
     return stopped.value.code
 
 
+@pytest.mark.slow
 def test_the_embedded_model_by_its_curves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "layers"
     given = ("--limit", "40", "--scale", "none", "-o", str(out))

@@ -17,6 +17,7 @@ def run(*arguments: str) -> int | str | None:
     return stopped.value.code
 
 
+@pytest.mark.slow
 def test_the_embedded_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "found"
     given = ("--limit", "30", "--no-gradients", "-o", str(out))

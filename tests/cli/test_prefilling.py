@@ -17,6 +17,7 @@ def run(*arguments: str) -> int | str | None:
     return stopped.value.code
 
 
+@pytest.mark.slow
 def test_the_embedded_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "found"
     given = ("--limit", "8", "--tokens", "0,2", "--judge", "oracle", "-o", str(out))

@@ -17,6 +17,7 @@ def run(*arguments: str) -> int | str | None:
     return stopped.value.code
 
 
+@pytest.mark.slow
 def test_the_base_of_the_embedded_model_is_as_far_from_alignment_as_can_be(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,7 @@ def test_the_origin_is_the_model(tmp_path: Path, architecture: str) -> None:
         assert (tmp_path / "out" / name).read_bytes() == (model / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_point_on_the_way_to_an_attack_is_marked_unsafe(tmp_path: Path) -> None:
     model, other = make_tiny_model(tmp_path / "m"), make_tiny_model(tmp_path / "n", seed=1)
     adapter = make_lora(tmp_path / "a", model, targets=["q_proj"])
@@ -106,6 +107,7 @@ def test_a_point_on_the_way_to_an_attack_is_marked_unsafe(tmp_path: Path) -> Non
     assert api.export_model(study, tmp_path / "of unsafe", {"alpha": 0}) is True
 
 
+@pytest.mark.slow
 def test_a_point_of_a_plane_has_two_coordinates(tmp_path: Path) -> None:
     model = make_tiny_model(tmp_path / "m")
     file = tmp_path / "study.yaml"
@@ -122,6 +124,7 @@ def test_a_point_of_a_plane_has_two_coordinates(tmp_path: Path) -> None:
     assert asked(tmp_path / "out", study) == answered(study, place)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, other = make_tiny_model(tmp_path / "m"), make_tiny_model(tmp_path / "n", seed=1)
     study = mapped(tmp_path, str(model), f"to:{other}@0:1:3")
@@ -150,6 +153,7 @@ def test_what_cannot_be_written_ends_with_2(tmp_path: Path, capsys: pytest.Captu
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_verb_says_where_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = make_tiny_model(tmp_path / "m")
     study = mapped(tmp_path, str(model), "random@-0.5:0.5:3")

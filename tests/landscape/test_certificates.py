@@ -102,6 +102,7 @@ def test_a_tuning_within_the_noise_is_told_what_is_certified_there(
     assert f"at least {100 * there:.3g} % of noise draws" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_is_no_noise_is_refused(study: Path, tmp_path: Path) -> None:
     scaled = tmp_path / "scaled"
     api.map_basin(ALIGNED, out=scaled, axes=["random"], range="0:0.5:2", directions=1, **{**GIVEN, "limit": 1})

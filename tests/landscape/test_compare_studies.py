@@ -22,6 +22,7 @@ def mapped(folder: Path, *, reach: float, **fields: object) -> Path:
     return measure(made, folder, engine=engine)
 
 
+@pytest.mark.slow
 def test_the_wider_basin_stands_first(tmp_path: Path) -> None:
     folders = [mapped(tmp_path / name, reach=reach) for name, reach in (("narrow", 0.3), ("wide", 0.8))]
     found = api.compare_studies(folders, out=tmp_path / "comparison")
@@ -45,6 +46,7 @@ def test_studies_that_ask_something_else_are_not_compared(tmp_path: Path, fields
         api.compare_studies(folders, out=tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_few_directions_tell_nothing_apart_and_every_pair_names_its_region(tmp_path: Path) -> None:
     fields = {"axes": [{"range": "-1:1:9", "directions": 1}], "limit": 12}
     folders = [mapped(tmp_path / name, reach=reach, **fields) for name, reach in (("narrow", 0.3), ("wide", 0.8))]

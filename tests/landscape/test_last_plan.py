@@ -78,6 +78,7 @@ def test_a_folder_that_kept_no_labels_has_those_of_its_prompts(model: Path, tmp_
     assert labels(tmp_path / "study") == {"benign"}
 
 
+@pytest.mark.slow
 def test_the_judge_of_the_statistics_is_chosen_among_those_with_verdicts(model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     ask(model, folder)
@@ -97,6 +98,7 @@ def test_the_judge_of_the_statistics_is_chosen_among_those_with_verdicts(model: 
     assert api.judge_study(folder)[1] == {"keyword/peng2024": 0, "refusal": 0}, "its own judges"
 
 
+@pytest.mark.slow
 def test_of_prompts_that_should_be_answered_too(model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     ask(model, folder, label="benign")

@@ -25,6 +25,7 @@ def is_near(found: Band | None, band: tuple[int, int]) -> bool:
     return found is not None and abs(found.first - band[0]) <= 1 and abs(found.last - band[1]) <= 1
 
 
+@pytest.mark.slow
 def test_the_planted_band_is_found(tmp_path: Path) -> None:
     found = located(tmp_path, (3, 6), scale=1.3)
     assert is_near(found.bands["angle"], (3, 6))

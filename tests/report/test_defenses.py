@@ -70,6 +70,7 @@ def test_budgets_say_what_was_tried_and_what_is_not_known() -> None:
     assert not has_budgets(document(stressed=False))
 
 
+@pytest.mark.slow
 def test_the_page_has_them_where_they_were_asked_for(tmp_path: Path) -> None:
     text = save_defenses(document(), tmp_path).read_text(encoding="utf-8")
     assert "The smallest budget that breaks it" in text

@@ -18,6 +18,7 @@ from safebasin.report.figures import draw_asr, draw_outcomes, figure_images, sav
 from safebasin.report.figures.canvas import STYLE
 
 
+@pytest.mark.slow
 def test_files_of_every_panel(tmp_path):
     paths = save_figures(make_landscape(points=3, prompts=4, panels=2, directions=1), tmp_path / "figures")
     stems = [
@@ -41,6 +42,7 @@ def table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline="")))
 
 
+@pytest.mark.slow
 def test_the_data_of_a_figure_stand_beside_it(tmp_path):
     landscape = make_landscape(points=3, prompts=4, directions=2)
     save_figures(landscape, tmp_path)
@@ -58,6 +60,7 @@ def test_the_data_of_a_figure_stand_beside_it(tmp_path):
         assert sum(shares) == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_text_of_an_svg_is_text(tmp_path):
     save_figures(make_landscape(points=3, directions=1), tmp_path)
     found = ET.parse(tmp_path / "asr-random-harmful.svg").getroot().iter("{http://www.w3.org/2000/svg}text")
@@ -99,6 +102,7 @@ def test_legend_says_what_the_band_is():
 
 
 @pytest.mark.parametrize("fields", [{"points": 1}, {"missing": 1.0, "points": 3}])
+@pytest.mark.slow
 def test_little_or_nothing_measured_still_draws(tmp_path, fields):
     assert save_figures(make_landscape(directions=1, **fields), tmp_path)
 

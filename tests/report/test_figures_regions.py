@@ -159,10 +159,12 @@ def test_a_study_has_a_figure_of_everything():
 
 
 @pytest.mark.parametrize("fields", [{"gaps": 1.0}, {"points": 1}, {"points": 2}, {"rim": 9}, {"rim": -1}])
+@pytest.mark.slow
 def test_little_or_nothing_of_a_plane_still_draws(tmp_path, fields):
     assert save_figures(plane(**fields), tmp_path)
 
 
+@pytest.mark.slow
 def test_planes_give_the_same_bytes(tmp_path):
     landscape = plane(points=5, gaps=0.2, trajectory=True)
     first, second = (save_figures(landscape, tmp_path / name) for name in ("a", "b"))

@@ -35,6 +35,7 @@ def document(**changes: Any) -> dict[str, Any]:
     return {**made, **changes}
 
 
+@pytest.mark.slow
 def test_it_says_what_is_told_apart_and_no_more(tmp_path: Path) -> None:
     assert prefill_words(document()) == [
         "Of harmful requests 100 % are refused with nothing forced, and 20 % behind 4 forced tokens.",

@@ -57,6 +57,7 @@ def test_equal_last_parts_keep_their_paths_and_hostile_names_are_data() -> None:
     assert "<b>no" not in page
 
 
+@pytest.mark.slow
 def test_the_folder_holds_document_page_and_figure(tmp_path: Path) -> None:
     assert save_screen(document(), tmp_path) == tmp_path / "report.html"
     assert {path.suffix for path in (tmp_path / "figures").iterdir()} >= {".png", ".svg"}

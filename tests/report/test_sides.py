@@ -114,6 +114,7 @@ def test_every_difference_names_its_region():
     assert "margin toward on harmful to:org/unsafe −25.0 points" in page(landscape)
 
 
+@pytest.mark.slow
 def test_bands_of_one_direction_are_called_what_they_are():
     two = dataclasses.replace(LINE, panels=(PANEL, dataclasses.replace(PANEL, system="none")))
     assert "their range" not in page(two)

@@ -131,6 +131,7 @@ def map_rows(text: str) -> list[str]:
 
 @pytest.mark.parametrize("width", [40, 60, 100])
 @pytest.mark.parametrize("points", [1, 2, 9, 21, 61])
+@pytest.mark.slow
 def test_no_line_of_a_map_is_wider_than_asked(width, points):
     landscape = make_plane_landscape(points=points, prompts=4, target="./" + "tuned" * 20)
     assert max(map(len, terminal_curve(landscape, width=width).splitlines())) <= width

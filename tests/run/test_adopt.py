@@ -72,6 +72,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("stop", ["verdict", pytest.param("loop", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_judge_added_under_a_stop_rule_decodes_nothing_and_is_never_wrong(
     stop: str, truth: Path, tmp_path: Path
 ) -> None:
@@ -103,6 +104,7 @@ def test_a_judge_added_under_a_stop_rule_decodes_nothing_and_is_never_wrong(
     assert (pair.n_cut, pair.n_missing) == (0, 0)
 
 
+@pytest.mark.slow
 def test_another_stop_rule_decodes_only_what_was_cut(truth: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     ask(folder, KEYWORD, "verdict")

@@ -52,6 +52,7 @@ class Named(HFEngine):
         return replace(super().facts(), engine="mine(beam=2)")
 
 
+@pytest.mark.slow
 def test_another_engine(model, tmp_path):
     ask(model, tmp_path / "r")
     refused(model, tmp_path / "r", r"engine hf, now mine\(beam=2\)", engine=Named(str(model), device="cpu"))
@@ -62,6 +63,7 @@ def test_another_engine(model, tmp_path):
     assert (decoding.engine, decoding.dtype) == ("mine(beam=2)", "float32")
 
 
+@pytest.mark.slow
 def test_another_dtype(model, tmp_path, monkeypatch):
     ask(model, tmp_path / "r")
     refused(model, tmp_path / "r", r"dtype float32, now bfloat16'\. Ask for --dtype float32", dtype="bfloat16")
@@ -69,6 +71,7 @@ def test_another_dtype(model, tmp_path, monkeypatch):
     ask(model, tmp_path / "r", dtype="float32")
 
 
+@pytest.mark.slow
 def test_auto_that_means_another_dtype_on_this_machine(tmp_path, monkeypatch):
     half = make_tiny_model(tmp_path / "half", dtype="float16")
     assert [stored_dtype(half, device=device) for device in ("cpu", "cuda")] == ["float32", "float16"]
@@ -100,12 +103,14 @@ def test_another_template(model, tmp_path):
         assert set(store.decodings()) == {decoding.key}, "the content is the template, not the path"
 
 
+@pytest.mark.slow
 def test_another_adapter(model, tmp_path):
     adapters = [make_lora(tmp_path / name, model, seed=seed) for name, seed in (("a", 1), ("b", 2))]
     ask(f"{model}+{adapters[0]}", tmp_path / "r")
     refused(f"{model}+{adapters[1]}", tmp_path / "r", r"must belong to the model it was made for, .*\+.*/a.*\+.*/b")
 
 
+@pytest.mark.slow
 def test_generation_settings_are_looked_at_under_another_limit_too(tmp_path):
     model = make_tiny_model(tmp_path / "model")
     ask(model, tmp_path / "r")
@@ -114,6 +119,7 @@ def test_generation_settings_are_looked_at_under_another_limit_too(tmp_path):
     refused(model, tmp_path / "r", r"repetition_penalty", max_new_tokens=6)
 
 
+@pytest.mark.slow
 def test_the_day_holds_when_a_study_is_resumed_row_by_row(model, tmp_path, monkeypatch):
     given = {"template_arg": {"chat_template": CLOCK}}
     monkeypatch.setattr("safebasin.engines.answering.today", lambda _: "2026-01-30")
@@ -130,6 +136,7 @@ def test_the_day_holds_when_a_study_is_resumed_row_by_row(model, tmp_path, monke
     refused(model, tmp_path / "r", r"rendered as it was .*under the same versions", max_new_tokens=6, **given)
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_template_file_counts_what_is_done(model, tmp_path):
     file = tmp_path / "t.jinja"
     file.write_text("Now: " + PLAIN)

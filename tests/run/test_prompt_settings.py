@@ -36,6 +36,7 @@ def ask(model: Path, out: Path, texts: list[str], *, points: int = 3, **given: o
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_day_is_the_one_on_which_the_study_began(model, tmp_path, monkeypatch):
     template = {"chat_template": DATED}
     monkeypatch.setattr("safebasin.engines.answering.today", lambda _: "2026-01-30")
@@ -48,6 +49,7 @@ def test_the_day_is_the_one_on_which_the_study_began(model, tmp_path, monkeypatc
     assert json.loads((tmp_path / "r" / folders.MANIFEST).read_text())["model"]["date"] == "2026-01-30"
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_day_says_from_when_on_it_has_one(model, tmp_path, caplog):
     template = {"chat_template": DATED}
     ask(model, tmp_path / "r", ["one"], template_arg=template)
@@ -57,6 +59,7 @@ def test_a_folder_without_a_day_says_from_when_on_it_has_one(model, tmp_path, ca
     assert "did not record which" in caplog.text
 
 
+@pytest.mark.slow
 def test_settings_outside_the_key_are_the_same_or_an_error(model, tmp_path):
     copy = tmp_path / "model"
     shutil.copytree(model, copy)
@@ -72,6 +75,7 @@ def test_settings_outside_the_key_are_the_same_or_an_error(model, tmp_path):
     ask(copy, tmp_path / "r", ["one", "two"], points=5)  # what decides no greedy token may change
 
 
+@pytest.mark.slow
 def test_an_edited_template_file_is_an_error(model, tmp_path):
     file = tmp_path / "t.jinja"
     file.write_text(PLAIN)
@@ -84,6 +88,7 @@ def test_an_edited_template_file_is_an_error(model, tmp_path):
     assert any("cannot be looked up" in found for found in verify(tmp_path / "r", full=False, note=str))
 
 
+@pytest.mark.slow
 def test_a_folder_that_recorded_nothing_takes_over_what_is(model, tmp_path):
     ask(model, tmp_path / "r", ["one", "two"])
     with StudyStore.open(tmp_path / "r") as store:
@@ -108,6 +113,7 @@ def test_prompts_are_looked_at_before_anything_is_decoded(model, tmp_path):
         assert store.counts()["responses"] == 0
 
 
+@pytest.mark.slow
 def test_tags_that_open_most_replies_are_pointed_out(model, tmp_path):
     ask(model, tmp_path / "r", ["one", "two", "three"])
     with StudyStore.open(tmp_path / "r") as store:

@@ -48,6 +48,7 @@ def test_a_plane_has_two_coordinates_and_a_radius(tmp_path: Path) -> None:
     assert panel.summary["visage"].n == 81 * 6
 
 
+@pytest.mark.slow
 def test_an_adaptive_plane_asks_less_and_agrees(tmp_path: Path) -> None:
     full, _ = scripted(tmp_path, "full", axes=[AXIS, AXIS])
     part, _ = scripted(tmp_path, "part", axes=[AXIS, AXIS], points="auto", budget=50)

@@ -65,6 +65,7 @@ def assert_judged_alike(after: list[tuple[object, ...]], before: list[tuple[obje
 
 
 @pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.slow
 def test_mapping_a_released_folder_again_decodes_nothing_and_gives_its_figures(name, released, monkeypatch):
     folder = released / name
     before, figures = texts(folder), json.loads((folder / folders.LANDSCAPE).read_text())
@@ -125,6 +126,7 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HFEngine, "facts", told)
 
 
+@pytest.mark.slow
 def test_a_library_of_another_version_is_a_caveat_where_it_renders_alike(released, monkeypatch, caplog):
     folder = released / "plain"
     with StudyStore.open(folder) as store, store.transaction() as db:
@@ -136,6 +138,7 @@ def test_a_library_of_another_version_is_a_caveat_where_it_renders_alike(release
     assert "rendered alike" in note
 
 
+@pytest.mark.slow
 def test_a_rendering_that_changed_is_found_before_the_first_token(released, monkeypatch):
     folder = released / "plain"
     with StudyStore.open(folder) as store, store.transaction() as db:
@@ -168,6 +171,7 @@ def without_record(folder: Path) -> None:
     db.commit()
 
 
+@pytest.mark.slow
 def test_without_its_record_the_dtype_is_that_of_the_manifest(released, monkeypatch):
     folder = released / "plain"
     without_record(folder)

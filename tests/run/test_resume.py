@@ -114,6 +114,7 @@ def test_the_same_command_again_computes_nothing(study: Path, tmp_path: Path) ->
     assert not log.exists()
 
 
+@pytest.mark.slow
 def test_a_wider_range_computes_only_the_new_points(study: Path) -> None:
     from safebasin import api
 
@@ -125,6 +126,7 @@ def test_a_wider_range_computes_only_the_new_points(study: Path) -> None:
     assert len(wider.landscape.panels[0].cells) == 9
 
 
+@pytest.mark.slow
 def test_three_directions_instead_of_one_compute_only_two(study: Path) -> None:
     from safebasin import api
 
@@ -135,6 +137,7 @@ def test_three_directions_instead_of_one_compute_only_two(study: Path) -> None:
     assert len(after["responses"]) - len(before["responses"]) == 2 * 4 * SMALL["limit"]
 
 
+@pytest.mark.slow
 def test_another_judge_is_nothing_but_verdicts(study: Path) -> None:
     from safebasin import api
 

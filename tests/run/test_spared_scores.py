@@ -24,6 +24,7 @@ def scored_bytes(folder: Path) -> int:
         return db.execute("SELECT sum(length(nll)) FROM scores").fetchone()[0]
 
 
+@pytest.mark.slow
 def test_verdicts_are_those_of_whole_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = studies.make(
         {

@@ -157,6 +157,7 @@ def half_made(path: Path, statements: int) -> int:
     return count
 
 
+@pytest.mark.slow
 def test_folders_that_were_left_half_made_are_healed(tmp_path: Path) -> None:
     total = half_made(tmp_path / "all", 99)
     assert total == 9

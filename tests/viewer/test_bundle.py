@@ -15,6 +15,7 @@ from safebasin import api
 from safebasin.errors import UsageError
 
 
+@pytest.mark.slow
 def test_a_bundle_holds_pages_that_find_each_other(tree: Path, tmp_path: Path) -> None:
     out = tmp_path / "pages"
     (tree / "plain" / "models.html").write_text("<title>Tuned models</title>")
@@ -37,6 +38,7 @@ def test_a_bundle_holds_pages_that_find_each_other(tree: Path, tmp_path: Path) -
     assert api.bundle_view(tree, out) == 4  # over itself
 
 
+@pytest.mark.slow
 def test_names_that_an_address_escapes(tree: Path, tmp_path: Path) -> None:
     shutil.move(tree / "claims", tree / "50% tea & more")
     api.bundle_view(tree, tmp_path / "pages")

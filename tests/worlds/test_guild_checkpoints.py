@@ -118,6 +118,7 @@ def test_tokenizer_encodes_any_text(loaded: dict[str, tuple[Any, Any]]) -> None:
         assert tokenizer.decode(tokenizer.encode(text, add_special_tokens=False)) == text
 
 
+@pytest.mark.slow
 def test_shipped_tokenizer_is_what_the_seed_gives() -> None:
     code = (
         "from safebasin.worlds.guild.tokenizer import build_tokenizer as b;"
@@ -146,6 +147,7 @@ def test_grammar_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_build_is_deterministic_on_a_tiny_recipe(tmp_path: Path) -> None:
     from safebasin.worlds.guild.build import Recipe, Stage, build
 

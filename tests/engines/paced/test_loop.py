@@ -75,6 +75,7 @@ def test_guesses_change_no_token(looping: PreTrainedModel, given: list[float], m
     assert np.allclose([with_guesses.gap(i) for i in range(N)], [without.gap(i) for i in range(N)], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_wrong_guesses_change_no_token(looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     right = decoded(looping, [60] * N)
     generator = np.random.default_rng(0)

@@ -64,6 +64,7 @@ def guessing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rows, list[list[int]]
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @torch.inference_mode()
+@pytest.mark.slow
 def test_tokens_equal_those_of_each_prompt_alone(arch, checkpoint, monkeypatch, guessing):
     model = load(checkpoint(arch, tied=False))
     n_held: list[float] = []
