@@ -74,7 +74,7 @@ KINDS = {
         Kind("a screen", ("screen.json",), r"report\.html|figures"),
         Kind("a mechanism", ("mechanism.json",), r"report\.html|figures"),
         Kind("a comparison of defenses", ("defenses.json",), r"report\.html|figures|arms|models|stress"),
-        Kind("claims", ("claims.json",), r"studies|models|audits|suffixed-.*"),
+        Kind("claims", ("claims.json",), r"studies|models|audits|edits|rows|suffixed-.*"),
         Kind("a sweep", ("sweep.json",), r"(?:lr|batch|epochs|rank|seed)-.*|moderation\.jsonl"),
         Kind("a tuned model", ("safebasin.json",)),
     )

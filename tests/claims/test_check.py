@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from safebasin.claims.claim import load_claims, papers
 from safebasin.claims.lab import Lab
 from safebasin.claims.subject import GUILD, SUBJECTS, usual_subject
 from safebasin.errors import MissingExtra, ModelError, StudyError, UnknownName
+from safebasin.writing import KINDS, target_folder
 
 
 class SmallLab(Lab):
@@ -157,3 +159,14 @@ def test_a_paper_with_a_world_of_its_own_is_checked_there_and_nowhere_else(tmp_p
     assert (elsewhere.answer, elsewhere.finding.details) == ("not run", ("it is about world:pcfg; take --on pcfg",))
     (other,) = api.check_claims("peng2024", on="pcfg", out=tmp_path / "b", only=["basin_exists"])
     assert (other.answer, other.finding.details) == ("not run", ("pcfg is the world of jain2024 alone",))
+
+
+def test_a_folder_that_was_ended_before_the_first_claim_is_taken_up(tmp_path: Path) -> None:
+    """Whatever a claim keeps beside `claims.json` is there before it."""
+    sources = Path(str(sys.modules[Lab.__module__].__file__)).parent.rglob("*.py")
+    kept = {name for file in sources for name in re.findall(r'(?:lab|self)\.folder / f?"([a-z]+)', file.read_text())}
+    assert {"studies", "models", "edits"} <= kept
+    for name in kept - {"claims", "suffixed"}:
+        (tmp_path / name).mkdir()
+    (tmp_path / "suffixed-0-quick.jsonl").touch()
+    assert target_folder(tmp_path, KINDS["claims"]) == tmp_path
