@@ -1,7 +1,7 @@
 """`make bench`: every table of docs/benchmarks.md, on this machine.
 
 python bench/run.py [--quick] [--full] [startup] [memory] [speed] [landscape] [architectures] [scoring] [points]
-    [beside] [judges] [refusals] [adaptive] [ranking] [clusters] [database [--rows N]] [coverage]
+    [beside] [judges] [refusals] [adaptive] [ranking] [clusters] [database [--rows N]] [plan] [coverage]
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ SECTIONS = (
     "ranking",
     "clusters",
     "database",
+    "plan",
     "coverage",
 )
 
@@ -67,6 +68,7 @@ def section(name: str, *, quick: bool, full: bool, n_rows: int | None) -> str:
         judges,
         landscape,
         memory,
+        plan,
         points,
         ranking,
         refusals,
@@ -92,6 +94,7 @@ def section(name: str, *, quick: bool, full: bool, n_rows: int | None) -> str:
         "adaptive": adaptive.main,
         "ranking": ranking.main,
         "clusters": clusters.main,
+        "plan": plan.main,
     }
     if name not in sections:
         sys.exit(f"section must be one of {', '.join(SECTIONS)}; got {name!r}.")

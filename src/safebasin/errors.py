@@ -5,7 +5,7 @@
     │   ├── StudyError        a study file or an argument that does not hold together
     │   ├── UnknownName       a name that the catalogue does not know ("did you mean")
     │   ├── ModelError        a checkpoint, tokenizer or adapter that cannot be used
-    │   │   └── UnseenModel   a hub repository that cannot be seen from here: a plan can still be made
+    │   │   └── UnseenModel   a hub repository, or weights, that cannot be seen from here: a plan can still be made
     │   ├── PromptError       a prompts file or set that cannot be used
     │   │   └── MissingFile   a file of prompts, or of a system prompt, that is not there
     │   ├── StoreError        a study folder that cannot be used: another model's, damaged, locked, full
@@ -44,7 +44,9 @@ class ModelError(UsageError):
 
 
 class UnseenModel(ModelError):
-    """A hub repository that is not in the cache, or not open to this user: it may exist, so a plan can be made."""
+    """A hub repository that is not in the cache or not open to this user, or a folder whose weights are not there yet:
+    a plan can be made.
+    """
 
 
 class PromptError(UsageError):

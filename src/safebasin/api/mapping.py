@@ -290,10 +290,34 @@ def default_folder(model: str, shard: str | None = None) -> Path:
     return Path("runs") / (re.sub(r"[^A-Za-z0-9._-]+", "-", model.removeprefix("world:")).strip("-.") or "study")
 
 
-def plan_study(study: Study, *, out: str | Path | None = None) -> Planned:
-    """Tell what a study would run and what of it is done; reads the folder, writes nothing, loads no model."""
+def plan_study(
+    study: Study,
+    *,
+    out: str | Path | None = None,
+    price: bool = True,
+    accelerators: str | Sequence[str] = (),
+    price_per_hour: float | None = None,
+    probe: bool = False,
+) -> Planned:
+    """Tell what a study would run, what of it is done and what the rest costs; reads the folder, writes nothing.
+
+    No model is loaded, but for a probe.
+
+    Args:
+        study: the study.
+        out: its folder; `runs/NAME` if None.
+        price: whether to reckon tokens, memory, hours and cost.
+        accelerators: names of those to reckon for; none is all that the table has.
+        price_per_hour: of the one accelerator that is named, or of this machine where none is and it is probed.
+        probe: whether to load the model and measure this machine for ten seconds.
+
+    Raises:
+        UsageError: where the study does not hold together, an accelerator is not known, or the model cannot be probed.
+    """
     from safebasin.run.inputs import warn_of_bases
     from safebasin.run.preview import preview
+    from safebasin.run.pricing.estimate import Asking
 
     warn_of_bases(study)
-    return preview(study, Path(out) if out is not None else default_folder(study.model))
+    asking = Asking(accelerators=items(accelerators), price_per_hour=price_per_hour, probe=probe) if price else None
+    return preview(study, Path(out) if out is not None else default_folder(study.model), asking)

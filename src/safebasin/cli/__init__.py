@@ -15,8 +15,9 @@ A run that was interrupted goes on with the same command.
     evidence     `verify`, `pack`: whether results are what they were, and one file of them for others
     finetuning   `finetune` and `defend`: attacks, own data, and mitigations before, during and after training
     locating     `locate-layers`: which layers tell a harmful request, as SPPFT freezes them
-    mapping      `map` and `plan`: the main job, and what it would do
+    mapping      `map` and `merge`: the main job, and its shards joined
     mechanism    `mechanism`: what safety training changed
+    planning     `plan`: what `map` would do, and what that costs
     prefilling   `prefill`: refusal behind a forced beginning of the answer
     options      the options that `map` and `plan` share, made of the one table of a study's options
     output       what the verbs print with: stdout for results, stderr for progress; hostile text made harmless
@@ -56,6 +57,7 @@ from safebasin.cli import (
     locating,
     mapping,
     mechanism,
+    planning,
     prefilling,
     research,
     screening,
@@ -74,8 +76,8 @@ __all__ = ["app", "main"]
 
 # Importing a module registers its verbs.
 _VERBS = (
-    mapping, auditing, finetuning, defending, editing, locating, mechanism, prefilling, screening, stored, sweeping,
-    agreement, research, evidence, certifying, viewing, starting, catalogue, worlds, environment,
+    mapping, planning, auditing, finetuning, defending, editing, locating, mechanism, prefilling, screening, stored,
+    sweeping, agreement, research, evidence, certifying, viewing, starting, catalogue, worlds, environment,
 )  # fmt: skip
 
 

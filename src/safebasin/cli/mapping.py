@@ -1,10 +1,9 @@
-"""`map`, `merge` and `plan`: the main job, its shards joined, and what it would do."""
+"""`map` and `merge`: the main job, and its shards joined."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +11,8 @@ import typer
 
 from safebasin.cli.app import Backend, Json, Track, Workers, app, state
 from safebasin.cli.options import StudyOptions, batch_size, with_study_options
-from safebasin.cli.output import Progress, note, print_json, say
-from safebasin.errors import StudyError, UsageError, expected
+from safebasin.cli.output import Progress, print_json, say
+from safebasin.errors import StudyError, expected
 from safebasin.run.progress import duration
 from safebasin.untrusted import read_text
 
@@ -62,7 +61,7 @@ def map_(
         }  # fmt: skip
         _map_models(models, options, how, shard=shard, yes=yes, json_=json_)
         return
-    study, study_text = _study(options)
+    study, study_text = study_of(options)
     if not yes:
         _ask_before_much(study, options.out)
     state.folder = options.out or api.default_folder(study.model, shard)
@@ -177,48 +176,12 @@ def merge(
     _show(mapped, json_=json_)
 
 
-@app.command()
-@with_study_options
-def plan(
-    options: StudyOptions,
-    json_: Json = False,
-) -> None:
-    """Show what `map` would run, and run nothing. Says what is done, and what is missing or cannot be known.
-
-    Example: `safebasin plan study.yaml -o runs/study`
-    """
-    from safebasin import api
-
-    study, _ = _study(options)
-    planned = api.plan_study(study, out=options.out)
-    if planned.missing:
-        raise UsageError(" Also: ".join(planned.missing))
-    if json_:
-        print_json({**asdict(planned), "study": study.model_dump(mode="json")})
-        return
-    rows = [
-        ("model", study.model),
-        ("folder", str(planned.folder)),
-        ("points", str(planned.points)),
-        ("prompts", f"{planned.prompts} × {planned.systems} system prompt(s)"),
-        ("responses", f"{planned.responses}, of which {planned.done} are done"),
-        ("to decode", f"{planned.batches_left} batches, at most {planned.max_tokens_left:,} new tokens"),
-        ("weights", "unknown" if planned.weights_bytes is None else f"{planned.weights_bytes / 1e6:,.1f} MB on disk"),
-        *([("to score", f"{planned.unscored} responses that are there")] if planned.unscored else []),
-        ("time", "unknown" if planned.seconds_left is None else f"about {duration(planned.seconds_left)}"),
-    ]
-    for name, value in rows:
-        say(f"{name:<10} {value}")
-    for what in planned.unknown:
-        note(f"not known  {what}")
-
-
 def _ask_before_much(study: Study, out: Path | None) -> None:
     from safebasin import api
 
     if study.most_responses is not None and study.most_responses <= MUCH:
         return
-    planned = api.plan_study(study, out=out)
+    planned = api.plan_study(study, out=out, price=False)
     left = planned.responses - planned.done
     if left > MUCH:
         time = "" if planned.seconds_left is None else f", about {duration(planned.seconds_left)} at the pace so far"
@@ -229,7 +192,7 @@ def _ask_before_much(study: Study, out: Path | None) -> None:
         )
 
 
-def _study(options: StudyOptions) -> tuple[Study, str | None]:
+def study_of(options: StudyOptions) -> tuple[Study, str | None]:
     """The study that the options describe, and the text of the study file if there is one and nothing overrides it."""
     from safebasin import api
 

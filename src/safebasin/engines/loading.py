@@ -5,7 +5,6 @@ Where the folder comes from (hub, cache, world) is the business of `safebasin.mo
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -17,12 +16,9 @@ from safebasin.errors import ModelError
 from safebasin.models.files import memory_errors
 from safebasin.models.loading import load_causal, load_config, load_tokenizer, too_large
 from safebasin.models.placement import resolve_dtype
+from safebasin.models.sizes import ASSUMED_PROMPT, CacheShape, even_batch
 
 __all__ = ["Loaded", "batch_size_that_fits", "load"]
-
-_LARGEST_BATCH = 128
-_ASSUMED_PROMPT = 256
-"""Tokens of a prompt, when batch size is chosen before the prompts are known."""
 
 
 class Loaded(NamedTuple):
@@ -69,16 +65,18 @@ def batch_size_that_fits(model: PreTrainedModel, *, n_prompts: int, max_new_toke
         max_new_tokens: of each response.
         limit: the context length, or None.
     """
-    length = min(max_new_tokens + _ASSUMED_PROMPT, limit or max_new_tokens + _ASSUMED_PROMPT)
+    length = min(max_new_tokens + ASSUMED_PROMPT, limit or max_new_tokens + ASSUMED_PROMPT)
     config = model.config.get_text_config(decoder=True)
     heads = getattr(config, "num_attention_heads", 1)
-    key_heads = getattr(config, "num_key_value_heads", None) or heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    cache = 2 * config.num_hidden_layers * key_heads * width * length * model.dtype.itemsize
-    work = 3 * 4 * config.vocab_size + 8 * _ASSUMED_PROMPT * config.hidden_size * model.dtype.itemsize
-    rows = int(_free_bytes(model.device) * 0.6 / (1.3 * cache + work))
-    largest = max(1, min(rows, _LARGEST_BATCH))
-    return math.ceil(n_prompts / math.ceil(n_prompts / largest))
+    shape = CacheShape(
+        layers=config.num_hidden_layers,
+        key_heads=getattr(config, "num_key_value_heads", None) or heads,
+        width=getattr(config, "head_dim", None) or config.hidden_size // heads,
+        hidden=config.hidden_size,
+        vocabulary=config.vocab_size,
+    )
+    rows = shape.rows(_free_bytes(model.device), length, model.dtype.itemsize)
+    return even_batch(n_prompts, rows)
 
 
 def _free_bytes(device: torch.device) -> int:

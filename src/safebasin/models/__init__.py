@@ -14,6 +14,7 @@ tokens      which tokens end, begin and pad, and how many fit: one reading
 gguf        a GGUF file as a folder of plain weights, in a cache
 tower       the language tower of a model that reads images too, as a folder of its own
 made        folders that are made of a model once and kept
+sizes       how large a model is, from headers or config.json alone, and how many rows fit beside it
 dtypes      the type that a checkpoint will be loaded in, told from config.json alone
 writing     folders that we make: whole or not at all, with record and model card
 """

@@ -11,7 +11,7 @@ from typing import cast
 
 from safebasin.models.files import read_json
 
-__all__ = ["stored_dtype", "training_dtype"]
+__all__ = ["own_dtype", "stored_dtype", "training_dtype"]
 
 
 def stored_dtype(folder: Path, *, device: str) -> str:
@@ -27,7 +27,7 @@ def stored_dtype(folder: Path, *, device: str) -> str:
     Raises:
         ModelError: where config.json cannot be read.
     """
-    own = _own(folder)
+    own = own_dtype(folder)
     return "float32" if own == "float16" and _is_cpu(device) else own
 
 
@@ -47,11 +47,16 @@ def training_dtype(text: str, folder: Path, *, device: str) -> str:
     """
     if text != "auto":
         return text
-    own = _own(folder)
+    own = own_dtype(folder)
     return "float32" if own == "float16" or (own == "bfloat16" and _is_cpu(device)) else own
 
 
-def _own(folder: Path) -> str:
+def own_dtype(folder: Path) -> str:
+    """The dtype of a checkpoint's weights, as its config.json names it; float32 where it does not.
+
+    Raises:
+        ModelError: where config.json cannot be read.
+    """
     config = read_json(folder / "config.json", folder.name)
     text = config.get("text_config")
     parts = [cast("Mapping[str, object]", text) if isinstance(text, Mapping) else {}, config]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from safebasin.errors import ModelError, expected
+from safebasin.errors import ModelError, UnseenModel, expected
 from safebasin.models.files import check_entries, read_bytes, read_json
 from safebasin.models.headers import Stored, read_header, read_headers
 from safebasin.models.whole import check_headers, check_promises, is_quantized, quantization, unwhole
@@ -51,7 +51,8 @@ def check_folder(folder: Path, name: str, *, needs_tokenizer: bool = True) -> No
         pickles = [p.name for pattern in _PICKLES for p in folder.glob(pattern)]
         found = f"{name} ({pickles[0]})" if pickles else name
         remedy = "Convert it: load it once where you trust it and save_pretrained(safe_serialization=True)."
-        raise ModelError(expected("model", "saved as safetensors (pickles are not loaded)", found, remedy))
+        kind = ModelError if pickles else UnseenModel
+        raise kind(expected("model", "saved as safetensors (pickles are not loaded)", found, remedy))
     tensors = read_headers(files)
     check_headers(tensors, name)
     _check_index(folder, tensors, name)

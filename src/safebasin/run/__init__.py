@@ -2,6 +2,7 @@
 
 inputs           what a study refers to, looked up: prompts, systems, regions, judges, the engine
 preview          what would be run, and what is done
+pricing/         what the rest of a study costs: tokens, memory, hours, money
 execute          one run of a study in its folder: generate, score, judge, look where to measure next
 driver           the loops that hand tasks to a backend and write what comes back, the only writer
 local            tasks on the engine of this process

@@ -40,12 +40,21 @@ def calibrate(
     backend: Backend, store: StudyStore, plan: Plan, points: Sequence[Point], *, date: str | None = None
 ) -> None:
     """Calibrate the test of language at each of these points, and keep it in the folder."""
-    source, references = load_references(_world(plan.study))
+    source, references = _references(plan.study)
     plain = replace(plan.decoding, stop="none", phrases=(), max_new_tokens=OWN_TOKENS)
     for point in points:
         made = _measure(_Model(backend, point, plain, date), references, source)
         kept: Mapping[str, LanguageTest] = {**read_tests(store), under(point): made}
         store.set_meta(LANGUAGE, json.dumps({key: asdict(test) for key, test in kept.items()}))
+
+
+def references_for(study: Study) -> tuple[TrainingRow, ...]:
+    """The reference answers that a study's model reads to be calibrated, in order and shuffled."""
+    return _references(study)[1]
+
+
+def _references(study: Study) -> tuple[str, tuple[TrainingRow, ...]]:
+    return load_references(_world(study))
 
 
 class _Model(NamedTuple):

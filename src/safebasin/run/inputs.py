@@ -249,8 +249,23 @@ def _fingerprint(model: str, excuse: Excuses | None) -> str | None:
     except ModelError as error:
         if excuse is None or not isinstance(error, UnseenModel):
             raise
-        excuse.unknown(f"the model {model!r} cannot be seen from here, so neither its size nor its identity")
+        if _is_promised(model):
+            excuse.unknown(
+                f"the weights of {model!r} are not here, so not its identity; its size is what config.json says"
+            )
+        else:
+            excuse.unknown(f"the model {model!r} cannot be seen from here, so neither its size nor its identity")
         return None
+
+
+def _is_promised(model: str) -> bool:
+    """Whether at least the configuration of a model is here."""
+    from safebasin.models.reference import folder_of
+
+    try:
+        return (folder_of(model) / "config.json").is_file()
+    except ModelError:
+        return False
 
 
 def _regions(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from safebasin.errors import UsageError
+from safebasin.errors import ModelError, UsageError
 from safebasin.judges.scored import score_rules
 from safebasin.run.adopt import adoptable
 from safebasin.run.continued import take_up
 from safebasin.run.execute import GUESSED_BATCH, check_model, plan_for
-from safebasin.run.inputs import gather
+from safebasin.run.inputs import Inputs, gather
 from safebasin.run.noise_version import noise_in
+from safebasin.run.pricing.estimate import Asking, check, estimate
+from safebasin.run.pricing.records import Price
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 from safebasin.store.folder import DATABASE
@@ -41,6 +43,8 @@ class Planned:
     """By the pace recorded in the folder; None where nothing was measured there yet."""
     unscored: int
     """Responses that are there and still to be scored, which takes the model and a fraction of the time."""
+    price: Price | None
+    """What the rest costs; None where it was not asked for, or the model cannot be seen."""
     unknown: tuple[str, ...]
     """What cannot be known without loading the model, or without the network, in plain sentences."""
     missing: tuple[str, ...]
@@ -48,14 +52,21 @@ class Planned:
     leave it out."""
 
 
-def preview(study: Study, folder: Path) -> Planned:
+def preview(study: Study, folder: Path, asking: Asking | None = None) -> Planned:
     """Plan a study against what its folder holds.
+
+    Args:
+        study: the study.
+        folder: where it would be measured.
+        asking: what is wanted to be known of its price; None asks for none.
 
     Raises:
         UsageError: where the study itself does not hold together (prompts, judges, directions), or the folder is no
             study's, or another model's.
     """
     target_folder(folder, KINDS["a study"], what="study folder")
+    if asking is not None:
+        check(asking)
     inputs = gather(study, require_model=False, noise=noise_in(folder))
     unknown = list(inputs.unknown)
     unknown += [
@@ -74,13 +85,14 @@ def preview(study: Study, folder: Path) -> Planned:
         done, unscored = _done(store, plan)
         unscored = unscored if score_rules(inputs.judges) else 0
         pace = None if store is None else number_in(store.meta("seconds_per_response"), store.path)
+        price = None if asking is None or inputs.missing else _price(store, inputs, plan, done, asking)
     finally:
         if store is not None:
             store.close()
     if pace is None:
         unknown.append(f"the time: no pace is recorded in this folder{'' if done else ', nothing was decoded yet'}")
     shown = _planned(plan, folder, done, pace=pace, unknown=unknown)
-    return replace(shown, unscored=unscored, missing=inputs.missing)
+    return replace(shown, unscored=unscored, missing=inputs.missing, price=price)
 
 
 Places = set[tuple[str, str, str]]
@@ -113,9 +125,23 @@ def _planned(plan: Plan, folder: Path, done: Places, *, pace: float | None, unkn
         weights_bytes=_weights_bytes(plan.study.model),
         seconds_left=None if pace is None else left * pace,
         unscored=0,
+        price=None,
         unknown=tuple(unknown),
         missing=(),
     )
+
+
+def _price(store: StudyStore | None, inputs: Inputs, plan: Plan, done: Places, asking: Asking) -> Price | None:
+    """The price of the rest, where the model can be seen; a probe needs it."""
+    from safebasin.models.reference import folder_of
+
+    try:
+        folder = folder_of(plan.study.model)
+    except ModelError:
+        if asking.probe:
+            raise
+        return None
+    return estimate(store, inputs, plan, done, folder, asking)
 
 
 def _weights_bytes(model: str) -> int | None:

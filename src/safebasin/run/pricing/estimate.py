@@ -1,0 +1,180 @@
+"""The price of what is left of a plan: lengths, work, memory, and a quote for each device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from safebasin.judges.scored import score_rules
+from safebasin.landscape.language_tests import read_tests
+from safebasin.models.sizes import ITEMSIZE, ModelSizes, sizes_of
+from safebasin.protocols import CalibratedJudge
+from safebasin.run.calibration import OWN_ANSWERS, OWN_TOKENS, references_for
+from safebasin.run.inputs import Inputs
+from safebasin.run.pricing import accelerators
+from safebasin.run.pricing.lengths import assumed, count_prompts, stored
+from safebasin.run.pricing.probe import Clock, check_memory, probe
+from safebasin.run.pricing.quotes import advise, memory_of, quote, quote_here
+from safebasin.run.pricing.records import Lengths, Memory, Price, Probed, Work
+from safebasin.run.pricing.work import Load, work_of
+from safebasin.store.db import StudyStore
+from safebasin.study.plan import Plan
+
+__all__ = ["Asking", "check", "estimate"]
+
+_SCORED = 0.43
+"""Of the decoded tokens, those that are scored, as on the real model of docs/performance.md."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """The part of a price that a user wants to know."""
+
+    accelerators: Sequence[str] = ()
+    """By name; none is all of the table."""
+    price_per_hour: float | None = None
+    """Of the one accelerator that is named, or, where none is and there is a probe, of this machine."""
+    probe: bool = False
+    """Whether this machine is measured for ten seconds, its model loaded."""
+    clock: Clock = time.perf_counter
+    """What a probe tells time by: that of the processor, on a machine that others use."""
+
+
+def check(asking: Asking) -> None:
+    """Check what was asked, before anything is looked up.
+
+    Raises:
+        StudyError: where an accelerator is not known, or a price does not hold.
+    """
+    named = accelerators.chosen(asking.accelerators)
+    is_here = asking.probe and not asking.accelerators
+    accelerators.check_price(asking.price_per_hour, devices=1 if is_here else len(named))
+
+
+def estimate(
+    store: StudyStore | None, inputs: Inputs, plan: Plan, done: set[tuple[str, str, str]], folder: Path, asking: Asking
+) -> Price:
+    """The price of what a plan still lacks.
+
+    Args:
+        store: of the study; None where its folder is not there yet.
+        inputs: of the study.
+        plan: of it.
+        done: the responses that are there.
+        folder: of the model.
+        asking: what is wanted.
+
+    Raises:
+        UsageError: where the sizes of the model cannot be told, or a probe is not possible.
+    """
+    study = inputs.study
+    sizes = sizes_of(folder, study.model)
+    dtype = plan.decoding.dtype if plan.decoding.dtype in ITEMSIZE else sizes.dtype
+    dtype = dtype if dtype in ITEMSIZE else "float32"
+    probed = None
+    if asking.probe:
+        check_memory(sizes, dtype, low_memory=study.low_memory is True, device=study.device)
+        probed = probe(inputs, plan, sizes, dtype, clock=asking.clock)
+    load, lengths = _load(store, inputs, plan, done), _lengths(store, plan, folder, probed)
+    utmost = replace(lengths, shared=0.0, answer=_most(sizes, plan, lengths), passes=_most(sizes, plan, lengths))
+
+    def works(kind: str, batch: int) -> tuple[Work, Work]:
+        batches = max(load.batches, -(-load.rows // max(1, batch)))
+        part = replace(load, batches=batches)
+        whole = replace(part, scored=1.0 if load.scored else 0.0)
+        return work_of(sizes, part, lengths, kind), work_of(sizes, whole, utmost, kind)
+
+    memory = memory_of(sizes, dtype, axes=max(1, load.axes), max_new_tokens=plan.decoding.max_new_tokens)
+    asked = study.batch_size if isinstance(study.batch_size, int) else None
+    size = asked or max(map(len, plan.batch_members().values()), default=1)
+    expected, most = works(dtype, size)
+    named = accelerators.chosen(asking.accelerators)
+    away = memory if study.dtype != "auto" else _on_accelerators(sizes, memory, plan)
+    price = asking.price_per_hour
+    of_here = price if asking.probe and not asking.accelerators else None
+    n_prompts = max(1, len(plan.prompts))
+    quotes = tuple(
+        quote(d, away, works, asked=asked, n_prompts=n_prompts, price=None if of_here is not None else price)
+        for d in named
+    )
+    here = None
+    if probed is not None:
+        total = psutil.virtual_memory().total
+        here = quote_here(probed, memory, works, total=total, batch=size, price=of_here)
+    return Price(
+        model=sizes,
+        expected=expected,
+        most=most,
+        memory=memory,
+        said=(*lengths.said, *_said(sizes)),
+        here=here,
+        probed=probed,
+        quotes=quotes,
+        advice=advise(sizes, away, quotes, named),
+        sources=accelerators.sources(),
+    )
+
+
+def _on_accelerators(sizes: ModelSizes, memory: Memory, plan: Plan) -> Memory:
+    """The memory where `--dtype auto` is the checkpoint's own."""
+    dtype = sizes.dtype if sizes.dtype in ITEMSIZE else "float32"
+    axes = memory.directions // (4 * sizes.parameters)
+    return memory_of(sizes, dtype, axes=axes, max_new_tokens=plan.decoding.max_new_tokens)
+
+
+def _most(sizes: ModelSizes, plan: Plan, lengths: Lengths) -> float:
+    """The most tokens of an answer: what the decoding allows, or what the context has left."""
+    room = (sizes.context or float("inf")) - lengths.prompt
+    return max(1.0, min(plan.decoding.max_new_tokens, room))
+
+
+def _lengths(store: StudyStore | None, plan: Plan, folder: Path, probed: Probed | None) -> Lengths:
+    held = stored(store, plan.decoding)
+    if probed is not None and held is None:
+        return probed.lengths
+    if probed is None:
+        asked = [system.messages(prompt) for system in plan.systems for prompt in plan.prompts.values()]
+        prompt, of_prompts = count_prompts(asked, folder)
+        shared = 0.0
+    else:
+        prompt, shared, of_prompts = probed.lengths.prompt, probed.lengths.shared, ""
+    if held is not None:
+        answer, passes, n = held
+        of_answers = f"answers: those of the {n:,} responses that are there"
+    else:
+        answer, passes, of_answers = assumed(plan.decoding)
+    said = tuple(filter(None, (of_prompts, of_answers)))
+    return Lengths(prompt=prompt, shared=shared, answer=answer, passes=passes, said=said)
+
+
+def _load(store: StudyStore | None, inputs: Inputs, plan: Plan, done: set[tuple[str, str, str]]) -> Load:
+    tasks = plan.tasks(done)
+    points = list(dict.fromkeys(task.point for task in tasks if task.point.terms))
+    needs_scores = bool(score_rules(inputs.judges))
+    needs_test = any(isinstance(judge, CalibratedJudge) for judge in inputs.judges)
+    is_calibrated = store is not None and bool(read_tests(store))
+    rows = references_for(plan.study) if needs_test and not is_calibrated and tasks else ()
+    return Load(
+        points=len(points),
+        directions=len({spec for point in points for spec, _ in point.terms}),
+        axes=max((len(point.terms) for point in points), default=0),
+        batches=len(tasks),
+        rows=sum(len(task.prompts) for task in tasks),
+        scored=_SCORED if needs_scores and tasks else 0.0,
+        asked=len({(task.system, prompt) for task in tasks for prompt in task.prompts}) if needs_scores else 0,
+        calibration=2 * sum(len(m.content) for row in rows for m in row.messages) // 4,
+        own=OWN_ANSWERS * OWN_TOKENS if rows else 0,
+    )
+
+
+def _said(sizes: ModelSizes) -> tuple[str, ...]:
+    found: list[str] = []
+    if sizes.stored_bytes is None:
+        found.append("the weights are not here: sizes are those that config.json promises")
+    if sizes.packed:
+        found.append(f"the weights are packed ({sizes.packed}): such a model stays at θ₀, and cannot be mapped")
+    return tuple(found)
