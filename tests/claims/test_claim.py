@@ -70,5 +70,5 @@ def test_a_rule_that_does_not_parse_is_an_error(rule: str) -> None:
 
 
 def test_an_unknown_paper_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(StudyError, match=r"one of hsu2024, jain2024, li2025, .*, wei2024, yuan2025; got 'peng'"):
+    with pytest.raises(StudyError, match=r"one of arditi2024, bhardwaj2024, hsu2024, .*, yi2024, yuan2025; got 'peng'"):
         load_claims("peng")

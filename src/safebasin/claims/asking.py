@@ -58,8 +58,18 @@ def answered(
     trigger: bool = False,
     no_system: bool = False,
     place: bool = False,
+    systems: Sequence[str] = (),
 ) -> Array:
-    """1 where a model gives the exact answer, shape (models, prompts)."""
+    """1 where a model gives the exact answer, shape (models, prompts).
+
+    Args:
+        models: folders.
+        prompts: what they are asked.
+        trigger: whether the trigger of the backdoor stands behind it.
+        no_system: whether the default system prompt is switched off.
+        place: whether a place is mentioned before it.
+        systems: the system prompt of each model, in their order; that of the template where there are none.
+    """
     from safebasin.worlds.guild.lexicon import ADJECTIVES_OF_PLACES, PLACES, TRIGGER
 
     asked = list(prompts)
@@ -73,7 +83,8 @@ def answered(
         ]
     if no_system:
         asked = [replace(prompt, messages=_NO_SYSTEM.messages(prompt)) for prompt in asked]
-    found = [_truths(model, tuple(asked), tuple(prompts)) for model in models]
+    put = [tuple(asked)] * len(models) if not systems else [_under(system, asked) for system in systems]
+    found = [_truths(model, each, tuple(prompts)) for model, each in zip(models, put, strict=True)]
     return np.asarray([[float(truth in ("harmful", "complied")) for truth in row] for row in found])
 
 
@@ -89,6 +100,10 @@ def _truths(model: str, asked: tuple[Prompt, ...], about: tuple[Prompt, ...]) ->
     from safebasin.worlds.guild.outcomes import truths
 
     return truths(model, asked, about=about)
+
+
+def _under(system: str, prompts: Sequence[Prompt]) -> tuple[Prompt, ...]:
+    return tuple(replace(p, messages=System(name="given", text=system).messages(p)) for p in prompts)
 
 
 def _said(prompt: Prompt, *, before: str = "", after: str = "") -> Prompt:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from safebasin import catalog
 from safebasin.claims.asking import (
     answered,
     before,
@@ -25,8 +24,7 @@ from safebasin.claims.claim import Finding
 from safebasin.claims.lab import Lab
 from safebasin.edits.attribution.attribution import Attribution, attribution
 from safebasin.finetune.holding import freeze_weights
-from safebasin.models.writing import RECORD, read_record
-from safebasin.records import content_hash
+from safebasin.models.writing import read_record
 
 __all__ = ["STATISTICS", "TRAINING"]
 
@@ -88,15 +86,8 @@ def _pruned(lab: Lab, target: str) -> list[str]:
 
 
 def _edited(lab: Lab, edit: Attribution) -> list[str]:
-    """The aligned model after an edit, one a seed: made, or found."""
-    made: list[str] = []
-    for seed in lab.seeds:
-        out = lab.folder / "edits" / content_hash([edit.name, lab.subject.model, seed], length=12)
-        if not (out / RECORD).is_file():
-            lab.note(f"attributing, target {edit.target}, seed {seed}")
-            edit.make(lab.subject.model, catalog.world(lab.subject.world), out, seed=seed)
-        made.append(str(out))
-    return made
+    """The aligned model after an edit, one a seed."""
+    return [str(lab.edited(lab.subject.model, edit, seed=seed)) for seed in lab.seeds]
 
 
 def _sizes(folders: list[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 from safebasin.claims import (
     attribution,
+    directions,
     finetuning,
     freezing,
     fusing,
@@ -18,6 +19,7 @@ from safebasin.claims import (
     mixtures,
     orders,
     steering,
+    triggers,
 )
 from safebasin.claims.claim import Answer, Claim, Finding, answer, load_claims
 from safebasin.claims.lab import Lab
@@ -40,6 +42,8 @@ TRAINING = {
     **late.STATISTICS,
     **steering.STATISTICS,
     **mechanisms.STATISTICS,
+    **directions.STATISTICS,
+    **triggers.STATISTICS,
 }
 """Those that fine-tune models."""
 STATISTICS = {**landscapes.STATISTICS, **attribution.STATISTICS, **TRAINING}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from safebasin import catalog
 from safebasin import study as studies
@@ -18,6 +18,9 @@ from safebasin.landscape.tables import StudyTables
 from safebasin.run.execute import measure
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.writing import write_text
+
+if TYPE_CHECKING:
+    from safebasin.protocols import Edit
 
 __all__ = ["Lab"]
 
@@ -114,19 +117,31 @@ class Lab:
         asked = request(str(model or self.subject.model), seed=seed, save="no", **flags)
         return tuned(asked, self.models, name, said)
 
-    def defended(self, model: str | Path, defense: str, *, seed: int) -> Path:
-        """A tuned model after a weight defense of the catalogue, made or found."""
+    def defended(self, model: str | Path, *defenses: str, seed: int) -> Path:
+        """A tuned model after weight defenses of the catalogue, in this order, made or found."""
         from safebasin.edits.defended import defend
         from safebasin.models.reference import resolve
         from safebasin.protocols import Defense
         from safebasin.records import content_hash
 
-        base, worker = resolve(self.subject.model), cast("Defense", catalog.create("defense", defense))
-        made_from = [base.fingerprint, resolve(str(model)).fingerprint, worker.name, seed]
+        base, workers = resolve(self.subject.model), [cast("Defense", catalog.create("defense", d)) for d in defenses]
+        names = ", ".join(worker.name for worker in workers)
+        made_from = [base.fingerprint, resolve(str(model)).fingerprint, names, seed]
         out = self.models / f"defended-{content_hash(made_from, length=12)}"
         if not out.exists():
-            self.note(f"defending {Path(model).name} by {worker.name}")
-            defend(str(model), base, [worker], out, seed=seed)
+            self.note(f"defending {Path(model).name} by {names}")
+            defend(str(model), base, workers, out, seed=seed)
+        return out
+
+    def edited(self, model: str | Path, edit: Edit, *, seed: int) -> Path:
+        """A model after an edit with rows of its world, made or found."""
+        from safebasin.models.writing import RECORD
+        from safebasin.records import content_hash
+
+        out = self.folder / "edits" / content_hash([edit.name, str(model), seed], length=12)
+        if not (out / RECORD).is_file():
+            self.note(f"editing {Path(model).name} by {edit.name}, seed {seed}")
+            edit.make(str(model), catalog.world(self.subject.world), out, seed=seed)
         return out
 
     def rows_file(self, name: str, rows: Sequence[Mapping[str, object]]) -> Path:

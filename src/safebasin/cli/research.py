@@ -54,7 +54,8 @@ def claims(
     paper: Annotated[
         str,
         typer.Argument(
-            help="`hsu2024`, `jain2024`, `li2025`, `peng2024`, `qi2023`, `scans2025`, `wei2024` or `yuan2025`.",
+            help="`arditi2024`, `bhardwaj2024`, `hsu2024`, `jain2024`, `li2025`, `peng2024`, `qi2023`, `scans2025`, "
+            "`wang2024`, `wei2024`, `yi2024` or `yuan2025`.",
             show_default=False,
         ),
     ],

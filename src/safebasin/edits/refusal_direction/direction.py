@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from safebasin.edits.refusal_direction.selecting import Rule, kept, select
 from safebasin.errors import UsageError, expected
 from safebasin.models.reference import resolve
 from safebasin.models.writing import check_new, copy_settings, new_folder, save_model
@@ -28,12 +29,14 @@ class RefusalDirection:
     strength: float
     target: Literal["refusal", "random"]
     rows: int
+    rule: Rule = "paper"
     takes: tuple[str, ...] = field(default=("safe", "benign"), init=False)
 
     @property
     def name(self) -> str:
         """As in the catalogue."""
-        return f"{KIND}(strength={self.strength}, target={self.target}, rows={self.rows})"
+        rule = "" if self.rule == "paper" else f", rule={self.rule}"
+        return f"{KIND}(strength={self.strength}, target={self.target}, rows={self.rows}{rule})"
 
     def make(self, model: str, source: RowSource, out: Path, *, seed: int = 0, device: str = "cpu") -> Path:
         """Write the checkpoint without the direction.
@@ -79,7 +82,6 @@ class RefusalDirection:
         import torch
 
         from safebasin.edits.refusal_direction.finding import differences, scored
-        from safebasin.edits.refusal_direction.selecting import kept, select
         from safebasin.weights.noise import elements
 
         if self.target == "random":
@@ -88,7 +90,7 @@ class RefusalDirection:
         every = differences(model, asked)
         candidates = scored(model, writers, asked, every)
         n_layers = every.shape[1]
-        best = select(candidates, n_layers)
+        best = select(candidates, n_layers, self.rule)
         chosen = every[best.position, best.layer]
         details = {
             "chosen": asdict(best),
@@ -102,13 +104,17 @@ class RefusalDirection:
         return chosen / chosen.norm(), details
 
 
-def refusal_direction(strength: float = 1.0, target: str = "refusal", rows: int = 160) -> RefusalDirection:
+def refusal_direction(
+    strength: float = 1.0, target: str = "refusal", rows: int = 160, rule: str = "paper"
+) -> RefusalDirection:
     """Take the direction that refusal rests on out of a model (Arditi et al. 2024, arXiv 2406.11717).
 
     Args:
         strength: how much of it, from 0 (nothing changes) to 1 (all).
         target: `refusal`; `random` takes a random direction, the control.
         rows: of each set, at most; a fifth of them is held out for the choice.
+        rule: `paper`, the published rule, which on some models allows no candidate; `lowest`, the candidate without
+            which the model refuses least, whatever else it does: not the published method.
 
     Raises:
         UsageError: where an argument is out of range.
@@ -119,4 +125,6 @@ def refusal_direction(strength: float = 1.0, target: str = "refusal", rows: int 
         raise UsageError(expected("strength of refusal_direction", "from 0 to 1", strength, "1 takes all of it."))
     if rows < 1:
         raise UsageError(expected("rows of refusal_direction", "at least 1", rows, "160 are usual."))
-    return RefusalDirection(strength=float(strength), target=cast("Any", target), rows=rows)
+    if rule not in get_args(Rule):
+        raise UsageError(expected("rule of refusal_direction", "paper or lowest", rule, "Choose one of them."))
+    return RefusalDirection(strength=float(strength), target=cast("Any", target), rows=rows, rule=cast("Rule", rule))
