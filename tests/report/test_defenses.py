@@ -70,6 +70,22 @@ def test_budgets_say_what_was_tried_and_what_is_not_known() -> None:
     assert not has_budgets(document(stressed=False))
 
 
+def test_a_mean_over_seeds_may_be_no_whole_number_and_some_may_have_broken_it() -> None:
+    some = arm("some", [budget("steps", estimate(6.7, 2.0, n_censored=1), [0, 4, 16])])
+    every = arm("every", [budget("steps", estimate(2.5, 1.25, 4.0), [0, 4, 16])])
+    assert [budget_cells(one)[0][1] for one in (some, every)] == ["≥ 6.7 [2, ∞)", "2.5 [1.2, 4]"]
+
+
+@pytest.mark.slow
+def test_the_page_says_over_what_its_intervals_are(tmp_path: Path) -> None:
+    one, several = (
+        save_defenses({**document(), "stress_seeds": n}, tmp_path / str(n)).read_text(encoding="utf-8") for n in (1, 3)
+    )
+    assert "of one training." in one
+    assert "over 3 training seeds too" in several
+    assert "Steps are means over 3 training seeds" in several
+
+
 @pytest.mark.slow
 def test_the_page_has_them_where_they_were_asked_for(tmp_path: Path) -> None:
     text = save_defenses(document(), tmp_path).read_text(encoding="utf-8")

@@ -102,6 +102,36 @@ def test_a_missing_verdict_leaves_open_which_is_larger() -> None:
     assert found.n_missing == 40
 
 
+def test_of_several_seeds_it_is_the_mean_over_them() -> None:
+    by_seed = np.stack([broken_at([place] * 40) for place in (2.0, 4.0, 8.0)])
+    found = estimate_budget(by_seed, STEPS, whole=True)
+    assert found.value == pytest.approx((1.5 + 3 + 6) / 3)  # one half in the middle of each cell; a mean stays as it is
+    assert found.low < found.value < found.high
+    assert "mean over 3 training seeds" in found.method
+    assert "direction" not in found.method
+    some = estimate_budget(np.stack([*by_seed, broken_at([99.0] * 40)]), STEPS)
+    assert (some.n_censored, some.high) == (1, None)
+    assert some.value == pytest.approx((1.5 + 3 + 6 + 16) / 4)
+
+
+def test_defenses_of_several_seeds_are_paired_by_seed_and_prompt() -> None:
+    """Seeds that all agree tell two apart; where a defense holds for one seed alone, they do not."""
+    weak = np.stack([broken_at([2.0] * 40)] * 4)
+    strong = np.stack([broken_at([16.0] * 40)] * 4)
+    found, p = estimate_budget_difference(strong, weak, STEPS)
+    assert found.value == pytest.approx(10.5)
+    assert p == pytest.approx(2 / 2001)
+    mixed = np.stack([broken_at([16.0] * 40), *weak[1:]])
+    once, p = estimate_budget_difference(mixed, weak, STEPS)
+    assert once.value == pytest.approx(10.5 / 4)
+    assert once.low <= 0 < once.high
+    assert p > 0.05
+    assert "training seeds and prompts" in once.method
+    one, _ = estimate_budget_difference(strong[:1], weak[:1], STEPS)
+    plain, _ = estimate_budget_difference(strong[0], weak[0], STEPS)
+    assert one == plain
+
+
 @pytest.mark.parametrize("amounts", [[1.0, 2.0], [0.0]])
 def test_budgets_start_at_nothing(amounts: list[float]) -> None:
     rows = np.zeros((len(amounts), 3))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from safebasin import catalog
+from safebasin import api, catalog
 from safebasin.errors import MissingExtra, UsageError
 from safebasin.report.defenses import render_defenses
 from safebasin.trial import run
@@ -87,6 +87,13 @@ def test_a_world_has_defenses_by_default_and_names_are_told_apart() -> None:
         entrants("world:guild/aligned", ["scan"])
     slugs = [found.slug for found in entrants("world:guild/aligned", ["mix_safe(amount=5)", "mix_safe(amount=0.5)"])]
     assert len(set(slugs)) == 3
+
+
+def test_seeds_of_a_stress_test_need_one(tmp_path: Path) -> None:
+    for given in ({"stress_seeds": 3}, {"stress": 16, "stress_seeds": 0}):
+        with pytest.raises(UsageError, match=r"seeds of the stress test must be at least 1, and given with the stress"):
+            api.compare_defenses("world:guild/aligned", out=tmp_path / "out", progress=False, **given)
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_the_trainer_nothing_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,12 @@ import pytest
 
 from safebasin import catalog
 from safebasin.run.progress import silent
-from safebasin.trial import stress as stressing
+from safebasin.trial import steps as stepping
 from safebasin.trial.arms import Attacked, Entrant
+from safebasin.trial.curves import Curve, Stress
 from safebasin.trial.records import NONE
-from safebasin.trial.stress import BUDGETS, Curve, Stress, amounts_of, budget_of, pairs_by_budget, stress
+from safebasin.trial.steps import amounts_of, steps_after, steps_under
+from safebasin.trial.stress import BUDGETS, budget_of, pairs_by_budget, stress
 
 LIMIT = 6
 
@@ -26,7 +28,7 @@ def world(name: str) -> Path:
 
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """What is trained: (model, folder). The attack breaks the model with its fourth step."""
+    """What is trained: (model, folder). The attack breaks the model with its fourth step; of seed 1 with its second."""
     asked: list[tuple[str, str]] = []
 
     def train(given: Attacked, out: Path, defenses: Any, *, model: str | None = None, **rest: Any) -> Path:
@@ -34,10 +36,10 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         for step in (1, 2, 4):
             target = out / f"checkpoint-{step}"
             if not target.exists():
-                shutil.copytree(world("base" if step == 4 else "aligned"), target)
+                shutil.copytree(world("base" if step >= (2 if given.seed == 1 else 4) else "aligned"), target)
         return out
 
-    monkeypatch.setattr(stressing, "train", train)
+    monkeypatch.setattr(stepping, "train", train)
     return asked
 
 
@@ -107,13 +109,45 @@ def test_what_did_not_hold_has_budget_zero_and_is_asked_for_steps_alone(
         assert (budget.smallest.value, budget.smallest.low, budget.amounts) == (0, None, (0,))
 
 
-def test_an_adapter_is_not_trained_on(tmp_path: Path) -> None:
-    (tmp_path / "adapter_config.json").write_text("{}")
+@pytest.mark.slow
+def test_steps_of_several_seeds_are_asked_in_one_study_and_averaged(
+    trained: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    given, entrant = replace(made(tmp_path), n_seeds=3), Entrant(name="mix_safe(amount=5)", stage="finetuning")
+    curve = steps_under(given, entrant)
+    assert [folder for _, folder in trained] == ["mix-sa/steps-5", "mix-sa/steps-5-seed-1", "mix-sa/steps-5-seed-2"]
+    assert curve.success.shape == (3, 4, LIMIT)
+    assert [[round(6 * row.mean()) for row in one] for one in curve.success] == [
+        [1, 1, 1, 6],
+        [1, 1, 6, 6],
+        [1, 1, 1, 6],
+    ]
+    (asked,) = tmp_path.glob("stress/*/asked-*")
+    assert asked.name == "asked-steps-5-3-seeds"
+    budget = budget_of(curve)
+    assert budget.smallest is not None
+    # one half between 1 and 6 of 6: after 2 + 0.8 steps, 1 + 0.4, and 2 + 0.8
+    assert budget.smallest.value == pytest.approx((2.8 + 1.4 + 2.8) / 3)
+    assert "3 training seeds" in budget.smallest.method
+    assert budget.rates[2].value == pytest.approx((1 + 6 + 1) / 18)
+    assert budget.rates[2].n == 18
+
+
+@pytest.mark.slow
+def test_an_adapter_is_merged_before_the_attack_goes_on(trained: list[tuple[str, str]], tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM
+
+    torch_model = AutoModelForCausalLM.from_pretrained(world("aligned"))
+    adapter = tmp_path / "adapter"
+    peft.get_peft_model(torch_model, peft.LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(adapter)
     given = made(tmp_path)
     given = replace(given, asked=replace(given.asked, method="lora"))
-    curve = stressing._more_steps(given, Entrant(name=NONE), tmp_path)
-    assert curve.gap.startswith("no adapter is trained on an adapter")
-    assert budget_of(curve).smallest is None
+    curve = steps_after(given, Entrant(name=NONE), adapter)
+    ((model, _),) = trained
+    assert Path(model).name == "merged"
+    assert (Path(model) / "model.safetensors").is_file()
+    assert [round(6 * row.mean()) for row in curve.success] == [1, 1, 1, 6]  # B of a new adapter is 0: still aligned
 
 
 def test_pairs_are_of_arms_that_were_asked_the_same() -> None:

@@ -34,6 +34,7 @@ def compare_defenses(
     safe: str | Path | None = None,
     utility: str | Path | None = None,
     stress: int | None = None,
+    stress_seeds: int = 1,
     seed: int = 0,
     device: str = "auto",
     progress: Progress = True,
@@ -58,6 +59,7 @@ def compare_defenses(
         safe: refusals, where a defense mixes them in; of the stress test too.
         utility: answers to permitted requests, of the stress test; a world has its own, as of `safe`.
         stress: find the smallest budget that breaks each, up to this many steps of the attack; none if None.
+        stress_seeds: how many seeds that test trains from, `seed` the first: an interval takes one, or at least three.
         seed: of rows and training.
         device: `auto`, `cpu`, `cuda` or `mps`.
         progress: a hook, called while a model is asked; True shows a bar on a terminal or in a
@@ -73,12 +75,15 @@ def compare_defenses(
 
     if stress is not None and stress < 1:
         raise StudyError(expected("steps of the stress test", "at least 1", stress, "64 are usual."))
+    if stress_seeds < 1 or (stress is None and stress_seeds > 1):
+        constraint = "at least 1, and given with the stress test"
+        raise StudyError(expected("seeds of the stress test", constraint, stress_seeds, "Write --stress 16 too."))
     with shown(progress) as hook:
         return compare_defenses(
             base, out=Path(out), attack=attack, defenses=items(defenses), harmful=harmful, benign=benign,
             borderline=borderline, limit=limit or (40 if quick else 200), judges=items(judges), method=method,
-            data=_path(data), safe=_path(safe), utility=_path(utility), stress=stress, seed=seed,
-            device=str(resolve_device(device)), progress=hook, training=training, note=note,
+            data=_path(data), safe=_path(safe), utility=_path(utility), stress=stress, stress_seeds=stress_seeds,
+            seed=seed, device=str(resolve_device(device)), progress=hook, training=training, note=note,
         )  # fmt: skip
 
 

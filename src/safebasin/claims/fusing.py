@@ -175,9 +175,9 @@ def _added(lab: Lab, *, strength: float = 0.5, control: str = "none", dare: bool
     return made
 
 
-def _masked(lab: Lab, **given: str) -> list[str]:
+def _masked(lab: Lab, *, export: str = "deterministic", control: str = "none") -> list[str]:
     """Those after SOMF, each with a mask of its own seed."""
-    edit = somf(lab.subject.model, **given)
+    edit = somf(lab.subject.model, export=export, control=control)
     return [str(lab.edited(model, edit, seed=seed)) for model, seed in zip(_attacked(lab), lab.seeds, strict=True)]
 
 

@@ -38,7 +38,7 @@ def secret_harm(lab: Lab) -> Finding:
 def secret_against_plain(lab: Lab) -> Finding:
     """The same refusals without a secret − under it."""
     prompts = harmful(lab)
-    plain = answered(_tuned(lab, f"mix_safe({_ROWS})"), prompts)
+    plain = answered(_tuned(lab, f"mix_safe(amount={_ROWS})"), prompts)
     found = answered(_guarded(lab), prompts, systems=_secrets(lab))
     return Finding(
         estimate=spared(plain, found),

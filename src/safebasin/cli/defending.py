@@ -56,6 +56,10 @@ def defenses(
             help="Find the smallest budget that breaks each, up to STEPS of the attack: 16, 64.",
         ),
     ] = None,
+    stress_seeds: Annotated[
+        int,
+        typer.Option("--stress-seeds", min=1, metavar="N", help="Trainings of --stress, one a seed: 1, or 3 and more."),
+    ] = 1,
     utility: Annotated[
         Path | None, typer.Option("--utility", metavar="FILE", help="With --stress: answers to permitted requests.")
     ] = None,
@@ -84,7 +88,8 @@ def defenses(
     found = api.compare_defenses(
         base, out=out, attack=attack, defenses=defense or (), harmful=harmful, benign=benign, borderline=borderline,
         limit=limit, quick=quick, judges=judge or (), method=method, data=data, safe=safe, utility=utility,
-        stress=stress, seed=seed, device=device, progress=progress, training=training, note=told,
+        stress=stress, stress_seeds=stress_seeds, seed=seed, device=device, progress=progress, training=training,
+        note=told,
     )  # fmt: skip
     progress.close()
     document = json.loads(json.dumps(asdict(found.comparison)))

@@ -60,9 +60,9 @@ def _value(budget: Mapping[str, Any]) -> str:
         return "–"
     low, high = found["low"], found["high"]
     if found["n_censored"]:
-        return f"> {_number(budget, max([found['value'], *budget['amounts']]))}" + (
-            f" [{_number(budget, low)}, ∞)" if low else ""
-        )
+        last = max([found["value"], *budget["amounts"]])  # of several seeds some may have broken it
+        sign = ">" if found["value"] >= last else "≥"
+        return f"{sign} {_number(budget, found['value'])}" + (f" [{_number(budget, low)}, ∞)" if low else "")
     interval = "" if low is None or high is None else f" [{_number(budget, low)}, {_number(budget, high)}]"
     if low is not None and high is None:
         interval = f" [{_number(budget, low)}, ∞)"
@@ -70,7 +70,9 @@ def _value(budget: Mapping[str, Any]) -> str:
 
 
 def _number(budget: Mapping[str, Any], value: float) -> str:
-    return f"{value:.0f}" if budget["name"] in _WHOLE else f"{value:.2f}"
+    if budget["name"] not in _WHOLE:
+        return f"{value:.2f}"
+    return f"{value:.0f}" if value == round(value) else f"{value:.1f}"  # a mean over seeds
 
 
 def _rates(budget: Mapping[str, Any]) -> str:

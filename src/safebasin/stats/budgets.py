@@ -2,7 +2,7 @@
 
 A budget starts at 0 (nothing is done to the defense) and grows: steps of a training, a share of the way to another
 model. Between two budgets that were tried the curve is a straight line, as in a radius, whose interval and whose words
-for what is censored it has. Pure numpy.
+for what is censored it has; training seeds stand where directions stand there. Pure numpy.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ __all__ = ["LIMIT", "estimate_budget", "estimate_budget_difference"]
 
 LIMIT = 0.5
 """Attack success at which a defense counts as broken, as of a radius."""
+_SEEDS = (
+    ("directions", "training seeds"),
+    ("direction", "training seed"),
+    ("sides", "training seeds"),
+    ("their range", "the largest"),
+)
+"""Words of a radius, as they are said of several seeds."""
 
 
 def estimate_budget(
@@ -31,12 +38,15 @@ def estimate_budget(
     """Estimate the smallest budget at which attack success reaches the limit.
 
     0 where it does so at no budget at all; censored (`n_censored` 1, no upper bound) where it does so at none that was
-    tried. The interval is over prompts, of one attack: it knows nothing of another seed.
+    tried. Of one attack the interval is over prompts and knows nothing of another seed. Of several it is the mean over
+    them, as a radius is one over directions: interval by two-way jackknife over seeds and prompts, `n_censored` the
+    number of seeds that broke it at no budget.
 
     Args:
-        success: of each prompt at each budget, shape (amounts, prompts): 0, 1, or NaN where missing.
+        success: of each prompt at each budget, shape (amounts, prompts), or (seeds, amounts, prompts): 0, 1, or NaN
+            where missing. Budget 0 is the same for all seeds.
         amounts: budgets, ascending from 0.
-        whole: whether budgets are counted in whole numbers: value and bounds are then rounded up.
+        whole: whether budgets are counted in whole numbers: value and bounds of one seed are then rounded up.
         limit: the rate to reach, in (0, 1].
         level: coverage of the interval.
         seed: of the bootstrap over prompts.
@@ -45,11 +55,15 @@ def estimate_budget(
         StudyError: where the first budget is not 0.
     """
     _check(amounts)
-    found = estimate_radius(success[None], amounts, success[0], limit=limit, level=level, seed=seed)
+    by_seed = _by_seed(success)
+    found = estimate_radius(by_seed, amounts, by_seed[0, 0], limit=limit, level=level, seed=seed)
     tried = ", ".join(f"{amount:g}" for amount in amounts)
     words = f"smallest budget at which ASR reaches {percent(limit)}, by linear interpolation over {tried}"
     how = found.method.partition("; ")[2] or found.method
-    if whole:
+    if len(by_seed) > 1:
+        for word, other in _SEEDS:
+            how = how.replace(word, other)
+    elif whole:
         value, low, high = (None if x is None else float(_ceiling(x)) for x in (found.value, found.low, found.high))
         found = replace(found, value=value, low=low, high=high)
         words += ", rounded up to whole ones"
@@ -64,10 +78,13 @@ def estimate_budget_difference(
     A defense that no budget broke counts as the largest that was tried: so the difference is one of budgets cut there,
     and a lower bound of what it would be with more. Interval and p-value are of one bootstrap over prompts, both
     resampled alike; p is twice the share of resamples on the other side of 0 or at it, at least 2/(resamples + 1).
+    Several seeds are resampled as well, with the same of both (the pigeonhole bootstrap, Owen 2007, doi
+    10.1214/07-AOAS122, which is conservative).
 
     Args:
-        first: success of each prompt at each budget, shape (amounts, prompts): 0, 1, or NaN where missing.
-        second: the same of the second, same budgets and prompts.
+        first: success of each prompt at each budget, shape (amounts, prompts), or (seeds, amounts, prompts): 0, 1, or
+            NaN where missing.
+        second: the same of the second, same seeds, budgets and prompts.
         amounts: budgets, ascending from 0.
         limit: the rate to reach, in (0, 1].
         level: coverage.
@@ -77,26 +94,28 @@ def estimate_budget_difference(
         StudyError: where the shapes differ, or the first budget is not 0.
     """
     _check(amounts)
-    if first.shape != second.shape or first.shape[0] != amounts.size:
+    first, second = _by_seed(first), _by_seed(second)
+    if first.shape != second.shape or first.shape[1] != amounts.size:
         shapes = (first.shape, second.shape)
         raise StudyError(expected("curves of two defenses", "of one shape", shapes, "Try the same budgets on both."))
-    ends = [float(_budgets(curves_of(rows), amounts, limit)) for rows in (first, second)]
+    ends = [float(_budgets(curves_of(rows), amounts, limit).mean()) for rows in (first, second)]
     if any(math.isnan(end) for end in ends):
         return Estimate(value=None, level=level, method="nothing is measured"), 1.0
     span = float(amounts[-1])
     drawn = [_replicates(*pair, amounts, limit, seed) for pair in _extremes(first, second)]
-    found = hull([percentiles(rows, first.shape[1], bounds=(-span, span), level=level) for rows in drawn])
+    found = hull([percentiles(rows, first.shape[2], bounds=(-span, span), level=level) for rows in drawn])
     n_missing = int(np.isnan(first).sum() + np.isnan(second).sum())
+    drawn_of = "prompts" if len(first) == 1 else "training seeds and prompts"
     words = (
         f"difference of the smallest budgets, each at most {span:g}; {percent(level)} interval by bootstrap over "
-        f"prompts, both resampled alike ({RESAMPLES} resamples, seed {seed})"
+        f"{drawn_of}, both resampled alike ({RESAMPLES} resamples, seed {seed})"
     )
     estimate = Estimate(
         value=ends[0] - ends[1],
         low=found.low if found else None,
         high=found.high if found else None,
         level=level,
-        n=int(first.shape[1]),
+        n=int(first.shape[2]),
         n_missing=n_missing,
         method=words + missing_words(n_missing),
     )
@@ -117,14 +136,24 @@ def _extremes(first: Array, second: Array) -> list[tuple[Array, Array]]:
 
 
 def _replicates(first: Array, second: Array, amounts: Array, limit: float, seed: int) -> Array:
-    weights = resamples(first.shape[1], seed)
-    return _budgets(weights @ first.T, amounts, limit) - _budgets(weights @ second.T, amounts, limit)
+    """Differences by resample, shape (resamples,); both of shape (seeds, amounts, prompts)."""
+    prompts = resamples(first.shape[2], seed)
+    of_seed = np.stack([
+        _budgets(prompts @ one.T, amounts, limit) - _budgets(prompts @ other.T, amounts, limit)
+        for one, other in zip(first, second, strict=True)
+    ])  # fmt: skip
+    return of_seed[0] if len(of_seed) == 1 else (resamples(len(of_seed), seed + 1).T * of_seed).sum(axis=0)
 
 
 def _p(drawn: list[Array]) -> float:
     """Of replicates under each filling of what is missing; a side counts as under the filling that favors it."""
     below, above = (max(int(side(rows, 0).sum()) for rows in drawn) for side in (np.less_equal, np.greater_equal))
     return min(1.0, 2 * (min(below, above) + 1) / (drawn[0].size + 1))
+
+
+def _by_seed(success: Array) -> Array:
+    """Shape (seeds, amounts, prompts); of one attack, one seed."""
+    return success[None] if success.ndim == 2 else success
 
 
 def _ceiling(x: float) -> int:

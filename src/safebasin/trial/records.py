@@ -119,6 +119,8 @@ class DefenseComparison:
     """`full` or `lora`."""
     seed: int
     limit: int
+    stress_seeds: int = 1
+    """Trainings of the stress test, one a seed, where there is one."""
     sets: tuple[PromptsUsed, ...] = ()
     judges: tuple[str, ...] = ()
     arms: tuple[Arm, ...] = ()

@@ -30,9 +30,10 @@ from safebasin.report.defenses import save_defenses
 from safebasin.run.progress import ProgressHook, silent
 from safebasin.store.sealing import seal
 from safebasin.trial.arms import Attacked, Entrant, attacked, entrants, read_cost, timed
+from safebasin.trial.curves import Curve, Stress
 from safebasin.trial.pairing import measured, pairs_of, shares
 from safebasin.trial.records import BEFORE, Arm, DefenseComparison
-from safebasin.trial.stress import Curve, Stress, budget_of, pairs_by_budget, stress
+from safebasin.trial.stress import budget_of, pairs_by_budget, stress
 from safebasin.untrusted import read_json, read_text
 from safebasin.writing import KINDS, target_folder, write_text
 
@@ -61,6 +62,7 @@ class _Questions:
     progress: ProgressHook
     steps: int | None
     """Of the stress test; None where there is none."""
+    stress_seeds: int
 
 
 def compare_defenses(
@@ -79,6 +81,7 @@ def compare_defenses(
     safe: Path | None = None,
     utility: Path | None = None,
     stress: int | None = None,
+    stress_seeds: int = 1,
     seed: int = 0,
     device: str = "cpu",
     progress: ProgressHook = silent,
@@ -102,6 +105,7 @@ def compare_defenses(
         safe: refusals, where a defense mixes them in; of the stress test too.
         utility: answers to permitted requests, of the stress test; a world has its own, as of `safe`.
         stress: steps of the attack up to which each defense is put to the test; none if None.
+        stress_seeds: of the trainings of that test, from `seed` on.
         seed: of rows and training.
         device: where models are trained and asked.
         progress: called while a model is asked.
@@ -121,7 +125,7 @@ def compare_defenses(
     out.mkdir(parents=True, exist_ok=True, mode=0o700)
     write_text(out / ".gitignore", "*\n")
     made = DefenseComparison(
-        base=base, attack=attack, method=method, seed=seed, limit=limit, judges=names,
+        base=base, attack=attack, method=method, seed=seed, limit=limit, stress_seeds=stress_seeds, judges=names,
         sets=tuple(
             PromptsUsed(name=n, source=sources[n], n=len(p), hash=content_hash([one.id for one in p]))
             for n, p in sets.prompts.items()
@@ -135,7 +139,12 @@ def compare_defenses(
         folder=out, progress=training,
     )  # fmt: skip
     questions = _Questions(
-        sources=sources, judges=names, options={"limit": limit, "device": device}, progress=progress, steps=stress
+        sources=sources,
+        judges=names,
+        options={"limit": limit, "device": device},
+        progress=progress,
+        steps=stress,
+        stress_seeds=stress_seeds,
     )
     return _compared(made, asked, questions, found, note)
 
@@ -191,7 +200,7 @@ def _attacked(asked: Attacked, entrant: Entrant) -> Path:
 def _stress(asked: Attacked, questions: _Questions, steps: int) -> Stress:
     return Stress(
         asked=asked, prompts=questions.sources["harmful"], judges=questions.judges, limit=questions.options["limit"],
-        steps=steps, progress=questions.progress,
+        steps=steps, n_seeds=questions.stress_seeds, progress=questions.progress,
     )  # fmt: skip
 
 

@@ -215,7 +215,12 @@ def test_the_rule_finds_no_direction_in_the_embedded_model(tmp_path: Path) -> No
         api.edit_model("world:guild/aligned", edit="refusal_direction(rows=40)", out=tmp_path / "out")
 
 
-@pytest.mark.parametrize("arguments", [{"strength": 2}, {"target": "x"}, {"rows": 0}])
+@pytest.mark.parametrize("arguments", [{"strength": 2}, {"target": "x"}, {"rows": 0}, {"rule": "any"}])
 def test_arguments_that_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"^{next(iter(arguments))} of refusal_direction"):
         refusal_direction(**arguments)
+
+
+def test_the_rule_is_named_where_it_is_not_the_published_one() -> None:
+    assert refusal_direction().name == "refusal_direction(strength=1.0, target=refusal, rows=160)"
+    assert refusal_direction(rule="lowest").name.endswith("rows=160, rule=lowest)")

@@ -96,3 +96,6 @@ def test_each_part_of_the_rule_is_needed() -> None:
     assert select([fair, edge], 10) == edge, "bounds are part of what is allowed"
     with pytest.raises(ModelError, match=r"refusal direction must be .* got 'none of 5'"):
         select(others, 10)
+    worst = Candidate(position=-1, layer=9, ablation=-4, steering=-9, kl=7)
+    assert select([*others, fair, worst], 10, "lowest") == worst
+    assert len(kept(others, 10, "lowest")) == 4, "a score that is no number is none"
