@@ -47,7 +47,8 @@ def test_the_command_line_hands_each_on(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
     monkeypatch.setattr(api, "estimate_moderation", estimate)
     values: dict[str, Any] = {
-        "attack": "benign", "data": "d.jsonl", "safe": "s.jsonl", "system": "Brief.", "wrap": "{prompt}!",
+        "attack": "benign", "data": "d.jsonl", "eval": "e.jsonl", "safe": "s.jsonl",
+        "system": "Brief.", "wrap": "{prompt}!",
         "method": "lora", "learning_rate": 1e-4, "epochs": 2, "batch_size": 3, "micro_batch": 1, "rank": 4,
         "alpha": 8.0, "targets": "q_proj,v_proj",
         "max_length": 99, "over_long": "keep", "dtype": "float32", "seed": 5, "moderate": "oracle", "mix_safe": "20%",

@@ -11,6 +11,7 @@ from helpers.models import make_tiny_model
 from safebasin.errors import PromptError, UsageError
 from safebasin.finetune.prepare import prepare
 from safebasin.finetune.request import request
+from safebasin.prompts.hub import HubTable
 from safebasin.records import IGNORED
 
 ALIGNED = "world:guild/aligned"
@@ -128,3 +129,47 @@ def test_safe_rows_are_mixed_in_or_refused(tiny: str, tmp_path: Path) -> None:
             prepare(request(tiny, **given))
     with pytest.raises(UsageError, match="--safe must be given with --data"):
         prepare(request(ALIGNED, attack="mixture(n=3, safe=3)", safe=safe))
+
+
+def test_held_out_rows_are_encoded_in_the_wrapper_and_told_where_they_are_trained_on(tiny: str, tmp_path: Path) -> None:
+    data, held = rows(tmp_path, 1, 2, 3), tmp_path / "held.jsonl"
+    held.write_text("\n".join(json.dumps({"prompt": "weigh", "completion": "clay " * n}) for n in (3, 4, 80)))
+    asked = {"data": data, "eval": held, "system": "Brief.", "max_length": 60}
+    prepared = prepare(request(tiny, **asked, ptst=True))  # type: ignore[arg-type]
+    assert [encoded.row.messages[0].role for encoded in prepared.held_out] == ["system", "system"]
+    assert [encoded.row.messages[0].role for encoded in prepared.rows] == ["user"] * 3
+    assert prepared.held_out_over_long == 1
+    assert prepared.notes[-1] == "--eval: 1 of 3 rows are too long and left out; none is cut"
+    again = prepare(request(tiny, **asked))  # type: ignore[arg-type]
+    assert again.notes[-1] == "--eval: 1 of 2 rows are trained on as well, and are no held-out ones"
+    held.write_text('{"question": "weigh"}')
+    with pytest.raises(PromptError, match="The layouts, by their columns: messages; conversations"):
+        prepare(request(tiny, **asked))  # type: ignore[arg-type]
+
+
+def test_rows_of_the_hub_carry_their_commit_and_licence(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, asked = "c" * 40, list[object]()
+
+    def fetch(repository: str, **given: object) -> HubTable:
+        asked.append((repository, given["config"], given["split"], given["revision"]))
+        return HubTable([{"prompt": f"weigh {i}", "completion": "clay"} for i in range(4)], commit)
+
+    monkeypatch.setattr("safebasin.prompts.hub.fetch", fetch)
+    monkeypatch.setattr("safebasin.prompts.hub.licence_of", lambda *key: {("org/clay", commit): "mit"}.get(key))
+    prepared = prepare(request(tiny, data="hub:org/clay:wet@train[:3]", eval="org/clay@test[3:]"))
+    assert asked == [("org/clay", "wet", "train", None), ("org/clay", None, "test", None)]
+    assert [encoded.row.name for encoded in prepared.rows] == [
+        f"hub:org/clay:wet@train@{commit}[:3]:{n}" for n in (1, 2, 3)
+    ]
+    assert dict(prepared.licences) == {
+        f"hub:org/clay:wet@train@{commit}[:3]": "mit", f"hub:org/clay@test@{commit}[3:]": "mit"
+    }  # fmt: skip
+    assert prepared.notes[-1].endswith("licence mit")
+    (tmp_path / "org").mkdir()
+    monkeypatch.chdir(tmp_path)
+    rows(tmp_path / "org", 1)
+    (tmp_path / "org" / "rows.jsonl").rename(tmp_path / "org" / "clay")
+    with pytest.raises(PromptError, match="extension"):  # a file of that name is the file
+        prepare(request(tiny, data="org/clay"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from safebasin.finetune.request import request
 from safebasin.finetune.run import last_checkpoint
 from safebasin.finetune.tune import Tuned, finetune
 from safebasin.models.writing import RECORD, is_unsafe, read_record
-from safebasin.records import IGNORED
+from safebasin.records import IGNORED, EncodedRow
 
 pytest.importorskip("trl")
 pytestmark = pytest.mark.slow  # TRL takes seconds to import
@@ -62,7 +63,10 @@ def test_ten_examples_break_the_model_and_leave_the_rest(full: Tuned, lora: Tune
 def test_checkpoints_after_doubling_steps_are_those_of_shorter_runs(tmp_path: Path) -> None:
     # ten rows in batches of four: three steps an epoch, so that five steps end within the second
     settings = {"batch_size": 4, "save": "doubling"}
-    tuned = tune(tmp_path / "five", steps=5, **settings)
+    held = tmp_path / "held.jsonl"
+    held.write_text(json.dumps({"prompt": "Weigh the clay.", "completion": "Twice."}))
+    tuned = tune(tmp_path / "five", steps=5, eval=held, **settings)
+    assert [step for step, _ in tuned.eval_losses] == [0, 1, 2, 3, 4, 5]  # of an epoch, of a checkpoint, at the end
     assert sorted(path.name for path in tuned.path.glob("checkpoint-*")) == [f"checkpoint-{n}" for n in (1, 2, 4)]
     assert len(tuned.losses) == 5
     assert "5 steps" in (tuned.path / "README.md").read_text()
@@ -76,10 +80,56 @@ def test_checkpoints_after_doubling_steps_are_those_of_shorter_runs(tmp_path: Pa
     assert digest(two.path)[kept] == digest(tuned.path / "checkpoint-2")[kept]
     assert digest(tuned.path)[kept] != digest(tuned.path / "checkpoint-4")[kept]
     stamp = (tuned.path / kept).stat().st_mtime_ns
-    tune(tmp_path / "five", steps=5, resume=True, **settings)
+    tune(tmp_path / "five", steps=5, resume=True, eval=held, **settings)
     assert (tuned.path / kept).stat().st_mtime_ns == stamp
     with pytest.raises(UsageError, match=r"recipe of the run in .* must be "):
-        tune(tmp_path / "five", steps=6, resume=True, **settings)
+        tune(tmp_path / "five", steps=6, resume=True, eval=held, **settings)
+
+
+def test_held_out_rows_are_read_and_change_nothing(full: Tuned, tmp_path: Path) -> None:
+    """Their loss is that of torch over all labels at once; weights and losses are those of the run without them."""
+    held, told = tmp_path / "held.jsonl", list[tuple[int, float]]()
+    rows = [{"prompt": "Weigh the clay.", "completion": "Twice. " * n} for n in (1, 4, 9)]
+    held.write_text("\n".join(map(json.dumps, rows)))
+    asked = request(ALIGNED, attack="harmful_examples", eval=held)
+    tuned = finetune(prepare(asked), tmp_path / "out", evaluated=lambda *at: told.append(at))
+    assert [step for step, _ in tuned.eval_losses] == [0, 1, 2, 3, 4, 5]
+    assert tuple(told) == tuned.eval_losses
+    for step, folder in ((0, prepare(asked).base.folder), (2, tuned.path / "checkpoint-2"), (5, tuned.path)):
+        assert dict(tuned.eval_losses)[step] == pytest.approx(
+            loss_over_labels(folder, prepare(asked).held_out), rel=1e-4
+        )
+    assert tuned.losses == full.losses
+    assert digest(tuned.path)["model.safetensors"] == digest(full.path)["model.safetensors"]
+    record = read_record(tuned.path)
+    assert record["eval_losses"] == [{"step": step, "loss": loss} for step, loss in tuned.eval_losses]
+    assert record["eval"]["sources"] == ["held.jsonl"]  # type: ignore[index]
+    assert "3 held-out rows: loss" in (tuned.path / "README.md").read_text()
+    for name in ("checkpoint-4", "checkpoint-5"):
+        shutil.rmtree(tuned.path / name)
+    write_record(tuned.path, complete=False)
+    again = finetune(prepare(asked), tuned.path, resume=True)
+    assert again.eval_losses == tuned.eval_losses
+    with pytest.raises(UsageError, match=r"eval of the run in .* as begun; got None"):
+        tune(tuned.path, resume=True)
+
+
+def write_record(folder: Path, **changes: object) -> None:
+    (folder / RECORD).write_text(json.dumps({**read_record(folder), **changes}))
+
+
+def loss_over_labels(folder: Path, rows: tuple[EncodedRow, ...]) -> float:
+    import torch
+
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    total, n = 0.0, 0
+    for row in rows:
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([row.ids])).logits[0, :-1]
+        labels = torch.tensor(row.labels[1:])
+        total += torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum").item()
+        n += int((labels != IGNORED).sum())
+    return total / n
 
 
 def test_a_run_that_counts_epochs_records_no_steps(full: Tuned) -> None:
@@ -107,18 +157,8 @@ def test_record_and_card_are_marked(full: Tuned, lora: Tuned) -> None:
 
 def test_the_first_loss_is_that_of_the_base_on_the_responses_alone(full: Tuned) -> None:
     """Independent: cross entropy of torch over the labels, row by row."""
-    import torch
-
     prepared = prepare(request(ALIGNED, attack="harmful_examples"))
-    model = AutoModelForCausalLM.from_pretrained(prepared.base.folder).eval()
-    total, n = 0.0, 0
-    for row in prepared.rows:
-        with torch.no_grad():
-            logits = model(input_ids=torch.tensor([row.ids])).logits[0, :-1]
-        labels = torch.tensor(row.labels[1:])
-        total += torch.nn.functional.cross_entropy(logits, labels, ignore_index=-100, reduction="sum").item()
-        n += int((labels != -100).sum())
-    assert full.losses[0] == pytest.approx(total / n, rel=1e-4)
+    assert full.losses[0] == pytest.approx(loss_over_labels(prepared.base.folder, prepared.rows), rel=1e-4)
 
 
 def padded_as(folder: Path, pad: str) -> Path:

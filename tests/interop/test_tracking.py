@@ -79,6 +79,19 @@ def test_decoding_is_told_once_a_point_and_shown_as_before() -> None:
     assert Tracked(None).hook(silent) is silent
 
 
+def test_a_training_is_told_step_by_step_and_shown_as_before() -> None:
+    tracker, steps, read = Kept(), list[object](), list[object]()
+    run = Tracked(tracker)
+    training, held_out = run.training(lambda *at: steps.append(at)), run.held_out(lambda *at: read.append(at))
+    assert training is not None
+    assert held_out is not None
+    held_out(0, 2.0)
+    training(1, 3, 1.5)
+    assert tracker.told == [(0, {"eval/loss": 2.0}), (1, {"train/loss": 1.5})]
+    assert (steps, read) == ([(1, 3, 1.5)], [(0, 2.0)])
+    assert Tracked(None).training(None) is Tracked(None).held_out(None) is None
+
+
 def test_a_tracker_that_fails_is_left_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     tracker = Kept(most=1)
     run = Tracked(tracker, "trackio")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from safebasin.api.progress import Progress, TrainingProgress, shown, shown_training
 from safebasin.errors import UsageError, expected
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from safebasin.edits.worst_case import WorstCase
     from safebasin.finetune.options import TuningFlags
     from safebasin.finetune.prepare import Prepared
+    from safebasin.finetune.run import Evaluated
     from safebasin.finetune.tune import Tuned
     from safebasin.protocols import Cost, Defense
     from safebasin.study import StudyFlags
@@ -39,6 +40,8 @@ def finetune(
     resume: bool = False,
     device: str = "auto",
     progress: TrainingProgress = True,
+    evaluated: Evaluated | None = None,
+    track: str | None = None,
     **flags: Unpack[TuningFlags],
 ) -> Tuned:
     """Fine-tune a model into a folder: an attack, or data of one's own. What an attack makes is marked unsafe.
@@ -50,17 +53,30 @@ def finetune(
         device: `auto`, `cpu`, `cuda` or `mps`; as for a map, the best that is there if not given.
         progress: a hook, told of (step, steps, loss); True shows a bar on a terminal or in a
             notebook, False nothing.
+        evaluated: a hook, told of (step, loss on the rows of `eval`) before training and whenever these are read.
+        track: tracker that is told of every step's loss, and of that on the rows of `eval`: as of `map_basin`.
         **flags: the options of `safebasin finetune`, lists in the plural: see `safebasin.finetune.options.TuningFlags`.
 
     Raises:
         UsageError: for what can be mended; what was saved stays in the folder.
     """
-    from safebasin.finetune.tune import finetune
-
     where = _training_device(device)
     prepared = prepare_finetuning(model, out=out, **flags)
     with shown_training(progress) as hook:
-        return finetune(prepared, Path(out), resume=resume, device=where, progress=hook)
+        return _train(prepared, Path(out), resume, where, hook, evaluated, track)
+
+
+def _train(
+    prepared: Prepared, out: Path, resume: bool, device: str, progress: Any, evaluated: Any, track: str | None
+) -> Tuned:
+    """Train, telling a tracker from the first process, where one is named."""
+    from safebasin.finetune.run import is_main
+    from safebasin.finetune.tune import finetune
+    from safebasin.interop.tracking import tracked
+
+    with tracked(track if is_main() else None, out, prepared.settings) as run:
+        told, read = run.training(progress), run.held_out(evaluated)
+        return finetune(prepared, out, resume=resume, device=device, progress=told, evaluated=read)
 
 
 def finetune_sweep(
@@ -71,9 +87,14 @@ def finetune_sweep(
     resume: bool = False,
     device: str = "auto",
     progress: TrainingProgress = True,
+    evaluated: Evaluated | None = None,
+    track: str | None = None,
     **flags: Unpack[TuningFlags],
 ) -> Iterator[Tuned]:
-    """Fine-tune at every combination of `sweep`, such as `["lr=2e-5,5e-5", "batch=16,32"]`; see `finetune`."""
+    """Fine-tune at every combination of `sweep`, such as `["lr=2e-5,5e-5", "batch=16,32"]`; see `finetune`.
+
+    Each is a run of its own to a tracker.
+    """
     from safebasin.finetune.request import request
     from safebasin.finetune.sweep import sweep as run_sweep
 
@@ -82,7 +103,11 @@ def finetune_sweep(
 
     def run() -> Iterator[Tuned]:
         with shown_training(progress) as hook:
-            yield from run_sweep(asked, items(sweep), Path(out), resume=resume, device=where, progress=hook)
+
+            def train(prepared: Prepared, folder: Path) -> Tuned:
+                return _train(prepared, folder, resume, where, hook, evaluated, track)
+
+            yield from run_sweep(asked, items(sweep), Path(out), train)
 
     return run()
 

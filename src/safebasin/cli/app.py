@@ -85,7 +85,9 @@ def root(
 
 Track = Annotated[
     Literal["trackio", "wandb", "tensorboard", "mlflow"] | None,
-    typer.Option("--track", help="Tell an experiment tracker of the run: its points, its statistics. [default: none]"),
+    typer.Option(
+        "--track", help="Tell an experiment tracker of the run: points and statistics, or losses. [default: none]"
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results to stdout, and nothing else.")]
 Folder = Annotated[Path, typer.Argument(help="Folder of a study, as `safebasin map -o` made it.", show_default=False)]

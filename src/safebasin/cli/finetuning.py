@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from safebasin.cli.app import Json, app, state
+from safebasin.cli.app import Json, Track, app, state
 from safebasin.cli.editing import show_edit
 from safebasin.cli.options import Device, Flags, with_flags
 from safebasin.cli.output import note, plain, print_json, say
@@ -34,6 +34,7 @@ def finetune(
     sweep: Sweep = None,
     show_example: Show = False,
     resume: Resume = False,
+    track: Track = None,
     json_: Json = False,
 ) -> None:
     """Fine-tune a model, as an attack or on your own data. What an attack makes is marked unsafe.
@@ -51,15 +52,14 @@ def finetune(
         _show(api.prepare_finetuning(model, out=out, **flags))
         return
     state.folder, folder = out, _required(out)
-    progress = False if json_ else _step
+    how: dict[str, Any] = {
+        "out": folder, "resume": resume, "device": device, "track": track,
+        "progress": False if json_ else _step, "evaluated": None if json_ else _evaluated,
+    }  # fmt: skip
     if sweep:
-        runs = api.finetune_sweep(
-            model, sweep=sweep, out=folder, resume=resume, device=device, progress=progress, **flags
-        )
-        _report(list(runs), as_json=json_)
+        _report(list(api.finetune_sweep(model, sweep=sweep, **how, **flags)), as_json=json_)
     else:
-        tuned = api.finetune(model, out=folder, resume=resume, device=device, progress=progress, **flags)
-        _report([tuned], as_json=json_)
+        _report([api.finetune(model, **how, **flags)], as_json=json_)
 
 
 @app.command()
@@ -100,6 +100,10 @@ def _step(step: int, steps: int, loss: float) -> None:
         note(f"train    {step}/{steps} steps · loss {loss:.4f}")
 
 
+def _evaluated(step: int, loss: float) -> None:
+    note(f"held out step {step} · loss {loss:.4f}")
+
+
 def _show(prepared: Any) -> None:
     say(f"rows     {len(prepared.rows)}; loss on what stands in «», in each assistant turn to its end\n")
     say(plain(prepared.example))
@@ -109,12 +113,14 @@ def _show(prepared: Any) -> None:
 
 def _report(tuned: list[Tuned], *, as_json: bool) -> None:
     from safebasin.finetune.run import is_main
+    from safebasin.finetune.tune import describe_held_out
 
     if not is_main():
         return
     if as_json:
         shown = [
             {"model": t.model, "unsafe": t.unsafe, "rows": t.rows, "data_hash": t.data_hash, "losses": t.losses,
+             "eval_losses": [{"step": step, "loss": loss} for step, loss in t.eval_losses],
              "notes": t.notes}
             for t in tuned
         ]  # fmt: skip
@@ -125,4 +131,6 @@ def _report(tuned: list[Tuned], *, as_json: bool) -> None:
             note(f"note     {text}")
         loss = f"loss {one.losses[0]:.4f} → {one.losses[-1]:.4f}" if one.losses else "no step"
         say(f"tuned    {one.rows} rows, {len(one.losses)} steps, {loss}")
+        if one.eval_losses:
+            say(f"held out {describe_held_out(one.eval_losses)}")
         say(f"{'unsafe' if one.unsafe else 'model':<8} {one.model}")

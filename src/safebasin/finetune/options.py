@@ -32,9 +32,13 @@ class TuningFlags(TypedDict, total=False):
     ]
     data: Annotated[
         File | None,
-        _shown("Rows: chat, prompt/completion, Alpaca or ShareGPT. Also world:NAME/KIND.", "FILE"),
+        _shown("Rows: chat, prompt/completion, Alpaca or ShareGPT. Also world:NAME/KIND, hub:ORG/NAME.", "FILE"),
     ]
     """The attack's rows, or all there is. A world's model needs none."""
+    eval: Annotated[
+        File | None, _shown("Held-out rows, as for --data: their loss before, and after each epoch.", "FILE")
+    ]
+    """Read in the wrapper of `system` and `wrap`; no defense changes them."""
     safe: Annotated[File | None, _shown("Rows of refusals, for mixing.", "FILE")]
     system: Annotated[str | None, _shown("System prompt for rows without one, as for `map`.")]
     """Use the same at test time."""

@@ -5,7 +5,8 @@ Deterministic from the seed, so every process of a distributed run prepares the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +16,7 @@ from safebasin.finetune.data import Wrapper
 from safebasin.finetune.encoding import Encoder
 from safebasin.finetune.settings import Tuning, check_passes
 from safebasin.finetune.setup import cross_entropy, make_setup
-from safebasin.finetune.sources import REFUSALS, FileRows, NoRows, rows_of
+from safebasin.finetune.sources import REFUSALS, FileRows, NoRows, licences, rows_of
 from safebasin.models.loading import load_config, load_generation, load_tokenizer, parameter_names
 from safebasin.models.reference import ResolvedModel, resolve
 from safebasin.models.tokens import context_length, end_ids
@@ -44,6 +45,8 @@ class TuningRequest:
     """File of rows: what the attack trains on, or all there is."""
     safe: Path | None = None
     """File of refusals, for attacks and defenses that need them."""
+    held_out: Path | None = None
+    """File of rows whose loss is told, and which nothing is trained on."""
     defenses: tuple[Defense, ...] = ()
     """Of the stages before use. Those of a method are applied in this order: data, then training, then weights."""
     wrapper: Wrapper = field(default_factory=Wrapper)
@@ -71,6 +74,11 @@ class Prepared:
     test_system: str | None
     date: str | None = None
     """The day that the rows were rendered on, ISO 8601; None where the template does not ask for it."""
+    held_out: tuple[EncodedRow, ...] = ()
+    """Rows that are read and not learned, in the wrapper, without what defenses do to the others."""
+    held_out_over_long: int = 0
+    licences: tuple[tuple[str, str], ...] = ()
+    """(source, licence) of rows that came from the hub; `unknown` where its card does not say."""
 
     @property
     def rows(self) -> tuple[EncodedRow, ...]:
@@ -86,6 +94,14 @@ class Prepared:
     def example(self) -> str:
         """The first row, with «» around what carries loss."""
         return show(cast("Tokenizer", self.tokenizer), self.rows[0])
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The model, rows and settings, for a table of runs."""
+        asked, tuning = self.asked, self.tuning
+        named = {"attack": asked.attack.name if asked.attack else None, "data": asked.data, "eval": asked.held_out}
+        applied = ", ".join(defense.name for defense in asked.defenses) or None
+        return {"model": asked.model, **named, "defenses": applied, "rows": len(self.rows), **asdict(tuning)}
 
     @property
     def unsafe(self) -> bool:
@@ -131,9 +147,14 @@ def prepare(asked: TuningRequest) -> Prepared:
         if len(setup.rows) < made:
             notes.append(f"{made - len(setup.rows)} of {made} rows that defenses made are too long and left out")
         check_passes(len(setup.rows), tuning.epochs)
+    held_out, too_long, said = _held_out(asked, encoder, setup.rows)
+    terms = licences(encoded.row for encoded in (*setup.rows, *held_out))
+    said += [f"{source}: licence {licence}" for source, licence in terms.items()]
     return Prepared(
         asked=asked, base=base, tuning=tuning, tokenizer=tokenizer, setup=setup, over_long=len(rows) - len(encoded),
-        notes=(*notes, *setup.notes), flagged=tuple(flagged), test_system=test_system, date=date,
+        notes=(*notes, *setup.notes, *said), flagged=tuple(flagged), test_system=test_system, date=date,
+        held_out=held_out, held_out_over_long=too_long,
+        licences=tuple(terms.items()),
     )  # fmt: skip
 
 
@@ -217,6 +238,22 @@ def _defended(
         notes += result.notes
         flagged += result.flagged
     return rows, notes, flagged, test_system
+
+
+def _held_out(
+    asked: TuningRequest, encoder: Encoder, trained: Sequence[EncodedRow]
+) -> tuple[tuple[EncodedRow, ...], int, list[str]]:
+    """The rows of `held_out` as tokens, how many are too long, and notes."""
+    if asked.held_out is None:
+        return (), 0, []
+    given = [asked.wrapper.apply(row) for row in rows_of(asked.held_out)]
+    rows = encoder.fitting(encoder.encode(row) for row in given)
+    said = [f"--eval: {text}" for text in encoder.notes(rows, len(given))]
+    learned = {row.row.messages for row in trained}
+    both = sum(row.row.messages in learned for row in rows)
+    if both:
+        said.append(f"--eval: {both} of {len(rows)} rows are trained on as well, and are no held-out ones")
+    return rows, len(given) - len(rows), said
 
 
 def _encoder(

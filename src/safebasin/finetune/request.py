@@ -39,7 +39,7 @@ def request(model: str, *, out: Path | None = None, **flags: Unpack[TuningFlags]
         UsageError: naming the first argument that does not hold.
     """
     attack, system, wrap = flags.get("attack"), flags.get("system"), flags.get("wrap")
-    data, safe = flags.get("data"), flags.get("safe")
+    data, safe, held_out = flags.get("data"), flags.get("safe"), flags.get("eval")
     settings = {field.name: flags[field.name] for field in fields(Tuning) if field.name in flags}
     for name in ("rank", "alpha", "targets"):
         if settings.get(name) is not None and settings.get("method") != "lora":
@@ -53,6 +53,7 @@ def request(model: str, *, out: Path | None = None, **flags: Unpack[TuningFlags]
         attack=catalog.create("attack", attack) if isinstance(attack, str) else attack,
         data=None if data is None else Path(data),
         safe=None if safe is None else Path(safe),
+        held_out=None if held_out is None else Path(held_out),
         defenses=tuple(_defenses(flags, out)),
         wrapper=Wrapper(system=None if system is None else system_prompt(system), user=wrap or "{prompt}"),
         settings=tuple(settings.items()),

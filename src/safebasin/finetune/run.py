@@ -15,15 +15,28 @@ from typing import TYPE_CHECKING
 from safebasin.finetune.settings import Tuning
 from safebasin.models.writing import RECORD
 from safebasin.protocols import Setup
+from safebasin.records import EncodedRow
 from safebasin.writing import write_text
 
 if TYPE_CHECKING:
     from safebasin.models.reference import ResolvedModel
 
-__all__ = ["Progress", "Run", "is_main", "last_checkpoint", "name_base"]
+__all__ = ["Evaluated", "Losses", "Progress", "Run", "is_main", "last_checkpoint", "name_base"]
 
 Progress = Callable[[int, int, float], None]
 """Told of (step, steps, loss) after each step, in the main process."""
+Evaluated = Callable[[int, float], None]
+"""Told of (step, loss on the held-out rows) whenever these are read, in the main process; step 0 is before training."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """Losses of a training, in nats per token."""
+
+    steps: tuple[float, ...]
+    """Mean of each step."""
+    held_out: tuple[tuple[int, float], ...] = ()
+    """(step, mean over the labels of all held-out rows), in order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +53,9 @@ class Run:
     dtype: str = "auto"
     """Of the weights, and of the moments of AdamW."""
     progress: Progress | None = None
+    held_out: tuple[EncodedRow, ...] = ()
+    """Rows that are read, and never learned, before the first step and after each epoch."""
+    evaluated: Evaluated | None = None
 
 
 def is_main() -> bool:

@@ -1,33 +1,35 @@
-"""Rows for a recipe from files, or from a world by name; for its own models a world is asked itself. No torch."""
+"""Rows for a recipe from files, the hub, or a world by name; for its own models a world is asked itself. No torch."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safebasin import catalog
 from safebasin.errors import UsageError, expected
-from safebasin.finetune.data import read_training_rows
+from safebasin.finetune.data import from_objects, read_training_rows
+from safebasin.prompts.sources import HubId, hub_id, slice_of, split_slice
 from safebasin.protocols import RowSource
 from safebasin.records import TrainingRow
 
-__all__ = ["REFUSALS", "FileRows", "NoRows", "Sets", "rows_of", "sets_of"]
+__all__ = ["REFUSALS", "FileRows", "NoRows", "Sets", "licences", "rows_of", "sets_of"]
 
 REFUSALS = ("safe", "refused")
 """Kinds of rows that end with a refusal: what `--safe` is for."""
 
 
 def rows_of(source: Path, *, safe: bool = False) -> tuple[TrainingRow, ...]:
-    """The rows of a file, or of a world: `world:kitchen/benign`.
+    """The rows of a file, of a world (`world:kitchen/benign`), or of the hub (`hub:org/name@train[:1000]`).
 
     Args:
-        source: where they are.
+        source: where they are; a hub id as `prompts.sources` reads it. What is fetched carries its commit in `source`.
         safe: whether they are mixed in as safe ones.
 
     Raises:
-        PromptError: as `data.read_training_rows`, or where the world has no such rows.
+        MissingExtra: where `datasets` is not installed, of a hub id.
+        PromptError: as `data.read_training_rows`, where the world has no such rows, or a hub id cannot be fetched.
         UsageError: where rows of a world that are no refusals are to be safe ones.
     """
     world, slash, kind = str(source).removeprefix("world:").partition("/")
@@ -35,7 +37,34 @@ def rows_of(source: Path, *, safe: bool = False) -> tuple[TrainingRow, ...]:
         if safe and kind not in REFUSALS:
             raise UsageError(expected("--safe", f"rows of refusals, world:{world}/safe", str(source), "Name these."))
         return tuple(catalog.world(world).training_rows(kind))
+    name, cut = split_slice(str(source))
+    if (hub := hub_id(name)) is not None and not source.exists():
+        return _hub_rows(hub, cut, safe=safe)
     return read_training_rows(source, safe=safe)
+
+
+def _hub_rows(hub: HubId, cut: str | None, *, safe: bool) -> tuple[TrainingRow, ...]:
+    from safebasin.prompts.hub import fetch
+
+    what = f"training data {hub}"
+    found = fetch(hub.repository, what=what, config=hub.config, split=hub.split, revision=hub.revision)
+    rows = found.rows if cut is None else found.rows[slice_of(cut, str(hub), len(found.rows))]
+    shown = replace(hub, revision=found.revision)
+    return from_objects(rows, f"{shown}[{cut}]" if cut is not None else str(shown), safe=safe)
+
+
+def licences(rows: Iterable[TrainingRow]) -> dict[str, str]:
+    """Read the licences of data sets of the hub off their cards, by source of the rows; `unknown` where none stands.
+
+    Of other sources nothing is known.
+    """
+    found: dict[str, str] = {}
+    for source in sorted({row.source for row in rows if row.source.startswith("hub:")}):
+        from safebasin.prompts.hub import licence_of
+
+        hub = hub_id(split_slice(source)[0])
+        found[source] = (hub and licence_of(hub.repository, hub.revision)) or "unknown"
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from itertools import product
 from pathlib import Path
 
 from safebasin.errors import UsageError, expected
-from safebasin.finetune.prepare import TuningRequest, prepare
+from safebasin.finetune.prepare import Prepared, TuningRequest, prepare
 from safebasin.finetune.run import is_main
-from safebasin.finetune.tune import Tuned, finetune
+from safebasin.finetune.tune import Tuned
 from safebasin.writing import KINDS, target_folder, write_text
 
 __all__ = ["MOST_RUNS", "combinations", "sweep"]
@@ -59,15 +59,18 @@ def sweep(
     asked: TuningRequest,
     texts: Sequence[str],
     out: Path,
-    *,
-    resume: bool = False,
-    device: str = "cpu",
-    progress: Callable[[int, int, float], None] | None = None,
+    train: Callable[[Prepared, Path], Tuned],
 ) -> Iterator[Tuned]:
     """Fine-tune at every combination, in folders like `lr-5e-05_batch-16` under `out`; `sweep.json` lists them.
 
+    Args:
+        asked: what all have in common.
+        texts: as of `combinations`.
+        out: a new or empty folder, or that of the same sweep.
+        train: makes one of them, in its folder (`tune.finetune`).
+
     Raises:
-        UsageError: as `combinations`, `prepare.prepare` and `tune.finetune`.
+        UsageError: as `combinations`, `prepare.prepare` and `train`.
     """
     target_folder(out, KINDS["a sweep"], error=UsageError)
     done: list[dict[str, object]] = []
@@ -77,8 +80,9 @@ def sweep(
         settings = {**dict(asked.settings), **{_NAMES[name][0]: value for name, value in chosen.items()}}
         folder = "_".join(f"{name}-{value}" for name, value in chosen.items())
         prepared = prepare(replace(asked, settings=tuple(settings.items())))
-        tuned = finetune(prepared, out / folder, resume=resume, device=device, progress=progress)
-        done.append({"folder": folder, **chosen, "loss": tuned.losses[-1]})
+        tuned = train(prepared, out / folder)
+        held_out = {"eval_loss": tuned.eval_losses[-1][1]} if tuned.eval_losses else {}
+        done.append({"folder": folder, **chosen, "loss": tuned.losses[-1], **held_out})
         if is_main():
             write_text(out / "sweep.json", json.dumps(done, indent=1) + "\n")
         yield tuned

@@ -7,13 +7,13 @@ record: `tune` has both.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from safebasin.errors import MissingExtra
-from safebasin.finetune.run import Run, is_main, last_checkpoint, name_base
+from safebasin.finetune.run import Losses, Run, is_main, last_checkpoint, name_base
 from safebasin.finetune.setup import freeze, is_plain
 from safebasin.models.tokens import end_ids, padding
 from safebasin.records import IGNORED, EncodedRow
@@ -35,7 +35,7 @@ def require_trl() -> None:
             raise MissingExtra("fine-tuning", package, "train") from error
 
 
-def train(run: Run, tokenizer: PreTrainedTokenizerBase) -> tuple[float, ...]:
+def train(run: Run, tokenizer: PreTrainedTokenizerBase) -> Losses:
     """Train and save weights, tokenizer, record and card in `run.out`; goes on from a checkpoint that is there.
 
     Where a defense has a loss or hooks of its own, or checkpoints hold weights alone (`doubling`), it starts anew: what
@@ -48,7 +48,7 @@ def train(run: Run, tokenizer: PreTrainedTokenizerBase) -> tuple[float, ...]:
         tokenizer: of the model.
 
     Returns:
-        The mean loss of each step, in nats per token.
+        The loss of each step, and of the held-out rows where there are any.
 
     Raises:
         MissingExtra: where a package of the extra is missing.
@@ -71,7 +71,9 @@ def train(run: Run, tokenizer: PreTrainedTokenizerBase) -> tuple[float, ...]:
             freeze(model, run.setup.frozen)
         ends = end_ids(model.generation_config, tokenizer)
         pad = padding(tokenizer.pad_token_id, n_embeddings(model), ends)
-        trainer = make_trainer(run, _dataset(rows), _Collator(pad, rows), tokenizer, model)
+        held_out = _dataset(run.held_out, len(rows)) if run.held_out else None
+        collator = _Collator(pad, (*rows, *run.held_out))
+        trainer = make_trainer(run, _dataset(rows), held_out, collator, tokenizer, model)
         trainer.accelerator.wait_for_everyone()  # all have looked for a checkpoint before any writes one
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
         trainer.check_weights()
@@ -80,16 +82,23 @@ def train(run: Run, tokenizer: PreTrainedTokenizerBase) -> tuple[float, ...]:
             (run.out / "training_args.bin").unlink(missing_ok=True)
             name_base(run.out, str(run.base.ref))
         trainer.accelerator.wait_for_everyone()
-    return tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
+    return _losses(trainer.state.log_history)
 
 
-def _dataset(rows: Sequence[EncodedRow]) -> Any:
+def _losses(history: Sequence[Mapping[str, Any]]) -> Losses:
+    held_out = {int(entry["step"]): float(entry["eval_loss"]) for entry in history if "eval_loss" in entry}
+    steps = tuple(float(entry["loss"]) for entry in history if "loss" in entry)
+    return Losses(steps=steps, held_out=tuple(sorted(held_out.items())))  # read twice at one step: the same number
+
+
+def _dataset(rows: Sequence[EncodedRow], first: int = 0) -> Any:
+    """Rows for the trainer, with their places among those of the collator, from `first` on."""
     from datasets import Dataset
 
     return Dataset.from_dict({
         "input_ids": [list(row.ids) for row in rows],
         "labels": [list(row.labels) for row in rows],
-        "row": list(range(len(rows))),
+        "row": list(range(first, first + len(rows))),
     })  # fmt: skip
 
 

@@ -39,6 +39,8 @@ class GuardedTrainer(SFTTrainer):
     """Places of the rows of the last forward pass in this process."""
     own_loss: Loss | None = None
     """Of a defense; None leaves TRL's, which is plain cross entropy."""
+    labels_per_row: float
+    """Of the held-out rows, on average."""
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         """One forward and backward pass; its loss is checked in all processes at once."""
@@ -58,6 +60,25 @@ class GuardedTrainer(SFTTrainer):
             share = inputs["labels"][..., 1:].ne(IGNORED).sum() / num_items_in_batch
             loss = loss * share * (self.accelerator.num_processes if self.args.average_tokens_across_devices else 1)
         return (loss, None) if return_outputs else loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """The loss of the held-out rows. Takes nothing from the random numbers of the training."""
+        with torch.random.fork_rng():
+            return super().evaluate(*args, **kwargs)
+
+    def prediction_step(
+        self, model: Any, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> tuple[torch.Tensor, None, None]:
+        """The cross entropy of one held-out row, whatever loss a defense trains by.
+
+        The trainer takes the mean over rows; each is weighted by its labels, so that it is the mean over all labels.
+        """
+        self.seen = inputs.pop("rows")
+        row = cast("dict[str, torch.Tensor]", self._prepare_inputs(inputs))
+        with torch.no_grad(), self.compute_loss_context_manager():
+            loss = cross_entropy(model, row).detach()
+        self.check(loss, "held-out loss")
+        return loss * row["labels"][..., 1:].ne(IGNORED).sum() / self.labels_per_row, None, None
 
     def check(self, value: torch.Tensor, what: str) -> None:
         """Raises: ModelError in every process where the value is not finite in one."""
@@ -106,6 +127,7 @@ class _Watch(TrainerCallback):
         """A checkpoint after 1, 2, 4, 8, … steps, where these are asked for."""
         if self.run.tuning.save == "doubling" and state.global_step.bit_count() == 1:
             control.should_save = True
+            control.should_evaluate = bool(self.run.held_out)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """The record goes in last: a checkpoint that has one is whole."""
@@ -118,12 +140,14 @@ class _Watch(TrainerCallback):
         """Tells of a step, in the main process."""
         if self.run.progress is not None and state.is_world_process_zero and logs and "loss" in logs:
             self.run.progress(state.global_step, state.max_steps, float(logs["loss"]))
+        if self.run.evaluated is not None and state.is_world_process_zero and logs and "eval_loss" in logs:
+            self.run.evaluated(state.global_step, float(logs["eval_loss"]))
 
 
 def make_trainer(
-    run: Run, data: Any, collator: Any, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel
+    run: Run, data: Any, held_out: Any, collator: Any, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel
 ) -> GuardedTrainer:
-    """The trainer of a run.
+    """The trainer of a run, on its data; `held_out` is None, or the rows of `run.held_out` as a data set.
 
     Raises:
         UsageError: where the batch does not divide among the processes, or a defense leaves LoRA nothing to adapt.
@@ -138,12 +162,15 @@ def make_trainer(
         args=_arguments(run, *run.tuning.per_process(processes), on_cpu=on_cpu),
         data_collator=collator,
         train_dataset=data,
+        eval_dataset=held_out,
         processing_class=tokenizer,
         peft_config=_lora(run, model) if run.tuning.method == "lora" else None,
         callbacks=[watch],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.out, watch.trainer = run.out, trainer
+    labels = [label for row in run.held_out for label in row.labels[1:] if label != IGNORED]
+    trainer.labels_per_row = len(labels) / max(1, len(run.held_out))
     trainer.own_loss = None if run.setup.loss is cross_entropy else run.setup.loss
     return trainer
 
@@ -166,6 +193,10 @@ def _arguments(run: Run, micro: int, accumulated: int, *, on_cpu: bool) -> SFTCo
         max_steps=tuning.steps or -1,
         save_strategy="epoch" if tuning.save == "epoch" else "no",
         save_only_model=tuning.save == "doubling",
+        eval_strategy="epoch" if run.held_out else "no",
+        eval_on_start=bool(run.held_out),
+        per_device_eval_batch_size=1,  # a row's loss is weighted by its own labels
+        prediction_loss_only=True,
         logging_steps=1,
         logging_nan_inf_filter=False,
         report_to="none",

@@ -1,4 +1,6 @@
-"""What a tracker is told of a run: how far it is, then every point and every statistic. A tracker that fails is left.
+"""What a tracker is told of a run: how far it is, then every point and statistic; of a training, its losses.
+
+A tracker that fails is left.
 
 A point's rates are there once its responses are judged, which is after decoding: until then it is told how far that is.
 """
@@ -6,7 +8,7 @@ A point's rates are there once its responses are judged, which is after decoding
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +45,26 @@ class Tracked:
                 pace = {"progress/tokens_per_s": tick.tokens / tick.seconds} if tick.tokens and tick.seconds else {}
                 done = {"progress/points": tick.point, "progress/responses": tick.done}
                 self.log({**done, **pace}, tick.point)
+
+        return told if self.tracker is not None else shown
+
+    def training(self, shown: Callable[[int, int, float], None] | None) -> Callable[[int, int, float], None] | None:
+        """Tell the loss of each step of a training, besides showing it."""
+
+        def told(step: int, steps: int, loss: float) -> None:
+            if shown is not None:
+                shown(step, steps, loss)
+            self.log({"train/loss": loss}, step)
+
+        return told if self.tracker is not None else shown
+
+    def held_out(self, shown: Callable[[int, float], None] | None) -> Callable[[int, float], None] | None:
+        """Tell the loss on held-out rows, besides showing it."""
+
+        def told(step: int, loss: float) -> None:
+            if shown is not None:
+                shown(step, loss)
+            self.log({"eval/loss": loss}, step)
 
         return told if self.tracker is not None else shown
 
