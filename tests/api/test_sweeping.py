@@ -12,10 +12,12 @@ from helpers.command import safebasin
 from helpers.guild import broken_guild
 from helpers.models import make_lora, make_tiny_model
 from safebasin import api
-from safebasin.api.sweeping import Swept, sweep_document
+from safebasin.api.sweeping import Swept
 from safebasin.errors import StudyError
+from safebasin.landscape.sweep import sweep_document
 from safebasin.report.sweep import render_sweep
 from safebasin.store.db import StudyStore
+from safebasin.store.sealing import seal
 from safebasin.worlds.guild.world import WORLD
 
 ALIGNED = "world:guild/aligned"
@@ -54,6 +56,20 @@ def test_the_origin_is_asked_once_and_the_folder_is_a_study(swept: Swept) -> Non
     assert sorted(points.values()) == [10, 10, 10]
     assert len(api.read_study(swept.folder).panels) == 2
     assert json.loads((swept.folder / "models.json").read_text()) == json.loads(json.dumps(sweep_document(swept.sweep)))
+
+
+def test_its_tables_are_derived_anew_from_the_rows(swept: Swept, tmp_path: Path) -> None:
+    folder, derived = Path(shutil.copytree(swept.folder, tmp_path / "s")), list[str]()
+    assert api.verify_study(folder, recompute=True, derived=derived.append) == []
+    assert derived == ["models.json"]
+    checked = api.verify_pack(api.pack_results(folder, tmp_path / "s.zip").path, recompute=True).checked
+    assert (checked.found, checked.derived) == ((), ("models.json",))
+    document = json.loads((folder / "models.json").read_text())
+    document["tables"][0]["models"][1]["told"] = "lower"
+    (folder / "models.json").write_text(json.dumps(document))
+    seal(folder)
+    (found,) = api.verify_study(folder, recompute=True)
+    assert found.startswith('models.json: tables[0].models[1].told is "lower", the rows give "not told apart"')
 
 
 def test_the_page_says_level_and_what_it_does_not_show_and_hostile_names_are_data(swept: Swept) -> None:

@@ -7,13 +7,14 @@ import re
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from helpers.command import safebasin
-from helpers.packs import change, small_study
+from helpers.packs import change, publish, small_study
 from safebasin import api
 from safebasin.errors import StoreError
 from safebasin.evidence.checking import Asked, verify_folder
@@ -165,3 +166,58 @@ def test_what_is_no_folder_of_results_is_help(tmp_path: Path) -> None:
         verify_folder(tmp_path, Asked())
     done = safebasin("verify", tmp_path, "--signer", "me")
     assert (done.returncode, "--signer must be left out for a folder" in done.stderr) == (2, True)
+
+
+def compared(folder: Path, study: Path) -> Path:
+    """What `map A B -o FOLDER` leaves, of two studies that differ in verdicts."""
+    for name, turned in (("weak", 1), ("strong", 0)):
+        inner = Path(shutil.copytree(study, folder / "models" / name))
+        if turned:
+            change(inner / "study.sqlite", "UPDATE verdicts SET success = 1, digest = NULL")
+            api.read_study(inner)
+        publish(inner)
+    api.compare_studies([folder / "models" / "weak", folder / "models" / "strong"], out=folder)
+    return folder
+
+
+def test_a_comparison_with_its_studies_is_derived_anew(study: Path, tmp_path: Path) -> None:
+    folder = compared(tmp_path / "two", study)
+    derived, notes = list[str](), list[str]()
+    asked = Asked(recompute=True, note=notes.append, derived=derived.append)
+    assert verify_folder(folder, replace(asked, model=False)) == []
+    assert derived == ["models/strong/landscape.json", "models/weak/landscape.json", "comparison.json"]
+    held = json.loads((folder / "comparison.json").read_text())
+    assert held["ranking"]["order"] == ["strong", "weak"]
+    held["ranking"]["order"].reverse()
+    (folder / "comparison.json").write_text(json.dumps(held))
+    seal(folder)
+    assert any("ranking.order[0]" in what for what in verify_folder(folder, replace(asked, model=False)))
+    held["models"] = {"../../elsewhere": "m", "weak": "m"}  # as of a stranger
+    (folder / "comparison.json").write_text(json.dumps(held))
+    seal(folder)
+    notes.clear()
+    assert verify_folder(folder, replace(asked, model=False)) == []
+    assert "not derived anew: comparison.json, since its rows are not in this folder" in notes
+
+
+@pytest.mark.parametrize(("kind", "document"), [("screen", "screen.json"), ("claims", "claims.json")])
+def test_what_keeps_no_rows_says_that_nothing_was_derived(kind: str, document: str, tmp_path: Path) -> None:
+    (tmp_path / kind).mkdir()
+    (tmp_path / kind / document).write_text("{}")
+    seal(tmp_path / kind)
+    derived, notes = list[str](), list[str]()
+    asked = Asked(recompute=True, note=notes.append, derived=derived.append)
+    assert verify_folder(tmp_path / kind, asked) == derived == []
+    assert notes[0].startswith(f"not derived anew: {'what claims says' if kind == 'claims' else document}")
+
+
+def test_a_model_is_held_against_its_list_and_refused_without(study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "point"
+    api.export_model(study, out=out, at={"alpha": 0.25})
+    assert verify_folder(out, Asked(note=pytest.fail)) == []
+    record = json.loads((out / "safebasin.json").read_text())
+    (out / "safebasin.json").write_text(json.dumps({**record, "unsafe": not record["unsafe"]}))
+    assert verify_folder(out, Asked()) == ["safebasin.json is not what was written with the results"]
+    (out / "digests.json").unlink()
+    with pytest.raises(StoreError, match=r"one with digests.json; got .* a tuned model without it"):
+        verify_folder(out, Asked())

@@ -15,7 +15,9 @@ from helpers.command import safebasin
 from helpers.packs import change, members, small_study
 from safebasin import api
 from safebasin.errors import StoreError, UsageError
+from safebasin.evidence.checking import Asked
 from safebasin.evidence.packing import pack
+from safebasin.evidence.unpacking import verify_pack
 from safebasin.landscape.landscape_json import to_json
 from safebasin.landscape.results import read_landscape
 from safebasin.landscape.stored import StoredStudy
@@ -153,3 +155,24 @@ def test_keys_and_lists_that_are_not_there_are_help(study: Path, keys: Path, tmp
         api.verify_pack(tmp_path / "a.zip", allowed_signers=keys / "signers")
     with pytest.raises(UsageError, match="--allowed-signers must be given with --signer"):
         api.verify_pack(tmp_path / "a.zip", signer="me")
+
+
+def test_results_of_every_kind_are_packed_and_models_are_not(tmp_path: Path) -> None:
+    claims, model = tmp_path / "claims", tmp_path / "model"
+    small_study(claims / "studies" / "one")
+    (claims / "studies" / "one" / "digests.json").unlink()
+    (claims / "claims.json").write_text("{}")
+    seal(claims)
+    checked = verify_pack(pack(claims, tmp_path / "c.zip").path, Asked(recompute=True))
+    assert (checked.found, checked.kind, checked.derived) == ((), "claims", ())
+    assert "studies/one/study.sqlite" in members(tmp_path / "c.zip")
+    (claims / "studies" / "asked.jsonl").write_text('{"prompt": "a text"}\n')
+    seal(claims)
+    with pytest.raises(UsageError, match=r"without files of rows; got 'studies/asked.jsonl'. Pack --with-text"):
+        pack(claims, tmp_path / "d.zip")
+    assert "studies/asked.jsonl" in members(pack(claims, tmp_path / "e.zip", with_text=True).path)
+    model.mkdir()
+    (model / "safebasin.json").write_text("{}")
+    seal(model)
+    with pytest.raises(UsageError, match="one of results, not of weights; got 'that of a tuned model'"):
+        pack(model, tmp_path / "m.zip")

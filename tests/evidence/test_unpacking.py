@@ -87,7 +87,7 @@ ALTERED: dict[str, tuple[Callable[[Members, Path], Members], str]] = {
 def test_a_pack_that_nobody_changed_is_sound(packed: Path) -> None:
     found = verify_pack(packed, Asked(recompute=True, note=pytest.fail))
     assert found.found == ()
-    assert (found.kind, found.with_text, found.recomputed) == ("a study", True, True)
+    assert (found.kind, found.with_text, found.derived) == ("a study", True, ("landscape.json",))
 
 
 @pytest.mark.parametrize("how", ALTERED)

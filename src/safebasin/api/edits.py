@@ -93,7 +93,10 @@ def edit_model(
     from safebasin import catalog
     from safebasin.finetune.sources import sets_of
     from safebasin.models.placement import resolve_device
+    from safebasin.store.sealing import seal
 
     made = cast("Edit", catalog.create("edit", edit)) if isinstance(edit, str) else edit
     where = str(resolve_device(device))
-    return made.make(model, sets_of(model, safety=safety, utility=utility), Path(out), seed=seed, device=where)
+    found = made.make(model, sets_of(model, safety=safety, utility=utility), Path(out), seed=seed, device=where)
+    seal(found)
+    return found

@@ -42,14 +42,16 @@ def verify_study(
     full: bool = False,
     recompute: bool = False,
     note: Callable[[str], None] = lambda text: None,
+    derived: Callable[[str], None] = lambda name: None,
 ) -> list[str]:
     """Check a folder of results and tell what is wrong with it, in sentences; empty where nothing is.
 
     Args:
-        folder: a study, an audit, a fleet, or any other folder of results.
+        folder: a study, an audit, a fleet, or any other folder of results; a tuned or edited model, by its files.
         full: hash the weights of the model too, against the hash of the first `verify --full`.
         recompute: derive every statistic anew from the rows, and compare it with what the results say.
         note: told what could not be checked, such as rows of a release that kept no digests.
+        derived: told the name of each document whose statistics `recompute` derived.
 
     Raises:
         StoreError: where it is no folder of results.
@@ -60,7 +62,7 @@ def verify_study(
     results(path)  # before numpy is loaded, which waits for ever where memory is short
     from safebasin.evidence.checking import Asked, verify_folder
 
-    return verify_folder(path, Asked(full=full, recompute=recompute, note=note))
+    return verify_folder(path, Asked(full=full, recompute=recompute, note=note, derived=derived))
 
 
 def results_root(folder: str | Path) -> str | None:
@@ -83,7 +85,7 @@ def pack_results(
     sign: str | Path | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Packed:
-    """Write a study, an audit or a fleet as one file that others can check; the same folder gives the same bytes.
+    """Write a folder of results as one file that others can check; the same folder gives the same bytes.
 
     Args:
         folder: the results, sound by `verify_study`.

@@ -212,6 +212,7 @@ def export_model(
     from safebasin.models.writing import check_new
     from safebasin.run.manifest import read_manifest
     from safebasin.store import folder as folders
+    from safebasin.store.sealing import seal
 
     path = folders.require(Path(folder))
     check_new(Path(out))
@@ -232,7 +233,10 @@ def export_model(
         "coords": list(place.coords),
         "measured": point.key in plan.point_keys,
     }
-    return write_point(base, point, Path(out), where=where, dtype=dtype, trust_remote_code=plan.study.trust_remote_code)
+    trusted = plan.study.trust_remote_code
+    is_marked = write_point(base, point, Path(out), where=where, dtype=dtype, trust_remote_code=trusted)
+    seal(Path(out))
+    return is_marked
 
 
 def judge_file(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from safebasin.landscape.sweep import Sweep
     from safebasin.study import StudyFlags
 
-__all__ = ["Swept", "sweep_document", "sweep_models"]
+__all__ = ["Swept", "sweep_models"]
 
 JUDGES = ("refusal", "outcome")
 RANGE = "0:1:2"
@@ -63,7 +63,7 @@ def sweep_models(
     """
     from safebasin.audit.fleet import find_fleet, fleet_names
     from safebasin.landscape.stored import StoredStudy
-    from safebasin.landscape.sweep import read_sweep
+    from safebasin.landscape.sweep import read_sweep, sweep_document
     from safebasin.report.sweep import save_sweep
     from safebasin.run.execute import measure
     from safebasin.store.sealing import seal
@@ -79,11 +79,6 @@ def sweep_models(
         page = save_sweep(sweep_document(found), folder)
         seal(folder)
     return Swept(sweep=found, folder=folder, report=page)
-
-
-def sweep_document(found: Sweep) -> dict[str, Any]:
-    """Convert a sweep to what `models.json` holds, as plain values."""
-    return {"schema_version": 1, **asdict(found)}
 
 
 def _lines(base: str, names: dict[str, str], flags: StudyFlags) -> tuple[list[dict[str, object]], dict[str, str]]:

@@ -73,10 +73,14 @@ def _train(
     from safebasin.finetune.run import is_main
     from safebasin.finetune.tune import finetune
     from safebasin.interop.tracking import tracked
+    from safebasin.store.sealing import seal
 
     with tracked(track if is_main() else None, out, prepared.settings) as run:
         told, read = run.training(progress), run.held_out(evaluated)
-        return finetune(prepared, out, resume=resume, device=device, progress=told, evaluated=read)
+        tuned = finetune(prepared, out, resume=resume, device=device, progress=told, evaluated=read)
+    if is_main():
+        seal(out)
+    return tuned
 
 
 def finetune_sweep(
@@ -96,7 +100,9 @@ def finetune_sweep(
     Each is a run of its own to a tracker.
     """
     from safebasin.finetune.request import request
+    from safebasin.finetune.run import is_main
     from safebasin.finetune.sweep import sweep as run_sweep
+    from safebasin.store.sealing import seal
 
     where = _training_device(device)
     asked = request(model, out=Path(out), **flags)
@@ -108,6 +114,8 @@ def finetune_sweep(
                 return _train(prepared, folder, resume, where, hook, evaluated, track)
 
             yield from run_sweep(asked, items(sweep), Path(out), train)
+        if is_main():
+            seal(Path(out))
 
     return run()
 
@@ -155,9 +163,12 @@ def defend(
     from safebasin.edits.defended import defend as write
     from safebasin.models.reference import resolve
     from safebasin.models.writing import check_new
+    from safebasin.store.sealing import seal
 
     check_new(Path(out))
-    return write(tuned, resolve(base), items(defenses), Path(out), seed=seed)
+    found = write(tuned, resolve(base), items(defenses), Path(out), seed=seed)
+    seal(found.path)
+    return found
 
 
 def find_worst_case(
@@ -181,9 +192,10 @@ def find_worst_case(
     from safebasin.edits.worst_case import find_worst_case
     from safebasin.judges.refusal import find_refusal
     from safebasin.prompts.sources import load_prompts
+    from safebasin.store.sealing import seal
 
     where = _device(device)
-    return find_worst_case(
+    found = find_worst_case(
         model,
         load_prompts(prompts, limit=limit, label="harmful"),
         Path(out),
@@ -191,6 +203,8 @@ def find_worst_case(
         ascent=Ascent() if steps is None else Ascent(steps=steps),
         device=where,
     )
+    seal(Path(out))
+    return found
 
 
 def _device(text: str) -> str:

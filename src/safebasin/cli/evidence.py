@@ -43,7 +43,7 @@ def verify(
     """
     from safebasin import api
 
-    told = list[str]()
+    told, derived = list[str](), list[str]()
 
     def tell(text: str) -> None:
         told.append(text)
@@ -56,23 +56,23 @@ def verify(
         pack = api.verify_pack(
             source, recompute=recompute, signature=signature, allowed_signers=allowed_signers, signer=signer, note=tell
         )
-        found, root = list(pack.found), pack.checked.root
+        found, root, derived = list(pack.found), pack.checked.root, list(pack.checked.derived)
     else:
         for name, value in of_packs.items():
             if value is not None:
                 raise UsageError(expected(name, "left out for a folder", value, "Packs are signed: safebasin pack."))
         pack = None
-        found = api.verify_study(source, full=full, recompute=recompute, note=tell)
+        found = api.verify_study(source, full=full, recompute=recompute, note=tell, derived=derived.append)
         root = "" if found else api.results_root(source) or ""
     if json_:
-        print_json({"sound": not found, "root": root, "found": found, "notes": told})
+        print_json({"sound": not found, "root": root, "found": found, "notes": told, "derived": derived})
     else:
-        _show(source, found, root, pack)
+        _show(source, found, root, derived if recompute else None, pack)
     if found:
         raise typer.Exit(1)
 
 
-def _show(source: Path, found: list[str], root: str, pack: VerifiedPack | None) -> None:
+def _show(source: Path, found: list[str], root: str, derived: list[str] | None, pack: VerifiedPack | None) -> None:
     for finding in found:
         note(f"found    {finding}")
     if found:
@@ -80,10 +80,12 @@ def _show(source: Path, found: list[str], root: str, pack: VerifiedPack | None) 
     say(f"sound    {source}")
     if root:
         say(f"root     {root}")
+    if derived is not None:
+        say(f"derived  {', '.join(derived) or 'nothing'}{', but for what is noted above' if derived else ''}")
     if pack is not None:
         for text in _shown(pack):
             say(f"shown    {text}")
-        for text in _not_shown(pack):
+        for text in _not_shown(pack, derived):
             say(f"not      {text}")
 
 
@@ -92,19 +94,21 @@ def _shown(pack: VerifiedPack) -> list[str]:
         "every member is the one on the list, and the root stands for that list",
         "its files, and the digests of its rows, are those that its results were written with",
     ]
-    if pack.checked.recomputed:
-        said.append("every statistic follows from the rows, but for what is noted above")
+    if pack.checked.derived:
+        said.append(f"what {', '.join(pack.checked.derived)} says follows from the rows, but for what is noted above")
     if pack.signer:
         said.append(f"{pack.signer} signed this file, if your list of allowed signers is right")
     return said
 
 
-def _not_shown(pack: VerifiedPack) -> list[str]:
+def _not_shown(pack: VerifiedPack, derived: list[str] | None) -> list[str]:
     said = list[str]()
     if not pack.signer:
         said.append("who made it: compare the root with one that you have from the author, or check a signature")
-    if not pack.checked.recomputed:
+    if derived is None:
         said.append("that the statistics follow from the rows: --recompute derives them")
+    elif not derived:
+        said.append("that what it says follows from rows: there is nothing in it that can be derived anew")
     if not pack.checked.with_text:
         said.append("that the verdicts fit the texts: this pack has none")
     said.append("that the responses are the model's: only measuring again shows that")
@@ -114,9 +118,7 @@ def _not_shown(pack: VerifiedPack) -> list[str]:
 
 @app.command()
 def pack(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder of a study, an audit or a fleet.", show_default=False)
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of results.", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write, a zip.", show_default=False)],
     with_text: Annotated[
         bool, typer.Option("--with-text", help="With prompts, responses and the words of judges.")

@@ -38,7 +38,7 @@ def sweep(
     """
     from safebasin import api
     from safebasin import study as studies
-    from safebasin.api.sweeping import sweep_document
+    from safebasin.landscape.sweep import sweep_document
     from safebasin.report.sweep import sweep_words
 
     check_tuned(tuned, fleet)

@@ -14,18 +14,32 @@ from pathlib import Path, PurePosixPath
 from safebasin.audit.fleet import FLEET
 from safebasin.audit.verdict import VERDICT
 from safebasin.errors import StoreError, UsageError, expected
-from safebasin.evidence.recomputing import landscape_findings, verdict_findings
+from safebasin.evidence.recomputing import (
+    comparison_findings,
+    landscape_findings,
+    sweep_findings,
+    verdict_findings,
+)
 from safebasin.run.verify import verify as verify_study
 from safebasin.store.db import StudyStore
 from safebasin.store.digests import LATE
 from safebasin.store.folder import DATABASE, LANDSCAPE, results
 from safebasin.store.sealing import Counted, Seal, read_seal, row_digests, sha256_of, walk
-from safebasin.untrusted import read_json, read_text
+from safebasin.untrusted import is_inside, read_json, read_text
 from safebasin.writing import DIGESTS
 
 __all__ = ["Asked", "verify_folder"]
 
-_UNLISTED = ("a tuned model", "a sweep")
+_MODELS = ("a tuned model", "a sweep")
+"""Kinds that get a list of digests when they are whole, and hold no statistics."""
+_ROWLESS = {
+    "a comparison": "comparison.json",
+    "located layers": "layers.json",
+    "forced beginnings": "prefill.json",
+    "a screen": "screen.json",
+    "a mechanism": "mechanism.json",
+}
+"""Kind → its document, where no rows of what it is made of lie in the folder."""
 _SWEPT = "models.json"
 """What a study of many tuned models has for results, in place of a landscape."""
 SHOWN = 20
@@ -46,10 +60,14 @@ class Asked:
     """Whether it comes out of a pack: what is there beside the list is then a finding."""
     note: Callable[[str], None] = lambda text: None
     """Told what could not be checked and is no damage."""
+    derived: Callable[[str], None] = lambda name: None
+    """Told the name of each document whose statistics were derived anew."""
 
     def under(self, name: str) -> Asked:
         """The same, for a folder inside."""
-        return replace(self, note=lambda text: self.note(f"{name}: {text}"))
+        return replace(
+            self, note=lambda text: self.note(f"{name}: {text}"), derived=lambda held: self.derived(f"{name}/{held}")
+        )
 
 
 def verify_folder(folder: Path, asked: Asked) -> list[str]:
@@ -59,9 +77,10 @@ def verify_folder(folder: Path, asked: Asked) -> list[str]:
         StoreError: where it is no folder of results.
     """
     kind = results(folder)
-    if kind in _UNLISTED:
-        remedy = "It has a record of how it was made, and no digests: a study of it knows it by its fingerprint."
-        raise StoreError(expected("folder to verify", "one of results", f"{folder}, that of {kind}", remedy))
+    if kind in _MODELS and not (folder / DIGESTS).exists():
+        remedy = "It was not finished, or is of an earlier release: a study of it knows it by its fingerprint."
+        what = f"one with {DIGESTS}"
+        raise StoreError(expected("folder to verify", what, f"{folder}, that of {kind} without it", remedy))
     try:
         sealed = read_seal(folder) if (folder / DIGESTS).exists() else None
         found = _unsealed(folder, asked) if sealed is None else list(_broken(folder, sealed, asked))
@@ -75,7 +94,9 @@ def verify_folder(folder: Path, asked: Asked) -> list[str]:
             found += _study(where.parent, str(PurePosixPath(name).parent), asked, published=published)
         elif where.is_dir():
             found += [f"{name}: {what}" for what in verify_folder(where, asked.under(name))]
-    return found + _results(folder, kind, asked)
+    if kind == "an audit" and not (folder / VERDICT).is_file():
+        return [*found, f"{VERDICT} is missing: run `safebasin audit` again"]
+    return found + (_recomputed(folder, kind, asked) if asked.recompute else [])
 
 
 def _unsealed(folder: Path, asked: Asked) -> list[str]:
@@ -164,22 +185,46 @@ def _study(folder: Path, name: str, asked: Asked, *, published: bool) -> list[st
     return [prefix + what for what in found]
 
 
-def _results(folder: Path, kind: str, asked: Asked) -> list[str]:
-    """Whether the results themselves are there and, where asked for, what the rows say."""
+def _recomputed(folder: Path, kind: str, asked: Asked) -> list[str]:
+    """What of the statistics the rows do not say; what cannot be derived from rows is noted."""
+    name, findings = _derivation(folder, kind, asked)
+    if findings is None:
+        asked.note(f"not derived anew: {name}")
+        return []
+    found = _said(findings)
+    asked.derived(name)
+    return found
+
+
+def _derivation(folder: Path, kind: str, asked: Asked) -> tuple[str, Callable[[], list[str]] | None]:
+    """The document of a folder and what derives it; where nothing does, what is left and why, and None."""
+
+    def held(name: str) -> Mapping[str, object]:
+        return _document(folder / name)
+
     if kind == "an audit":
-        if not (folder / VERDICT).is_file():
-            return [f"{VERDICT} is missing: run `safebasin audit` again"]
-        return (
-            _said(lambda: verdict_findings(folder, _document(folder / VERDICT), asked.note)) if asked.recompute else []
-        )
+        return VERDICT, lambda: verdict_findings(folder, held(VERDICT), asked.note)
     if kind == "an audit of a fleet":
-        return _said(lambda: _fleet_findings(folder, _document(folder / FLEET))) if asked.recompute else []
-    if kind == "a study" and asked.recompute and (folder / LANDSCAPE).is_file():
-        return _said(lambda: landscape_findings(folder, _document(folder / LANDSCAPE), asked.note))
-    if asked.recompute:
-        what = _SWEPT if (folder / _SWEPT).is_file() else f"what {kind} says"
-        asked.note(f"{what} was not derived anew")
-    return []
+        return FLEET, lambda: _fleet_findings(folder, held(FLEET))
+    if kind == "a study" and (folder / _SWEPT).is_file():
+        return _SWEPT, lambda: sweep_findings(folder, held(_SWEPT), asked.note)
+    if kind == "a study" and (folder / LANDSCAPE).is_file():
+        return LANDSCAPE, lambda: landscape_findings(folder, held(LANDSCAPE), asked.note)
+    if kind == "a comparison" and (studies := _compared(folder)):
+        return _ROWLESS[kind], lambda: comparison_findings(studies, held(_ROWLESS[kind]))
+    if kind in _ROWLESS:
+        return f"{_ROWLESS[kind]}, since its rows are not in this folder", None
+    if kind in _MODELS:
+        return f"{kind} has no statistics", None
+    return f"what {kind} says; the rows of the studies behind it were held against their digests", None
+
+
+def _compared(folder: Path) -> list[Path]:
+    """The studies of a comparison in the order of its ranking, where `map` put all of them into its folder."""
+    names = _document(folder / "comparison.json").get("models")
+    inner = [f"models/{name}" for name in names] if isinstance(names, dict) else []
+    found = [folder / name for name in inner if is_inside(name)]
+    return found if len(found) == len(inner) and all((path / DATABASE).is_file() for path in found) else []
 
 
 def _said(findings: Callable[[], list[str]]) -> list[str]:
@@ -194,7 +239,10 @@ def _fleet_findings(folder: Path, document: Mapping[str, object]) -> list[str]:
     found: list[str] = []
     models = document.get("models")
     for row in models if isinstance(models, list) else []:
-        path = folder / "models" / str(row.get("name")) / VERDICT
+        name = f"models/{row.get('name')}/{VERDICT}"
+        if not is_inside(name):
+            return [f"{FLEET} names a model whose folder would lie elsewhere"]
+        path = folder / name
         if row.get("decision") is not None and _document(path).get("decision") != row["decision"]:
             found.append(f"{FLEET} says {row['decision']} of {row.get('name')}, its {VERDICT} does not")
     return found

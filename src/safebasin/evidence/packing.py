@@ -25,13 +25,16 @@ from safebasin.run.manifest import read_manifest
 from safebasin.store.folder import MANIFEST, results
 from safebasin.store.sealing import Counted, Seal, read_seal, sha256_of
 from safebasin.store.withholding import copy_database
-from safebasin.writing import DIGESTS, target_file, whole
+from safebasin.writing import DIGESTS, KINDS, target_file, whole
 
 __all__ = ["KINDS_PACKED", "PACK", "Packed", "environments", "pack", "root_of"]
 
 PACK = "pack.json"
 SCHEMA_VERSION = 1
-KINDS_PACKED = ("a study", "an audit", "an audit of a fleet")
+KINDS_PACKED = tuple(name for name in KINDS if name not in ("a tuned model", "a sweep"))
+"""All but models, which are their own file: their list of digests travels beside the weights."""
+_ROWS = (".jsonl", ".json.gz", ".parquet", ".tsv", ".txt")
+"""Endings of files that may hold texts, which redaction does not look into."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _STORED = (".png",)
 """Endings of what is compressed already."""
@@ -53,7 +56,7 @@ def pack(
     """Write a pack of a folder of results.
 
     Args:
-        folder: a study, an audit or a fleet, as its command left it.
+        folder: of one of `KINDS_PACKED`, as its command left it.
         out: the file, outside of what safebasin keeps.
         with_text: whether the databases hold prompts, responses and the words of judges.
         note: told what could not be checked of the folder.
@@ -63,7 +66,8 @@ def pack(
     """
     kind = results(folder)
     if kind not in KINDS_PACKED:
-        raise UsageError(expected("folder to pack", f"that of {', '.join(KINDS_PACKED)}", kind, "Name one of these."))
+        remedy = "Copy its folder, which holds digests.json: safebasin verify checks it there."
+        raise UsageError(expected("folder to pack", "one of results, not of weights", f"that of {kind}", remedy))
     target = target_file(out, "output (-o)", reads=[folder])
     _check(folder, note)
     seals = dict(_seals(folder, ""))
@@ -71,6 +75,11 @@ def pack(
     if shown and not with_text:
         remedy = f"Run: safebasin report {folder / shown[0]}; or pack --with-text."
         raise UsageError(expected("report in a pack without texts", "redacted", "one written --with-text", remedy))
+    open_ = [f"{where}/{name}" if where else name for where, one in seals.items() for name in one.files]
+    rows = [name for name in open_ if name.endswith(_ROWS)]
+    if rows and not with_text:
+        remedy = "Pack --with-text, or take it out of the folder."
+        raise UsageError(expected("folder to pack without texts", "one without files of rows", rows[0], remedy))
     with tempfile.TemporaryDirectory(prefix="safebasin-", dir=target.parent) as made:
         members = dict(sorted(_members(folder, seals, Path(made), with_text=with_text)))
         document = {

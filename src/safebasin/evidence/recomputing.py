@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 from safebasin.audit.recounting import recount
+from safebasin.landscape.compare_studies import compare_studies
 from safebasin.landscape.landscape_json import to_json
 from safebasin.landscape.results import read_landscape
 from safebasin.landscape.stored import StoredStudy
+from safebasin.landscape.sweep import read_sweep, sweep_document
 from safebasin.landscape.traces import is_traced
+from safebasin.report.comparison import comparison_document
 from safebasin.store.folder import LANDSCAPE
 from safebasin.store.withholding import is_withheld
 
-__all__ = ["differences", "landscape_findings", "verdict_findings"]
+__all__ = ["comparison_findings", "differences", "landscape_findings", "sweep_findings", "verdict_findings"]
 
 CLOSE = 1e-9
 """Relative difference of two numbers that are taken as equal: libraries may add in another order."""
@@ -54,6 +57,30 @@ def verdict_findings(folder: Path, held: Mapping[str, object], note: Callable[[s
     for said in left_out:
         note(f"not derived anew: {said}")
     return _listed("verdict.json", differences({key: held.get(key) for key in now}, json.loads(json.dumps(now))))
+
+
+def sweep_findings(folder: Path, held: Mapping[str, object], note: Callable[[str], None]) -> list[str]:
+    """List what of the `models.json` of a study of many tuned models the rows do not say.
+
+    Raises:
+        UsageError: where the rows make no such tables.
+    """
+    failed = held.get("failed")
+    if failed:
+        note("not derived anew: why models are not in the study")
+    with StoredStudy.open(folder) as study:
+        now = sweep_document(read_sweep(study, cast("dict[str, str]", failed or {})))
+    return _listed("models.json", differences(held, json.loads(json.dumps(now))))
+
+
+def comparison_findings(studies: Sequence[Path], held: Mapping[str, object]) -> list[str]:
+    """List what of a `comparison.json` the rows of its studies do not say; the studies in the order of the ranking.
+
+    Raises:
+        UsageError: where these cannot be compared.
+    """
+    now = comparison_document(compare_studies(studies))
+    return _listed("comparison.json", differences(held, json.loads(json.dumps(now))))
 
 
 def _without(held: Mapping[str, object], keys: list[str]) -> dict[str, object]:

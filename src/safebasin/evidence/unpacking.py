@@ -48,7 +48,8 @@ class Checked:
     """One sentence a finding; none where it is whole."""
     kind: str = ""
     with_text: bool = False
-    recomputed: bool = False
+    derived: tuple[str, ...] = ()
+    """Documents whose statistics were derived anew."""
 
 
 def verify_pack(path: Path, asked: Asked) -> Checked:
@@ -74,8 +75,9 @@ def verify_pack(path: Path, asked: Asked) -> Checked:
         if checked.found:
             asked.note("what the members hold was not looked at: some are not what they were")
             return checked
-        found = _contents(Path(made), document, replace(asked, packed=True, model=False))
-        return replace(checked, found=tuple(found), recomputed=asked.recompute)
+        derived = list[str]()
+        found = _contents(Path(made), document, replace(asked, packed=True, model=False, derived=derived.append))
+        return replace(checked, found=tuple(found), derived=tuple(derived))
 
 
 def _check_file(path: Path) -> None:

@@ -6,8 +6,8 @@ Reads rows; measures nothing. Each model is a line of its own whose α = 1 is th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from safebasin.landscape.tables import Array, Grid, StudyTables
 from safebasin.records import Estimate, Place
 from safebasin.stats.multiple import holm
 
-__all__ = ["LEVEL", "Sweep", "SweepTable", "SweptModel", "read_sweep"]
+__all__ = ["LEVEL", "Sweep", "SweepTable", "SweptModel", "read_sweep", "sweep_document"]
 
 LEVEL = 0.05
 """Of all comparisons of a sweep together."""
@@ -65,6 +65,11 @@ class Sweep:
     failed: Mapping[str, str]
     """Model → why it is not in the study."""
     level: float = LEVEL
+
+
+def sweep_document(found: Sweep) -> dict[str, Any]:
+    """Convert a sweep to what `models.json` holds, as plain values."""
+    return {"schema_version": 1, **asdict(found)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

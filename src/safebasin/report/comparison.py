@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from safebasin.records import Estimate, Landscape, Panel, Region
 from safebasin.report.differences import difference_words
@@ -63,18 +63,23 @@ def save_comparison(found: RankedStudies, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     landscapes = _ranked(found.landscapes, found.ranking)
     save_comparison_figure(landscapes, found.ranking, found.judge, folder / "figures")
-    document = {
-        "schema_version": 1,
-        "judge": found.judge,
-        "models": {landscape.name: landscape.model for landscape in landscapes},
-        "ranking": asdict(found.ranking),
-    }
-    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    text = json.dumps(comparison_document(found), indent=1, allow_nan=False) + "\n"
     write_text(folder / "comparison.json", text)
     page = folder / "report.html"
     write_text(page, render_comparison(found, title="Safety basins compared"))
     seal(folder)
     return page
+
+
+def comparison_document(found: RankedStudies) -> dict[str, Any]:
+    """Convert a comparison to what `comparison.json` holds, as plain values."""
+    landscapes = _ranked(found.landscapes, found.ranking)
+    return {
+        "schema_version": 1,
+        "judge": found.judge,
+        "models": {landscape.name: landscape.model for landscape in landscapes},
+        "ranking": asdict(found.ranking),
+    }
 
 
 def render_comparison(found: RankedStudies, *, title: str) -> str:
