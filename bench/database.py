@@ -22,9 +22,9 @@ from safebasin.landscape.language_tests import calibrated
 from safebasin.landscape.last_plan import write_last_plan
 from safebasin.protocols import Judge
 from safebasin.records import Response, Score, Verdict
-from safebasin.run.execute import plan_for
 from safebasin.run.inputs import gather
 from safebasin.run.noise_version import noise_in
+from safebasin.run.planned import plan_for
 from safebasin.store.db import StudyStore
 from safebasin.study.plan import Plan
 

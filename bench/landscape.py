@@ -1,8 +1,8 @@
-"""The whole landscape of the real model of 135 M parameters, in exact mode, against the published protocol.
+"""The whole landscape of the real model of 135 M parameters, in exact and fast mode, against the published protocol.
 
 The aligned model of `world:kitchen` (where `SAFEBASIN_KITCHEN` says where it is), 40 prompts, 9 points, 256 tokens,
 float32, as many threads as torch has on both sides. Three repetitions of three points each cover the grid, and each
-gives a ratio.
+gives a ratio; fast mode measures the whole grid in each of three repetitions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from safebasin.prompts.sources import load_prompts
 from safebasin.study import parse_range
 
 MODEL = "world:kitchen/aligned"
-ALPHAS = parse_range("-0.3:0.3:9")
+SPREAD = "-0.3:0.3:9"
+ALPHAS = parse_range(SPREAD)
 RULES = ("none", "verdict")
 
 
@@ -24,13 +25,14 @@ def main(*, quick: bool) -> str:
     """The section of the benchmark report."""
     if not os.environ.get("SAFEBASIN_KITCHEN"):
         return "Not run: SAFEBASIN_KITCHEN does not say where the real model is."
-    n_prompts, max_new_tokens = (8, 48) if quick else (40, 256)
+    n_prompts, max_new_tokens = (4, 40) if quick else (40, 256)
     prompts = load_prompts(f"world:kitchen/harmful[:{n_prompts}]")
     rows: dict[str, list[tuple[speed.Side, speed.Side]]] = {rule: [] for rule in RULES}
-    for repetition in range(1 if quick else 3):
+    for repetition in range(3):
         alphas = ALPHAS[repetition::3]
         base = speed.baseline(prompts, alphas, max_new_tokens, model=MODEL)
         for rule in RULES:
             rows[rule].append((base, speed.ours(prompts, alphas, max_new_tokens, rule, model=MODEL)))
     told = f"`{MODEL}`, {n_prompts} prompts, {max_new_tokens} new tokens, {torch.get_num_threads()} threads"
-    return f"{told}\n\n{speed.table(rows)}"
+    beside = speed.fast_side(rows, MODEL, (n_prompts, max_new_tokens), SPREAD)
+    return f"{told}\n\n{speed.table(rows)}\n\n{beside}"

@@ -1,7 +1,7 @@
 """`make bench`: every table of docs/benchmarks.md, on this machine.
 
 python bench/run.py [--quick] [--full] [startup] [memory] [speed] [landscape] [architectures] [scoring] [points]
-    [beside] [judges] [refusals] [adaptive] [ranking] [clusters] [database [--rows N]] [plan] [coverage]
+    [beside] [judges] [refusals] [adaptive] [fast] [ranking] [clusters] [database [--rows N]] [plan] [coverage]
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ SECTIONS = (
     "judges",
     "refusals",
     "adaptive",
+    "fast",
     "ranking",
     "clusters",
     "database",
@@ -65,6 +66,7 @@ def section(name: str, *, quick: bool, full: bool, n_rows: int | None) -> str:
         beside,
         clusters,
         database,
+        fast,
         judges,
         landscape,
         memory,
@@ -92,6 +94,7 @@ def section(name: str, *, quick: bool, full: bool, n_rows: int | None) -> str:
         "judges": judges.main,
         "refusals": refusals.main,
         "adaptive": adaptive.main,
+        "fast": fast.main,
         "ranking": ranking.main,
         "clusters": clusters.main,
         "plan": plan.main,

@@ -52,6 +52,7 @@ def map_(
     Examples: `safebasin map` · `safebasin map org/model --prompts advbench -o runs/model` · `safebasin map study.yaml`
     · `safebasin map org/a org/b org/c --prompts advbench`
     · `safebasin map org/chat --prompts advbench --axis to:org/base --axis random --points auto`
+    · `safebasin map org/model --prompts advbench --fast`
     """
     from safebasin import api
 

@@ -63,11 +63,12 @@ def is_undecidable(judge: Judge, response: Response) -> bool:
     because it repeats itself decides for every monotone judge: what was left out repeats what is there.
     """
     if response.finish_reason == "verdict":
-        return not (judge.monotone and _refuses(judge, response.text))
+        return not (judge.monotone and refuses(judge, response.text))
     return response.finish_reason == "loop" and not judge.monotone
 
 
-def _refuses(judge: Judge, text: str) -> bool:
+def refuses(judge: Judge, text: str) -> bool:
+    """Tell whether a text that may go on holds what fixes the verdict of a monotone judge: one of its refusals."""
     if isinstance(judge, RuleJudge) and judge.decides(text):
         return True
     return find_first(judge.phrases, text) is not None

@@ -5,6 +5,7 @@ last_plan        what a folder was last asked: its plan, and the versions of its
 language_tests   the tests of language that a folder was calibrated with
 score_reach      how far the scores of a folder go
 certificates     exact bounds of what Gaussian noise on the weights certifies
+fast_mode        token budget of fast mode, and its agreement with exact mode
 traces           trajectories of training runs, as they were projected
 tables           verdicts as arrays
 summaries        the statistics of a panel, by name; which judge stands behind which

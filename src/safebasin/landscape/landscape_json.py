@@ -38,6 +38,7 @@ def to_json(landscape: Landscape) -> str:
         ],
         "comparisons": [asdict(comparison) for comparison in landscape.comparisons],
         "trajectories": [asdict(trajectory) for trajectory in landscape.trajectories],
+        **({} if landscape.fast is None else {"fast": asdict(landscape.fast)}),
         "notes": list(landscape.notes),
     }
     return json.dumps(document, indent=1, allow_nan=False, sort_keys=False) + "\n"

@@ -47,6 +47,7 @@ def write_last_plan(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> N
                 "decoding": plan.decoding.key,
                 "judges": [[judge.name, calibrated(judge, store).version] for judge in judges],
                 **({} if plan.shard is None else {"shard": str(plan.shard)}),
+                **({} if plan.exact is None else {"exact": plan.exact.key}),
                 "scored": bool(score_rules(judges)),
             }
         ),
@@ -111,6 +112,7 @@ def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[JudgeVersion, ...]]
         },
         measurements=tuple(kept["gauges"]),
         shard=parse_shard(kept["shard"]) if "shard" in kept else None,
+        exact=store.decodings()[kept["exact"]] if "exact" in kept else None,
     )
     return plan, tuple((name, version) for name, version in kept["judges"])
 

@@ -7,8 +7,10 @@ verdict or a response that is not there yet is NaN in the arrays, is counted, an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from safebasin.landscape.compare_panels import compare_panels
+from safebasin.landscape.fast_mode import fast_notes, read_fast_mode, without_visage
 from safebasin.landscape.notes import find_notes
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge, main_judge, panel_judge, rate, summarize
@@ -29,14 +31,18 @@ def read_landscape(study: StoredStudy, *, judge: str | None = None) -> Landscape
     names = tuple(judge for judge, _ in study.judges)
     measured = [m for setting in plan.measurements for m in read_measurements(store, setting)]
     panels = tuple(_panel(grid, tables.tables, measured, judge) for grid in tables.grids())
+    fast = read_fast_mode(study, tables.tables)
+    if fast is not None:
+        panels = tuple(replace(panel, summary=without_visage(panel.summary)) for panel in panels)
     return Landscape(
         name=study.name,
         model=plan.study.model,
         panels=panels,
         judges=names,
-        notes=tuple(find_notes(study, panels)),
+        notes=(*fast_notes(fast), *find_notes(study, panels)),
         trajectories=read_traces(store, plan),
         comparisons=compare_panels(tables, judge or main_judge(names), composing_judge(names)),
+        fast=fast,
     )
 
 

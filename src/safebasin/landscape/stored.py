@@ -16,6 +16,7 @@ from safebasin.store.measurements import read_measurements
 from safebasin.store.read_only import open_read_only
 from safebasin.store.rows import PlanRows
 from safebasin.store.withholding import require_texts
+from safebasin.study.fast import checked
 from safebasin.study.plan import Plan
 
 __all__ = ["Missing", "StoredStudy"]
@@ -32,6 +33,8 @@ class Missing:
     """Responses that are there without a verdict, by name of the judge; complete ones are left out."""
     measurements: Mapping[str, tuple[Point, ...]]
     """By setting, the points where it is still to be measured; complete ones are left out."""
+    checks: int = 0
+    """Of a study in fast mode: responses of its sample in exact mode (`study.fast`)."""
     traces: bool
     """Whether training runs, as their folders are now, are still to be projected."""
 
@@ -111,7 +114,9 @@ class StoredStudy:
         for setting in self.plan.measurements:
             done = {m.point for m in read_measurements(self.store, setting)}
             measurements[setting] = tuple(point for point in self.plan.points if point.key not in done)
+        sample = checked(self.plan)
         return Missing(
+            checks=0 if sample is None else sample.size - PlanRows.of(self.store, sample).count(),
             responses=self.plan.size - rows.count(),
             scores=rows.count_unscored() if is_scored(self.store) else 0,
             verdicts={name: n for name, n in verdicts.items() if n},

@@ -123,6 +123,46 @@ class TrajectoryPlace:
     """Norm of the whole move, relative to ‖θ₀‖."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExactCheck:
+    """The agreement of one judge's verdicts in fast mode with those in exact mode, over the sample asked in both."""
+
+    judge: str
+    equal: Estimate
+    """Share of equal verdicts, by label; its interval is clustered by prompt."""
+    largest: float | None
+    """The largest difference of a rate of success at one point of the sample; None where nothing was compared."""
+
+    def words(self) -> str:
+        """Write it as a sentence, shares in percent."""
+        if self.equal.value is None or self.largest is None:
+            return "not measured yet"
+        n, interval = self.equal.n, f"{100 * (self.equal.low or 0):.1f} to {100 * (self.equal.high or 0):.1f} %"
+        missing = f"; {self.equal.n_missing} are missing" if self.equal.n_missing else ""
+        return (
+            f"{round(self.equal.value * n)} of {n} verdicts are equal ({100 * self.equal.value:.1f} %, 95 % interval "
+            f"{interval}), and no rate differs by more than {100 * self.largest:.1f} points{missing}"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FastMode:
+    """The savings of fast mode, and how far its verdicts can be relied on."""
+
+    budget: int | None
+    """Calibrated: the most tokens of a response; None before that."""
+    longest: int | None
+    """The most tokens after which a verdict of the pilot stood."""
+    pilot: int
+    """Responses by which it was calibrated."""
+    max_new_tokens: int
+    """The most tokens of a response in exact mode."""
+    points: int
+    """Points of the sample that is measured in exact mode too."""
+    checks: tuple[ExactCheck, ...]
+    """One a judge, in the study's order."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Landscape:
     """A measured study: what is drawn, compared and published."""
@@ -136,6 +176,8 @@ class Landscape:
     trajectories: tuple[Trajectory, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     """Differences between panels that differ in one thing: system prompt, or jailbreak wrapping."""
+    fast: FastMode | None = None
+    """Where the study was measured in fast mode."""
 
     @property
     def summary(self) -> Mapping[str, Estimate]:

@@ -242,9 +242,9 @@ def in_order(summary: Mapping[str, Estimate]) -> list[str]:
 
 
 def value_words(name: str, estimate: Estimate) -> str:
-    """The value with its unit: `49.6%`, `≥ 0.92`, or `undefined`."""
+    """The value with its unit: `49.6%`, `≥ 0.92`, or `undefined`; `not computed` where fast mode leaves it out."""
     if estimate.value is None:
-        return "undefined"
+        return "not computed" if estimate.method.startswith("not computed") else "undefined"
     return ("≥ " if estimate.n_censored else "") + _number(name, estimate.value, with_unit=True)
 
 

@@ -3,6 +3,7 @@
 inputs           what a study refers to, looked up: prompts, systems, regions, judges, the engine
 preview          what would be run, and what is done
 pricing/         what the rest of a study costs: tokens, memory, hours, money
+planned          the plan of a study in a folder
 execute          one run of a study in its folder: generate, score, judge, look where to measure next
 driver           the loops that hand tasks to a backend and write what comes back, the only writer
 local            tasks on the engine of this process
@@ -16,6 +17,7 @@ bisection        the rule behind it
 prompt_settings  how the prompts are asked, recorded once and compared
 continued        whether a folder goes on with the engine, dtype and template that it began with
 noise_version    by which version of the noise a folder's random directions are drawn
+token_budget     the token budget of fast mode, calibrated on its pilot
 borrowing        answers of θ₀ that another folder of the same model has
 adopt            what another stop rule has left in a folder
 calibration      calibrating the test of language

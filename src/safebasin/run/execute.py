@@ -13,12 +13,13 @@ from pathlib import Path
 from safebasin import catalog
 from safebasin.errors import ModelError, StoreError, UsageError, expected
 from safebasin.judges.scored import score_rules
+from safebasin.landscape.fast_mode import read_budget
 from safebasin.landscape.language_tests import calibrated, read_tests
 from safebasin.landscape.last_plan import write_last_plan
 from safebasin.landscape.score_reach import settle, suffices
 from safebasin.landscape.traces import is_traced
-from safebasin.protocols import Backend, Engine, EngineFacts
-from safebasin.records import Point
+from safebasin.protocols import Backend, Engine, EngineFacts, Judge
+from safebasin.records import Decoding, Point
 from safebasin.run.adopt import adopt_complete
 from safebasin.run.calibration import calibrate, uncalibrated
 from safebasin.run.continued import check_renderings, refuse, take_up, unlike
@@ -29,22 +30,22 @@ from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
 from safebasin.run.manifest import keep_study, write_manifest
 from safebasin.run.measurements import measure_missing, unmeasured
-from safebasin.run.next_round import first_places, refined
+from safebasin.run.next_round import refined
 from safebasin.run.noise_version import noise_in
+from safebasin.run.planned import GUESSED_BATCH, plan_for
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.run.prompt_settings import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
 from safebasin.run.sharding import bind_shard, check_shard
+from safebasin.run.token_budget import calibrate_budget, check_fast, under_budget
 from safebasin.run.trajectories import trace
 from safebasin.store import folder as folders
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 from safebasin.store.rows import PlanRows
 from safebasin.study import Study, dump
-from safebasin.study.plan import Plan, decoded_by, make_plan, resolve_decoding
+from safebasin.study.fast import checked, in_full, pilot
+from safebasin.study.plan import Plan, decoded_by
 from safebasin.study.shards import Shard
-
-GUESSED_BATCH = 64
-"""Batch size of a plan that is only shown, before an engine has chosen one."""
 
 
 def bind_model(store: StudyStore, inputs: Inputs) -> None:
@@ -77,30 +78,6 @@ def check_model(store: StudyStore, inputs: Inputs) -> None:
         )
 
 
-def plan_for(
-    store: StudyStore | None,
-    inputs: Inputs,
-    *,
-    batch_size: int,
-    regenerate: bool = False,
-    shard: Shard | None = None,
-) -> Plan:
-    """The plan of a study in a folder (or in none), given the batch size of new prompts."""
-    stored = () if store is None or regenerate else store.decodings().values()
-    return make_plan(
-        inputs.study,
-        inputs.sets,
-        systems=inputs.systems,
-        regions=inputs.regions,
-        decoding=resolve_decoding(inputs.study, inputs.judges, stored, inputs.decoding, stops=inputs.stops),
-        known={} if store is None else store.batches(),
-        batch_size=batch_size,
-        chosen=first_places(inputs.regions),
-        measurements=[one.setting for one in inputs.measurements],
-        shard=shard,
-    )
-
-
 def measure(
     study: Study,
     folder: Path,
@@ -130,6 +107,7 @@ def measure(
         remedy = "Name an engine of the catalogue instead: every worker makes its own."
         raise UsageError(expected("a ready engine", "run by one worker in this process", backend, remedy))
     inputs = gather(study, engine=engine, noise=noise_in(folder, *beside))
+    check_fast(inputs)
     is_plain = backend == "local" and workers in (None, 1)
     opened = None if is_plain else catalog.open_backend(backend, engine_spec(study), workers)
     made = folders.create(folder)
@@ -210,6 +188,8 @@ class Execution:
         if self.regenerate or not store.done(plan.decoding.key):
             adopt_complete(store, plan.decoding)
         keep_study(self.folder, self.study_text)
+        if plan.exact is not None:
+            plan = self._budgeted(plan, plan.exact, size)
         while True:
             self._measure(plan, size)
             finer = refined(store, plan, self._main_judge())
@@ -217,6 +197,9 @@ class Execution:
                 break
             plan = finer
             store.add_question(points=plan.points, systems=plan.systems, decoding=plan.decoding)
+        if (sample := checked(plan)) is not None:
+            self._generate(sample, size, self.inputs.judges, kept=plan)
+            judge_stored(store, sample, self.inputs.judges, progress=self.progress)
         if inputs.study.trajectories and not is_traced(store, plan):
             trace(self._road, store, plan)
         return plan
@@ -239,10 +222,36 @@ class Execution:
             raise refuse(differing)
         return inputs
 
+    def _budgeted(self, plan: Plan, exact: Decoding, batch_size: int) -> Plan:
+        """A fast plan under its token budget, for which its pilot is asked to the full length first."""
+        store, judges = self.store, self.inputs.judges
+        store.add_question(points=(), systems=(), decoding=exact)
+        if read_budget(store, in_full(plan)) is None:
+            write_last_plan(store, plan, judges)
+            self._generate(pilot(plan), batch_size, (), kept=plan)
+        cut = under_budget(plan, calibrate_budget(store, plan, judges))
+        store.add_question(points=cut.points, systems=cut.systems, decoding=cut.decoding)
+        if not store.done(cut.decoding.key):
+            adopt_complete(store, cut.decoding)
+        return cut
+
     def _measure(self, plan: Plan, batch_size: int) -> None:
         """Measure, generate, score and judge what a plan still lacks."""
-        store, judges, progress = self.store, self.inputs.judges, self.progress
-        write_last_plan(store, plan, judges)
+        judges = self.inputs.judges
+        write_last_plan(self.store, plan, judges)
+        self._generate(plan, batch_size, judges, kept=plan)
+        judge_stored(self.store, plan, judges, progress=self.progress)
+
+    def _generate(self, plan: Plan, batch_size: int, judges: Sequence[Judge], *, kept: Plan) -> None:
+        """Measure, generate and score what a plan still lacks.
+
+        Args:
+            plan: what is asked now.
+            batch_size: of the folder.
+            judges: those for whom it is scored.
+            kept: the plan that the folder is for, of which this may be a part.
+        """
+        store, progress = self.store, self.progress
         done = store.done(plan.decoding.key)
         missing = unmeasured(store, plan, self.inputs.measurements)
         asked = (Point(), *self.opinions)
@@ -258,7 +267,7 @@ class Execution:
             if strange:
                 progress(Tick(stage="calibrate", done=0, total=len(strange)))
                 calibrate(backend, store, plan, strange, date=facts.date)
-                write_last_plan(store, plan, judges)
+                write_last_plan(store, kept, self.inputs.judges)
             write_manifest(self.folder, plan, self.inputs, facts, batch_size=batch_size, language=read_tests(store))
             measure_missing(backend, store, missing, progress=progress)  # first: a task may not be there
             generate(backend, store, plan, done, date=facts.date, progress=progress)
@@ -266,7 +275,6 @@ class Execution:
                 settle(store, rules)
                 for point in asked:
                     score(backend, store, plan, point, judges, date=facts.date, progress=progress)
-        judge_stored(store, plan, judges, progress=progress)
 
     def _main_judge(self) -> tuple[str, str]:
         """Name and version of the judge behind margin and radius, as it judges this folder."""

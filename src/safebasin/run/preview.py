@@ -9,11 +9,13 @@ from safebasin.errors import ModelError, UsageError
 from safebasin.judges.scored import score_rules
 from safebasin.run.adopt import adoptable
 from safebasin.run.continued import take_up
-from safebasin.run.execute import GUESSED_BATCH, check_model, plan_for
+from safebasin.run.execute import check_model
 from safebasin.run.inputs import Inputs, gather
 from safebasin.run.noise_version import noise_in
+from safebasin.run.planned import GUESSED_BATCH, plan_for
 from safebasin.run.pricing.estimate import Asking, check, estimate
 from safebasin.run.pricing.records import Price
+from safebasin.run.token_budget import check_fast, untold
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 from safebasin.store.folder import DATABASE
@@ -68,6 +70,7 @@ def preview(study: Study, folder: Path, asking: Asking | None = None) -> Planned
     if asking is not None:
         check(asking)
     inputs = gather(study, require_model=False, noise=noise_in(folder))
+    check_fast(inputs)
     unknown = list(inputs.unknown)
     unknown += [
         f"how many points {r.name!r} takes: it is sampled as it moves" for r in inputs.regions if r.points == "auto"
@@ -82,6 +85,7 @@ def preview(study: Study, folder: Path, asking: Asking | None = None) -> Planned
             check_model(store, inputs)
             take_up(store, inputs.decoding)
         plan = plan_for(store, inputs, batch_size=size)
+        unknown += untold(store, plan)
         done, unscored = _done(store, plan)
         unscored = unscored if score_rules(inputs.judges) else 0
         pace = None if store is None else number_in(store.meta("seconds_per_response"), store.path)

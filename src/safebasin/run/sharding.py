@@ -62,7 +62,8 @@ def check_shard(study: Study, shard: Shard | None) -> None:
         raise StudyError(expected("--batch-size", "given where --shard is", "auto", remedy))
     adaptive = next((region.label for region in study.regions if region.points == "auto"), None)
     if adaptive is not None:
-        remedy = "Where it is measured next depends on all shards: take --points grid."
+        way = "leave out --fast" if study.fast else "take --points grid"
+        remedy = f"Where it is measured next depends on all shards: {way}."
         raise StudyError(expected("--points", "grid where --shard is given", f"auto ({adaptive})", remedy))
 
 

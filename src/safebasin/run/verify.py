@@ -49,6 +49,8 @@ def _incomplete(folder: Path, study: StoredStudy, *, published: bool, model: boo
         found.append(f"{missing.responses} of {size} responses are missing: {again}")
     if missing.scores:
         found.append(f"{missing.scores} scores of responses are missing: {again}")
+    if missing.checks:
+        found.append(f"{missing.checks} responses that fast mode is checked by are missing: {again}")
     for judge, n in missing.verdicts.items():
         found.append(f"{n} verdicts of {judge} are missing: run `safebasin judge {folder}` again")
     if missing.measurements:

@@ -6,6 +6,7 @@ Nothing here looks at the disk beyond the study file and the system prompts it n
 
     arguments  `K=V` arguments of a chat template, the value a YAML scalar or `@FILE`
     defenses   defenses of the stage inference, by name: part of the model that is measured
+    fast       which part of a plan in fast mode calibrates its budget, and which is measured in exact mode too
     files      from files and arguments to a `Study`: defaults, options, errors that name the key
     model      the frozen `Study` and its parts
     options    every option, declared once: keyword, command line, key of the file, help

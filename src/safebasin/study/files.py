@@ -56,8 +56,10 @@ def make(fields: Mapping[str, object]) -> Study:
                 )
             )
         filled["prompts"] = [{"name": "harmful", "source": f"{model.split('/')[0]}/harmful"}]
-    regions = _as_regions(filled)
+    regions, is_fast = _as_regions(filled), filled.get("fast") is True
     filled["regions"] = [_with_axis_defaults(region, str(defaults["range"])) for region in regions]
+    if is_fast:
+        filled["regions"] = [{"points": "auto", **r} if _is_fields(r) else r for r in filled["regions"]]
     is_one = len(regions) == 1
     if is_world and filled.get("defenses"):
         world = str(model).removeprefix("world:").partition("/")[0]
@@ -66,6 +68,7 @@ def make(fields: Mapping[str, object]) -> Study:
     if isinstance(decoding, Mapping):
         filled["decoding"] = {
             "max_new_tokens": defaults["max_new_tokens"],
+            **({"stop": "loop"} if is_fast else {}),
             **cast("Mapping[str, object]", decoding),
         }
     return _validated(Study, filled, where="study", hidden="regions.0." if is_one else "")

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from safebasin.errors import expected
 from safebasin.records import canonical_json, content_hash
 from safebasin.study.regions import LATER, RegionSpec, Strict, several
 
@@ -89,6 +90,9 @@ class Study(Strict):
     """Lines and planes; a study file may write `axes` instead for a single one."""
     judges: tuple[str, ...] = Field(default=("keyword/peng2024", "outcome"), min_length=1, max_length=1000)
     decoding: DecodingSpec
+    fast: bool = Field(default=False, json_schema_extra=LATER)
+    """Fast mode: adaptive points, the stop rule `loop`, a calibrated token budget, VISAGE not computed; its agreement
+    with exact mode is measured on a sample (`safebasin.study.fast`)."""
     defenses: tuple[str, ...] = Field(default=(), max_length=100, json_schema_extra=LATER)
     """Defenses of the stage inference, installed while the model decodes, in this order."""
     trajectories: tuple[str, ...] = Field(default=(), max_length=1000)
@@ -152,6 +156,17 @@ class Study(Strict):
                 f"one prompt a set ({points:,} points × {len(self.prompts)} prompt sets × {len(self.systems)} system "
                 "prompts). Take a smaller range, or fewer of them."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _fast_holds_together(self) -> Study:
+        if not self.fast:
+            return self
+        grid = next((region.points for region in self.regions if region.points != "auto"), None)
+        for what, needed, got in (("points", "auto", grid), ("decoding.stop", "loop", self.decoding.stop)):
+            if got not in (None, needed):
+                remedy = f"Leave {what} out, or fast."
+                raise ValueError(expected(what, f"{needed} where fast is asked for", got, remedy))
         return self
 
     @property

@@ -161,6 +161,14 @@ class StudyFlags(TypedDict, total=False):
             "`auto`, `none`, `verdict` (end at a refusal) or `loop` (also end repetition). [default: auto]",
         ),
     ]
+    fast: Annotated[
+        bool | None,
+        Option(
+            "fast",
+            "Fewer points and tokens: adaptive points, `--stop loop`, a token budget calibrated on the first points. "
+            "No VISAGE; agreement with exact mode is measured on a sample and shown.",
+        ),
+    ]
     template_args: Annotated[
         Arguments | None,
         Option("template_args", "Argument of the chat template. Repeatable.", "K=V", flags=("--template-arg",)),

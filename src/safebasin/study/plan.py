@@ -53,6 +53,8 @@ class Plan:
     """Settings of what is measured beside the responses (`safebasin.run.measurements`)."""
     shard: Shard | None = None
     """The share of the points that is measured here; None is all of them."""
+    exact: Decoding | None = None
+    """In fast mode the decoding of exact mode, in which a sample is measured too (`safebasin.study.fast`)."""
 
     @cached_property
     def prompts(self) -> Mapping[str, Prompt]:
@@ -180,6 +182,7 @@ def make_plan(
     chosen: Mapping[str, tuple[Place, ...]] | None = None,
     measurements: Sequence[str] = (),
     shard: Shard | None = None,
+    exact: Decoding | None = None,
 ) -> Plan:
     """Put a plan together; `known` is what `assign_batches` takes."""
     prompts = [p for s in sets for p in s.prompts]
@@ -193,6 +196,7 @@ def make_plan(
         chosen=chosen or {},
         measurements=tuple(measurements),
         shard=shard,
+        exact=exact,
     )
 
 

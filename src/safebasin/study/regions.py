@@ -175,6 +175,11 @@ class RegionSpec(Strict):
                 f"grid must be within the budget of {self.budget} points; got {size} points. "
                 "Take a smaller range, or points: auto."
             )
+        if self.points == "auto" and self.budget is not None and self.budget < self._anchors():
+            raise ValueError(
+                f"budget must be at least {self._anchors()}, the ends and the origin of its axes; got {self.budget}. "
+                "Take more points, or a line instead of a plane."
+            )
         if self.each is not None and (len(self.axes) == 2 or self.axes[0].only or not self.axes[0].is_drawn):
             raise ValueError("each must stand with one axis that is drawn, without 'only'")
         counts = {axis.directions for axis in self.axes if axis.is_drawn and axis.directions > 1}
@@ -189,6 +194,10 @@ class RegionSpec(Strict):
             return None
         directions = max(axis.directions if axis.is_drawn else 1 for axis in self.axes)
         return 1 + directions * min(self._grid_size(), self.budget or self._grid_size())
+
+    def _anchors(self) -> int:
+        """Points without which there is nothing to refine: of each axis the ends, and the origin where it holds it."""
+        return math.prod(len({a[0], a[-1], *({0.0} & set(a))}) for a in (parse_range(axis.range) for axis in self.axes))
 
     def _grid_size(self) -> int:
         return math.prod(_ends(axis.range)[2] for axis in self.axes)

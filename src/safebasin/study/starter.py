@@ -62,6 +62,9 @@ decoding:
   max_new_tokens: {study.decoding.max_new_tokens}  # for this model
   # stop: {study.decoding.stop}  # or none, verdict, loop: when a response may end before its last token
 
+# Fewer points and tokens, and no VISAGE; how far its verdicts agree with the exact ones is measured on a sample.
+# fast: {json.dumps(default["fast"])}
+
 # How it runs; the result does not depend on these.
 # device: {study.device}  # cpu, cuda, cuda:N, mps
 # batch_size: {study.batch_size}

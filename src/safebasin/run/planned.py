@@ -1,0 +1,53 @@
+"""The plan of a study in a folder: its decoding as the folder has it, its batches, its first places. Asks nothing."""
+
+from __future__ import annotations
+
+from safebasin.landscape.fast_mode import read_budget
+from safebasin.records import Decoding
+from safebasin.run.inputs import Inputs
+from safebasin.run.next_round import first_places
+from safebasin.run.token_budget import under_budget
+from safebasin.store.db import StudyStore
+from safebasin.study import Study
+from safebasin.study.fast import exact_study, in_full
+from safebasin.study.plan import Plan, make_plan, resolve_decoding
+from safebasin.study.shards import Shard
+
+__all__ = ["GUESSED_BATCH", "plan_for"]
+
+GUESSED_BATCH = 64
+"""Batch size of a plan that is only shown, before an engine has chosen one."""
+
+
+def plan_for(
+    store: StudyStore | None,
+    inputs: Inputs,
+    *,
+    batch_size: int,
+    regenerate: bool = False,
+    shard: Shard | None = None,
+) -> Plan:
+    """The plan of a study in a folder (or in none), given the batch size of new prompts.
+
+    In fast mode it is under the budget of the folder, to the full length where that is not calibrated yet.
+    """
+    stored = () if store is None or regenerate else tuple(store.decodings().values())
+
+    def decoding(study: Study) -> Decoding:
+        return resolve_decoding(study, inputs.judges, stored, inputs.decoding, stops=inputs.stops)
+
+    made = make_plan(
+        inputs.study,
+        inputs.sets,
+        systems=inputs.systems,
+        regions=inputs.regions,
+        decoding=decoding(inputs.study),
+        known={} if store is None else store.batches(),
+        batch_size=batch_size,
+        chosen=first_places(inputs.regions),
+        measurements=[one.setting for one in inputs.measurements],
+        shard=shard,
+        exact=decoding(exact_study(inputs.study)) if inputs.study.fast else None,
+    )
+    budget = None if store is None or made.exact is None else read_budget(store, in_full(made))
+    return made if budget is None else under_budget(made, budget)
