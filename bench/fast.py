@@ -54,8 +54,9 @@ def run(**fields: Any) -> Run:
             plan = stored.plan
             parts = {"map": plan.decoding}
             if plan.exact is not None:
-                parts |= {"pilot": in_full(plan), "sample": plan.exact}
-            tokens = {name: sum(r.n_tokens for r in stored.store.responses(d.key)) for name, d in parts.items()}
+                parts = {"pilot": in_full(plan), **parts, "sample": plan.exact}
+            by_key = {decoding.key: name for name, decoding in parts.items()}  # a pilot of no use is part of the map
+            tokens = {name: sum(r.n_tokens for r in stored.store.responses(key)) for key, name in by_key.items()}
             return Run(seconds, tokens, read_landscape(stored))
 
 
