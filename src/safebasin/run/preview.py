@@ -89,7 +89,7 @@ def preview(study: Study, folder: Path, asking: Asking | None = None) -> Planned
         done, unscored = _done(store, plan)
         unscored = unscored if score_rules(inputs.judges) else 0
         pace = None if store is None else number_in(store.meta("seconds_per_response"), store.path)
-        price = None if asking is None or inputs.missing else _price(store, inputs, plan, done, asking)
+        price = None if asking is None or inputs.missing else _price(store, inputs, plan, done, asking, unknown)
     finally:
         if store is not None:
             store.close()
@@ -135,17 +135,20 @@ def _planned(plan: Plan, folder: Path, done: Places, *, pace: float | None, unkn
     )
 
 
-def _price(store: StudyStore | None, inputs: Inputs, plan: Plan, done: Places, asking: Asking) -> Price | None:
-    """The price of the rest, where the model can be seen; a probe needs it."""
+def _price(
+    store: StudyStore | None, inputs: Inputs, plan: Plan, done: Places, asking: Asking, unknown: list[str]
+) -> Price | None:
+    """The price of the rest, where the sizes of the model can be seen; a probe needs them."""
     from safebasin.models.reference import folder_of
 
     try:
-        folder = folder_of(plan.study.model)
-    except ModelError:
+        return estimate(store, inputs, plan, done, folder_of(plan.study.model), asking)
+    except ModelError as error:
         if asking.probe:
             raise
+        if inputs.fingerprint is not None:  # else it is said already
+            unknown.append(f"the price: {error}")
         return None
-    return estimate(store, inputs, plan, done, folder, asking)
 
 
 def _weights_bytes(model: str) -> int | None:

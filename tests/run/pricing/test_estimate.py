@@ -102,6 +102,20 @@ def test_where_a_model_fits_is_told_without_its_weights(tmp_path: Path) -> None:
         measure(study(large, tmp_path, **given), tmp_path / "run")
 
 
+def test_a_model_whose_sizes_cannot_be_told_is_planned_without_a_price(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object) -> None:
+        raise ModelError("config.json must be of an architecture whose sizes are known; got 'model'.")
+
+    monkeypatch.setattr(estimate, "sizes_of", unknown)
+    planned = api.plan_study(study(model, tmp_path), out=tmp_path / "out")
+    assert (planned.price, planned.responses) == (None, 20)
+    assert any("the price: config.json must be of an architecture" in sentence for sentence in planned.unknown)
+    with pytest.raises(ModelError, match="whose sizes are known"):
+        api.plan_study(study(model, tmp_path), out=tmp_path / "out", probe=True)
+
+
 def test_cost_is_hours_times_the_price_of_one(model: Path, tmp_path: Path) -> None:
     asked = study(model, tmp_path)
     price = api.plan_study(asked, out=tmp_path / "out", accelerators="h100", price_per_hour=7200).price

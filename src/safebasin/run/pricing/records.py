@@ -40,6 +40,7 @@ class Work:
     read_tokens: int
     """Of prompts, at all points."""
     decoded_tokens: int
+    """Of answers; the few hundred that calibrating the test of language decodes are in all but this."""
     scored_tokens: int
     """Read once more at θ₀, to score answers and to calibrate the test of language."""
     passes: int

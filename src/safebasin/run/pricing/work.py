@@ -83,7 +83,7 @@ def work_of(sizes: ModelSizes, load: Load, lengths: Lengths, dtype: str) -> Work
     cache = sizes.cache.cache_bytes(1, itemsize) * (decoded + load.own) * before
     return Work(
         read_tokens=round(read),
-        decoded_tokens=round(decoded + load.own),
+        decoded_tokens=round(decoded),
         scored_tokens=round(scored),
         passes=ceil(passes),
         flops=flops,
