@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -81,3 +82,35 @@ def test_an_audit_is_run_summed_up_and_kept(tmp_path: Path, tuned: str, verdict:
     assert "an audit\n" in (tmp_path / "github_output").read_text()
     assert (tmp_path / "github_step_summary").read_text().startswith("## safebasin: ")
     assert len(list(ElementTree.parse(tmp_path / "an audit" / "junit.xml").getroot().iter(tag))) > 0
+    left = {path.name for path in uploaded(tmp_path)}
+    assert left == {"verdict.json", "report.html", "junit.xml", "summary.md"}
+    assert run_step("Gate", tmp_path, {}, CODE=outputs(tmp_path)["code"], UNDECIDED="fail").returncode in (1, 3)
+
+
+def uploaded(folder: Path) -> list[Path]:
+    """What the step `Upload` matches, in the folder that the step `Audit` has named."""
+    (audited,) = re.findall(r"^folder<<(\S+)\n(.*)\n\1$", (folder / "github_output").read_text(), flags=re.MULTILINE)
+    patterns = STEPS["Upload"]["with"]["path"].replace("${{ steps.audit.outputs.folder }}", audited[1]).split("\n")
+    return [path for pattern in patterns if pattern for path in folder.glob(pattern)]
+
+
+def test_what_is_uploaded_holds_no_response() -> None:
+    assert "study.sqlite" not in STEPS["Upload"]["with"]["path"]
+    lines = STEPS["Upload"]["with"]["path"].splitlines()
+    assert all(line.endswith((".json", ".html", ".xml", ".md")) for line in lines)
+
+
+@pytest.mark.slow
+def test_install_takes_what_it_is_given(tmp_path: Path) -> None:
+    """A wheel made by hand, into a folder of its own: nothing is fetched."""
+    pytest.importorskip("pip")
+    wheel = tmp_path / "tea-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("tea.py", "")
+        file.writestr("tea-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tea\nVersion: 1.0\n")
+        file.writestr("tea-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr("tea-1.0.dist-info/RECORD", "")
+    given = {"PIP_NO_INDEX": "1", "PIP_TARGET": str(tmp_path / "there")}
+    done = run_step("Install", tmp_path, {"install": str(wheel)}, **given)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "there" / "tea.py").is_file()

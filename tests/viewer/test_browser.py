@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -94,6 +95,49 @@ def test_the_list_by_keyboard(chromium, address: str) -> None:
         assert page.locator("h1").inner_text() == "target beside plain"
         assert page.title() != "owned"
         assert all(url.startswith((address, "data:")) for url in tab.asked)
+
+
+def test_the_list_follows_its_folders(chromium, address: str, tree: Path) -> None:
+    from playwright.sync_api import expect
+
+    (tree / "plain" / ".writer.json").write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    with Tab(chromium) as tab:
+        page = tab.page
+        page.goto(address)
+        expect(page.locator("#rows .state.running")).to_have_count(1)
+        page.locator(".mark").first.check()
+        for key in ("j", "j"):
+            page.keyboard.press(key)
+        shutil.copytree(tree / "more" / "target", tree / "more" / "young")
+        expect(page.locator("#rows > li")).to_have_count(5, timeout=20_000)
+        assert names(page) == ["audit", "claims", "target", "young", "plain"]
+        assert page.locator("#total").inner_text().startswith("5 folders")
+        assert page.locator(".mark").first.is_checked()
+        assert page.locator("li.at").get_attribute("data-id") == "runs/claims"
+        (tree / "plain" / ".writer.json").unlink()
+        expect(page.locator("#rows .state.running")).to_have_count(0, timeout=20_000)
+        assert tab.wrong == []
+
+
+def test_a_bundle_pairs_studies_without_a_server(chromium, tree: Path, tmp_path: Path) -> None:
+    api.bundle_view(tree, tmp_path / "pages")
+    with Tab(chromium) as tab:
+        page = tab.page
+        page.goto((tmp_path / "pages" / "index.html").as_uri())
+        for mark in page.locator(".mark").all():
+            mark.check()
+        page.locator("#beside").click()
+        page.wait_for_url("**/beside.html#a=runs%2Fmore%2Ftarget&b=runs%2Fplain")
+        assert page.locator("#title").inner_text() == page.title() == "target beside plain"
+        assert "Settings that differ" in page.locator("#settings").inner_text()
+        assert "none of this name" in page.locator("#pictures").inner_text()
+        page.goto((tmp_path / "pages" / "beside.html").as_uri() + "#a=runs%2Fplain&b=runs%2Fplain")
+        cells = page.locator("#panels tbody tr").first.locator("td").all_inner_texts()
+        assert len(cells) == 2
+        assert cells[0] == cells[1]
+        page.goto((tmp_path / "pages" / "beside.html").as_uri() + "#a=runs%2Fplain&b=%3Cb%3E")
+        assert page.locator("#lacks").inner_text() == "Not a study of this bundle that can be read: <b>"
+        assert tab.wrong == []
 
 
 def test_a_report_follows_its_study(chromium, address: str, tree: Path) -> None:

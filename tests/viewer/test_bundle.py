@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import shutil
 import socket
@@ -13,6 +15,8 @@ import pytest
 from helpers.command import exit_code
 from safebasin import api
 from safebasin.errors import UsageError
+from safebasin.landscape.results import read_landscape
+from safebasin.landscape.stored import StoredStudy
 
 
 @pytest.mark.slow
@@ -39,6 +43,21 @@ def test_a_bundle_holds_pages_that_find_each_other(tree: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_any_two_studies_of_a_bundle_are_paired_by_their_page(tree: Path, tmp_path: Path) -> None:
+    api.bundle_view(tree, tmp_path / "pages")
+    page = (tmp_path / "pages" / "beside.html").read_text()
+    (held,) = re.findall(r'data-sides="([^"]*)"', page)
+    sides = json.loads(html.unescape(held))
+    assert list(sides) == ["runs/more/target", "runs/plain"]
+    assert sides["runs/plain"]["figures"] == ["asr.png"]
+    assert sides["runs/plain"]["settings"]["model"] == "world:guild/aligned"
+    with StoredStudy.open_read_only(tree / "plain") as study:
+        (panel,) = read_landscape(study).panels
+    (shown,) = sides["runs/plain"]["panels"]
+    assert shown["rows"].keys() == panel.summary.keys()
+    assert (tmp_path / "pages" / "index.html").read_text().count('class="mark"') == 2
+
+
 def test_names_that_an_address_escapes(tree: Path, tmp_path: Path) -> None:
     shutil.move(tree / "claims", tree / "50% tea & more")
     api.bundle_view(tree, tmp_path / "pages")

@@ -12,7 +12,7 @@ from safebasin.report.explanations import interval_words, value_words
 from safebasin.store import folder as folders
 from safebasin.viewer.tree import Found, file_of
 
-__all__ = ["PanelPair", "pair_figures", "pair_panels", "settings_that_differ"]
+__all__ = ["PanelPair", "pair_figures", "pair_panels", "settings_that_differ", "side_of"]
 
 Cells = tuple[tuple[str, str], ...]
 """(value, interval) of each study."""
@@ -72,6 +72,29 @@ def settings_that_differ(studies: Sequence[Found]) -> tuple[list[tuple[str, list
     return [(name, values) for name, values in differing if len(set(values)) > 1], [
         str(one.get("model", "")) for one in settings
     ]
+
+
+def side_of(found: Found, landscape: Landscape) -> dict[str, object]:
+    """One study as plain values, for a page that pairs any two of them itself: as the functions above pair them.
+
+    Raises:
+        UsageError: where it cannot be read.
+    """
+    with StoredStudy.open_read_only(found.path) as study:
+        settings = json.loads(study.plan.study.canonical())
+    panels = [
+        {
+            "key": list(key),
+            "region": panel.region.name,
+            "rows": {name: _cell(name, estimate) for name, estimate in panel.summary.items()},
+        }
+        for key, panel in _named(landscape).items()
+    ]
+    return {
+        "panels": panels,
+        "settings": {name: _words(value) for name, value in settings.items()},
+        "figures": [name for name, _ in pair_figures([found])],
+    }
 
 
 def _words(value: object) -> str:

@@ -47,6 +47,8 @@ def bundle(
         _folder(shelf, line, target, note)
         done += 1
     _write(target / "index.html", shelf.list_page(lines))
+    studies = [line.found for line in lines if line.kind == "study" and not line.problem]
+    _write(target / "beside.html", shelf.pairs_page(studies))
     return done
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from safebasin.landscape.browsing import PATIENCE_S, browse
 from safebasin.landscape.stored import StoredStudy
 from safebasin.report.colors import OUTCOME_WORDS
 from safebasin.report.layout import model_name
-from safebasin.viewer.beside import pair_figures, pair_panels, settings_that_differ
+from safebasin.viewer.beside import pair_figures, pair_panels, settings_that_differ, side_of
 from safebasin.viewer.pages import address, home_of, render
 from safebasin.viewer.progress import Counted, Progress, read_progress
 from safebasin.viewer.reports import Reports
@@ -162,6 +164,21 @@ class Shelf:
             "beside", title=f"{sides[0]['name']} beside {sides[1]['name']}", home="", live=self.live, sides=sides,
             panels=pair_panels(landscapes), settings=settings, pictures=pictures,
         )  # fmt: skip
+
+    def pairs_page(self, studies: Sequence[Found]) -> str:
+        """Any two of some studies side by side, chosen by the address: the page of a bundle, which asks no server.
+
+        A study that cannot be read is left out.
+        """
+        sides: dict[str, object] = {}
+        for found in studies:
+            with suppress(UsageError):
+                landscape = self.reports.landscape(found)
+                sides[found.id] = {
+                    "name": found.name, "model": model_name(landscape.model), "address": address(found.id),
+                    "responses": self._responses(found), **side_of(found, landscape),
+                }  # fmt: skip
+        return render("pairs", title="Side by side", home="", live=self.live, sides=json.dumps(sides))
 
     def _responses(self, found: Found) -> str:
         progress = self.progress(found)

@@ -1,6 +1,7 @@
 "use strict";
 (function () {
   const by = (id) => document.getElementById(id);
+  let at = -1;  // the row that the keyboard is at
   const rows = () => Array.from(document.querySelectorAll("#rows > li")).filter((row) => !row.hidden);
 
   // --- the list: search, kinds, parts, marks ---
@@ -20,10 +21,12 @@
     if (by("parts") && parts) state.set("parts", "1");
     history.replaceState(null, "", state.size ? "#" + state : location.pathname + location.search);
   }
+  const watched = by("rows") && by("rows").dataset.live !== undefined;
   const marks = () => Array.from(document.querySelectorAll(".mark:checked")).map((mark) => mark.value);
   function openBeside() {
     const two = marks();
-    if (two.length === 2) location.href = "beside.html?" + new URLSearchParams({ a: two[0], b: two[1] });
+    if (two.length !== 2) return;
+    location.href = "beside.html" + (watched ? "?" : "#") + new URLSearchParams({ a: two[0], b: two[1] });
   }
   if (by("search")) {
     const state = new URLSearchParams(location.hash.slice(1));
@@ -38,6 +41,120 @@
     const count = () => { by("beside").disabled = marks().length !== 2; };
     document.addEventListener("change", count);
     count();
+  }
+
+  // --- the list, as the folders are now ---
+  function renew(found) {
+    const shape = (page) => [!page.getElementById("parts"), !page.querySelector("#rows > li"), page.getElementById("kind").textContent].join();
+    const busy = document.activeElement !== document.body || marks().length;
+    if (shape(found) !== shape(document)) { if (!busy) location.reload(); return; }
+    const old = new Map(Array.from(document.querySelectorAll("#rows > li"), (row) => [row.dataset.id, row]));
+    const marked = new Set(marks()), focused = document.activeElement;
+    let isNew = old.size !== found.querySelectorAll("#rows > li").length;
+    const made = Array.from(found.querySelectorAll("#rows > li"), (row, place) => {
+      const was = old.get(row.dataset.id);
+      const same = was && was.innerHTML === row.innerHTML && was.dataset.search === row.dataset.search;
+      if (same || (was && was.contains(focused))) { isNew ||= was !== document.querySelectorAll("#rows > li")[place]; return was; }
+      isNew = true;
+      for (const mark of row.querySelectorAll(".mark")) mark.checked = marked.has(mark.value);
+      if (was) row.classList.toggle("at", was.classList.contains("at"));
+      return row;
+    });
+    if (!isNew) return;
+    by("rows").replaceChildren(...made);
+    focused.focus({ preventScroll: true });
+    by("total").textContent = found.getElementById("total").textContent;
+    filterFolders();
+    at = rows().findIndex((row) => row.classList.contains("at"));
+  }
+  async function watchList() {
+    let wait = document.querySelector("#rows .state.running") ? 3000 : 15000;
+    if (!document.hidden) {
+      try {
+        const reply = await fetch(location.pathname);
+        if (reply.ok) renew(new DOMParser().parseFromString(await reply.text(), "text/html"));
+      } catch { wait = 15000; }
+    }
+    setTimeout(watchList, wait);
+  }
+  if (watched) setTimeout(watchList, 3000);
+
+  // --- two studies of a page that no server pairs ---
+  function made(tag, text, ...inner) {
+    const element = document.createElement(tag);
+    if (text) element.textContent = text;
+    element.append(...inner);
+    return element;
+  }
+  function table(first, names, lines) {
+    const head = [first, ...names].map((name) => made("th", name));
+    const body = lines.map(([name, cells]) => {
+      const row = made("tr", "", made("th", name), ...cells.map((cell) => made("td", "", ...cell)));
+      Array.from(row.querySelectorAll("td"), (cell, place) => { cell.dataset.name = names[place]; });
+      return row;
+    });
+    const found = made("table", "", made("thead", "", made("tr", "", ...head)), made("tbody", "", ...body));
+    found.className = "rows";
+    return found;
+  }
+  function quiet(text) {
+    const span = made("span", text);
+    span.className = "quiet";
+    return span;
+  }
+  function pairPanels(pair, names) {
+    const parts = [];
+    for (const one of pair[0].panels) {
+      const other = pair[1].panels.find((panel) => String(panel.key) === String(one.key));
+      if (!other) continue;
+      parts.push(made("h3", one.key[0] + ", " + one.key[1]));
+      if (one.region !== other.region) parts.push(quiet(one.region + " beside " + other.region));
+      const statistics = Array.from(new Set([...Object.keys(one.rows), ...Object.keys(other.rows)]));
+      parts.push(table("statistic", names, statistics.map((name) => [name, [one, other].map((panel) => {
+        const [value, interval] = panel.rows[name] || ["–", ""];
+        return [made("b", value), " ", quiet(interval)];
+      })])));
+    }
+    return parts.length ? parts : [made("p", "They have no panel of the same system prompt and prompts.")];
+  }
+  function showPair() {
+    const sides = JSON.parse(by("pair").dataset.sides), asked = new URLSearchParams(location.hash.slice(1));
+    const ids = ["a", "b"].map((name) => asked.get(name) || "");
+    const missing = ids.filter((id) => id && !Object.hasOwn(sides, id));
+    if (missing.length) by("lacks").textContent = "Not a study of this bundle that can be read: " + missing.join(", ");
+    by("lacks").hidden = !missing.length && ids.every(Boolean);
+    for (const id of ["heads", "panels", "settings", "pictures"]) by(id).replaceChildren();
+    if (!by("lacks").hidden) return;
+    const pair = ids.map((id) => sides[id]);
+    const names = pair[0].name === pair[1].name ? ids : pair.map((side) => side.name);
+    by("title").textContent = document.title = names.join(" beside ");
+    by("heads").append(...pair.map((side, place) => {
+      const link = made("a", names[place]);
+      link.href = side.address + "index.html";
+      return made("div", "", made("h2", "", link), made("p", "", quiet(side.model + " · " + side.responses)));
+    }));
+    by("panels").append(...pairPanels(pair, names));
+    const settings = Array.from(new Set(pair.flatMap((side) => Object.keys(side.settings))));
+    const lines = settings.map((name) => [name, pair.map((side) => [side.settings[name] ?? "null"])]);
+    const differ = lines.filter(([, [one, other]]) => one[0] !== other[0]);
+    if (differ.length) by("settings").append(made("h3", "Settings that differ"), table("setting", names, differ));
+    const figures = Array.from(new Set(pair.flatMap((side) => side.figures))).sort();
+    for (const name of figures) {
+      const row = made("div", "", ...pair.map((side) => {
+        if (!side.figures.includes(name)) return made("figure", "", made("figcaption", "none of this name"));
+        const image = made("img");
+        image.loading = "lazy";
+        image.src = side.address + "figures/" + encodeURIComponent(name);
+        image.alt = name.replace(/\.png$/, "");
+        return made("figure", "", image, made("figcaption", image.alt));
+      }));
+      row.className = "sides";
+      by("pictures").append(row);
+    }
+  }
+  if (by("pair")) {
+    addEventListener("hashchange", showPair);
+    showPair();
   }
 
   // --- a study that runs: what is there is asked for again, and the report follows ---
@@ -109,7 +226,6 @@
   }
 
   // --- keyboard ---
-  let at = -1;
   function move(step) {
     const all = rows();
     if (!all.length) return;
