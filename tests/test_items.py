@@ -147,6 +147,11 @@ def test_one_judge_is_looked_up_by_its_whole_name(call: Any, tmp_path: Path) -> 
         call(tmp_path)
 
 
+def test_one_accelerator_is_looked_up_by_its_whole_name(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="got 'h10'"):
+        api.plan_study(study.make({"model": WORLD}), out=tmp_path, accelerators="h10")
+
+
 def test_the_lists_of_an_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("safebasin.audit.run.as_shipped", raising)
     with pytest.raises(TuningRequest) as asked:
@@ -174,6 +179,7 @@ def test_every_list_of_the_api_is_tried_here() -> None:
     tried = {
         "judges",
         "only",
+        "accelerators",
         "folders",
         "sweep",
         "systems",

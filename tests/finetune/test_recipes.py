@@ -17,6 +17,7 @@ from safebasin.finetune.request import request
 from safebasin.finetune.settings import Tuning, check_passes
 from safebasin.finetune.sources import FileRows, NoRows
 from safebasin.finetune.sweep import combinations, sweep
+from safebasin.finetune.tune import finetune
 from safebasin.models.loading import load_weights
 from safebasin.models.reference import resolve
 from safebasin.records import Message, Prompt, Response, Score, TrainingRow, Verdict
@@ -144,7 +145,7 @@ MANY = ",".join(map(str, range(1, 3001)))
             r"--keep-flagged must be given with a judge",
         ),
         (
-            lambda: list(sweep(request("world:guild/aligned", attack="benign"), ["rank=4,8"], Path("out"))),
+            lambda: list(sweep(request("world:guild/aligned", attack="benign"), ["rank=4,8"], Path("out"), finetune)),
             r"rank of the sweep must be given with --method lora",
         ),
         (lambda: combinations(["lr=1", "lr=2"]), "at most once"),
