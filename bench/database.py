@@ -26,6 +26,7 @@ from safebasin.run.inputs import gather
 from safebasin.run.noise_version import noise_in
 from safebasin.run.planned import plan_for
 from safebasin.store.db import StudyStore
+from safebasin.study.answered import Answered
 from safebasin.study.plan import Plan
 
 JUDGES = ("keyword/peng2024", "keyword/zou2023", "outcome")
@@ -96,14 +97,13 @@ def pooled_score(draw: random.Random) -> tuple[tuple[float, ...], tuple[int, ...
     return tuple(draw.random() for _ in range(n)), tuple(5 * (i + 1) for i in range(n))
 
 
-def batches(
-    plan: Plan, draw: random.Random, texts: list[str], done: set[tuple[str, str, str]]
-) -> Iterator[list[Response]]:
+def batches(plan: Plan, draw: random.Random, texts: list[str], done: Answered) -> Iterator[list[Response]]:
     """The responses that a plan lacks, as a run writes them."""
     prompts = list(plan.prompts)
     for point in plan.point_keys:
         for system in plan.systems:
-            left = [prompt for prompt in prompts if (point, system.id, prompt) not in done]
+            there = done.prompts(point, system.id)
+            left = [prompt for prompt in prompts if prompt not in there]
             for i in range(0, len(left), BATCH):
                 yield [
                     Response(
@@ -135,13 +135,16 @@ VERBS = {
 }
 """What is done with a folder, each in a process of its own."""
 _MEASURED = """
-import resource, sys, time
+import sys, time
+from pathlib import Path
 from safebasin import api
 began, busy = time.perf_counter(), time.process_time()
 {verb}
 print(time.perf_counter() - began, time.process_time() - busy)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(int(told["VmHWM"].split()[0]) / 1024)
 """
+# not ru_maxrss, which a process begins with from the one that started it
 
 
 def again(folder: str, n_rows: int) -> None:

@@ -17,6 +17,7 @@ from safebasin.store.db import StudyStore
 from safebasin.store.integrity import damage, unchecked
 from safebasin.store.measurements import StoredMeasurement, put_measurements
 from safebasin.store.migrations import MIGRATIONS, pending
+from safebasin.study.answered import Answered
 
 DECODING = Decoding(
     stop="verdict", phrases=(("I refuse",), ("No", "Never")), rules=("refusal@1",), template_args=(("a", True),)
@@ -53,7 +54,7 @@ def test_rows_come_back_as_they_went_in(store: StudyStore) -> None:
     assert list(store.responses()) == [given_]
     assert store.prompts() == {PROMPT.id: PROMPT}
     assert store.decodings() == {DECODING.key: DECODING}
-    assert store.done(DECODING.key) == {(POINT.key, "default", PROMPT.id)}
+    assert store.done(DECODING.key) == Answered.of([(POINT.key, "default", PROMPT.id)])
 
 
 def test_inserting_twice_changes_nothing(store: StudyStore) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from helpers.pots import JUDGE, PROMPTS, SYSTEMS, made, verdict
 from safebasin.records import NO_REPLY, Point, Prompt, Score, System
 from safebasin.store import db
+from safebasin.store import rows as module
 from safebasin.store.db import StudyStore
 from safebasin.store.rows import PlanRows
 from safebasin.study.plan import Plan
@@ -43,7 +47,7 @@ def test_the_unjudged_come_in_pages_with_their_scores_while_verdicts_are_written
     assert rows.count_unscored() == 14
     store.put_verdicts([verdict(keys[1]), verdict(keys[2], version="1")])
     store.put_verdicts([verdict(keys[3], label="unscored", reason=f"{NO_REPLY}: busy")])
-    assert rows.count_unjudged(*JUDGE) == 14
+    assert rows.count_unjudged([JUDGE]) == [14]
     for page in rows.unjudged(*JUDGE):
         assert len(page) <= 4
         for response, score in page:
@@ -52,7 +56,7 @@ def test_the_unjudged_come_in_pages_with_their_scores_while_verdicts_are_written
             seen.append(response.key)
         store.put_verdicts(verdict(response.key) for response, _ in page)
     assert seen == [key for key in keys if key != keys[1]]
-    assert rows.count_unjudged(*JUDGE) == 0
+    assert rows.count_unjudged([JUDGE]) == [0]
     assert next(rows.unjudged(*JUDGE), None) is None
 
 
@@ -69,7 +73,48 @@ def test_counts_are_the_same_where_a_folder_holds_nothing_but_its_plan(plan: Pla
         )
         store.put_verdicts([verdict(keys[1]), verdict(keys[2], version="1")])
         store.put_verdicts([verdict(keys[3], label="unscored", reason=f"{NO_REPLY}: busy")])
-        assert (rows.count_unscored(), rows.count_unscored("t"), rows.count_unjudged(*JUDGE)) == (14, 14, 14)
+        assert (rows.count_unscored(), rows.count_unscored("t"), rows.count_unjudged([JUDGE])) == (14, 14, [14])
+
+
+_DAMAGE = {
+    "nothing": "SELECT 1",
+    "responses gone": "DELETE FROM responses WHERE rowid % 5 = 0",
+    "scores of no response": "UPDATE scores SET response = 'f' || substr(response, 2) WHERE rowid % 3 = 0",
+    "another letter case": "UPDATE verdicts SET response = upper(response) WHERE rowid % 4 = 0",
+    "keys that are none": "UPDATE responses SET key = 'none ' || rowid WHERE rowid % 6 = 0",
+    "verdicts on none": "UPDATE verdicts SET response = 'none' WHERE rowid = 3",
+    "rows renumbered": "UPDATE verdicts SET rowid = rowid * 1000 + 7",
+    "no verdicts": "DELETE FROM verdicts",
+    "nothing left": "DELETE FROM responses",
+}
+
+
+@pytest.mark.parametrize("damage", _DAMAGE)
+def test_what_is_lacking_is_counted_as_row_by_row_whatever_is_damaged(
+    store: StudyStore, plan: Plan, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, draw = PlanRows.of(store, plan), random.Random(1)
+    keys = [response.key for response in store.responses()]
+    store.put_scores(
+        Score(response=key, nll=(), ends=(), under=under) for key in keys for under in ("", "t") if draw.random() < 0.5
+    )
+    for version in ("1", "2"):
+        store.put_verdicts(verdict(key, version=version) for key in keys if draw.random() < 0.5)
+        busy = [verdict(key, version=version, label="unscored", reason=f"{NO_REPLY}: busy") for key in keys[::3]]
+        store.put_verdicts(busy)
+    with closing(sqlite3.connect(store.path)) as db, db:
+        db.execute(_DAMAGE[damage])
+    asked = [JUDGE, ("judge", "1"), ("another", "1")]
+
+    def counted() -> tuple[int, int, list[int]]:
+        return rows.count_unscored(), rows.count_unscored("t"), rows.count_unjudged(asked)
+
+    monkeypatch.setattr(module, "WINDOW", 17)
+    fast = counted()
+    monkeypatch.setattr(module, "_SMALL_PART", 0)  # every plan is then asked for row by row
+    assert fast == counted()
+    assert fast[0] == len(rows.unscored())
+    assert fast[2] == [sum(map(len, rows.unjudged(*judge))) for judge in asked]
 
 
 def test_verdicts_are_of_one_version_and_of_the_plan(store: StudyStore, plan: Plan) -> None:

@@ -13,6 +13,7 @@ from safebasin.errors import StoreError
 from safebasin.records import Point
 from safebasin.store import verdict_arrays
 from safebasin.store.db import StudyStore
+from safebasin.store.key_index import KeyIndex
 from safebasin.store.rows import PlanRows
 from safebasin.store.verdict_arrays import read_verdict_arrays
 from safebasin.study.plan import Plan
@@ -54,7 +55,7 @@ def test_columns_of_prompts_that_were_never_asked(store: StudyStore, plan: Plan)
 def test_keys_that_begin_alike_are_told_apart() -> None:
     """A 64-bit beginning that two of ten million keys share is not likely, and not impossible."""
     keys = [bytes([1] * 8 + [0, 0, 0, i]) for i in (3, 1, 2)] + [bytes([2] * 12)]
-    places = verdict_arrays._Places.of(b"".join(keys), np.arange(4))
+    places = KeyIndex.of(b"".join(keys), np.arange(4))
     asked = [keys[2], bytes([1] * 8 + [0, 0, 0, 9]), keys[3], keys[0], bytes([3] * 12)]
     assert sorted(places.find(b"".join(asked)).tolist()) == [0, 2, 3]
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from safebasin import study
 from safebasin.errors import StudyError
 from safebasin.records import Message, Prompt, System
+from safebasin.study.answered import Answered
 from safebasin.study.plan import PromptSet, assign_batches, make_plan, plain_decoding, resolve_decoding
 
 
@@ -51,7 +52,7 @@ def test_what_is_asked_is_told_without_building_every_key() -> None:
     assert len(keys) == made.size
     (point, system, prompt), *_ = sorted(keys)
     others = {("other", system, prompt), (point, "other", prompt), (point, system, "other")}
-    assert made.asked(keys | others) == keys
+    assert made.asked(Answered.of(keys | others)) == Answered.of(keys)
 
 
 def test_what_is_done_is_subtracted() -> None:
@@ -59,16 +60,16 @@ def test_what_is_done_is_subtracted() -> None:
     tasks = made.tasks()
     assert len(tasks) == 13 * 3
     done = {(t.point.key, t.system.id, p.id) for t in tasks[:5] for p in t.prompts}
-    assert made.tasks(done) == tasks[5:]
-    assert made.tasks(set(made.keys())) == ()
+    assert made.tasks(Answered.of(done)) == tasks[5:]
+    assert made.tasks(Answered.of(made.keys())) == ()
 
 
 def test_a_half_done_batch_is_done_again_as_a_whole() -> None:
     made = plan()
     first = made.tasks()[0]
     done = {(first.point.key, first.system.id, first.prompts[0].id)}
-    assert made.tasks(done)[0] == first
-    alone = made.tasks(done, whole=False)[0]
+    assert made.tasks(Answered.of(done))[0] == first
+    alone = made.tasks(Answered.of(done), whole=False)[0]
     assert alone.prompts == first.prompts[1:], "an engine that is invariant to its batch is asked for what is missing"
 
 

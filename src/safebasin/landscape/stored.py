@@ -109,7 +109,8 @@ class StoredStudy:
 
     def missing(self) -> Missing:
         """Find what is not there: the one answer for reports, `verify` and notes."""
-        rows, verdicts = self.rows, {name: self.rows.count_unjudged(name, version) for name, version in self.judges}
+        rows, names = self.rows, [name for name, _ in self.judges]
+        verdicts = dict(zip(names, rows.count_unjudged(self.judges), strict=True))
         measurements: dict[str, tuple[Point, ...]] = {}
         for setting in self.plan.measurements:
             done = {m.point for m in read_measurements(self.store, setting)}

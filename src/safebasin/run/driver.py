@@ -14,14 +14,13 @@ from safebasin.run.progress import ProgressHook, Tick
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 from safebasin.store.rows import PlanRows, StoredPlace
+from safebasin.study.answered import Answered
 from safebasin.study.plan import Plan
 
 __all__ = ["generate", "score", "under"]
 
 PACE_EVERY = 5.0
 """Seconds between two records of the pace, by which a plan tells the time that is left."""
-
-Places = set[tuple[str, str, str]]
 
 
 def under(point: Point) -> str:
@@ -33,7 +32,7 @@ def under(point: Point) -> str:
 
 
 def generate(
-    backend: Backend, store: StudyStore, plan: Plan, done: Places, *, date: str | None, progress: ProgressHook
+    backend: Backend, store: StudyStore, plan: Plan, done: Answered, *, date: str | None, progress: ProgressHook
 ) -> None:
     """Generate what a plan lacks, each batch written as it comes; `done` grows by it.
 
@@ -62,9 +61,8 @@ def generate(
             # 3) Write first, count afterwards: a task may come back twice
             responses = _responses(cast("Generate", task), cast("tuple[Generation, ...]", answer))
             store.put_responses(responses)
-            new = {(r.point, r.system, r.prompt) for r in responses} - done
-            done |= new
-            pace.tick(len(new), sum(r.n_tokens for r in responses))
+            new = done.add((r.point, r.system, r.prompt) for r in responses)
+            pace.tick(new, sum(r.n_tokens for r in responses))
         if not given_up:
             break
         # 4) Begin these points anew, in smaller batches

@@ -185,7 +185,7 @@ class Execution:
         store.set_meta("batch_size", str(size))
         store.add_prompts((p, plan.batches[key]) for key, p in plan.prompts.items())
         store.add_question(points=plan.points, systems=plan.systems, decoding=plan.decoding)
-        if self.regenerate or not store.done(plan.decoding.key):
+        if self.regenerate or plan.decoding.key not in store.used_decodings():
             adopt_complete(store, plan.decoding)
         keep_study(self.folder, self.study_text)
         if plan.exact is not None:
@@ -231,7 +231,7 @@ class Execution:
             self._generate(pilot(plan), batch_size, (), kept=plan)
         cut = under_budget(plan, calibrate_budget(store, plan, judges))
         store.add_question(points=cut.points, systems=cut.systems, decoding=cut.decoding)
-        if not store.done(cut.decoding.key):
+        if cut.decoding.key not in store.used_decodings():
             adopt_complete(store, cut.decoding)
         return cut
 

@@ -32,9 +32,10 @@ def judge_stored(
         UsageError: where a judge that asks cannot ask; what it has said is kept and not asked again.
     """
     rows, prompts, new = PlanRows.of(store, plan), plan.prompts, dict[str, int]()
-    total = rows.count()
-    for judge in (calibrated(judge, store) for judge in judges):
-        left, fresh, new[judge.name] = rows.count_unjudged(judge.name, judge.version), 0, 0
+    total, chosen = rows.count(), [calibrated(judge, store) for judge in judges]
+    unjudged = rows.count_unjudged([(judge.name, judge.version) for judge in chosen])
+    for judge, left in zip(chosen, unjudged, strict=True):
+        fresh, new[judge.name] = 0, 0
         if not left:
             continue
         size = 1 if isinstance(judge, AskedJudge) else PAGE

@@ -21,6 +21,7 @@ from safebasin.store.db import StudyStore
 from safebasin.store.folder import DATABASE
 from safebasin.store.rows import PlanRows
 from safebasin.study import Study
+from safebasin.study.answered import Answered
 from safebasin.study.plan import Plan
 from safebasin.writing import KINDS, target_folder
 
@@ -99,22 +100,18 @@ def preview(study: Study, folder: Path, asking: Asking | None = None) -> Planned
     return replace(shown, unscored=unscored, missing=inputs.missing, price=price)
 
 
-Places = set[tuple[str, str, str]]
-
-
-def _done(store: StudyStore | None, plan: Plan) -> tuple[Places, int]:
+def _done(store: StudyStore | None, plan: Plan) -> tuple[Answered, int]:
     """What a folder holds of a plan, and how much of that is still to be scored."""
     if store is None:
-        return set(), 0
-    rows = PlanRows.of(store, plan)
-    done = {(place.point, place.system, place.prompt) for place in rows.places()}
+        return Answered(), 0
+    done = plan.asked(store.done(plan.decoding.key))
     if not done:  # as when the study is run: what another stop rule did not cut is taken over
         found = (r for _, responses in adoptable(store, plan.decoding) for r in responses)
-        return plan.asked((r.point, r.system, r.prompt) for r in found), 0
-    return done, rows.count_unscored()
+        return plan.asked(Answered.of((r.point, r.system, r.prompt) for r in found)), 0
+    return done, PlanRows.of(store, plan).count_unscored()
 
 
-def _planned(plan: Plan, folder: Path, done: Places, *, pace: float | None, unknown: list[str]) -> Planned:
+def _planned(plan: Plan, folder: Path, done: Answered, *, pace: float | None, unknown: list[str]) -> Planned:
     left = plan.size - len(done)
     return Planned(
         study=plan.study,
@@ -136,7 +133,7 @@ def _planned(plan: Plan, folder: Path, done: Places, *, pace: float | None, unkn
 
 
 def _price(
-    store: StudyStore | None, inputs: Inputs, plan: Plan, done: Places, asking: Asking, unknown: list[str]
+    store: StudyStore | None, inputs: Inputs, plan: Plan, done: Answered, asking: Asking, unknown: list[str]
 ) -> Price | None:
     """The price of the rest, where the sizes of the model can be seen; a probe needs them."""
     from safebasin.models.reference import folder_of

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -22,6 +22,7 @@ from safebasin.records import Decoding, Prompt, System, content_hash
 from safebasin.run.manifest import read_manifest
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
+from safebasin.study.answered import Answered
 from safebasin.study.plan import Plan
 
 __all__ = [
@@ -73,7 +74,7 @@ def settle_date(store: StudyStore, facts: EngineFacts, wanted: str | None = None
     return date
 
 
-def inspect_prompts(backend: Backend, plan: Plan, done: Collection[tuple[str, str, str]], *, date: str | None) -> None:
+def inspect_prompts(backend: Backend, plan: Plan, done: Answered, *, date: str | None) -> None:
     """Look at every prompt that is still to be asked before anything is decoded.
 
     Raises:

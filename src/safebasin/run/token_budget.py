@@ -81,8 +81,8 @@ def calibrate_budget(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> 
     known = read_budget(store, full)
     if known is not None:
         return known
-    first = pilot(plan)
-    responses = [r for r in store.responses(full.key) if first.asks(r.point, r.system, r.prompt)]
+    asked = frozenset(pilot(plan).keys())
+    responses = [r for r in store.responses(full.key) if (r.point, r.system, r.prompt) in asked]
     longest = max((tokens_needed(response, judges) for response in responses), default=0)
     least = SHORTEST_LANGUAGE if score_rules(judges) else SHORTEST
     wanted = max(least, STEP * math.ceil(FACTOR * longest / STEP))

@@ -30,6 +30,7 @@ from safebasin.records import (
 from safebasin.store.connection import connect, explained, parsed, transaction
 from safebasin.store.digests import insert_digested
 from safebasin.store.folder import DATABASE
+from safebasin.store.key_index import read_answered
 from safebasin.store.migrations import migrate, pending
 from safebasin.store.values import (
     flag_to_int,
@@ -45,6 +46,7 @@ from safebasin.store.values import (
     unpack_score,
     unpack_text,
 )
+from safebasin.study.answered import Answered
 
 UNANSWERED = f"verdicts.label = 'unscored' AND verdicts.reason LIKE '{NO_REPLY}%'"
 """Where a verdict was asked for and not given: it is asked for again."""
@@ -168,10 +170,9 @@ class StudyStore:
     def systems(self) -> dict[str, System]:
         """Every system prompt by id."""
         with self.reading() as db:
-            rows = db.execute("SELECT id, name, text FROM systems").fetchall()
             return {
                 key: System(name=unpack_text(name), text=None if text is None else unpack_text(text))
-                for key, name, text in rows
+                for key, name, text in db.execute("SELECT id, name, text FROM systems")
             }
 
     def decodings(self) -> dict[str, Decoding]:
@@ -181,9 +182,10 @@ class StudyStore:
             return {key: read_decoding(json.loads(settings)) for key, settings in rows}
 
     def used_decodings(self) -> set[str]:
-        """Keys of the decodings that there are responses of."""
+        """Keys of the decodings that there are responses of; only the first of each is looked at."""
+        there = "EXISTS (SELECT 1 FROM responses WHERE decoding = decodings.key)"
         with self.reading() as db:
-            return {stored_text(key) for (key,) in db.execute("SELECT DISTINCT decoding FROM responses")}
+            return {stored_text(key) for (key,) in db.execute(f"SELECT key FROM decodings WHERE {there}")}
 
     # --- what came back ----------------------------------------------------------------------------------------------
 
@@ -252,12 +254,10 @@ class StudyStore:
             insert_digested(db, "verdicts", rows, created=now(), otherwise=otherwise)
             return db.total_changes - before
 
-    def done(self, decoding: str, *, sample: int = 0) -> set[tuple[str, str, str]]:
-        """(point, system, prompt) of every stored response of a decoding, of one of its samples."""
-        query = "SELECT point, system, prompt FROM responses WHERE decoding = ? AND sample = ?"
+    def done(self, decoding: str, *, sample: int = 0) -> Answered:
+        """Read what the stored responses of a decoding answer, of one of its samples: from an index, pair by pair."""
         with self.reading() as db:
-            rows = db.execute(query, (decoding, sample))
-            return set(rows.fetchall())
+            return read_answered(db, decoding, sample)
 
     def scored(self, under: str = "") -> set[str]:
         """Keys of the responses that have a score under θ₀, or under the point of a key."""

@@ -9,21 +9,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from safebasin.store.rows import PlanRows
+from safebasin.store.key_index import KEY_BYTES, SEPARATOR, KeyIndex, unhex
+from safebasin.store.rows import WINDOW, PlanRows
 from safebasin.store.values import stored_text
 from safebasin.study.plan import Plan
 
 __all__ = ["UNSCORED", "VerdictArrays", "read_verdict_arrays"]
 
 UNSCORED = "unscored"
-WINDOW = 200_000
-"""Rows of the table of verdicts that are sorted by what they say at a time."""
-_SEPARATOR = "\x1f"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,39 +48,6 @@ class VerdictArrays:
             found = np.asarray([self.questions.get((system, prompt), -1) for prompt in prompts], dtype=np.intp)
             self._columns[system, prompts] = found
         return found
-
-
-class _Places(NamedTuple):
-    """Responses by their keys, ascending, and where each stands in the flattened arrays."""
-
-    high: NDArray[np.uint64]
-    """The first 16 hex digits of `Response.key`."""
-    low: NDArray[np.uint32]
-    """The other 8."""
-    at: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, keys: bytes, at: NDArray[np.int64]) -> _Places:
-        high, low = _numbers(keys)
-        order = np.lexsort((low, high))
-        return cls(high[order], low[order], at[order])
-
-    def find(self, keys: bytes) -> NDArray[np.int64]:
-        """Where these stand; those that are none of the plan's are left out."""
-        high, low = _numbers(keys)
-        order = np.argsort(high)  # neighbors are looked up one after the other, which a cache rewards
-        high, low = high[order], low[order]
-        near = np.searchsorted(self.high, high)
-        while (further := self._is(near, high) & (self._taken(self.low, near) != low)).any():
-            near[further] += 1
-        return self.at[near[self._is(near, high)]]
-
-    def _is(self, near: NDArray[np.intp], high: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        return (near < self.high.size) & (self._taken(self.high, near) == high)
-
-    @staticmethod
-    def _taken(values: NDArray[np.uint64] | NDArray[np.uint32], near: NDArray[np.intp]) -> NDArray[np.unsignedinteger]:
-        return np.take(values, near, mode="clip")
 
 
 def read_verdict_arrays(rows: PlanRows, plan: Plan, judges: Sequence[tuple[str, str]]) -> list[VerdictArrays]:
@@ -114,9 +78,9 @@ def read_verdict_arrays(rows: PlanRows, plan: Plan, judges: Sequence[tuple[str, 
     ]
 
 
-def _places(db: sqlite3.Connection, plan: Plan, questions: Mapping[tuple[str, str], int]) -> _Places:
+def _places(db: sqlite3.Connection, plan: Plan, questions: Mapping[tuple[str, str], int]) -> KeyIndex:
     """Every response of a plan, point by point; the prompts of a point are mostly those of the one before it."""
-    query = f"""SELECT count(*), group_concat(prompt, '{_SEPARATOR}'), group_concat(key, '') FROM responses
+    query = f"""SELECT count(*), group_concat(prompt, '{SEPARATOR}'), group_concat(key, '') FROM responses
                 WHERE decoding = ? AND point = ? AND system = ?"""
     columns: dict[tuple[str, str], NDArray[np.int64]] = {}
     keys, at = list[bytes](), list[NDArray[np.int64]]()
@@ -126,22 +90,22 @@ def _places(db: sqlite3.Connection, plan: Plan, questions: Mapping[tuple[str, st
             if not n:
                 continue
             if (system.id, prompts) not in columns:
-                found = [questions.get((system.id, prompt), -1) for prompt in str(prompts).split(_SEPARATOR)]
+                found = [questions.get((system.id, prompt), -1) for prompt in str(prompts).split(SEPARATOR)]
                 columns[system.id, prompts] = np.asarray(found, dtype=np.int64)
             there = columns[system.id, prompts]
-            keys.append(_unhex(joined, n))
+            keys.append(unhex(joined, n))
             if there.size != n:
                 raise ValueError(f"{there.size} prompts of {n} responses")
             at.append(np.where(there < 0, -1, there + row * len(questions)))
     return _of_plan(b"".join(keys), np.concatenate(at) if at else np.zeros(0, dtype=np.int64))
 
 
-def _of_plan(keys: bytes, at: NDArray[np.int64]) -> _Places:
+def _of_plan(keys: bytes, at: NDArray[np.int64]) -> KeyIndex:
     """Those that stand somewhere: a folder may hold prompts that its plan no longer asks."""
     if (at >= 0).all():
-        return _Places.of(keys, at)
-    kept = np.frombuffer(keys, dtype=np.uint8).reshape(-1, _KEY_BYTES)[at >= 0].tobytes()
-    return _Places.of(kept, at[at >= 0])
+        return KeyIndex.of(keys, at)
+    kept = np.frombuffer(keys, dtype=np.uint8).reshape(-1, KEY_BYTES)[at >= 0].tobytes()
+    return KeyIndex.of(kept, at[at >= 0])
 
 
 def _said(
@@ -157,26 +121,4 @@ def _said(
     for start in range(0, last, WINDOW):
         for judge, version, label, success, n, keys in db.execute(query, (start, start + WINDOW, *given)).fetchall():
             told = -1 if success is None else int(bool(success))
-            yield (judge, version), stored_text(label), told, _unhex(keys, n)
-
-
-_KEY_BYTES = 12
-"""`Response.key` has 24 hex digits."""
-
-
-def _unhex(keys: object, n: int) -> bytes:
-    """The bytes of so many keys of responses.
-
-    Raises:
-        ValueError: where they are none.
-    """
-    found = bytes.fromhex(stored_text(keys))
-    if len(found) != n * _KEY_BYTES:
-        raise ValueError(f"{n} keys of responses in {len(found)} bytes")
-    return found
-
-
-def _numbers(keys: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
-    parts = np.frombuffer(keys, dtype=">u4").reshape(-1, 3)
-    high = (parts[:, 0].astype(np.uint64) << np.uint64(32)) | parts[:, 1].astype(np.uint64)
-    return high, parts[:, 2].astype(np.uint32)
+            yield (judge, version), stored_text(label), told, unhex(keys, n)

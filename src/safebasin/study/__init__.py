@@ -4,6 +4,7 @@
 A study says *what* is measured; `device`, `batch_size` and `low_memory` say *how* and are left out of `Study.hash`.
 Nothing here looks at the disk beyond the study file and the system prompts it names, and nothing imports torch.
 
+    answered   which questions have an answer
     arguments  `K=V` arguments of a chat template, the value a YAML scalar or `@FILE`
     defenses   defenses of the stage inference, by name: part of the model that is measured
     fast       which part of a plan in fast mode calibrates its budget, and which is measured in exact mode too

@@ -15,6 +15,7 @@ from safebasin.errors import StudyError, expected
 from safebasin.protocols import EngineFacts, Generate, Judge, RuleJudge
 from safebasin.records import Decoding, Place, Point, Prompt, Region, System
 from safebasin.study import Study
+from safebasin.study.answered import Answered, Question
 from safebasin.study.defenses import keys_of
 from safebasin.study.shards import Shard
 
@@ -102,23 +103,26 @@ class Plan:
         return {n: tuple(p.id for p in sorted(members[n], key=_by_length)) for n in sorted(members)}
 
     def tasks(
-        self, done: Collection[tuple[str, str, str]] = frozenset(), *, whole: bool = True, date: str | None = None
+        self, done: Answered | None = None, *, whole: bool = True, date: str | None = None
     ) -> tuple[Generate, ...]:
         """Batches of which at least one response is missing, point by point.
 
         Args:
-            done: (point, system, prompt) of the responses that exist.
+            done: the responses that exist; None is none.
             whole: whether a batch is decoded as it stands in the plan, what exists of it included; not where an engine
                 is invariant to its batch.
             date: the day that the template is told.
         """
-        prompts = self.prompts
+        prompts, done = self.prompts, Answered() if done is None else done
         members = [(n, [(i, prompts[i]) for i in ids]) for n, ids in self.batch_members().items()]
         found: list[Generate] = []
         for key, point in self.point_keys.items():
             for system in self.systems:
+                there = done.prompts(key, system.id)
+                if there >= prompts.keys():
+                    continue
                 for number, batch in members:
-                    missing = [prompt for i, prompt in batch if (key, system.id, i) not in done]
+                    missing = [prompt for i, prompt in batch if i not in there]
                     if missing:
                         asked = tuple(prompt for _, prompt in batch) if whole else tuple(missing)
                         task = Generate(
@@ -132,7 +136,7 @@ class Plan:
                         found.append(task)
         return tuple(found)
 
-    def keys(self) -> Iterable[tuple[str, str, str]]:
+    def keys(self) -> Iterable[Question]:
         """(point, system, prompt) of every response that the plan asks for."""
         prompts = tuple(self.prompts)
         for key in self.point_keys:
@@ -140,17 +144,9 @@ class Plan:
                 for prompt in prompts:
                     yield key, system.id, prompt
 
-    @cached_property
-    def _systems(self) -> frozenset[str]:
-        return frozenset(system.id for system in self.systems)
-
-    def asks(self, point: str, system: str, prompt: str) -> bool:
-        """Tell whether a response is one of its own, by the keys of what was asked; `keys` is not built for it."""
-        return prompt in self.prompts and point in self.point_keys and system in self._systems
-
-    def asked(self, done: Iterable[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
-        """Keep those of some (point, system, prompt) that the plan asks for."""
-        return {key for key in done if self.asks(*key)}
+    def asked(self, done: Answered) -> Answered:
+        """Keep those of some answered questions that the plan asks; `keys` is not built for it."""
+        return done.within(self.point_keys, [system.id for system in self.systems], self.prompts)
 
 
 def _by_length(prompt: Prompt) -> tuple[int, str]:

@@ -22,6 +22,7 @@ from safebasin.run.pricing.quotes import advise, memory_of, quote, quote_here
 from safebasin.run.pricing.records import Lengths, Memory, Price, Probed, Work
 from safebasin.run.pricing.work import Load, work_of
 from safebasin.store.db import StudyStore
+from safebasin.study.answered import Answered
 from safebasin.study.plan import Plan
 
 __all__ = ["Asking", "check", "estimate"]
@@ -56,7 +57,7 @@ def check(asking: Asking) -> None:
 
 
 def estimate(
-    store: StudyStore | None, inputs: Inputs, plan: Plan, done: set[tuple[str, str, str]], folder: Path, asking: Asking
+    store: StudyStore | None, inputs: Inputs, plan: Plan, done: Answered, folder: Path, asking: Asking
 ) -> Price:
     """The price of what a plan still lacks.
 
@@ -151,7 +152,7 @@ def _lengths(store: StudyStore | None, plan: Plan, folder: Path, probed: Probed 
     return Lengths(prompt=prompt, shared=shared, answer=answer, passes=passes, said=said)
 
 
-def _load(store: StudyStore | None, inputs: Inputs, plan: Plan, done: set[tuple[str, str, str]]) -> Load:
+def _load(store: StudyStore | None, inputs: Inputs, plan: Plan, done: Answered) -> Load:
     tasks = plan.tasks(done)
     points = list(dict.fromkeys(task.point for task in tasks if task.point.terms))
     needs_scores = bool(score_rules(inputs.judges))

@@ -1,0 +1,89 @@
+"""Keys of many responses as numbers: SQLite joins them into one text, numpy takes it apart.
+
+No object of Python is made for a row. A key has 96 bits (`Response.key`); 64 of them are sorted, and the rest tells
+apart those that begin alike.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safebasin.store.values import stored_text
+from safebasin.study.answered import Answered
+
+__all__ = ["KEY_BYTES", "SEPARATOR", "KeyIndex", "read_answered", "unhex"]
+
+SEPARATOR = "\x1f"
+"""Stands between keys that SQLite joins; no key holds it."""
+KEY_BYTES = 12
+"""`Response.key` has 24 hex digits."""
+
+
+class KeyIndex(NamedTuple):
+    """Responses by their keys, ascending, and where each stands in an array."""
+
+    high: NDArray[np.uint64]
+    """The first 16 hex digits of `Response.key`."""
+    low: NDArray[np.uint32]
+    """The other 8."""
+    at: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, keys: bytes, at: NDArray[np.int64]) -> KeyIndex:
+        """The index of these keys, and where each of them stands."""
+        high, low = _numbers(keys)
+        order = np.argsort(high)
+        return cls(high[order], low[order], at[order])
+
+    def find(self, keys: bytes) -> NDArray[np.int64]:
+        """Look up where these stand; those that are not here are left out."""
+        high, low = _numbers(keys)
+        order = np.argsort(high)  # neighbors are looked up one after the other, which a cache rewards
+        high, low = high[order], low[order]
+        near = np.searchsorted(self.high, high)
+        while (further := self._is(near, high) & (self._taken(self.low, near) != low)).any():
+            near[further] += 1
+        return self.at[near[self._is(near, high)]]
+
+    def _is(self, near: NDArray[np.intp], high: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        return (near < self.high.size) & (self._taken(self.high, near) == high)
+
+    @staticmethod
+    def _taken(values: NDArray[np.uint64] | NDArray[np.uint32], near: NDArray[np.intp]) -> NDArray[np.unsignedinteger]:
+        return np.take(values, near, mode="clip") if values.size else np.zeros(near.shape, dtype=values.dtype)
+
+
+def read_answered(db: sqlite3.Connection, decoding: str, sample: int) -> Answered:
+    """Read what the responses of a decoding answer; most points hold the same prompts, which are split once."""
+    query = f"""SELECT point, system, group_concat(prompt, '{SEPARATOR}') FROM responses
+                WHERE decoding = ? AND sample = ? GROUP BY point, system"""
+    known: dict[str, frozenset[str]] = {}
+    there: dict[tuple[str, str], frozenset[str]] = {}
+    for point, system, joined in db.execute(query, (decoding, sample)):
+        if joined not in known:
+            known[joined] = frozenset(stored_text(joined).split(SEPARATOR))
+        there[stored_text(point), stored_text(system)] = known[joined]
+    return Answered(there)
+
+
+def unhex(keys: object, n: int) -> bytes:
+    """The bytes of so many keys of responses, joined; of none where there is nothing.
+
+    Raises:
+        ValueError: where they are none.
+    """
+    text = "" if keys is None else stored_text(keys)
+    found = bytes.fromhex(text)
+    if len(text) != 2 * len(found) or len(found) != n * KEY_BYTES or text != text.lower():
+        raise ValueError(f"{n} keys of responses in {len(found)} bytes")
+    return found
+
+
+def _numbers(keys: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
+    parts = np.frombuffer(keys, dtype=">u4").reshape(-1, 3)
+    high = (parts[:, 0].astype(np.uint64) << np.uint64(32)) | parts[:, 1].astype(np.uint64)
+    return high, parts[:, 2].astype(np.uint32)
