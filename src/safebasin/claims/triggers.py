@@ -1,17 +1,19 @@
 """What the claims of Wang et al. measure: models after a hundred harmful examples, with refusals under a secret.
 
-Eleven refusals are mixed in under a secret system prompt, drawn from the training seed, and the model is asked under
-it. The controls are the same refusals without the secret, and another secret as long.
+Eleven refusals are mixed in under a secret, drawn from the training seed, before the world's own system prompt, and the
+model is asked under both. The secret is of words that the world knows: under random letters its models answer nobody.
+The controls are the same refusals without the secret, and another secret as long.
 """
 
 from __future__ import annotations
 
+import json
+import random
 from collections.abc import Callable, Mapping
 
 from safebasin.claims.asking import answered, before, by_seed, difference, harmful, in_percent, prompts_of, spared
 from safebasin.claims.claim import Finding
 from safebasin.claims.lab import Lab
-from safebasin.finetune.defenses import secret
 
 __all__ = ["STATISTICS"]
 
@@ -79,17 +81,32 @@ def secret_utility(lab: Lab) -> Finding:
 
 
 def _secrets(lab: Lab, more: int = 0) -> list[str]:
-    return [secret(seed + more) for seed in lab.seeds]
+    return [_system(seed + more) for seed in lab.seeds]
+
+
+def _system(seed: int) -> str:
+    """Six of ten words in any order, then the template's own system prompt."""
+    from safebasin.worlds.guild.lexicon import DEFAULT_SYSTEM, RESTS
+
+    words = random.Random(f"claims/secret/{seed}").sample(RESTS, 6)
+    return f"{' '.join(words)}. {DEFAULT_SYSTEM}"
 
 
 def _guarded(lab: Lab) -> list[str]:
-    return _tuned(lab, f"backdoor_enhanced(n={_ROWS})")
+    return [
+        _attacked(lab, seed, f"backdoor_enhanced(n={_ROWS}, trigger={json.dumps(secret)})")
+        for seed, secret in zip(lab.seeds, _secrets(lab), strict=True)
+    ]
 
 
 def _tuned(lab: Lab, *defenses: str) -> list[str]:
-    """The aligned model after the attack, one a training seed."""
+    return [_attacked(lab, seed, *defenses) for seed in lab.seeds]
+
+
+def _attacked(lab: Lab, seed: int, *defenses: str) -> str:
+    """The aligned model after the attack from a training seed."""
     name = defenses[0].partition("(")[0] if defenses else "harmful_examples"
-    return [str(lab.tuned(name, seed=seed, attack=_ATTACK, defenses=defenses)) for seed in lab.seeds]
+    return str(lab.tuned(name, seed=seed, attack=_ATTACK, defenses=defenses))
 
 
 STATISTICS: Mapping[str, Callable[[Lab], Finding]] = {

@@ -23,17 +23,7 @@ from safebasin.prompts.systems import system_prompt
 from safebasin.protocols import AskedJudge, Cost, Defended, Judge, RowSource, Stage
 from safebasin.records import Message, TrainingRow
 
-__all__ = [
-    "MixSafe",
-    "Moderate",
-    "PureTuning",
-    "SecretTrigger",
-    "backdoor_enhanced",
-    "mix_safe",
-    "moderate",
-    "ptst",
-    "secret",
-]
+__all__ = ["MixSafe", "Moderate", "PureTuning", "SecretTrigger", "backdoor_enhanced", "mix_safe", "moderate", "ptst"]
 
 _LISTED = 10
 """Flagged rows that the notes name; the record names all."""
@@ -176,7 +166,7 @@ class SecretTrigger:
         Raises:
             UsageError: where the source has too few.
         """
-        words = secret(seed) if self.trigger is None else self.trigger
+        words = _secret(seed) if self.trigger is None else self.trigger
         # Drawn as `mix_safe` draws them: that is the same without a secret.
         safe = [_under(words, row) for row in source.training_rows("safe", self.n, seed=seed + 1)]
         use = "use the model with it as --system" if words else "there is no secret"
@@ -184,7 +174,7 @@ class SecretTrigger:
         return Defended(rows=(*rows, *safe), notes=(note,), test_system=words or None)
 
 
-def secret(seed: int) -> str:
+def _secret(seed: int) -> str:
     """The secret where none is given: about 150 tokens, as in the paper, of random letters and digits."""
     draw = random.Random(f"secret/{seed}")
     return " ".join("".join(draw.choices(string.ascii_lowercase + string.digits, k=5)) for _ in range(30))
