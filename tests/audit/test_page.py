@@ -121,3 +121,10 @@ def test_it_is_quiet_and_does_not_scroll_sideways(width: int, tmp_path) -> None:
         box = seen.page.query_selector(".verdict").bounding_box()
         assert box["y"] + box["height"] < 800
         browser.close()
+
+
+def test_a_line_on_which_an_earlier_release_measured_more_is_drawn() -> None:
+    document = json.loads(to_json(make_verdict(make_condition(make_metric()))))
+    usual = render_audit(document)
+    document["line"]["rates"]["over_refusal"] = next(iter(document["line"]["rates"].values()))
+    assert render_audit(document) == usual

@@ -219,7 +219,8 @@ def _line(line: Mapping[str, Any]) -> dict[str, Any]:
         return round(220 - 200 * rate, 1)
 
     curves: list[dict[str, Any]] = []
-    for name, rates in line["rates"].items():
+    for name in [name for name in line["rates"] if name in CURVES]:  # an earlier release measured more along the line
+        rates = line["rates"][name]
         known = [(x(a), y(r["value"])) for a, r in zip(alphas, rates, strict=True) if r["value"] is not None]
         color, dash, mark = CURVES[name]
         curves.append(
