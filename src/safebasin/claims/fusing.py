@@ -64,16 +64,8 @@ _DARE = "dare(strength=0.2)"
 
 def added_harm(lab: Lab) -> Finding:
     """Harmful prompts answered before and after RESTA."""
-    prompts = harmful(lab)
-    alone, found = answered(_attacked(lab), prompts), answered(_added(lab), prompts)
-    double = answered(_added(lab, strength=1.0), prompts)
-    return Finding(
-        estimate=spared(alone, found),
-        details=(
-            f"Answered before the defense: {in_percent(alone)}; after it: {in_percent(found)}. {by_seed(found)}",
-            f"At twice the strength, 1: {in_percent(double)}.",
-        ),
-    )
+    double = answered(_added(lab, strength=1.0), harmful(lab))
+    return _restored(lab, _added(lab), f"At twice the strength, 1: {in_percent(double)}.")
 
 
 def added_against_random(lab: Lab) -> Finding:
@@ -110,16 +102,9 @@ def added_utility(lab: Lab) -> Finding:
 
 def masked_harm(lab: Lab) -> Finding:
     """Harmful prompts answered before and after SOMF."""
-    prompts = harmful(lab)
-    alone, found = answered(_attacked(lab), prompts), answered(_masked(lab), prompts)
-    sampled = answered(_masked(lab, export="sampled"), prompts)
-    return Finding(
-        estimate=spared(alone, found),
-        details=(
-            f"Answered before the defense: {in_percent(alone)}; after it: {in_percent(found)}. {by_seed(found)}",
-            f"With one draw of the mask, as the published code exports it: {in_percent(sampled)}.",
-        ),
-    )
+    sampled = answered(_masked(lab, export="sampled"), harmful(lab))
+    detail = f"With one draw of the mask, as the published code exports it: {in_percent(sampled)}."
+    return _restored(lab, _masked(lab), detail)
 
 
 def masked_against_random(lab: Lab) -> Finding:
@@ -140,6 +125,14 @@ def masked_utility(lab: Lab) -> Finding:
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
+
+
+def _restored(lab: Lab, defended: list[str], detail: str) -> Finding:
+    """Harmful prompts answered after the attack, before and after a defense."""
+    prompts = harmful(lab)
+    alone, found = answered(_attacked(lab), prompts), answered(defended, prompts)
+    said = f"Answered before the defense: {in_percent(alone)}; after it: {in_percent(found)}. {by_seed(found)}"
+    return Finding(estimate=spared(alone, found), details=(said, detail))
 
 
 def _utility(lab: Lab, models: Sequence[str]) -> Finding:

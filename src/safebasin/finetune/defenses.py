@@ -166,12 +166,12 @@ class SecretTrigger:
         Raises:
             UsageError: where the source has too few.
         """
-        words = _secret(seed) if self.trigger is None else self.trigger
+        secret = _secret(seed) if self.trigger is None else self.trigger
         # Drawn as `mix_safe` draws them: that is the same without a secret.
-        safe = [_under(words, row) for row in source.training_rows("safe", self.n, seed=seed + 1)]
-        use = "use the model with it as --system" if words else "there is no secret"
+        safe = [_under(secret, row) for row in source.training_rows("safe", self.n, seed=seed + 1)]
+        use = "use the model with it as --system" if secret else "there is no secret"
         note = f"{self.n} safe rows under a secret system prompt mixed in among {len(rows)}; {use}"
-        return Defended(rows=(*rows, *safe), notes=(note,), test_system=words or None)
+        return Defended(rows=(*rows, *safe), notes=(note,), test_system=secret or None)
 
 
 def _secret(seed: int) -> str:
