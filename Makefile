@@ -22,8 +22,8 @@ setup: $(STAMP)          ## make .venv
 demo: $(STAMP)           ## map the embedded model: a curve, a summary, and a report to open
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/safebasin map -o runs/demo
 
-real: $(REAL)            ## build the real model, map and audit it, write its figures into docs: 70 minutes on two cores
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 $(BIN)/python studies/real/run.py
+real: $(REAL)            ## build the real model, map and audit it, write its figures into docs: 50 minutes on two cores
+	HF_HUB_OFFLINE=1 $(BIN)/python studies/real/run.py
 
 test: $(STAMP)           ## the quick tests: offline, CPU
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2

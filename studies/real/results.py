@@ -109,16 +109,15 @@ def tables(runs: Path) -> str:
 
 
 def machine() -> str:
-    """Processor, cores and threads, in words."""
+    """Processor and cores, in words."""
     info = Path("/proc/cpuinfo")
     names = (
         [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
         if info.is_file()
         else []
     )
-    threads = os.environ.get("OMP_NUM_THREADS", "default")
     name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {os.cpu_count()} cores, {threads} threads"
+    return f"{name}, {os.cpu_count()} cores"
 
 
 def study_rows(name: str, landscape: Landscape, seconds: float | None) -> Iterator[str]:

