@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from safebasin.judges.scored import score_rules, scored_until
+from safebasin.judges.scored import score_rules, scored_until, undecided
 from safebasin.protocols import Backend, Generate, Generation, Judge, ScoreTexts, Split, TokenScores
 from safebasin.records import Point, Response, Score
 from safebasin.run.progress import ProgressHook, Tick
@@ -160,8 +160,9 @@ def score(
     """Score what a plan lacks under the weights of a point, as far as its judges need, each chunk written as it comes.
 
     The responses to a prompt come together, from all points: the engine reads their prompt once, and equal texts too.
-    Those that the text alone decides, and those that were never decodable, get an empty score: nobody is surprised. A
-    chunk is committed whole, so the next run makes the same chunks of what is left.
+    Those that the text alone decides, and those that were never decodable, get an empty score: nobody is surprised. So
+    do, under any point but θ₀, those for which the score under θ₀ suffices to its judges, who are calibrated. A chunk is
+    committed whole, so the next run makes the same chunks of what is left.
     """
     systems = {system.id: system for system in plan.systems}
     chunks, start, done = _chunks(store, plan, under(asked)), time.monotonic(), 0
@@ -178,7 +179,7 @@ def score(
 
     def tasks() -> Iterator[ScoreTexts]:
         for system, keys in chunks:
-            wanted = [(r, 0 if r.broken else scored_until(judges, r)) for r in store.responses_of(keys)]
+            wanted = _wanted(store, keys, judges, further=under(asked) != "")
             texts = dict.fromkeys((r.prompt, r.text, until) for r, until in wanted if until)
             if not texts:
                 put(wanted, {})
@@ -205,6 +206,18 @@ def score(
 
 
 _NOTHING = TokenScores(nll=(), ends=())
+
+
+def _wanted(
+    store: StudyStore, keys: Sequence[str], judges: Sequence[Judge], *, further: bool
+) -> list[tuple[Response, int]]:
+    """Responses, and how many characters of each are to be scored: under θ₀, or under a further point."""
+    before = store.scores(keys) if further else {}
+    found: list[tuple[Response, int]] = []
+    for r in store.responses_of(keys):
+        asking = undecided(judges, r, before.get(r.key)) if further else judges
+        found.append((r, 0 if r.broken else scored_until(asking, r)))
+    return found
 
 
 def _chunks(store: StudyStore, plan: Plan, asked: str) -> list[tuple[str, list[str]]]:
