@@ -10,6 +10,7 @@ from typing import cast
 from safebasin.judges.scored import score_rules, scored_until, undecided
 from safebasin.protocols import Backend, Generate, Generation, Judge, ScoreTexts, Split, TokenScores
 from safebasin.records import Point, Response, Score
+from safebasin.run.ending import batches, until_wished
 from safebasin.run.progress import ProgressHook, Tick
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
@@ -31,6 +32,7 @@ def under(point: Point) -> str:
 # --- responses -------------------------------------------------------------------------------------------------------
 
 
+@batches()
 def generate(
     backend: Backend, store: StudyStore, plan: Plan, done: Answered, *, date: str | None, progress: ProgressHook
 ) -> None:
@@ -47,7 +49,7 @@ def generate(
     while left:  # once, and once more for every round in which memory was short somewhere
         # 1) Do what is left
         given_up: dict[Point, int] = {}
-        for task, answer in backend.run(_ready(left, splits, given_up)):
+        for task, answer in backend.run(until_wished(_ready(left, splits, given_up))):
             point = task.point
             if point in given_up:
                 continue  # from before its batches turned out too large
@@ -147,6 +149,7 @@ CHUNK, MOST = 64, 256
 """Responses after which a task of scoring ends with its prompt, and in any case."""
 
 
+@batches()
 def score(
     backend: Backend,
     store: StudyStore,
@@ -197,7 +200,7 @@ def score(
             if len(pending[task]) == 1:
                 yield task
 
-    for task, answer in backend.run(tasks()):
+    for task, answer in backend.run(until_wished(tasks())):
         task, found = cast("ScoreTexts", task), cast("tuple[TokenScores, ...]", answer)
         texts = zip((prompt.id for prompt in task.prompts), task.texts, task.untils, strict=True)
         scores = dict(zip(texts, found, strict=True))
