@@ -164,8 +164,8 @@ def score(
 
     The responses to a prompt come together, from all points: the engine reads their prompt once, and equal texts too.
     Those that the text alone decides, and those that were never decodable, get an empty score: nobody is surprised. So
-    do, under any point but θ₀, those for which the score under θ₀ suffices to its judges, who are calibrated. A chunk is
-    committed whole, so the next run makes the same chunks of what is left.
+    do, under any point but θ₀, those for which the score under θ₀ suffices to the judges, who are calibrated. A chunk
+    is committed whole, so the next run makes the same chunks of what is left.
     """
     systems = {system.id: system for system in plan.systems}
     chunks, start, done = _chunks(store, plan, under(asked)), time.monotonic(), 0
