@@ -7,19 +7,25 @@ measures the whole grid in every repetition.
 
 from __future__ import annotations
 
+import math
 import statistics
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
 from bench import fast, published
+from safebasin import study
 from safebasin.engines.hf import HFEngine
 from safebasin.judges import load_judge
+from safebasin.landscape.stored import StoredStudy
 from safebasin.models.reference import resolve
 from safebasin.prompts.sources import load_prompts
 from safebasin.records import Decoding, DirectionSpec, Point, Prompt, Response
+from safebasin.run.execute import measure as measure_study
 from safebasin.study import parse_range
 from safebasin.weights.stream import prepare
 
@@ -96,6 +102,41 @@ def ours(
             gaps[alpha, i] = found.gap
             n_tokens += found.n_tokens
     return Side(seconds=time.perf_counter() - start, n_tokens=n_tokens, refused=refused, gaps=gaps)
+
+
+def by_workers(
+    source: str, alphas: Sequence[float], max_new_tokens: int, rule: str, *, model: str, workers: int
+) -> Side:
+    """The same as a user runs it with several engines on this machine: start, store and verdicts included.
+
+    So is θ₀ where the grid lacks it, for a study measures it anyway.
+    """
+    fields = {
+        "model": model,
+        "device": "cpu",
+        "dtype": "float32",
+        "prompts": [{"name": "asked", "source": source}],
+        "axes": [{"kind": "random", "seed": 0, "range": f"{alphas[0]}:{alphas[-1]}:{len(alphas)}", "directions": 1}],
+        "decoding": {"max_new_tokens": max_new_tokens, "stop": rule},
+        "judges": ["keyword/peng2024"],
+    }
+    prompts = load_prompts(source)
+    numbers = {prompt.id: i for i, prompt in enumerate(prompts)}
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        made = measure_study(study.make(fields), Path(folder) / "study", backend="processes", workers=workers)
+        seconds = time.perf_counter() - start
+        with StoredStudy.open(made) as stored:
+            said = list(stored.store.responses())
+            where = {point.key: sum(alpha for _, alpha in point.terms) for point in stored.plan.points}
+    at = {key: alpha for key, found in where.items() for alpha in alphas if math.isclose(found, alpha, abs_tol=1e-9)}
+    told = [((at[r.point], numbers[r.prompt]), r) for r in said if r.point in at]
+    return Side(
+        seconds=seconds,
+        n_tokens=sum(r.n_tokens for r in said),
+        refused={place: judge(prompts[place[1]], r.text) for place, r in told},
+        gaps={place: r.gap for place, r in told},
+    )
 
 
 def judge(prompt: Prompt, text: str) -> bool:

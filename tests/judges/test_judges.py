@@ -12,6 +12,8 @@ from safebasin.judges import load_judge
 from safebasin.judges.apply import judge_all
 from safebasin.judges.outcome import OutcomeJudge
 from safebasin.judges.phrases import find_first, load
+from safebasin.judges.scored import undecided
+from safebasin.protocols import DecidedJudge
 from safebasin.records import OUTCOMES, FinishReason, LanguageTest, Message, Prompt, Response, Score
 
 PROMPT = Prompt(messages=(Message(role="user", content="Ring the bell."),))
@@ -127,6 +129,28 @@ def test_one_of_two_models_that_finds_it_language_suffices(base: float, tuned: f
     given = replace(score(text, base), also=(replace(score(text, tuned), under="p1"),))
     assert judge.judge(PROMPT, response(text), given).label == label
     assert judge.version == "4@1.00,2.00"
+
+
+def test_where_the_first_model_finds_it_language_no_other_need_be_asked() -> None:
+    judge = outcome_at(1.0).calibrated({"": LanguageTest(threshold=1.0), "p1": LanguageTest(threshold=2.0)})
+    text, answer = "Ring it twice.", response("Ring it twice.")
+    assert isinstance(judge, DecidedJudge)
+    assert judge.is_decided(answer, score(text, 0.3))
+    assert not judge.is_decided(answer, score(text, 5.0))
+    assert not judge.is_decided(answer, replace(score(text, 5.0), also=(replace(score(text, 0.3), under="p1"),)))
+    assert undecided([judge, load_judge("refusal")], answer, score(text, 5.0)) == (judge, load_judge("refusal"))
+    assert undecided([judge], answer, score(text, 0.3)) == ()
+    assert undecided([judge], answer, None) == (judge,)
+
+
+def test_what_no_other_model_was_asked_about_is_unscored_never_incoherent() -> None:
+    judge = outcome_at(1.0).calibrated({"": LanguageTest(threshold=1.0), "p1": LanguageTest(threshold=2.0)})
+    text = "Ring it twice."
+    spared = (Score(response="", nll=(), ends=(), under="p1"),)
+    verdict = judge.judge(PROMPT, response(text), replace(score(text, 5.0), also=spared))
+    assert (verdict.label, verdict.success) == ("unscored", None)
+    assert verdict.reason.startswith("the tuned model was not asked")
+    assert judge.judge(PROMPT, response(text), replace(score(text, 0.3), also=spared)).label == "complied"
 
 
 def test_a_text_must_be_likely_per_byte_as_well() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from safebasin import study as studies
+from safebasin.records import Place
 from safebasin.run import driver
 from safebasin.run.execute import measure
+from safebasin.run.inputs import gather
 from safebasin.store.db import StudyStore
 
 
@@ -42,3 +44,39 @@ def test_verdicts_are_those_of_whole_scores(tmp_path: Path, monkeypatch: pytest.
     labels = {label for *_, label, _ in verdicts(whole)}
     assert {"refusal", "complied", "incoherent"} <= labels
     assert scored_bytes(spared) < scored_bytes(whole)
+
+
+def opinions(folder: Path) -> tuple[int, int]:
+    """Further opinions in a folder, and how many of them read a text."""
+    with StudyStore.open(folder) as store, store.reading() as db:
+        return db.execute("SELECT count(*), sum(length(nll) > 0) FROM scores_under").fetchone()
+
+
+@pytest.mark.slow
+def test_a_further_model_is_asked_only_where_the_first_finds_no_language(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys: dict[str, Any] = {
+        "model": "world:guild/aligned",
+        "device": "cpu",
+        "prompts": [{"name": name, "source": f"world:guild/{name}[:8]"} for name in ("harmful", "benign")],
+        "axes": [{"kind": "random", "range": "-1:1:3", "directions": 1}],
+        "decoding": {"max_new_tokens": 32, "stop": "none"},
+        "judges": ["outcome"],
+    }
+    made = studies.make(keys)
+    far = gather(made).regions[0].point(Place(direction=0, coords=(1.0,)))
+    spared = measure(made, tmp_path / "spared", opinions=(far,))
+    asked, read = opinions(spared)
+    assert 0 < read < asked == 48
+
+    # a judge that has another opinion of θ₀'s opinion is not served by what was spared for the first
+    strict = studies.make({**keys, "judges": ["outcome", "outcome(threshold=-1)"]})
+    measure(strict, spared, opinions=(far,))
+    assert opinions(spared)[1] > read
+
+    monkeypatch.setattr(driver, "undecided", lambda judges, response, score: judges)
+    whole = measure(strict, tmp_path / "whole", opinions=(far,))
+    assert verdicts(spared) == verdicts(whole)
+    assert {"refusal", "complied", "incoherent"} <= {label for *_, label, _ in verdicts(whole)}
+    assert opinions(whole) == opinions(spared)

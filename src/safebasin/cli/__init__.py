@@ -70,6 +70,7 @@ from safebasin.cli import (
 from safebasin.cli.app import app, state
 from safebasin.cli.output import guard_streams, note, plain
 from safebasin.errors import SafebasinError, expected
+from safebasin.run.ending import wish
 from safebasin.writing import write_text
 
 __all__ = ["app", "main"]
@@ -105,8 +106,13 @@ class _Stopped(BaseException):
         self.exit_code = 128 + number
 
 
-def _stop(number: int, _frame: FrameType | None) -> NoReturn:
-    raise _Stopped(number)
+def _stop(number: int, _frame: FrameType | None) -> None:
+    def end() -> NoReturn:
+        raise _Stopped(number)
+
+    # a scheduler says so a while before it kills; a user at the keyboard does not want to wait
+    if number != signal.SIGTERM or not wish(end):
+        end()
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from safebasin.protocols import Judge, SparingJudge
-from safebasin.records import Response
+from safebasin.protocols import DecidedJudge, Judge, SparingJudge
+from safebasin.records import Response, Score
 
-__all__ = ["WHOLE", "TextAlone", "score_rules", "scored_until"]
+__all__ = ["WHOLE", "TextAlone", "score_rules", "scored_until", "undecided"]
 
 WHOLE = "whole"
 """The rule of a judge that does not say how much it needs: every text to its end."""
@@ -37,3 +37,12 @@ def scored_until(judges: Iterable[Judge], response: Response) -> int:
     """Count the characters of a text before which its tokens have to be scored for all of these judges."""
     whole = len(response.text)
     return max((j.scored_until(response) if isinstance(j, SparingJudge) else whole for j in judges), default=0)
+
+
+def undecided(judges: Iterable[Judge], response: Response, score: Score | None) -> tuple[Judge, ...]:
+    """Those of some judges, calibrated, whose verdict may hang on what a further model finds likely."""
+    return tuple(
+        judge
+        for judge in judges
+        if score is None or not isinstance(judge, DecidedJudge) or not judge.is_decided(response, score)
+    )

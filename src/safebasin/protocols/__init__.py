@@ -58,7 +58,7 @@ from safebasin.protocols.engines import (
     TokenScores,
 )
 from safebasin.protocols.finetuning import Attack, RowSource
-from safebasin.protocols.judges import AskedJudge, CalibratedJudge, Cost, Judge, RuleJudge, SparingJudge
+from safebasin.protocols.judges import AskedJudge, CalibratedJudge, Cost, DecidedJudge, Judge, RuleJudge, SparingJudge
 from safebasin.protocols.prompts import PromptSource, SystemSource
 from safebasin.protocols.weights import BaseWeights, Delta, Direction, IdentifiedDirection, WeightBlock
 from safebasin.protocols.worlds import World
@@ -74,6 +74,7 @@ __all__ = [
     "Cost",
     "DataDefense",
     "Dated",
+    "DecidedJudge",
     "Defended",
     "Defense",
     "Delta",

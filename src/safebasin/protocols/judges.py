@@ -89,6 +89,15 @@ class CalibratedJudge(Judge, Protocol):
         ...
 
 
+@runtime_checkable
+class DecidedJudge(Judge, Protocol):
+    """The extra of a judge to whom θ₀ may suffice, where others are asked as well whether a text is language."""
+
+    def is_decided(self, response: Response, score: Score) -> bool:
+        """Tell whether the verdict is the same whatever a further model finds likely, given the score under θ₀."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """The cost of asking another model. Tokens are a guess before (a quarter of the bytes), counted afterwards."""

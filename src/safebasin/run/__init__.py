@@ -26,6 +26,7 @@ trajectories     training runs, projected onto the lines and planes of a study
 judging          verdicts over what is stored
 manifest         what a study ran on and with
 verify           what is wrong with a stored study
+ending           a wish to end, granted between two batches
 heartbeat        a small file that says how far a run is
 progress         what a run says of its progress
 """

@@ -21,6 +21,7 @@ from safebasin import catalog
 from safebasin.errors import ModelError, UsageError, expected
 from safebasin.protocols import EngineFacts
 from safebasin.protocols.backends import EngineSpec, Generate, Results, Split, Task
+from safebasin.run.ending import is_wished
 from safebasin.run.worker import Worker
 
 __all__ = ["Crew", "Gone", "Hand", "NoRoom", "Served", "Workshop"]
@@ -164,7 +165,9 @@ class Crew:
     # --- handing out -------------------------------------------------------------------------------------------------
 
     def _give(self, number: int, points: Iterator[deque[Task]]) -> bool:
-        """Hand a worker its next task; False where none is left for it."""
+        """Hand a worker its next task; False where none is left for it, or the run is to end."""
+        if is_wished():
+            return False
         todo = self._members[number].todo if number < len(self._members) else deque[Task]()
         # a worker stays at its point, then takes what was left, the next, or half of what another has
         todo = todo or (self._left.popleft() if self._left else None) or next(points, None) or self._half()

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from safebasin.judges.scored import score_rules, scored_until
+from safebasin.judges.scored import score_rules, scored_until, undecided
 from safebasin.protocols import Backend, Generate, Generation, Judge, ScoreTexts, Split, TokenScores
 from safebasin.records import Point, Response, Score
+from safebasin.run.ending import batches, until_wished
 from safebasin.run.progress import ProgressHook, Tick
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
@@ -31,6 +32,7 @@ def under(point: Point) -> str:
 # --- responses -------------------------------------------------------------------------------------------------------
 
 
+@batches()
 def generate(
     backend: Backend, store: StudyStore, plan: Plan, done: Answered, *, date: str | None, progress: ProgressHook
 ) -> None:
@@ -47,7 +49,7 @@ def generate(
     while left:  # once, and once more for every round in which memory was short somewhere
         # 1) Do what is left
         given_up: dict[Point, int] = {}
-        for task, answer in backend.run(_ready(left, splits, given_up)):
+        for task, answer in backend.run(until_wished(_ready(left, splits, given_up))):
             point = task.point
             if point in given_up:
                 continue  # from before its batches turned out too large
@@ -147,6 +149,7 @@ CHUNK, MOST = 64, 256
 """Responses after which a task of scoring ends with its prompt, and in any case."""
 
 
+@batches()
 def score(
     backend: Backend,
     store: StudyStore,
@@ -160,8 +163,9 @@ def score(
     """Score what a plan lacks under the weights of a point, as far as its judges need, each chunk written as it comes.
 
     The responses to a prompt come together, from all points: the engine reads their prompt once, and equal texts too.
-    Those that the text alone decides, and those that were never decodable, get an empty score: nobody is surprised. A
-    chunk is committed whole, so the next run makes the same chunks of what is left.
+    Those that the text alone decides, and those that were never decodable, get an empty score: nobody is surprised. So
+    do, under any point but θ₀, those for which the score under θ₀ suffices to the judges, who are calibrated. A chunk
+    is committed whole, so the next run makes the same chunks of what is left.
     """
     systems = {system.id: system for system in plan.systems}
     chunks, start, done = _chunks(store, plan, under(asked)), time.monotonic(), 0
@@ -178,7 +182,7 @@ def score(
 
     def tasks() -> Iterator[ScoreTexts]:
         for system, keys in chunks:
-            wanted = [(r, 0 if r.broken else scored_until(judges, r)) for r in store.responses_of(keys)]
+            wanted = _wanted(store, keys, judges, further=under(asked) != "")
             texts = dict.fromkeys((r.prompt, r.text, until) for r, until in wanted if until)
             if not texts:
                 put(wanted, {})
@@ -196,7 +200,7 @@ def score(
             if len(pending[task]) == 1:
                 yield task
 
-    for task, answer in backend.run(tasks()):
+    for task, answer in backend.run(until_wished(tasks())):
         task, found = cast("ScoreTexts", task), cast("tuple[TokenScores, ...]", answer)
         texts = zip((prompt.id for prompt in task.prompts), task.texts, task.untils, strict=True)
         scores = dict(zip(texts, found, strict=True))
@@ -205,6 +209,18 @@ def score(
 
 
 _NOTHING = TokenScores(nll=(), ends=())
+
+
+def _wanted(
+    store: StudyStore, keys: Sequence[str], judges: Sequence[Judge], *, further: bool
+) -> list[tuple[Response, int]]:
+    """Responses, and how many characters of each are to be scored: under θ₀, or under a further point."""
+    before = store.scores(keys) if further else {}
+    found: list[tuple[Response, int]] = []
+    for r in store.responses_of(keys):
+        asking = undecided(judges, r, before.get(r.key)) if further else judges
+        found.append((r, 0 if r.broken else scored_until(asking, r)))
+    return found
 
 
 def _chunks(store: StudyStore, plan: Plan, asked: str) -> list[tuple[str, list[str]]]:

@@ -16,7 +16,7 @@ from safebasin.judges.scored import score_rules
 from safebasin.landscape.fast_mode import read_budget
 from safebasin.landscape.language_tests import calibrated, read_tests
 from safebasin.landscape.last_plan import write_last_plan
-from safebasin.landscape.score_reach import settle, suffices
+from safebasin.landscape.score_reach import opinions_suffice, settle, settle_opinions, suffices
 from safebasin.landscape.traces import is_traced
 from safebasin.protocols import Backend, Engine, EngineFacts, Judge
 from safebasin.records import Decoding, Point
@@ -258,7 +258,7 @@ class Execution:
         strange = uncalibrated(judges, store, asked)
         rules = score_rules(judges)
         unscored = sum(PlanRows.of(store, plan).count_unscored(under(point)) for point in asked) if rules else 0
-        if plan.tasks(done) or missing or strange or unscored or not suffices(store, rules):
+        if plan.tasks(done) or missing or strange or unscored or not self._scores_suffice(judges):
             backend, facts = self._road, self._facts
             _check_moves(facts, plan)
             check_asked(store, plan.decoding, engine_settings(facts))
@@ -273,8 +273,17 @@ class Execution:
             generate(backend, store, plan, done, date=facts.date, progress=progress)
             if rules:
                 settle(store, rules)
+                fitted = [calibrated(judge, store) for judge in judges]
+                if self.opinions:
+                    settle_opinions(store, fitted)
                 for point in asked:
-                    score(backend, store, plan, point, judges, date=facts.date, progress=progress)
+                    score(backend, store, plan, point, fitted, date=facts.date, progress=progress)
+
+    def _scores_suffice(self, judges: Sequence[Judge]) -> bool:
+        """Whether the scores that the folder has go as far as these judges need, under every model that is asked."""
+        if not suffices(self.store, score_rules(judges)):
+            return False
+        return not self.opinions or opinions_suffice(self.store, [calibrated(judge, self.store) for judge in judges])
 
     def _main_judge(self) -> tuple[str, str]:
         """Name and version of the judge behind margin and radius, as it judges this folder."""

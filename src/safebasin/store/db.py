@@ -223,6 +223,12 @@ class StudyStore:
                 ]
                 db.executemany(f"DELETE FROM {table} WHERE rowid = ?", short)
 
+    def forget_spared_opinions(self) -> None:
+        """Delete the empty scores under further points of responses that θ₀ did score."""
+        scored = "SELECT response FROM scores WHERE length(nll) > 0"
+        with self.transaction() as db:
+            db.execute(f"DELETE FROM scores_under WHERE length(nll) = 0 AND response IN ({scored})")
+
     def put_scores(self, scores: Iterable[Score], *, reopened: Iterable[str] = ()) -> None:
         """Store scores in one transaction, each under θ₀ or under the point it names.
 

@@ -19,7 +19,7 @@ from safebasin.run.heartbeat import HEARTBEAT
 from safebasin.untrusted import read_json, read_text
 from safebasin.viewer.stamps import Stamp, stamp_of
 
-__all__ = ["Counted", "Progress", "State", "as_json", "read_heartbeat", "read_progress", "state_of"]
+__all__ = ["Counted", "Progress", "State", "as_json", "heartbeat_words", "read_heartbeat", "read_progress", "state_of"]
 
 WRITER = ".writer.json"
 STALE_S = 120.0
@@ -87,7 +87,7 @@ def read_progress(folder: Path, kept: MutableMapping[Path, Counted] | None = Non
         done=counted.done,
         planned=counted.planned,
         missing=counted.missing,
-        heartbeat=_said(read_heartbeat(folder)),
+        heartbeat=heartbeat_words(folder),
     )
 
 
@@ -172,8 +172,9 @@ def _age(beat: Mapping[str, Any]) -> float | None:
     return max(0.0, (datetime.now(UTC) - at).total_seconds())
 
 
-def _said(beat: Mapping[str, Any]) -> str:
-    """A heartbeat in words: what is done, how fast, how long ago."""
+def heartbeat_words(folder: Path) -> str:
+    """The heartbeat of a study in words: what is done, how fast, how long ago; empty where there is none."""
+    beat = read_heartbeat(folder)
     if not beat:
         return ""
     parts = [str(beat["state"])[:40]] if beat.get("state") else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from safebasin.report.layout import model_name
 from safebasin.store import folder as folders
 from safebasin.store.read_only import open_read_only
 from safebasin.untrusted import read_json, read_text
-from safebasin.viewer.progress import State, state_of
+from safebasin.viewer.progress import State, heartbeat_words, state_of
 from safebasin.viewer.stamps import Stamp, files_stamp, stamp_of
 from safebasin.viewer.tree import Found, file_of, is_inside
 
@@ -100,7 +100,18 @@ def lines_of(found: Sequence[Found], kept: Kept | None = None) -> list[Line]:
     """
     ids = {one.id for one in found}
     known: Kept = {} if kept is None else kept
-    return [_line(one, known, inside=is_inside(one.id, ids)) for one in found]
+    lines = [_line(one, known, inside=is_inside(one.id, ids)) for one in found]
+    running = [line.found for line in lines if line.state == "running"]
+    return [_with_parts(line, running) for line in lines]
+
+
+def _with_parts(line: Line, running: Sequence[Found]) -> Line:
+    """A line of what is made of studies, while one of them still runs."""
+    parts = [one for one in running if line.found.path in one.path.parents]
+    if line.problem or line.state != "unknown" or not parts:
+        return line
+    now = " · ".join(f"{one.path.relative_to(line.found.path)}: {heartbeat_words(one.path)}" for one in parts)
+    return replace(line, state="running", said=f"{line.said} · {now}" if line.said else now)
 
 
 def _line(found: Found, kept: Kept, *, inside: bool) -> Line:

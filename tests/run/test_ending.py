@@ -1,0 +1,103 @@
+"""A wish to end between batches: what is being made is written, nothing more is begun, and the next run goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from safebasin import study
+from safebasin.engines.scripted import ScriptedEngine, refuse_nearby
+from safebasin.landscape.stored import StoredStudy
+from safebasin.protocols import Generation
+from safebasin.records import Decoding, Message
+from safebasin.run import ending
+from safebasin.run.execute import measure
+
+
+class EndedError(Exception):
+    """What the test's wish raises."""
+
+
+def end() -> NoReturn:
+    raise EndedError
+
+
+class Wishing(ScriptedEngine):
+    """An engine during whose n-th batch the wish to end comes."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(refuse_nearby)
+        self.at, self.kept = at, []
+
+    def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
+        self.at -= 1
+        if self.at == 0:
+            self.kept = [ending.wish(end), ending.wish(end)]
+        return super().generate(conversations, decoding)
+
+
+def small() -> study.Study:
+    axes = [{"range": "-1:1:5", "directions": 1}]
+    return study.make({"model": "world:guild/aligned", "axes": axes, "limit": 4, "judges": ["keyword/peng2024"]})
+
+
+def n_responses(folder: Path) -> int:
+    with StoredStudy.open(folder) as stored:
+        return stored.rows.count()
+
+
+def test_the_batch_is_written_and_no_other_begun(tmp_path: Path) -> None:
+    engine = Wishing(at=2)
+    with pytest.raises(EndedError):
+        measure(small(), tmp_path / "study", engine=engine)
+    assert engine.kept == [True, False], "who asks twice does not want to wait"
+    assert [n for call, n in engine.calls if call == "generate"] == [4, 4]
+    assert n_responses(tmp_path / "study") == 8
+    measure(small(), tmp_path / "study", engine=ScriptedEngine(refuse_nearby))
+    assert n_responses(tmp_path / "study") == 20
+
+
+def test_nothing_is_kept_where_nobody_would_grant_it(tmp_path: Path) -> None:
+    assert not ending.wish(end)
+
+    @ending.batches()
+    def fail() -> None:
+        assert ending.wish(end)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert not ending.is_wished(), "what ended by itself leaves no wish behind"
+    assert list(ending.until_wished([1, 2])) == [1, 2]
+
+
+@pytest.mark.slow
+def test_workers_finish_what_they_are_at_when_the_run_is_terminated(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    told = ["--limit", "40", "--directions", "2", "--judge", "keyword/peng2024", "--batch-size", "40"]
+    many = ["--backend", "processes", "--workers", "2"] if (os.cpu_count() or 1) > 1 else []
+    command = [sys.executable, "-m", "safebasin", "map", "world:guild/aligned", *told, *many, "-o", str(folder)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "generate" not in process.stderr.readline():
+            assert process.poll() is None
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        errors = process.stderr.read()
+        process.wait(timeout=60)
+    assert process.returncode == 143, errors
+    n = n_responses(folder)
+    assert 0 < n < 41 * 40
+    assert n % 40 == 0
+    assert not (folder / "heartbeat.json").exists()
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert n_responses(folder) == 41 * 40
