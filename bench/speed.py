@@ -24,7 +24,7 @@ from safebasin.judges import load_judge
 from safebasin.landscape.stored import StoredStudy
 from safebasin.models.reference import resolve
 from safebasin.prompts.sources import load_prompts
-from safebasin.records import Decoding, DirectionSpec, Point, Prompt, Response
+from safebasin.records import NOISE_VERSION, Decoding, DirectionSpec, Point, Prompt, Response
 from safebasin.run.execute import measure as measure_study
 from safebasin.study import parse_range
 from safebasin.weights.stream import prepare
@@ -32,7 +32,8 @@ from safebasin.weights.stream import prepare
 MODEL = "world:guild/aligned"
 SPREAD = "-1.5:1.5:21"
 ALPHAS = parse_range(SPREAD)
-DIRECTION = DirectionSpec(kind="random", seed=0)
+DIRECTION = DirectionSpec(kind="random", seed=0, version=NOISE_VERSION)
+"""The first that a new study draws with seed 0, so that sides that are studies move along the same."""
 NEAR_TIE = 1e-3
 RULES = ("none", "verdict", "loop")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from safebasin.processors import quota, settle, share, usable
+from safebasin.processors import inherited, quota, settle, share, usable
 
 
 def groups(root: Path, cgroup: str, files: dict[str, str]) -> Path:
@@ -138,3 +138,13 @@ def test_the_api_and_the_command_line_settle_before_torch_is_loaded(program: str
         [sys.executable, "-c", f"{program}; {shown}"], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["False", "PASSIVE"]
+
+
+def test_what_is_started_has_its_threads_though_torch_is_loaded_here() -> None:
+    environ = {"HOME": "/", "OMP_NUM_THREADS": "8"}
+    with inherited(2, environ):
+        assert environ == {"HOME": "/", "OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
+    assert environ == {"HOME": "/", "OMP_NUM_THREADS": "8"}
+    spinning = {"GOMP_SPINCOUNT": "300000"}
+    with inherited(None, spinning):
+        assert spinning == {"GOMP_SPINCOUNT": "300000"}

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Generator, Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["quota", "settle", "share", "usable"]
+__all__ = ["inherited", "quota", "settle", "share", "usable"]
 
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 """What a user may have said of waiting threads: of any OpenMP, of GCC's (torch from PyPI), of Intel's and LLVM's."""
@@ -26,11 +27,38 @@ def settle(environ: MutableMapping[str, str] = os.environ, root: Path = Path("/"
     """
     if "torch" in sys.modules:
         return
+    _let_sleep(environ)
+    if not any(name in environ for name in _THREADS) and usable(root) < (os.cpu_count() or 1):
+        environ["OMP_NUM_THREADS"] = str(usable(root))
+
+
+@contextmanager
+def inherited(threads: int | None, environ: MutableMapping[str, str] = os.environ) -> Generator[None]:
+    """Within it, processes are started that have so many threads, which sleep while they wait, however late it is here.
+
+    In the environment that they begin with, since a program that loads torch as it starts does so in each of them too,
+    before a worker can set anything. What the user has set stays.
+
+    Args:
+        threads: of each; None leaves the number as it is.
+        environ: what they inherit.
+    """
+    before = dict(environ)
+    _let_sleep(environ)
+    if threads is not None:
+        environ["OMP_NUM_THREADS"] = str(threads)
+    try:
+        yield
+    finally:
+        for name in environ.keys() - before.keys():
+            del environ[name]
+        environ.update(before)
+
+
+def _let_sleep(environ: MutableMapping[str, str]) -> None:
     if not any(name in environ for name in _WAITING):
         environ["OMP_WAIT_POLICY"] = "PASSIVE"
         environ["KMP_BLOCKTIME"] = "0"
-    if not any(name in environ for name in _THREADS) and usable(root) < (os.cpu_count() or 1):
-        environ["OMP_NUM_THREADS"] = str(usable(root))
 
 
 def share(workers: int, environ: MutableMapping[str, str] = os.environ, root: Path = Path("/")) -> int | None:

@@ -125,6 +125,21 @@ def test_tasks_are_done_as_in_one_process(opened: list[Crew]) -> None:
 
 
 @pytest.mark.slow
+def test_workers_begin_with_their_threads_though_torch_is_loaded_here(
+    opened: list[Crew], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")  # so that the parent has it, whoever ran before
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY", "KMP_BLOCKTIME"):
+        monkeypatch.delenv(name, raising=False)
+    opened.append(Crew(Processes(SCRIPTED, 1), 1))
+    opened[0].facts()
+    (pid,) = pids(opened[0])
+    given = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    assert {"OMP_NUM_THREADS=1", "OMP_WAIT_POLICY=PASSIVE"} <= set(given)
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+@pytest.mark.slow
 def test_tasks_are_taken_as_they_are_needed(opened: list[Crew], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crew, "TOGETHER", 2)
     backend = Crew(Processes(SCRIPTED), 1)

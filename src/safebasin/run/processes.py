@@ -15,7 +15,7 @@ from typing import cast
 import psutil
 
 from safebasin.errors import UsageError, expected
-from safebasin.processors import share
+from safebasin.processors import inherited, share
 from safebasin.protocols.backends import EngineSpec
 from safebasin.run.crew import Answered, Crew, Gone, Hand, Served
 
@@ -69,8 +69,9 @@ class Processes:
     def start(self) -> Child:
         """Spawn a worker."""
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._spec, self._threads), daemon=True)
-        process.start()
+        process = self._context.Process(target=_serve, args=(theirs, self._spec), daemon=True)
+        with inherited(self._threads):
+            process.start()
         theirs.close()  # so that a worker that dies is noticed: nobody else holds its end
         return Child(process=process, connection=cast("Connection", ours))
 
@@ -123,10 +124,8 @@ def _send(connection: Connection, what: object) -> None:
         connection.send(what)
 
 
-def _serve(connection: Connection, spec: EngineSpec, threads: int | None) -> None:
+def _serve(connection: Connection, spec: EngineSpec) -> None:
     """Do what comes through a connection, until None comes or the other side is gone. Runs in the worker."""
-    if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is loaded, with the engine
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, who then ends the workers
     served = Served(spec)
     while True:
