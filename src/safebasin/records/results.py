@@ -1,4 +1,4 @@
-"""What it amounts to: estimates, the cells and panels of a landscape, and the manifest beside them."""
+"""What it amounts to: estimates, the points and panels of a landscape, and the manifest beside them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Panel:
     """`System.name`."""
     prompts: str
     """Name of the prompt set."""
-    cells: tuple[Cell, ...]
+    points: tuple[Cell, ...]
     """The origin first, then lines or planes in order, ascending. All of them share the origin."""
     summary: Mapping[str, Estimate]
     """By name of statistic: `visage`, `margin`, `radius`, `radius_10`, `depth`, `collapse`, `harm_margin`, …"""
@@ -186,7 +186,7 @@ class Landscape:
 
     def __repr__(self) -> str:
         """A screen of it: what was mapped, and the statistics of the first panels with their intervals."""
-        n_points = sum(len(panel.cells) for panel in self.panels)
+        n_points = sum(len(panel.points) for panel in self.panels)
         count = f"{len(self.panels)} panel{'' if len(self.panels) == 1 else 's'}"
         lines = [f"Landscape of {self.model}: {count}, {n_points} points, judges {', '.join(self.judges)}"]
         for number, panel in enumerate(self.panels[:_PANELS]):
