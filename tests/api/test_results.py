@@ -93,6 +93,18 @@ def test_plots_draw_on_ones_own_axes(mapped: Mapped) -> None:
             mapped.plot(**arguments)
 
 
+def test_a_bare_landscape_has_the_frames_and_plots_of_its_study(mapped: Mapped) -> None:
+    bare = safebasin.read_study(mapped.folder)
+    assert bare.to_frame().equals(mapped.to_frame())
+    assert bare.to_frame("statistics").equals(mapped.to_frame("statistics"))
+    with pytest.raises(safebasin.UsageError, match="table must be points or statistics"):
+        bare.to_frame("rows")  # pyright: ignore[reportArgumentType]
+    axes = bare.plot("outcomes", title="A", size=(3, 2), xlim=(-0.5, 0.5))
+    assert (axes.get_title(loc="left"), axes.get_xlim()) == ("A", (-0.5, 0.5))
+    with pytest.raises(safebasin.UsageError, match="panel must be"):
+        bare.plot(panel=3)
+
+
 def test_a_comparison_names_who_cannot_be_told_apart(mapped: Mapped) -> None:
     landscapes = tuple(
         dataclasses.replace(make_landscape(points=3, prompts=4, seed=seed), name=f"study-{seed}") for seed in (0, 1)
