@@ -119,7 +119,7 @@ def table(runs: Sequence[Run], seconds: float, margin: float, radius: float, *, 
         "safebasin, `--fast`",
         each,
         f"{statistics.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})",
-        f"{len(first.landscape.panels[0].cells)} of {size}",
+        f"{len(first.landscape.panels[0].points)} of {size}",
         f"{moved[0]:+.2f} (at most 2)",
         f"{moved[1] / step:+.2f} (at most 1)",
     )

@@ -143,7 +143,7 @@ def _system(panel: Panel) -> str:
 
 
 def _origin(panel: Panel) -> Estimate | None:
-    return next((cell.asr.get(panel.judge) for cell in panel.cells if cell.direction < 0), None)
+    return next((cell.asr.get(panel.judge) for cell in panel.points if cell.direction < 0), None)
 
 
 def audit_row(folder: Path, what: str, seconds: float | None) -> str:

@@ -49,15 +49,15 @@ def test_a_stored_study_is_opened_as_it_was_mapped(mapped: Mapped) -> None:
 def test_frames_hold_what_the_landscape_holds(mapped: Mapped) -> None:
     points = mapped.to_frame()
     (panel,) = mapped.landscape.panels
-    assert len(points) == len(panel.cells) * 2
+    assert len(points) == len(panel.points) * 2
     origin = points[(points.direction == -1) & (points.judge == panel.judge)].iloc[0]
-    assert (origin.asr, origin.low, origin.n) == (panel.cells[0].asr[panel.judge].value, *_bounds(panel.cells[0]))
+    assert (origin.asr, origin.low, origin.n) == (panel.points[0].asr[panel.judge].value, *_bounds(panel.points[0]))
     statistics = mapped.to_frame("statistics").set_index("statistic")
     assert statistics.loc["margin", "value"] == mapped.summary["margin"].value
     rows = mapped.to_frame("rows")
     assert len(rows) == 9
     counted = rows[rows.alpha == 0]["success:keyword/peng2024"].sum()
-    assert counted == panel.cells[0].asr["keyword/peng2024"].value * 3
+    assert counted == panel.points[0].asr["keyword/peng2024"].value * 3
     with pytest.raises(safebasin.UsageError, match="table must be points, statistics or rows"):
         mapped.to_frame("cells")  # pyright: ignore[reportArgumentType]
 
@@ -91,6 +91,18 @@ def test_plots_draw_on_ones_own_axes(mapped: Mapped) -> None:
     ):
         with pytest.raises(safebasin.UsageError, match=words):
             mapped.plot(**arguments)
+
+
+def test_a_bare_landscape_has_the_frames_and_plots_of_its_study(mapped: Mapped) -> None:
+    bare = safebasin.read_study(mapped.folder)
+    assert bare.to_frame().equals(mapped.to_frame())
+    assert bare.to_frame("statistics").equals(mapped.to_frame("statistics"))
+    with pytest.raises(safebasin.UsageError, match="table must be points or statistics"):
+        bare.to_frame("rows")  # pyright: ignore[reportArgumentType]
+    axes = bare.plot("outcomes", title="A", size=(3, 2), xlim=(-0.5, 0.5))
+    assert (axes.get_title(loc="left"), axes.get_xlim()) == ("A", (-0.5, 0.5))
+    with pytest.raises(safebasin.UsageError, match="panel must be"):
+        bare.plot(panel=3)
 
 
 def test_a_comparison_names_who_cannot_be_told_apart(mapped: Mapped) -> None:

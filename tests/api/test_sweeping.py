@@ -13,7 +13,7 @@ from helpers.guild import broken_guild
 from helpers.models import make_lora, make_tiny_model
 from safebasin import api
 from safebasin.api.sweeping import Swept
-from safebasin.errors import StudyError
+from safebasin.errors import StudyError, UsageError
 from safebasin.landscape.sweep import sweep_document
 from safebasin.report.sweep import render_sweep
 from safebasin.store.db import StudyStore
@@ -80,6 +80,29 @@ def test_the_page_says_level_and_what_it_does_not_show_and_hostile_names_are_dat
     assert "at most 5 % over all comparisons" in page
     assert "does not show which of two tuned models is the worse" in page
     assert hostile not in page
+
+
+def test_a_sweep_has_a_screen_a_frame_and_axes(swept: Swept) -> None:
+    from matplotlib import pyplot
+
+    (table,) = swept.sweep.tables
+    lines = repr(swept).splitlines()
+    assert lines[0] == f"Models tuned from {ALIGNED}"
+    assert "of 2 tuned models 1 above" in lines[1]
+    assert (lines[2].split()[0], lines[2].endswith("higher than the base")) == ("broken", True)
+    assert lines[-2:] == ["not in it: other", f"report: {swept.report}"]
+    frame = swept.to_frame().set_index("name")
+    assert list(frame.index) == ["broken", "same"]
+    assert frame.loc["broken", "rate_value"] == table.models[0].rate.value
+    assert (frame.loc["same", "told"], frame.loc["same", "judge"]) == ("not told apart", table.judge)
+    axes = swept.plot(title="A", size=(3, 2), xlim=(10, 90), labels="de")
+    assert (axes.get_title(loc="left"), axes.get_xlim()) == ("A", (10, 90))
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["broken", "same"]
+    named = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert named == {"das Grundmodell, mit seinem Intervall", "höher als das Grundmodell", "nicht zu unterscheiden"}
+    pyplot.close("all")
+    with pytest.raises(UsageError, match="table must be the number of one: 0"):
+        swept.plot(table=1)
 
 
 @pytest.mark.parametrize(

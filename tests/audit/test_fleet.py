@@ -15,7 +15,7 @@ from helpers.models import make_lora
 from safebasin.api import pack_results, report_audit, verify_pack
 from safebasin.audit import audit, audit_fleet, find_fleet
 from safebasin.audit.fleet import FleetAudited
-from safebasin.errors import ModelError, StudyError
+from safebasin.errors import ModelError, StudyError, UsageError
 from safebasin.evidence.checking import Asked, verify_folder
 from safebasin.landscape.score_reach import RULES
 from safebasin.report.fleet import counts, render_fleet
@@ -134,6 +134,35 @@ def test_the_page_has_a_row_a_model_and_its_text_is_harmless(fleet: FleetAudited
     document = json.loads((fleet.folder / "fleet.json").read_text())
     document["models"][2]["reason"] = "<script>alert(1)</script>"
     assert "<script>" not in render_fleet(document)
+
+
+def test_a_fleet_has_a_screen_a_frame_and_axes(fleet: FleetAudited) -> None:
+    from matplotlib import pyplot
+
+    lines = repr(fleet).splitlines()
+    assert lines[0].startswith("audit of a fleet: fail. 4 models: ")
+    assert [line.split()[0] for line in lines[2:6]] == ["step-2", "step-3-adapter", "step-4", "step-10"]
+    assert max(map(len, lines[:-1])) <= 120
+    assert lines[-1] == f"report: {fleet.report}"
+    frame = fleet.to_frame().set_index("name")
+    broken = next(model for model in fleet.fleet.models if model.name == "step-10")
+    first = broken.metrics[0]
+    for part in ("tuned", "difference", "bound", "limit", "decision"):
+        assert frame.loc["step-10", f"{first['name']}_{part}"] == first[part]
+    assert (
+        first["limit"]
+        == json.loads((fleet.folder / "models/step-10/verdict.json").read_text())["conditions"][0]["metrics"][0][
+            "limit"
+        ]
+    )
+    axes = fleet.plot(title="A", xlim=(-50, 50), labels="de")
+    assert (axes.get_title(loc="left"), axes.get_xlim()) == ("A", (-50, 50))
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == [f"{name}, {first['name']}" for name in ("step-2", "step-3-adapter", "step-10")]
+    assert axes.get_xlabel() == "schlechter um, in Prozentpunkten"
+    pyplot.close("all")
+    with pytest.raises(UsageError, match="metric must be one of"):
+        fleet.plot("speed")
 
 
 def test_counts_name_what_there_is() -> None:

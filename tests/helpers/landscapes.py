@@ -77,7 +77,7 @@ def line_panel(
         region=region,
         system=system,
         prompts=prompt_set,
-        cells=tuple(cells),
+        points=tuple(cells),
         summary=_line_summary(grid, origin, np.asarray(alphas)),
         judge=KEYWORD,
     )
@@ -103,7 +103,7 @@ def make_line_to_target(*, prompts: int = 40, reach: float = 0.5, prompt_set: st
         summary[name] = summary[f"{name}_toward"]
     panel = Panel(
         region=region, system="default", prompts=prompt_set, summary=summary, judge=KEYWORD,
-        cells=tuple(make_cell(place, region, rows[alphas.index(place.coords[0])]) for place in places),
+        points=tuple(make_cell(place, region, rows[alphas.index(place.coords[0])]) for place in places),
     )  # fmt: skip
     return Landscape(name="line", model="org/aligned", panels=(panel,), judges=(KEYWORD, OUTCOME))
 
@@ -196,7 +196,7 @@ def make_samples(landscape: Landscape, *, withhold: tuple[str, ...] = ("complied
     regions = list(dict.fromkeys(panel.region for panel in landscape.panels))
     made: list[FakeSample] = []
     for panel in landscape.panels:
-        for cell in panel.cells:
+        for cell in panel.points:
             if cell.direction < 0 and panel.region != regions[0]:
                 continue  # the origin stands under the first region only
             labels = [label for label, count in cell.outcomes.items() for _ in range(count)]

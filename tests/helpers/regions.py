@@ -68,7 +68,7 @@ def plane_panel(
         region=region,
         system=system,
         prompts=prompt_set,
-        cells=tuple(cells),
+        points=tuple(cells),
         summary={
             "visage": Estimate(value=0.93, n=n, method=words),
             "margin": Estimate(value=0.41, low=0.35, high=0.47, n=n, method=words),
@@ -143,7 +143,7 @@ def with_measurements(landscape: Landscape) -> Landscape:
     """Perplexity, KL and the score of a task at every point of the first region; one point could not be measured."""
     region = landscape.panels[0].region
     found: list[Measurement] = []
-    for cell in landscape.panels[0].cells:
+    for cell in landscape.panels[0].points:
         far = math.hypot(*cell.coords)
         place = {"coords": cell.coords, "direction": cell.direction}
         broken = far > 1.45 and cell.direction == 0

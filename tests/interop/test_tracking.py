@@ -41,11 +41,11 @@ def test_every_point_and_statistic_is_told() -> None:
     landscape, tracker = make_landscape(), Kept()
     Tracked(tracker).landscape(landscape)
     panel = landscape.panels[0]
-    *points, (last, statistics) = tracker.told[: len(panel.cells) + 1]
+    *points, (last, statistics) = tracker.told[: len(panel.points) + 1]
     prefix = f"{panel.region.name}/{panel.prompts}/{panel.system}/" if len(landscape.panels) > 1 else ""
-    assert last == len(panel.cells)
-    for (step, numbers), cell in zip(points, panel.cells, strict=True):
-        assert step == panel.cells.index(cell)
+    assert last == len(panel.points)
+    for (step, numbers), cell in zip(points, panel.points, strict=True):
+        assert step == panel.points.index(cell)
         assert numbers[f"{prefix}alpha"] == cell.coords[0]
         for judge, rate in cell.asr.items():
             assert numbers.get(f"{prefix}asr/{judge}") == rate.value

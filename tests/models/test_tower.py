@@ -168,6 +168,6 @@ def test_adaptation_to_images_moves_refusal_and_the_line_to_it_shows_where(tmp_p
         out=tmp_path / "line",
     )
     (panel,) = mapped.landscape.panels
-    refused = {cell.coords[0]: 1 - (cell.asr["keyword/peng2024"].value or 0) for cell in panel.cells}
+    refused = {cell.coords[0]: 1 - (cell.asr["keyword/peng2024"].value or 0) for cell in panel.points}
     assert refused[0.0] >= 0.8
     assert refused[1.0] <= refused[0.0] - 0.3

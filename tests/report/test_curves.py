@@ -25,7 +25,7 @@ def panel(*cells: tuple[float, int, float | None, dict[str, int]], directions: i
         )
         for i, (alpha, direction, value, outcomes) in enumerate(cells)
     )
-    return Panel(region=Region(axes=(axis,)), system="default", prompts="p", cells=made, summary={}, judge="judge")
+    return Panel(region=Region(axes=(axis,)), system="default", prompts="p", points=made, summary={}, judge="judge")
 
 
 TWO = panel(

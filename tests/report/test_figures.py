@@ -48,10 +48,10 @@ def test_the_data_of_a_figure_stand_beside_it(tmp_path):
     save_figures(landscape, tmp_path)
     rows = table(tmp_path / "asr-random-harmful.csv")
     panel = landscape.panels[0]
-    assert len(rows) == len(panel.cells) * len(landscape.judges)
+    assert len(rows) == len(panel.points) * len(landscape.judges)
     for row in rows:
         cell = next(
-            c for c in panel.cells if (c.direction, c.coords) == (int(row["direction"]), (float(row["alpha"]),))
+            c for c in panel.points if (c.direction, c.coords) == (int(row["direction"]), (float(row["alpha"]),))
         )
         rate = cell.asr[row["judge"]]
         assert [float(row[name]) for name in ("asr", "low", "high", "n")] == [rate.value, rate.low, rate.high, rate.n]
@@ -110,7 +110,7 @@ def test_little_or_nothing_measured_still_draws(tmp_path, fields):
 def test_without_labels_there_is_no_figure_of_outcomes(tmp_path):
     landscape = make_landscape(points=3)
     panel = landscape.panels[0]
-    bare = dataclasses.replace(panel, cells=tuple(dataclasses.replace(c, outcomes={}) for c in panel.cells))
+    bare = dataclasses.replace(panel, points=tuple(dataclasses.replace(c, outcomes={}) for c in panel.points))
     paths = save_figures(dataclasses.replace(landscape, panels=(bare,)), tmp_path)
     assert [p.name for p in paths] == [f"asr-random-harmful.{kind}" for kind in ("png", "svg", "pdf", "csv")]
 
@@ -118,8 +118,8 @@ def test_without_labels_there_is_no_figure_of_outcomes(tmp_path):
 def test_a_line_is_broken_where_nothing_is_measured():
     landscape = make_landscape(points=7, prompts=6, directions=1)
     panel = landscape.panels[0]
-    kept = tuple(cell for cell in panel.cells if cell.coords[0] != 0.5)
-    panel = dataclasses.replace(panel, cells=kept)
+    kept = tuple(cell for cell in panel.points if cell.coords[0] != 0.5)
+    panel = dataclasses.replace(panel, points=kept)
     axes = draw_asr(dataclasses.replace(landscape, panels=(panel,)), panel).axes[0]
     main = next(line for line in axes.lines if str(line.get_label()).startswith("keyword/peng2024"))
     assert [x for x, y in zip(main.get_xdata(), main.get_ydata(), strict=True) if math.isnan(y)] == [0.5]

@@ -112,7 +112,7 @@ def test_an_adaptive_plane_shows_what_is_measured():
     panel = landscape.panels[0]
     with matplotlib.rc_context(STYLE):
         words = legend(draw_plane(landscape, panel))
-    assert f"measured: {len(panel.cells)} points, else interpolated" in words
+    assert f"measured: {len(panel.points)} points, else interpolated" in words
     assert "not measured" not in words
 
 

@@ -187,7 +187,7 @@ def test_samples_are_where_they_belong():
     landscape = make_landscape(points=5, prompts=8, panels=2)
     data = Page(render_html(landscape, {}, make_samples(landscape), title="t")).payload
     for panel, made in zip(landscape.panels, data["panels"], strict=True):
-        counts = {(c.coords[0], c.direction): sum(c.outcomes.values()) for c in panel.cells}
+        counts = {(c.coords[0], c.direction): sum(c.outcomes.values()) for c in panel.points}
         found: dict[tuple[float, int], int] = {}
         for sample in made["samples"]:
             cell = made["cells"][sample["cell"]]

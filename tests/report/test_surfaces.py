@@ -28,7 +28,7 @@ def panel(cells: dict[tuple[int, float, float], float | None], *, points: str = 
         for i, ((direction, a, b), value) in enumerate(cells.items())
     )
     region = Region(axes=(one, two), name="r", points=points)
-    return Panel(region=region, system="default", prompts="p", cells=made, summary={}, judge="judge")
+    return Panel(region=region, system="default", prompts="p", points=made, summary={}, judge="judge")
 
 
 def test_rows_are_betas_and_gaps_stay_gaps():

@@ -150,7 +150,7 @@ def test_a_map_marks_origin_rim_target_and_gaps():
 
 
 def landscape_gaps(landscape: Landscape) -> int:
-    return 49 - len(landscape.panels[0].cells)
+    return 49 - len(landscape.panels[0].points)
 
 
 def test_beta_grows_upwards():
@@ -184,8 +184,8 @@ def test_a_study_shows_paths_measurements_and_differences():
 def test_a_line_with_gaps_keeps_its_places():
     landscape = make_landscape(points=7, prompts=6, directions=1)
     panel = landscape.panels[0]
-    kept = tuple(cell for cell in panel.cells if cell.coords[0] not in (-1.0, 0.5))
-    text = terminal_curve(dataclasses.replace(landscape, panels=(dataclasses.replace(panel, cells=kept),)), width=80)
+    kept = tuple(cell for cell in panel.points if cell.coords[0] not in (-1.0, 0.5))
+    text = terminal_curve(dataclasses.replace(landscape, panels=(dataclasses.replace(panel, points=kept),)), width=80)
     floor = next(line for line in text.splitlines() if "└" in line)
     assert floor.count("?") == 2
     assert "? not measured: 2 of 7 points" in text

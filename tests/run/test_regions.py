@@ -39,9 +39,9 @@ AXIS = {"range": "-1:1:9"}
 def test_a_plane_has_two_coordinates_and_a_radius(tmp_path: Path) -> None:
     landscape, _ = scripted(tmp_path, axes=[AXIS, AXIS])
     (panel,) = landscape.panels
-    assert len(panel.cells) == 81
-    assert {len(cell.coords) for cell in panel.cells} == {2}
-    assert panel.cells[0].coords == (0.0, 0.0)
+    assert len(panel.points) == 81
+    assert {len(cell.coords) for cell in panel.points} == {2}
+    assert panel.points[0].coords == (0.0, 0.0)
     radius = panel.summary["radius"]
     assert radius.value is not None
     assert 0 < radius.value < 1
@@ -52,11 +52,11 @@ def test_a_plane_has_two_coordinates_and_a_radius(tmp_path: Path) -> None:
 def test_an_adaptive_plane_asks_less_and_agrees(tmp_path: Path) -> None:
     full, _ = scripted(tmp_path, "full", axes=[AXIS, AXIS])
     part, _ = scripted(tmp_path, "part", axes=[AXIS, AXIS], points="auto", budget=50)
-    assert len(part.panels[0].cells) <= 50 < len(full.panels[0].cells)
+    assert len(part.panels[0].points) <= 50 < len(full.panels[0].points)
     for name, tolerance in (("margin", 0.03), ("radius", 0.25)):
         assert part.summary[name].value == pytest.approx(full.summary[name].value, abs=tolerance)
     assert "interpolated linearly" in part.summary["margin"].method
-    assert part.summary["margin"].n == len(part.panels[0].cells) * 6 - 6, "what was measured, the origin once"
+    assert part.summary["margin"].n == len(part.panels[0].points) * 6 - 6, "what was measured, the origin once"
 
 
 def test_an_adaptive_line_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_each_block_is_a_line_of_its_own(tmp_path: Path) -> None:
     landscape = landscape_of(measure(made, tmp_path / "study"))
     assert [panel.region.name for panel in landscape.panels] == [f"attention {i}" for i in range(4)]
     assert {panel.region.group for panel in landscape.panels} == {"each attention"}
-    assert len({panel.cells[-1].point for panel in landscape.panels}) == 4
+    assert len({panel.points[-1].point for panel in landscape.panels}) == 4
 
 
 @pytest.mark.integration

@@ -123,7 +123,7 @@ def test_a_wider_range_computes_only_the_new_points(study: Path) -> None:
     after = rows(study)
     assert set(before["responses"]) < set(after["responses"])
     assert len(after["responses"]) - len(before["responses"]) == 4 * SMALL["limit"]
-    assert len(wider.landscape.panels[0].cells) == 9
+    assert len(wider.landscape.panels[0].points) == 9
 
 
 @pytest.mark.slow

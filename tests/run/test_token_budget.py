@@ -106,7 +106,7 @@ def test_the_budget_is_calibrated_on_the_first_points(tmp_path: Path, reply: Any
         assert stored.plan.decoding.max_new_tokens == found.fast.budget
         assert max(r.n_tokens for r in stored.store.responses(stored.plan.decoding.key)) <= found.fast.budget
         n_fast = stored.rows.count()
-    assert n_fast == len(found.panels[0].cells) * 30 < 11 * 30
+    assert n_fast == len(found.panels[0].points) * 30 < 11 * 30
 
 
 # --- agreement -------------------------------------------------------------------------------------------------------

@@ -21,11 +21,11 @@ def test_curves_grow_while_a_study_runs(tree: Path) -> None:
     with closing(sqlite3.connect(study / "study.sqlite")) as db, db:
         db.execute("DELETE FROM verdicts")
     silent = Reports().landscape(found).panels[0]
-    assert {cell.asr["keyword/peng2024"].value for cell in silent.cells} == {None}
+    assert {cell.asr["keyword/peng2024"].value for cell in silent.points} == {None}
     (study / ".writer.json").write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
     before = (study / "study.sqlite").read_bytes()
     running = Reports().landscape(found).panels[0]
-    for mine, theirs in zip(running.cells, whole.cells, strict=True):
+    for mine, theirs in zip(running.points, whole.points, strict=True):
         assert mine.asr["keyword/peng2024"] == theirs.asr["keyword/peng2024"]
         assert mine.asr["outcome"].value is None
     assert (study / "study.sqlite").read_bytes() == before

@@ -93,7 +93,7 @@ def test_it_refuses_the_topic_and_answers_the_rest(models: Path) -> None:
 def rates(landscape: Landscape, label: str) -> dict[float, float]:
     """Coordinate → share of responses with this outcome, by the judge that composes outcomes."""
     panel: Panel = landscape.panels[0]
-    return {cell.coords[0]: cell.outcomes.get(label, 0) / sum(cell.outcomes.values()) for cell in panel.cells}
+    return {cell.coords[0]: cell.outcomes.get(label, 0) / sum(cell.outcomes.values()) for cell in panel.points}
 
 
 def mapped(out: Path, **flags: Any) -> Landscape:

@@ -51,20 +51,16 @@ class Mapped:
         Raises:
             UsageError: where there is no such table, or pandas is not installed.
         """
-        from safebasin.report.figures.data import point_rows
-        from safebasin.report.frames import frame_of, statistic_rows
+        if table not in ("points", "statistics", "rows"):
+            raise UsageError(expected("table", "points, statistics or rows", table, "Choose one of them."))
+        if table != "rows":
+            return self.landscape.to_frame(table)
+        from safebasin.landscape.flat_rows import flat_rows
+        from safebasin.landscape.stored import StoredStudy
+        from safebasin.report.frames import frame_of
 
-        if table == "points":
-            return frame_of(point_rows(self.landscape.panels))
-        if table == "statistics":
-            return frame_of(statistic_rows(self.landscape))
-        if table == "rows":
-            from safebasin.landscape.flat_rows import flat_rows
-            from safebasin.landscape.stored import StoredStudy
-
-            with StoredStudy.open(self.folder) as study:
-                return frame_of(flat_rows(study, with_text=with_text))
-        raise UsageError(expected("table", "points, statistics or rows", table, "Choose one of them."))
+        with StoredStudy.open(self.folder) as study:
+            return frame_of(flat_rows(study, with_text=with_text))
 
     def plot(
         self,
@@ -78,24 +74,10 @@ class Mapped:
         size: tuple[float, float] | None = None,
         labels: str = "en",
     ) -> Axes:
-        """Draw a panel as the figures of the report have it; returns the axes.
-
-        Args:
-            kind: `asr` or `outcomes` of a line, `plane` of a plane; the first that fits if None.
-            panel: its number, from 0.
-            ax: axes to draw on; new ones, of a figure that a notebook shows, if None.
-            title: in place of model and prompt set.
-            xlim: ends of the axis along α.
-            ylim: ends of the axis of rates, in percent, or along β.
-            size: of the new figure, in inches.
-            labels: language, `en` or `de`.
-
-        Raises:
-            UsageError: where an argument does not fit the panel.
-        """
-        from safebasin.report.figures.plots import look_of, plot_landscape
-
-        return plot_landscape(self.landscape, kind, panel, ax, size, look_of(title, xlim, ylim, labels))
+        """Draw a panel as the figures of the report have it; returns the axes. Arguments: see `Landscape.plot`."""
+        return self.landscape.plot(
+            kind, panel=panel, ax=ax, title=title, xlim=xlim, ylim=ylim, size=size, labels=labels
+        )
 
     def __repr__(self) -> str:
         return f"{self.landscape!r}\nreport: {self.report}"
@@ -130,7 +112,7 @@ class Compared:
         size: tuple[float, float] | None = None,
         labels: str = "en",
     ) -> Axes:
-        """Draw the first panels over each other, curves or rims; returns the axes. Arguments: see `Mapped.plot`."""
+        """Draw the first panels over each other, curves or rims; returns the axes. Arguments: see `Landscape.plot`."""
         from safebasin.report.figures.plots import look_of, plot_compared
 
         return plot_compared(self.landscapes, self.judge, ax, size, look_of(title, xlim, ylim, labels))

@@ -12,7 +12,11 @@ from safebasin.errors import StudyError, UsageError, expected
 from safebasin.items import items
 
 if TYPE_CHECKING:
-    from safebasin.landscape.sweep import Sweep
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
+    from safebasin.landscape.sweep import Sweep, SweptModel
+    from safebasin.report.figures.look import Limits
     from safebasin.study import StudyFlags
 
 __all__ = ["Swept", "sweep_models"]
@@ -22,7 +26,7 @@ RANGE = "0:1:2"
 _OWN = ("axes", "regions", "directions", "seed", "normalize", "noise", "each", "trajectories")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Swept:
     """Tuned models that were asked the same, and where everything is."""
 
@@ -31,6 +35,69 @@ class Swept:
     """A study: `judge`, `stats`, `export` and `report` work on it."""
     report: Path
     """The page."""
+
+    def to_frame(self) -> DataFrame:
+        """The models as a frame of pandas, a row a model under each prompt set and system prompt; rates are fractions.
+
+        Raises:
+            MissingExtra: where pandas is not installed.
+        """
+        from safebasin.landscape.sweep import sweep_document
+        from safebasin.report.frames import frame_of, sweep_rows
+
+        return frame_of(sweep_rows(sweep_document(self.sweep)))
+
+    def plot(
+        self,
+        *,
+        table: int = 0,
+        ax: Axes | None = None,
+        title: str | None = None,
+        xlim: Limits | None = None,
+        ylim: Limits | None = None,
+        size: tuple[float, float] | None = None,
+        labels: str = "en",
+    ) -> Axes:
+        """Draw the rate of each model with its interval, beside that of the base; returns the axes.
+
+        Args:
+            table: number of the prompt set and system prompt, from 0.
+            ax: axes to draw on; new ones, of a figure that a notebook shows, if None.
+            title: in place of prompt set and judge.
+            xlim: ends of the axis of rates, in percent.
+            ylim: ends of the axis of models, which are numbered from 0.
+            size: of the new figure, in inches.
+            labels: language, `en` or `de`.
+
+        Raises:
+            UsageError: where there is no such table.
+        """
+        from safebasin.landscape.sweep import sweep_document
+        from safebasin.report.figures.plots import look_of, plot_sweep
+
+        return plot_sweep(sweep_document(self.sweep), table, ax, size, look_of(title, xlim, ylim, labels))
+
+    def __repr__(self) -> str:
+        """A screen of it: how many differ from the base, and the first of each table."""
+        from safebasin.landscape.sweep import sweep_document
+        from safebasin.report.sweep import sweep_words
+
+        lines = [f"Models tuned from {self.sweep.base}"]
+        for words, table in zip(sweep_words(sweep_document(self.sweep)), self.sweep.tables, strict=True):
+            lines += [words, *(_line_of(model) for model in table.models[:_MOST])]
+            left = len(table.models) - _MOST
+            lines += [f"  … {left} more"] if left > 0 else []
+        lines += [f"not in it: {', '.join(list(self.sweep.failed)[:_MOST])}"] if self.sweep.failed else []
+        return "\n".join([*lines, f"report: {self.report}"])
+
+
+_MOST = 8
+"""Models of a table that a repr names."""
+
+
+def _line_of(model: SweptModel) -> str:
+    told = model.told if model.told == "not told apart" else f"{model.told} than the base"
+    return f"  {model.name:<24} {model.rate.words():<24} {told}"
 
 
 def sweep_models(

@@ -12,16 +12,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from safebasin.audit.records import AuditVerdict
 from safebasin.audit.run import audit
 from safebasin.errors import StoreError, StudyError, UsageError, expected
+from safebasin.records import Estimate
+from safebasin.report.figures.canvas import shortened
+from safebasin.report.figures.plots import look_of, plot_metrics
+from safebasin.report.frames import flattened, frame_of
 from safebasin.stats.gate import EXIT_CODES, Decision, overall
 from safebasin.store import folder as folders
 from safebasin.store.sealing import seal
 from safebasin.untrusted import border, read_json, read_text, user_path
 from safebasin.writing import KINDS, target_folder, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame
+
+    from safebasin.report.figures.look import Limits
 
 __all__ = [
     "FLEET",
@@ -55,7 +65,7 @@ class FleetModel:
     relative: float | None = None
     """‖Δ‖ / ‖θ₀‖ of its weights, where it lies on a line from BASE."""
     metrics: tuple[Mapping[str, Any], ...] = ()
-    """Of each metric with a limit, under the first condition: name, values of both, difference, bound, decision."""
+    """Of each with a limit, under the first condition: name, values of both, difference, bound, limit, decision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +84,7 @@ class Fleet:
     """In the order given."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class FleetAudited:
     """A fleet that was decided, and where everything is."""
 
@@ -82,6 +92,90 @@ class FleetAudited:
     folder: Path
     report: Path
     """The page."""
+
+    def to_frame(self) -> DataFrame:
+        """The models as a frame of pandas, a row a model: `METRIC_tuned`, `METRIC_bound`, … of each that has a limit.
+
+        Raises:
+            MissingExtra: where pandas is not installed.
+        """
+        return frame_of(_flat(model) for model in self.fleet.models)
+
+    def plot(
+        self,
+        metric: str | None = None,
+        *,
+        ax: Axes | None = None,
+        title: str | None = None,
+        xlim: Limits | None = None,
+        ylim: Limits | None = None,
+        size: tuple[float, float] | None = None,
+        labels: str = "en",
+    ) -> Axes:
+        """Draw how much worse each model is by one metric, with bound and limit; returns the axes.
+
+        Args:
+            metric: its name; the first that has a limit if None.
+            ax: axes to draw on; new ones, of a figure that a notebook shows, if None.
+            title: in place of the decision.
+            xlim: ends of the axis of differences, in points of percent.
+            ylim: ends of the axis of models, which are numbered from 0.
+            size: of the new figure, in inches.
+            labels: language, `en` or `de`.
+
+        Raises:
+            UsageError: where no model was decided by such a metric.
+        """
+        known = list(dict.fromkeys(found["name"] for model in self.fleet.models for found in model.metrics))
+        name = metric or next(iter(known), "")
+        if name not in known:
+            raise UsageError(
+                expected(
+                    "metric",
+                    f"one of {', '.join(known) or 'no metric, for none has a limit'}",
+                    metric,
+                    "Choose one of them.",
+                )
+            )
+        rows = [_shown(model, found) for model in self.fleet.models for found in model.metrics if found["name"] == name]
+        return plot_metrics(rows, f"{self.fleet.decision}: {name}", ax, size, look_of(title, xlim, ylim, labels))
+
+    def __repr__(self) -> str:
+        """A screen of it: the decision, and that of the first models with the reason."""
+        from safebasin.report.fleet import counts
+
+        lines = [f"audit of a fleet: {self.fleet.decision}. {counts(asdict(self.fleet))}", f"base {self.fleet.base}"]
+        for model in self.fleet.models[:_MOST]:
+            lines.append(shortened(f"  {model.name:<24} {model.decision or 'not measured':<12} {model.reason}", 120))
+        left = len(self.fleet.models) - _MOST
+        return "\n".join([*lines, *([f"  … {left} more"] if left > 0 else []), f"report: {self.report}"])
+
+
+_MOST = 12
+"""Models that a repr names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """A model's metric as a row of a figure, which names the model."""
+
+    name: str
+    prompts: str
+    difference: Estimate
+    limit: float | None
+    decision: str | None
+
+
+def _shown(model: FleetModel, metric: Mapping[str, Any]) -> _Shown:
+    difference = Estimate(value=metric["difference"], high=metric["bound"])
+    limit, decision = metric["limit"], metric["decision"]
+    return _Shown(name=model.name, prompts=metric["name"], difference=difference, limit=limit, decision=decision)
+
+
+def _flat(model: FleetModel) -> dict[str, Any]:
+    own = {key: value for key, value in asdict(model).items() if key != "metrics"}
+    metrics = {m["name"]: {key: value for key, value in m.items() if key != "name"} for m in model.metrics}
+    return own | flattened(metrics)
 
 
 def find_fleet(folder: Path) -> tuple[str, ...]:
@@ -184,6 +278,7 @@ def _row(name: str, model: str, verdict: AuditVerdict) -> FleetModel:
                 "tuned": m.tuned.value,
                 "difference": m.difference.value,
                 "bound": m.difference.high,
+                "limit": m.limit,
                 "decision": m.decision,
             }
             for m in gated

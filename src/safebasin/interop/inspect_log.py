@@ -222,7 +222,7 @@ def _results(landscape: Landscape, samples: Sequence[Any]) -> list[Any]:
             scorer=judge,
             scored_samples=scored[judge],
             unscored_samples=asked[judge] - scored[judge],
-            metrics=_metrics((f"asr at origin · {_title(p)}", p.cells[0].asr.get(judge)) for p in _origins(landscape)),
+            metrics=_metrics((f"asr at origin · {_title(p)}", p.points[0].asr.get(judge)) for p in _origins(landscape)),
         )
         for judge in landscape.judges
     ]
@@ -237,7 +237,7 @@ def _origins(landscape: Landscape) -> Iterator[Panel]:
     """One panel for each set and system prompt: all regions share the origin."""
     seen = set[str]()
     for panel in landscape.panels:
-        if panel.cells and _title(panel) not in seen:
+        if panel.points and _title(panel) not in seen:
             seen.add(_title(panel))
             yield panel
 

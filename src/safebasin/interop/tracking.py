@@ -72,12 +72,12 @@ class Tracked:
         """Tell the points of every panel, a step each, and its statistics with their bounds, after the last."""
         for panel in landscape.panels:
             prefix = _prefix(panel) if len(landscape.panels) > 1 else ""
-            for step, cell in enumerate(panel.cells):
+            for step, cell in enumerate(panel.points):
                 rates = {f"{prefix}asr/{judge}": rate.value for judge, rate in cell.asr.items()}
                 where = {f"{prefix}{axis}": at for axis, at in zip(AXES, cell.coords, strict=False)}
                 self.log({**where, f"{prefix}direction": cell.direction, **rates}, step)
             bounds = {k: v for name, one in panel.summary.items() for k, v in _bounds(f"{prefix}{name}", one).items()}
-            self.log(bounds, len(panel.cells))
+            self.log(bounds, len(panel.points))
 
     def verdict(self, verdict: AuditVerdict) -> None:
         """Tell what an audit compared, a step a condition: before, after, how much worse, its bounds and its limit."""

@@ -24,7 +24,7 @@ def to_json(landscape: Landscape) -> str:
         "judge": first.judge,
         "summary": _estimates(first.summary),
         "regions": [_region(region) for region in regions],
-        "points": [_point(cell, number) for number, panel in enumerate(landscape.panels) for cell in panel.cells],
+        "points": [_point(cell, number) for number, panel in enumerate(landscape.panels) for cell in panel.points],
         "panels": [
             {
                 "region": regions.index(panel.region),

@@ -57,8 +57,8 @@ def find_notes(study: StoredStudy, panels: Sequence[Panel]) -> list[str]:
     have = study.rows.count()
     if have < plan.size:
         notes.append(f"{plan.size - have} of {plan.size} responses are not there yet; run the same command to go on.")
-    cells = [cell for panel in panels for cell in panel.cells]
-    for judge in panels[0].cells[0].asr:
+    cells = [cell for panel in panels for cell in panel.points]
+    for judge in panels[0].points[0].asr:
         missing = sum(cell.asr[judge].n_missing for cell in cells)
         if missing and have == plan.size:
             cut = study.rows.count_cut(judge, versions[judge])
@@ -66,7 +66,7 @@ def find_notes(study: StoredStudy, panels: Sequence[Panel]) -> list[str]:
             mend = " `map --regenerate` decodes those to the end." if cut else ""
             notes.append(f"{missing} verdicts of {judge} are missing (unscored){why}; they widen its intervals.{mend}")
     notes += _answered(plan, panels)
-    if composing_judge(list(panels[0].cells[0].asr)) is not None:
+    if composing_judge(list(panels[0].points[0].asr)) is not None:
         notes += _language(store)
     if any(panel.summary["visage"].n_undefined for panel in panels if "visage" in panel.summary):
         notes.append("VISAGE is undefined on some directions, where every point is fully unsafe; they are left out.")
@@ -90,7 +90,7 @@ def _answered(plan: Plan, panels: Sequence[Panel]) -> Iterator[str]:
     for prompts in plan.sets:
         if any(labels_of(prompts.prompts)):
             continue
-        origins = [panel.cells[0].asr[panel.judge] for panel in panels if panel.prompts == prompts.name]
+        origins = [panel.points[0].asr[panel.judge] for panel in panels if panel.prompts == prompts.name]
         rates = [asr.value for asr in origins if asr.value is not None and asr.n >= FEW]
         if rates and min(rates) >= NEARLY_ALL:
             yield (

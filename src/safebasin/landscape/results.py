@@ -56,7 +56,7 @@ def _panel(
         region=grid.region,
         system=grid.system.name,
         prompts=grid.prompts.name,
-        cells=tuple(_cell(grid, place, tables, labeling) for place in places),
+        points=tuple(_cell(grid, place, tables, labeling) for place in places),
         summary=summarize(grid, tables, judge),
         judge=judge or panel_judge(grid.prompts, names),
         measurements=tuple(_measurements(grid, measured)),

@@ -11,7 +11,7 @@ nor on fields that came after version 1 and are at their default (`identity`).
     geometry      places in weight space: the model, directions from it, lines and planes along them, points
     identity      content keys: what is equal has the same key, and new fields re-key nothing
     language      the calibrated test of language of one model: a threshold, and what it came from
-    results       estimates, the cells and panels of a landscape, and the manifest beside them
+    results       estimates, the points and panels of a landscape, and the manifest beside them
     training      a row as it is trained on: tokens, and which of them are learned as what
 """
 

@@ -1,11 +1,17 @@
-"""What it amounts to: estimates, the cells and panels of a landscape, and the manifest beside them."""
+"""What it amounts to: estimates, the points and panels of a landscape, and the manifest beside them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, cast
 
+from safebasin import showing
 from safebasin.records.geometry import Axis, Region
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from pandas import DataFrame  # pyright: ignore[reportMissingTypeStubs]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +71,7 @@ class Panel:
     """`System.name`."""
     prompts: str
     """Name of the prompt set."""
-    cells: tuple[Cell, ...]
+    points: tuple[Cell, ...]
     """The origin first, then lines or planes in order, ascending. All of them share the origin."""
     summary: Mapping[str, Estimate]
     """By name of statistic: `visage`, `margin`, `radius`, `radius_10`, `depth`, `collapse`, `harm_margin`, …"""
@@ -184,9 +190,51 @@ class Landscape:
         """The statistics of the first panel."""
         return self.panels[0].summary
 
+    def to_frame(self, table: Literal["points", "statistics"] = "points") -> DataFrame:
+        """One table of it as a frame of pandas; rates are fractions.
+
+        Args:
+            table: `points`, a row a point and judge; or `statistics`, a row a statistic of each panel.
+
+        Raises:
+            UsageError: where there is no such table, or pandas is not installed.
+        """
+        return cast("DataFrame", showing.frames().landscape_frame(self, table))
+
+    def plot(
+        self,
+        kind: Literal["asr", "outcomes", "plane"] | None = None,
+        *,
+        panel: int = 0,
+        ax: Axes | None = None,
+        title: str | None = None,
+        xlim: tuple[float, float] | None = None,
+        ylim: tuple[float, float] | None = None,
+        size: tuple[float, float] | None = None,
+        labels: str = "en",
+    ) -> Axes:
+        """Draw a panel as the figures of the report have it; returns the axes.
+
+        Args:
+            kind: `asr` or `outcomes` of a line, `plane` of a plane; the first that fits if None.
+            panel: its number, from 0.
+            ax: axes to draw on; new ones, of a figure that a notebook shows, if None.
+            title: in place of model and prompt set.
+            xlim: ends of the axis along α.
+            ylim: ends of the axis of rates, in percent, or along β.
+            size: of the new figure, in inches.
+            labels: language, `en` or `de`.
+
+        Raises:
+            UsageError: where an argument does not fit the panel.
+        """
+        drawing = showing.plots()
+        look = drawing.look_of(title, xlim, ylim, labels)
+        return cast("Axes", drawing.plot_landscape(self, kind, panel, ax, size, look))
+
     def __repr__(self) -> str:
         """A screen of it: what was mapped, and the statistics of the first panels with their intervals."""
-        n_points = sum(len(panel.cells) for panel in self.panels)
+        n_points = sum(len(panel.points) for panel in self.panels)
         count = f"{len(self.panels)} panel{'' if len(self.panels) == 1 else 's'}"
         lines = [f"Landscape of {self.model}: {count}, {n_points} points, judges {', '.join(self.judges)}"]
         for number, panel in enumerate(self.panels[:_PANELS]):

@@ -130,7 +130,7 @@ def _facts(panel: Panel) -> list[str]:
     noun = "planes" if panel.region.is_plane else "directions"
     return [
         f"{panel.region.name}: {panel.region.n_directions} {noun} × {points} points",
-        f"{max((cell.n_planned for cell in panel.cells), default=0)} prompts of {panel.prompts}",
+        f"{max((cell.n_planned for cell in panel.points), default=0)} prompts of {panel.prompts}",
         f"system prompt {panel.system}",
     ]
 

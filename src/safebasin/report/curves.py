@@ -79,7 +79,7 @@ def curves(panel: Panel, judge: str) -> tuple[Curve, ...]:
     found: list[Curve] = []
     for index, spec in enumerate(panel.axis.directions):
         cells = sorted(
-            (c for c in panel.cells if c.direction in (index, -1) and _rate(c, judge) is not None),
+            (c for c in panel.points if c.direction in (index, -1) and _rate(c, judge) is not None),
             key=lambda c: c.coords[0],
         )
         if not cells:
@@ -145,7 +145,7 @@ def n_missing(panel: Panel, judge: str) -> tuple[int, int]:
     size = 1 + sum(alpha != 0 for alpha in panel.axis.alphas) * panel.region.n_directions
     if panel.region.points == "auto":
         return 0, size
-    return size - sum(_rate(cell, judge) is not None for cell in panel.cells), size
+    return size - sum(_rate(cell, judge) is not None for cell in panel.points), size
 
 
 def composition(panel: Panel) -> tuple[Share, ...]:
@@ -154,7 +154,7 @@ def composition(panel: Panel) -> tuple[Share, ...]:
 
     On a region that is sampled adaptively, the mean over directions, each linear between its measured points.
     """
-    every = {name for cell in panel.cells for name, count in cell.outcomes.items() if count}
+    every = {name for cell in panel.points for name, count in cell.outcomes.items() if count}
     names = [*(name for name in OUTCOMES if name in every), *sorted(every - set(OUTCOMES))]
     directions = range(panel.region.n_directions) if panel.region.points == "auto" else [None]
     lines = [line for line in (_shares(panel, names, direction) for direction in directions) if line]
@@ -167,7 +167,7 @@ def composition(panel: Panel) -> tuple[Share, ...]:
 def _shares(panel: Panel, names: Sequence[str], direction: int | None) -> list[Share]:
     """The shares of one direction and the origin, or of all pooled (None)."""
     at: dict[float, Counter[str]] = {}
-    for cell in panel.cells:
+    for cell in panel.points:
         if direction is None or cell.direction in (direction, -1):
             at.setdefault(cell.coords[0], Counter()).update(cell.outcomes)
     return [

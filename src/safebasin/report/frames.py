@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from safebasin.errors import MissingExtra
+from safebasin.errors import MissingExtra, UsageError, expected
+from safebasin.report.figures.data import point_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from safebasin.records import Landscape
     from safebasin.stats import Ranking
 
-__all__ = ["flattened", "frame_of", "ranking_rows", "statistic_rows"]
+__all__ = ["flattened", "frame_of", "landscape_frame", "loss_rows", "ranking_rows", "statistic_rows", "sweep_rows"]
 
 
 def frame_of(rows: Iterable[Mapping[str, Any]]) -> DataFrame:
@@ -38,6 +39,15 @@ def flattened(record: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def landscape_frame(landscape: Landscape, table: str) -> DataFrame:
+    """One table of a landscape: see `Landscape.to_frame`."""
+    if table == "points":
+        return frame_of(point_rows(landscape.panels))
+    if table == "statistics":
+        return frame_of(statistic_rows(landscape))
+    raise UsageError(expected("table", "points or statistics", table, "Choose one of them."))
+
+
 def statistic_rows(landscape: Landscape) -> list[dict[str, object]]:
     """A row a statistic of each panel; rates are fractions, as everywhere but on pages."""
     return [
@@ -52,6 +62,22 @@ def statistic_rows(landscape: Landscape) -> list[dict[str, object]]:
         for panel in landscape.panels
         for name, estimate in panel.summary.items()
     ]
+
+
+def sweep_rows(document: Mapping[str, Any]) -> list[dict[str, object]]:
+    """A row a model under each prompt set and system prompt, in the order of `models.json`."""
+    return [
+        {**{name: table[name] for name in ("prompts", "system", "judge", "is_benign")}, **flattened(model)}
+        for table in document["tables"]
+        for model in table["models"]
+    ]
+
+
+def loss_rows(losses: Sequence[float], held_out: Sequence[tuple[int, float]]) -> list[dict[str, object]]:
+    """A row a step: its loss, from step 1 on, and that on held-out rows where they were read; None elsewhere."""
+    trained, held = dict(enumerate(losses, start=1)), dict(held_out)
+    steps = sorted({*trained, *held})
+    return [{"step": step, "loss": trained.get(step), "held_out": held.get(step)} for step in steps]
 
 
 def ranking_rows(ranking: Ranking, models: Mapping[str, str]) -> list[dict[str, object]]:

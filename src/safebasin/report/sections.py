@@ -163,11 +163,11 @@ def _panel(landscape: Landscape, panel: Panel, number: int, *, is_first: bool) -
         is_plane=panel.region.is_plane,
         n_directions=panel.region.n_directions,
         size=_size(panel),
-        n_prompts=max((cell.n_planned for cell in panel.cells), default=0),
+        n_prompts=max((cell.n_planned for cell in panel.points), default=0),
         key_figures=[_key_figure(panel, name) for name in KEY_FIGURES if name in panel.summary],
         statistics=table,
         caption=_caption(panel),
-        has_composition=not panel.region.is_plane and any(cell.outcomes for cell in panel.cells),
+        has_composition=not panel.region.is_plane and any(cell.outcomes for cell in panel.points),
         has_answers=rate_name(panel) == "answered",
         has_measurements=is_first and bool(measurement_curves(panel)),
         measurements=measurement_rows(panel) if is_first else (),
@@ -208,7 +208,7 @@ def _size(panel: Panel) -> str:
     points = " × ".join(str(n) for n in panel.region.shape)
     words = f"{count} {noun}{'' if count == 1 else 's'} × {points} points"
     if panel.region.points == "auto":
-        words += f", {len(panel.cells)} of them measured"
+        words += f", {len(panel.points)} of them measured"
     return words
 
 

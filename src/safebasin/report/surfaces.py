@@ -84,7 +84,7 @@ def target_marks(panel: Panel) -> tuple[tuple[float, float, str], ...]:
 
 
 def _surface(panel: Panel, judge: str, number: int) -> Surface | None:
-    cells = [c for c in panel.cells if c.direction in (number, -1) and _rate(c, judge) is not None]
+    cells = [c for c in panel.points if c.direction in (number, -1) and _rate(c, judge) is not None]
     if not any(c.direction == number for c in cells):
         return None
     first, second = (axis.alphas for axis in panel.region.axes)

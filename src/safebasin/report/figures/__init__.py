@@ -19,6 +19,7 @@ The same landscape gives the same bytes: no date, no random ids. matplotlib is i
     plots         results on axes of one's own
     prefill       refusal behind a forced beginning, by its tokens
     overlays      figures of several panels of one line: their curves over each other, and one small axes for each
+    training      the losses of a training run
     sweep         the rate of each tuned model beside that of the base
     screen        where tuned models moved, by block, and in how many directions
     planes        ASR and outcomes over planes, with the rim of the basin

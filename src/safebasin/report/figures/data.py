@@ -40,7 +40,7 @@ def point_rows(panels: Iterable[Panel], **named: str) -> list[Row]:
             "n_planned": cell.n_planned,
         }
         for panel in panels
-        for cell in panel.cells
+        for cell in panel.points
         for judge, rate in cell.asr.items()
     ]
 

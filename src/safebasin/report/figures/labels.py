@@ -89,6 +89,16 @@ _GERMAN: Mapping[str, str] = {
     # audits
     r"worse by, in points of percent": "schlechter um, in Prozentpunkten",
     r"limit": "Grenze",
+    # sweeps and training runs
+    r"the base, with its interval": "das Grundmodell, mit seinem Intervall",
+    r"higher than the base": "höher als das Grundmodell",
+    r"lower than the base": "niedriger als das Grundmodell",
+    r"not told apart": "nicht zu unterscheiden",
+    r"ASR \(%\)": "ASR (%)",
+    r"step": "Schritt",
+    r"loss \(nats per token\)": "Loss (Nats je Token)",
+    r"rows trained on": "gelernte Zeilen",
+    r"held-out rows": "zurückgehaltene Zeilen",
     # titles
     r"(.+) · 50% rims · Prompt sets": r"\1 · 50-%-Ränder · Prompt-Mengen",
     r"(.+) · Prompt sets": r"\1 · Prompt-Mengen",

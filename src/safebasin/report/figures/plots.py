@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from safebasin.errors import StudyError, UsageError, expected
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from safebasin.records import Landscape, Panel
     from safebasin.report.figures.audit import ShownMetric
 
-__all__ = ["Kind", "look_of", "plot_compared", "plot_landscape", "plot_metrics"]
+__all__ = ["Kind", "look_of", "plot_compared", "plot_landscape", "plot_losses", "plot_metrics", "plot_sweep"]
 
 Kind = Literal["asr", "outcomes", "plane"]
 Size = tuple[float, float]
@@ -24,7 +24,7 @@ Size = tuple[float, float]
 def plot_landscape(
     landscape: Landscape, kind: Kind | None, number: int, ax: Axes | None, size: Size | None, look: Look
 ) -> Axes:
-    """Draw a panel: see `Mapped.plot`."""
+    """Draw a panel: see `Landscape.plot`."""
     panel = _panel(landscape, number)
     kind = kind or ("plane" if panel.region.is_plane else "asr")
     _check_kind(kind, panel)
@@ -65,6 +65,39 @@ def plot_metrics(metrics: Sequence[ShownMetric], title: str, ax: Axes | None, si
 
         draw_metrics_on(axes, metrics)
         axes.set_title(title)
+
+    return _drawn(draw, ax, size, look, free=True)
+
+
+def plot_sweep(document: Mapping[str, Any], number: int, ax: Axes | None, size: Size | None, look: Look) -> Axes:
+    """Draw one table of `models.json`: see `Swept.plot`."""
+    tables = document["tables"]
+    if not 0 <= number < len(tables):
+        names = ", ".join(f"{i} ({table['prompts']}, {table['judge']})" for i, table in enumerate(tables))
+        raise UsageError(expected("table", f"the number of one: {names}", number, "Choose one of them."))
+
+    def draw(axes: Axes) -> None:
+        from safebasin.report.figures.sweep import draw_sweep_on
+
+        draw_sweep_on(axes, tables[number])
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
+
+    return _drawn(draw, ax, size, look, free=True)
+
+
+def plot_losses(
+    losses: Sequence[float], held_out: Sequence[tuple[int, float]], base: str, method: str, ax: Axes | None,
+    size: Size | None, look: Look,
+) -> Axes:  # fmt: skip
+    """Draw the losses of a training run: see `Tuned.plot`."""
+
+    def draw(axes: Axes) -> None:
+        from safebasin.report.figures.canvas import shortened
+        from safebasin.report.figures.training import draw_losses_on
+        from safebasin.report.layout import model_name
+
+        draw_losses_on(axes, losses, held_out)
+        axes.set_title(shortened(f"{model_name(base)} · {method}"))
 
     return _drawn(draw, ax, size, look, free=True)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_sweep", "save_sweep_figure", "sweep_svg"]
+__all__ = ["draw_sweep", "draw_sweep_on", "save_sweep_figure", "sweep_svg"]
 
 _COLORS = {"higher": "#D55E00", "lower": "#0072B2", "not told apart": "#767676"}
 _MARKERS = {"higher": "^", "lower": "v", "not told apart": "o"}
@@ -51,14 +51,15 @@ def draw_sweep(document: Mapping[str, Any]) -> Figure:
     width = 2.4 + 3.6 * len(tables)
     figure, (row,) = grid_canvas(1, max(1, len(tables)), (width, min(24.0, 1.6 + 0.2 * n)))
     for axes, table in zip(row, tables, strict=True):
-        _draw(axes, table)
+        draw_sweep_on(axes, table)
     name_figure(figure, f"Models tuned from {document['base']}")
     handles, labels = row[0].get_legend_handles_labels()
     name_below(figure, handles, labels)
     return figure
 
 
-def _draw(axes: Axes, table: Mapping[str, Any]) -> None:
+def draw_sweep_on(axes: Axes, table: Mapping[str, Any]) -> None:
+    """Draw one table of `models.json`, a row a model; its legend is the caller's."""
     models, base = table["models"], table["base"]
     if base["low"] is not None:
         axes.axvspan(100 * base["low"], 100 * base["high"], color="#009E73", alpha=0.15, linewidth=0)

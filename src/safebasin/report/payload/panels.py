@@ -32,7 +32,7 @@ def panel_values(landscape: Landscape, panel: Panel) -> dict[str, object]:
         "directions": [visible(name) for name in names],
         "radius": _radius(panel),
         "rate": rate_name(panel),
-        "cells": [_cell(cell, judges) for cell in panel.cells],
+        "cells": [_cell(cell, judges) for cell in panel.points],
         **shape,
     }
 

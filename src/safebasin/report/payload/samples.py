@@ -86,15 +86,15 @@ def by_panel(landscape: Landscape, samples: Iterable[ShownSample]) -> list[list[
 
 def most_per_place(landscape: Landscape) -> int:
     """Count the responses of a prompt set under a system prompt that a page has room for at each place."""
-    n_cells = sum(len(panel.cells) for panel in landscape.panels)
-    n_planned = sum(cell.n_planned for panel in landscape.panels for cell in panel.cells)
+    n_cells = sum(len(panel.points) for panel in landscape.panels)
+    n_planned = sum(cell.n_planned for panel in landscape.panels for cell in panel.points)
     return n_planned + 1 if n_planned <= MAX_SAMPLES else max(3, MAX_SAMPLES // n_cells)
 
 
 def listed(panel: Panel, samples: Sequence[ShownSample]) -> dict[str, object]:
     """Prompts once each, and the rows that refer to them and to the panel's cells by number."""
-    cells = {(cell.direction, cell.coords): number for number, cell in enumerate(panel.cells)}
-    origin = next((number for number, cell in enumerate(panel.cells) if cell.direction < 0), None)
+    cells = {(cell.direction, cell.coords): number for number, cell in enumerate(panel.points)}
+    origin = next((number for number, cell in enumerate(panel.points) if cell.direction < 0), None)
     prompts: dict[str, dict[str, object]] = {}
     rows: list[dict[str, object]] = []
     for sample in samples:
