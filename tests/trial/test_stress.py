@@ -75,8 +75,8 @@ def test_a_defense_that_holds_is_put_through_all_kinds(trained: list[tuple[str, 
     assert steps.amounts == more.amounts == (0, 1, 2, 4)
     assert [round(6 * row.mean()) for row in steps.success] == [1, 1, 1, 6]  # aligned, aligned, aligned, base
     assert np.array_equal(steps.success, more.success)
-    assert line.amounts == (0, 0.25, 0.5, 0.75, 1)
-    assert [round(6 * row.mean()) for row in line.success[[0, -1]]] == [1, 6]  # the ends are the two models
+    assert line.amounts == (0, 0.25, 0.5)
+    assert [round(6 * row.mean()) for row in line.success[[0, -1]]] == [1, 6]
     assert direction.gap.startswith("a refusal direction must be one")  # on this model the published rule allows none
     assert [model for model, _ in trained] == ["world:guild/aligned", str(kept)]
 
