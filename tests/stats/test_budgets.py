@@ -148,7 +148,9 @@ def test_budgets_that_were_not_tried_change_nothing_where_the_crossing_is_known(
     part = estimate_budget(success[tried], STEPS[tried], most=16.0, whole=True)
     assert (part.value, part.low, part.high) == (whole.value, whole.low, whole.high)
     assert (whole.n, part.n) == (240, 120)
-    assert part.method.startswith("smallest budget at which ASR reaches 50%, by linear interpolation over 0, 2, 4, round")
+    assert part.method.startswith(
+        "smallest budget at which ASR reaches 50%, by linear interpolation over 0, 2, 4, round"
+    )
     # all alike: the bound that alike prompts allow reaches as far as might have been tried
     alike = broken_at([4.0] * 40)
     assert estimate_budget(alike[tried], STEPS[tried], most=16.0).high == estimate_budget(alike, STEPS).high

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def test_a_clear_crossing_takes_its_bisection_and_one_budget_below(breaks: int, 
     assert found.places == places
     assert not found.falls
     assert rounds[0] == (0, 3)
-    assert all(set(first) < set(second) for first, second in zip(rounds, rounds[1:], strict=False))
+    assert all(set(first) < set(second) for first, second in pairwise(rounds))
 
 
 def test_what_is_broken_before_is_asked_once_more() -> None:
