@@ -42,6 +42,7 @@ from safebasin.protocols.defenses import (
     Setup,
     Stage,
     StepHook,
+    TemplatedDefense,
     TrainingDefense,
     WeightDefense,
 )
@@ -112,6 +113,7 @@ __all__ = [
     "StepHook",
     "SystemSource",
     "Task",
+    "TemplatedDefense",
     "TokenScores",
     "Trace",
     "TrainingDefense",

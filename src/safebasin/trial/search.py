@@ -29,7 +29,7 @@ Ask = Callable[[Sequence[int]], Array]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
-    """What was asked on the way to the smallest budget."""
+    """The budgets that were asked on the way to the smallest, and their answers."""
 
     places: tuple[int, ...]
     """On the grid, ascending from 0."""
@@ -43,7 +43,7 @@ class Sought:
 
     @property
     def falls(self) -> bool:
-        """Whether success falls from the limit to below it, from some place to a later one."""
+        """True where success falls from the limit to below it, from some place to a later one."""
         return any((np.diff(row.astype(int)) < 0).any() for row in _past(self.by_seed))
 
 
