@@ -102,10 +102,10 @@ def taken(given: Stress, study: Study, folder: Path, entrant: Entrant) -> StudyT
     that of its comparison, or of another budget.
     """
     folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    arm = given.asked.folder / "arms" / entrant.slug
+    arm, fingerprint = given.asked.folder / "arms" / entrant.slug, resolve(study.model).fingerprint
     for lender in (*(arm / name for name in ("line", "base", "tuned")), *sorted(folder.parent.glob("asked-*"))):
         if lender != folder:
-            borrow_origin(folder, lender, resolve(study.model).fingerprint)
+            borrow_origin(folder, lender, fingerprint)
     with StoredStudy.open(measure(study, folder, progress=given.progress, templates=True)) as stored:
         return StudyTables.read(stored)
 
