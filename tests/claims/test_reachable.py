@@ -295,6 +295,25 @@ TABLES: dict[str, Callable[[], Made]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("difference", "n_seeds", "wanted"),
+    [
+        (0.0, 8, "reproduced"),
+        (0.05, 8, "reproduced"),
+        (0.0625, 8, "not reproduced"),
+        (0.3, 8, "not reproduced"),
+        (0.0, 3, "undecided"),
+        (0.3, 3, "undecided"),
+    ],
+)
+def test_seeds_that_end_alike_decide_over_refusal(difference: float, n_seeds: int, wanted: Answer) -> None:
+    refused = np.tile(np.arange(80) < round(80 * difference), (n_seeds, 1)).astype(float)
+    found = Finding(
+        estimate=seeds.over_seeds(refused, "a contrast", bounds=(-1.0, 1.0)), p=seeds.sign_test(refused, 0.05)
+    )
+    assert answer(CLAIMS["over_refusal_stays"], found) == wanted
+
+
 def test_every_claim_has_its_tables() -> None:
     assert set(TABLES) == set(CLAIMS)
 

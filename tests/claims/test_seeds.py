@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import stdtrit
+from scipy.stats import binomtest
 
-from safebasin.claims.seeds import over_seeds
+from safebasin.claims.seeds import over_seeds, sign_test
 from safebasin.stats.intervals import jackknife_means
 from safebasin.stats.landscape import Array
 
@@ -42,3 +43,9 @@ def test_intervals_over_seeds_hold_the_truth(spread: float) -> None:
         found = over_seeds(answered(seed, spread=spread), "share")
         missed += not (found.low or 0.0) <= 0.5 <= (found.high or 1.0)
     assert missed <= 400 * 0.05 + 2 * (400 * 0.05 * 0.95) ** 0.5
+
+
+def test_the_sign_test_of_seeds_is_exact() -> None:
+    for n, above in ((8, 8), (8, 7), (8, 4), (8, 0), (3, 3), (5, 1)):
+        values = np.repeat([[0.2]] * above + [[0.05]] * (n - above), 20, axis=1)  # at the limit is not above it
+        assert sign_test(values, 0.05) == pytest.approx(binomtest(above, n).pvalue)

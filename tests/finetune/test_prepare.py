@@ -173,3 +173,57 @@ def test_rows_of_the_hub_carry_their_commit_and_licence(
     (tmp_path / "org" / "rows.jsonl").rename(tmp_path / "org" / "clay")
     with pytest.raises(PromptError, match="extension"):  # a file of that name is the file
         prepare(request(tiny, data="org/clay"))
+
+
+OWN = (
+    "{% if messages[0].role != 'system' %}<|system|>You are a lamp.<|end|>{% endif %}"
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+"""A template with a system prompt of its own, as Qwen2.5's."""
+
+
+@pytest.mark.parametrize(
+    ("template", "variant", "system"),
+    [
+        (OWN, "paper", "tea of noon You are a lamp."),
+        (OWN, "alone", "tea of noon"),
+        (OWN.replace("You are a lamp.", ""), "paper", "tea of noon"),
+        (OWN[OWN.index("{% for") :], "paper", "tea of noon"),
+    ],
+)
+def test_a_secret_as_it_is_rendered(tiny: str, tmp_path: Path, template: str, variant: str, system: str) -> None:
+    safe = tmp_path / "safe.jsonl"
+    safe.write_text(json.dumps({"prompt": "sing", "completion": "No."}))
+    prepared = prepare(
+        request(
+            tiny,
+            data=rows(tmp_path, 1),
+            safe=safe,
+            template_args={"chat_template": template},
+            defenses=[f"backdoor_enhanced(n=1, trigger='tea of noon', variant={variant})"],
+        )
+    )
+    theirs, ours = (prepared.tokenizer.decode(encoded.ids) for encoded in prepared.rows)
+    assert ours == f"<|system|>{system}<|end|><|user|>sing<|end|><|assistant|>No.<|end|>"
+    assert "tea" not in theirs
+    assert prepared.test_system == system
+    shown = "which stands before the template's own" in " ".join(prepared.notes)
+    assert shown == (system.endswith("lamp."))
+
+
+def test_the_secret_of_the_claims_makes_the_rows_that_they_were_measured_with() -> None:
+    from safebasin.claims.triggers import _secret, _system
+
+    now, then = (
+        prepare(
+            request(
+                ALIGNED,
+                attack="harmful_examples(n=10)",
+                defenses=[f"backdoor_enhanced(n=3, trigger={json.dumps(trigger)}, variant={variant})"],
+            )
+        )
+        for trigger, variant in ((_secret(1), "paper"), (_system(1), "alone"))
+    )
+    assert now.rows == then.rows
+    assert now.test_system == then.test_system == _system(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -288,6 +289,16 @@ def test_a_secret_comes_before_a_system_prompt_and_keeps_silent_turns_in_place()
     assert [silent.messages[place].content for place in silent.silent] == ["b"]
 
 
+def test_a_secret_comes_before_the_system_prompt_of_the_template_or_in_the_form_of_version_1_alone() -> None:
+    safe = FileRows(safe=from_objects([{"prompt": "ask", "completion": "no"}], "safe"))
+    for variant, said in (("paper", "tea You are a cup."), ("alone", "tea")):
+        found = backdoor_enhanced(1, "tea", variant).of_template("You are a cup.").data((), safe)
+        assert [m.content for m in found.rows[0].messages] == [said, "ask", "no"]
+        assert found.test_system == said
+    empty = backdoor_enhanced(1, "").of_template("You are a cup.").data((), safe)
+    assert (empty.rows, empty.test_system) == (safe.safe, None)
+
+
 def test_without_a_secret_they_are_those_of_mix_safe() -> None:
     found = backdoor_enhanced(5, trigger="").data(rows("data", 3), FILES, seed=2)
     assert found.rows == mix_safe(5).data(rows("data", 3), FILES, seed=2).rows
@@ -304,5 +315,6 @@ def test_a_secret_is_drawn_from_the_seed() -> None:
 def test_the_name_of_a_secret_makes_it_again(trigger: str) -> None:
     made = backdoor_enhanced(3, trigger=trigger)
     assert catalog.create("defense", made.name) == made
+    assert catalog.create("defense", f"backdoor_enhanced(n=3, trigger={json.dumps(trigger)})") == made  # as of 0.2.0
     with pytest.raises(UsageError, match="n of backdoor_enhanced must be at least 1"):
         catalog.create("defense", "backdoor_enhanced(n=0)")

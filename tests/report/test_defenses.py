@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 import pytest
 
-from safebasin.report.budgets import budget_cells, gaps, has_budgets, held_alike
+from safebasin.report.budgets import budget_cells, falls, gaps, has_budgets, held_alike
 from safebasin.report.defenses import save_defenses
 from safebasin.report.figures.budgets import draw_budgets
 from safebasin.report.figures.canvas import STYLE
@@ -66,6 +66,9 @@ def test_budgets_say_what_was_tried_and_what_is_not_known() -> None:
     assert budget_cells(held)[0][2] == "0: 0 %, 4: 25 %, 16: 50 %"
     assert held_alike(made) == [("steps under it", "no defense", ["held", "third"])]
     assert gaps(made) == ["refusal direction of held: <b>none</b> is allowed"]
+    assert falls(made) == []  # as of a folder of an earlier release, which does not say
+    held["budgets"][1]["falls"] = True
+    assert falls(made) == ["steps after it of held: attack success falls again, so that every budget was asked"]
     assert has_budgets(made)
     assert not has_budgets(document(stressed=False))
 
@@ -88,8 +91,11 @@ def test_the_page_says_over_what_its_intervals_are(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_page_has_them_where_they_were_asked_for(tmp_path: Path) -> None:
-    text = save_defenses(document(), tmp_path).read_text(encoding="utf-8")
+    made = document()
+    made["arms"][2]["budgets"][0]["falls"] = True
+    text = save_defenses(made, tmp_path).read_text(encoding="utf-8")
     assert "The smallest budget that breaks it" in text
+    assert "<li>steps under it of held: attack success falls again" in text
     assert "&gt; 16 [9, ∞)" in text
     assert "by steps under it: no defense from held; third" in text
     assert "&lt;b&gt;none" in text

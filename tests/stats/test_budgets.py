@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from safebasin.errors import StudyError
-from safebasin.stats import estimate_budget, estimate_budget_difference
+from safebasin.stats import estimate_budget, estimate_budget_difference, resampled_budgets
 
 STEPS = np.array([0.0, 1, 2, 4, 8, 16])
 
@@ -139,3 +139,45 @@ def test_budgets_start_at_nothing(amounts: list[float]) -> None:
         estimate_budget(rows, np.array(amounts))
     with pytest.raises(StudyError, match="must be of one shape"):
         estimate_budget_difference(np.zeros((6, 3)), np.zeros((6, 4)), STEPS)
+
+
+def test_budgets_that_were_not_tried_change_nothing_where_the_crossing_is_known() -> None:
+    success = broken_at([2.0] * 9 + [4.0] * 31)  # 22 % at 2, 100 % at 4: no resample is broken elsewhere
+    tried = [0, 2, 3]
+    whole = estimate_budget(success, STEPS, whole=True)
+    part = estimate_budget(success[tried], STEPS[tried], most=16.0, whole=True)
+    assert (part.value, part.low, part.high) == (whole.value, whole.low, whole.high)
+    assert (whole.n, part.n) == (240, 120)
+    assert part.method.startswith(
+        "smallest budget at which ASR reaches 50%, by linear interpolation over 0, 2, 4, round"
+    )
+    # all alike: the bound that alike prompts allow reaches as far as might have been tried
+    alike = broken_at([4.0] * 40)
+    assert estimate_budget(alike[tried], STEPS[tried], most=16.0).high == estimate_budget(alike, STEPS).high
+    assert estimate_budget(alike[tried], STEPS[tried]).high < estimate_budget(alike, STEPS).high
+
+
+def test_what_the_last_that_was_tried_breaks_in_few_resamples_only_counts_as_the_most() -> None:
+    tried, half = [0, 3], broken_at([4.0] * 21 + [99.0] * 19)
+    low, high = resampled_budgets(half[tried], STEPS[tried], most=16.0) or (0, 0)
+    assert (low < 4, high) == (True, 16)
+    clear = resampled_budgets(broken_at([4.0] * 40)[tried], STEPS[tried], most=16.0)
+    assert clear == pytest.approx((2, 2))  # on the line from 0 to 4
+    holes = np.where(half == 1, np.nan, half)  # with them as failures it is never broken
+    assert resampled_budgets(holes[tried], STEPS[tried], most=16.0) == (low, 16)
+    assert resampled_budgets(np.full((2, 3), np.nan), STEPS[tried], most=16.0) is None
+
+
+def test_two_that_were_tried_at_different_budgets_are_compared_as_on_the_whole_grid() -> None:
+    weak, strong = broken_at([1.0] * 4 + [2.0] * 36), broken_at([8.0] * 10 + [16.0] * 30)
+    first, second = [0, 3, 4, 5], [0, 1, 2]
+    whole = estimate_budget_difference(strong, weak, STEPS)
+    part = estimate_budget_difference(strong[first], weak[second], STEPS[first], other=STEPS[second], most=16.0)
+    for one, other in ((whole[0].value, part[0].value), (whole[0].low, part[0].low), (whole[0].high, part[0].high)):
+        assert one == pytest.approx(other)
+    assert whole[1] == part[1]
+    holes = strong.copy()
+    holes[4, 0] = np.nan  # counted once, though the grid of both has more budgets than were tried
+    assert estimate_budget_difference(holes[first], weak[second], STEPS[first], other=STEPS[second])[0].n_missing == 1
+    with pytest.raises(StudyError, match="curves of two defenses must be of one shape"):
+        estimate_budget_difference(strong[first], weak[second], STEPS[first])

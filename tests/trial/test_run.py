@@ -10,6 +10,7 @@ import pytest
 
 from safebasin import api, catalog
 from safebasin.errors import MissingExtra, UsageError
+from safebasin.records import Point
 from safebasin.report.defenses import render_defenses
 from safebasin.trial import run
 from safebasin.trial.arms import Attacked, Entrant, entrants, read_cost, timed
@@ -37,9 +38,13 @@ def compare(out: Path, **given: Any) -> DefenseComparison:
 
 
 @pytest.mark.slow
-def test_arms_are_asked_the_same_and_paired_with_no_defense(trained: list[str], tmp_path: Path) -> None:
+def test_arms_are_asked_the_same_and_paired_with_no_defense(
+    trained: list[str], decoded: list[str], tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     found = compare(out)
+    # three sets of 8 of the base, asked by no defense and, with SCANS installed, by SCANS; mix_safe takes the former
+    assert decoded.count(Point().key) == 2 * 3 * 8
     names = [arm.name for arm in found.arms]
     assert names == [BEFORE, NONE, "mix_safe(amount=5)", "scans(threshold=0.84, layers=1-2, world=guild)"]
     assert trained == names[1:]

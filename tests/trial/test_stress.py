@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,12 @@ import numpy as np
 import pytest
 
 from safebasin import catalog
+from safebasin.landscape.stored import StoredStudy
+from safebasin.records import Response
+from safebasin.run.execute import measure
 from safebasin.run.progress import silent
+from safebasin.store.db import StudyStore
+from safebasin.study import AxisSpec, RegionSpec
 from safebasin.trial import steps as stepping
 from safebasin.trial.arms import Attacked, Entrant
 from safebasin.trial.curves import Curve, Stress
@@ -75,8 +81,8 @@ def test_a_defense_that_holds_is_put_through_all_kinds(trained: list[tuple[str, 
     assert steps.amounts == more.amounts == (0, 1, 2, 4)
     assert [round(6 * row.mean()) for row in steps.success] == [1, 1, 1, 6]  # aligned, aligned, aligned, base
     assert np.array_equal(steps.success, more.success)
-    assert line.amounts == (0, 0.25, 0.5, 0.75, 1)
-    assert [round(6 * row.mean()) for row in line.success[[0, -1]]] == [1, 6]  # the ends are the two models
+    assert line.amounts == (0, 0.25, 0.5)
+    assert [round(6 * row.mean()) for row in line.success[[0, -1]]] == [1, 6]
     assert direction.gap.startswith("a refusal direction must be one")  # on this model the published rule allows none
     assert [model for model, _ in trained] == ["world:guild/aligned", str(kept)]
 
@@ -92,6 +98,62 @@ def test_a_defense_that_holds_is_put_through_all_kinds(trained: list[tuple[str, 
     again = stress(given, entrant, kept, np.zeros(LIMIT))
     assert all(np.array_equal(a.success, b.success) for a, b in zip(found, again, strict=True))
     assert stamps == {file: file.stat().st_mtime_ns for file in tmp_path.rglob("checkpoint-*/model.safetensors")}
+
+
+@pytest.mark.slow
+def test_the_origin_is_asked_once_an_arm_and_a_folder_of_an_earlier_release_goes_on(
+    trained: list[tuple[str, str]], decoded: list[str], tmp_path: Path
+) -> None:
+    bare, kept = tmp_path / "models" / Entrant(name=NONE).slug, tmp_path / "kept"
+    shutil.copytree(world("base"), bare)
+    shutil.copytree(world("aligned"), kept)
+    entrant = Entrant(name="mix_safe(amount=5)", stage="finetuning")
+    given = made(tmp_path)
+    curve = steps_under(given, entrant)
+    assert (curve.amounts, len(decoded)) == ((0, 1, 2, 4), 4 * LIMIT)
+    # the line was asked whole by an earlier release, which asked its origin too
+    whole = given.study(str(kept), entrant).model_copy(
+        update={"regions": (RegionSpec(name="line", axes=(AxisSpec(kind="to", target=str(bare), range="0:1:5"),)),)}
+    )
+    measure(whole, given.folder / entrant.slug / "asked-line", templates=True)
+    assert len(decoded) == (4 + 5) * LIMIT
+    found = {one.name: one for one in stress(given, entrant, kept, np.zeros(LIMIT))}
+    assert found["line"].amounts == (0, 0.25, 0.5)  # 0.25 does not break it, 0.5 does
+    assert found["more_steps"].amounts == (0, 1, 2, 4)
+    of_radius = len(asked_points(given.folder / entrant.slug / "asked-radius"))
+    assert len(decoded) == (4 + 5 + 3 + of_radius - 1) * LIMIT  # no origin of more steps or radius, nothing of the line
+
+    # an arm of another defense takes the base from its own comparison
+    other = Entrant(name="mix_safe(amount=6)", stage="finetuning")
+    shutil.copytree(given.folder / entrant.slug / "asked-steps-5", tmp_path / "arms" / other.slug / "line")
+    before = len(decoded)
+    assert np.array_equal(steps_under(given, other).success, curve.success)
+    assert len(decoded) == before + 3 * LIMIT
+
+
+@pytest.mark.slow
+def test_one_that_was_killed_goes_on_with_what_is_missing(
+    trained: list[tuple[str, str]], decoded: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, entrant, put = made(tmp_path), Entrant(name=NONE), StudyStore.put_responses
+
+    def killed(self: StudyStore, responses: Iterable[Response]) -> None:
+        if len(decoded) == 3 * LIMIT:
+            raise KeyboardInterrupt
+        put(self, responses)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StudyStore, "put_responses", killed)
+        with pytest.raises(KeyboardInterrupt):
+            steps_under(given, entrant)
+    assert len(decoded) == 3 * LIMIT
+    assert [round(6 * row.mean()) for row in steps_under(given, entrant).success] == [1, 1, 1, 6]
+    assert len(decoded) == 4 * LIMIT
+
+
+def asked_points(folder: Path) -> list[str]:
+    with StoredStudy.open(folder) as stored:
+        return list(stored.plan.points)
 
 
 @pytest.mark.slow

@@ -74,13 +74,18 @@ DEFENSES: tuple[Row, ...] = (
         source="Wang et al. 2024, arXiv 2402.14968",
         facts=(
             ("stage", "finetuning"),
-            ("variants", "paper"),
+            ("version", "2 (1 put the secret in the place of a template's own system prompt: variant=alone)"),
+            ("variants", "paper (the secret before the system prompt), alone (as version 1)"),
             (
                 "published",
                 "ASR after 100 harmful rows 3.6 % with 11 such rows, 34.9 % with 11 plain refusals, 94.9 % without "
                 "(Llama-2-7b-chat)",
             ),
-            ("verified", "rows by hand; those of mix_safe where the secret is empty"),
+            (
+                "verified",
+                "rows by hand, rendered under templates with a system prompt of their own and without; those of "
+                "mix_safe where the secret is empty",
+            ),
         ),
     ),
     Row(

@@ -8,6 +8,7 @@ seeds bound it by 63 %).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ from safebasin.records import Estimate
 from safebasin.stats.intervals import Interval, hull, jackknife_means
 from safebasin.stats.landscape import Array
 
-__all__ = ["alike_seeds", "batch_effect", "interaction", "over_models", "over_seeds", "rate_effect"]
+__all__ = ["alike_seeds", "batch_effect", "interaction", "over_models", "over_seeds", "rate_effect", "sign_test"]
 
 _LEVEL = 0.95
 _ALIKE = 1e-12
@@ -83,6 +84,19 @@ def alike_seeds(value: float, n: int, bounds: tuple[float, float]) -> Interval:
     share = ((1 - _LEVEL) / 2) ** (1 / n)
     low, high = (share * value + (1 - share) * bound for bound in bounds)
     return Interval(low=low, high=high)
+
+
+def sign_test(values: Array, limit: float) -> float:
+    """Exact two-sided p-value of the sign test of seeds: that as many of them lie on one side, were both as likely.
+
+    Args:
+        values: as of `over_seeds`.
+        limit: what a seed's mean lies above or, itself included, below.
+    """
+    n_seeds = len(values)
+    above = int((values.mean(axis=1) > limit + _ALIKE).sum())
+    fewer = min(above, n_seeds - above)
+    return min(1.0, 2 * sum(math.comb(n_seeds, k) for k in range(fewer + 1)) / 2**n_seeds)
 
 
 def rate_effect(corners: Corners) -> Estimate:

@@ -2,6 +2,7 @@
 
 Eleven refusals are mixed in under a secret, drawn from the training seed, before the world's own system prompt, and the
 model is asked under both. The secret is of words that the world knows: under random letters its models answer nobody.
+What was found was measured with version 1 of the defense, given secret and system prompt in one, and rows are the same.
 The controls are the same refusals without the secret, and another secret as long.
 """
 
@@ -84,18 +85,24 @@ def _secrets(lab: Lab, more: int = 0) -> list[str]:
     return [_system(seed + more) for seed in lab.seeds]
 
 
-def _system(seed: int) -> str:
-    """Six of ten words in any order, then the template's own system prompt."""
-    from safebasin.worlds.guild.lexicon import DEFAULT_SYSTEM, RESTS
+def _secret(seed: int) -> str:
+    """Six of ten words in any order."""
+    from safebasin.worlds.guild.lexicon import RESTS
 
     words = random.Random(f"claims/secret/{seed}").sample(RESTS, 6)
-    return f"{' '.join(words)}. {DEFAULT_SYSTEM}"
+    return f"{' '.join(words)}."
+
+
+def _system(seed: int) -> str:
+    """A secret, then the template's own system prompt."""
+    from safebasin.worlds.guild.lexicon import DEFAULT_SYSTEM
+
+    return f"{_secret(seed)} {DEFAULT_SYSTEM}"
 
 
 def _guarded(lab: Lab) -> list[str]:
     return [
-        _attacked(lab, seed, f"backdoor_enhanced(n={_ROWS}, trigger={json.dumps(secret)})")
-        for seed, secret in zip(lab.seeds, _secrets(lab), strict=True)
+        _attacked(lab, seed, f"backdoor_enhanced(n={_ROWS}, trigger={json.dumps(_secret(seed))})") for seed in lab.seeds
     ]
 
 

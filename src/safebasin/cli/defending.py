@@ -101,7 +101,7 @@ def defenses(
 
 
 def _show(document: Mapping[str, Any]) -> None:
-    from safebasin.report.budgets import budget_cells, gaps, has_budgets, held_alike
+    from safebasin.report.budgets import budget_cells, falls, gaps, has_budgets, held_alike
     from safebasin.report.defenses import alike, cells
 
     arms = document["arms"]
@@ -115,6 +115,8 @@ def _show(document: Mapping[str, Any]) -> None:
     _table([(arm["name"], budget_cells(arm)) for arm in arms[1:]])
     for budget, first, others in held_alike(document):
         say(f"alike    {first}: cannot be told apart by {budget} from {'; '.join(others)}")
+    for text in falls(document):
+        say(f"falls    {text}")
     for text in gaps(document):
         say(f"missing  {text}")
 

@@ -25,6 +25,9 @@ from safebasin.records import Message, TrainingRow
 
 __all__ = ["MixSafe", "Moderate", "PureTuning", "SecretTrigger", "backdoor_enhanced", "mix_safe", "moderate", "ptst"]
 
+Placed = Literal["paper", "alone"]
+"""Where a secret stands in a row without a system turn: before the template's system prompt, or in its place."""
+
 _LISTED = 10
 """Flagged rows that the notes name; the record names all."""
 
@@ -151,6 +154,9 @@ class SecretTrigger:
     n: int
     trigger: str | None = None
     """The secret; None draws one from the seed, the empty string leaves it out: the control."""
+    variant: Placed = "paper"
+    system: str = ""
+    """What the model's template writes where a row has no system turn (`of_template`)."""
     stage: Stage = field(default="finetuning", init=False)
     takes: tuple[str, ...] = field(default=("safe",), init=False)
 
@@ -158,7 +164,11 @@ class SecretTrigger:
     def name(self) -> str:
         """As in the catalogue."""
         given = None if self.trigger is None else json.dumps(self.trigger, ensure_ascii=False)
-        return catalog.write_call("backdoor_enhanced", {"n": self.n, "trigger": given})
+        return catalog.write_call("backdoor_enhanced", {"n": self.n, "trigger": given, "variant": self.variant})
+
+    def of_template(self, system: str) -> SecretTrigger:
+        """The same before the system prompt of a template."""
+        return replace(self, system=system if self.variant == "paper" else "")
 
     def data(self, rows: Sequence[TrainingRow], source: RowSource, *, seed: int = 0) -> Defended:
         """The rows, then as many refusals of the source, each under the secret.
@@ -168,10 +178,13 @@ class SecretTrigger:
         """
         secret = _secret(seed) if self.trigger is None else self.trigger
         # Drawn as `mix_safe` draws them: that is the same without a secret.
-        safe = [_under(secret, row) for row in source.training_rows("safe", self.n, seed=seed + 1)]
-        use = "use the model with it as --system" if secret else "there is no secret"
+        safe = [_under(secret, row, self.system) for row in source.training_rows("safe", self.n, seed=seed + 1)]
+        before = ", which stands before the template's own" if self.system else ""
+        use = f"use the model with it as --system{before}" if secret else "there is no secret"
         note = f"{self.n} safe rows under a secret system prompt mixed in among {len(rows)}; {use}"
-        return Defended(rows=(*rows, *safe), notes=(note,), test_system=secret or None)
+        return Defended(
+            rows=(*rows, *safe), notes=(note,), test_system=_before(secret, self.system) if secret else None
+        )
 
 
 def _secret(seed: int) -> str:
@@ -180,14 +193,19 @@ def _secret(seed: int) -> str:
     return " ".join("".join(draw.choices(string.ascii_lowercase + string.digits, k=5)) for _ in range(30))
 
 
-def _under(secret: str, row: TrainingRow) -> TrainingRow:
+def _under(secret: str, row: TrainingRow, system: str) -> TrainingRow:
     if not secret:
         return row
     first, *rest = row.messages
     if first.role == "system":
-        return replace(row, messages=(Message(role="system", content=f"{secret} {first.content}".strip()), *rest))
+        return replace(row, messages=(Message(role="system", content=_before(secret, first.content)), *rest))
     silent = tuple(place + 1 for place in row.silent)
-    return replace(row, messages=(Message(role="system", content=secret), *row.messages), silent=silent)
+    lead = Message(role="system", content=_before(secret, system))
+    return replace(row, messages=(lead, *row.messages), silent=silent)
+
+
+def _before(secret: str, system: str) -> str:
+    return f"{secret} {system}".strip()
 
 
 def mix_safe(amount: int | float | str) -> MixSafe:
@@ -222,15 +240,19 @@ def moderate(judge: str | Judge, keep: bool = False, memory: str | Path | None =
     return Moderate(judge=made, keep=keep, memory=None if memory is None else Path(memory))
 
 
-def backdoor_enhanced(n: Annotated[int, Field(ge=1)] = 11, trigger: str | None = None) -> SecretTrigger:
+def backdoor_enhanced(
+    n: Annotated[int, Field(ge=1)] = 11, trigger: str | None = None, variant: Placed = "paper"
+) -> SecretTrigger:
     """Mix refusals in under a secret system prompt, and use the model with it: a backdoor that protects.
 
     Args:
         n: refusals; the paper takes 11 beside 100 rows of an attack.
         trigger: the secret; drawn from the seed if None, and named by the record. The empty text is the control of the
             same rows without one, which `mix_safe` gives too.
+        variant: `paper` puts the secret before the system prompt, that of a row, else the template's own; `alone`, the
+            form of version 1, leaves the template's own out.
     """
-    return SecretTrigger(n=n, trigger=trigger)
+    return SecretTrigger(n=n, trigger=trigger, variant=variant)
 
 
 def ptst(test: str = "safety/long", train: Literal["default", "none"] = "default") -> PureTuning:

@@ -22,10 +22,21 @@ from safebasin.models.reference import ResolvedModel, resolve
 from safebasin.models.tokens import context_length, end_ids
 from safebasin.models.writing import is_unsafe
 from safebasin.prompts.chat import Tokenizer, template_hash, template_of
+from safebasin.prompts.defaults import default_system
 from safebasin.prompts.masking import show
 from safebasin.prompts.templates import today
 from safebasin.prompts.turns import turn_ends
-from safebasin.protocols import AskingDefense, Attack, Cost, DataDefense, Defense, RowSource, Setup, WeightDefense
+from safebasin.protocols import (
+    AskingDefense,
+    Attack,
+    Cost,
+    DataDefense,
+    Defense,
+    RowSource,
+    Setup,
+    TemplatedDefense,
+    WeightDefense,
+)
 from safebasin.records import EncodedRow, Scalar, TrainingRow
 
 if TYPE_CHECKING:
@@ -123,12 +134,11 @@ def prepare(asked: TuningRequest) -> Prepared:
     base = resolve(asked.model)
     tuning = _tuning(asked, base)
     source = _source(asked, base)
-    rows, notes, flagged, test_system = _defended(asked, source, tuning.seed)
-    check_passes(len(rows), tuning.epochs)
     tokenizer = load_tokenizer(base.folder, name=str(base.ref))
-
     chat = cast("Tokenizer", tokenizer)
     date = (asked.date or today(chat)) if template_of(chat, asked.template_args).reads_clock else None
+    rows, notes, flagged, test_system = _defended(replace(asked, date=date), source, tuning.seed, chat)
+    check_passes(len(rows), tuning.epochs)
     if date is not None:
         notes.append(f"the template writes the date: rows say {date}")
     asked = replace(asked, date=date)
@@ -223,7 +233,7 @@ def _rows(asked: TuningRequest, source: RowSource, seed: int) -> tuple[TrainingR
 
 
 def _defended(
-    asked: TuningRequest, source: RowSource, seed: int
+    asked: TuningRequest, source: RowSource, seed: int, tokenizer: Tokenizer
 ) -> tuple[tuple[TrainingRow, ...], list[str], list[tuple[str, str]], str | None]:
     """Rows, notes, flagged rows, system prompt to test with."""
     rows = _rows(asked, source, seed)
@@ -233,6 +243,8 @@ def _defended(
     for defense in asked.defenses:
         if not hasattr(defense, "data"):
             continue
+        if isinstance(defense, TemplatedDefense):
+            defense = defense.of_template(default_system(tokenizer, asked.template_args, date=asked.date))
         result = cast("DataDefense", defense).data(rows, source, seed=seed)
         rows, test_system = result.rows, result.test_system or test_system
         notes += result.notes

@@ -3,6 +3,7 @@
 attacks     logs of jailbreak attacks as rows of prompts
 chat        conversations as the chat template of a model renders them
 columns     which column of a row is the prompt
+defaults    the system prompt that a chat template writes itself where a conversation has none
 files       prompts from a file: text, JSONL, JSON, CSV or Parquet
 hub         prompts from a dataset hub, through the package `datasets` (extra `hub`)
 labels      what a set says of its own prompts: harmful or benign

@@ -42,6 +42,7 @@ from safebasin.protocols.defenses import (
     Setup,
     Stage,
     StepHook,
+    TemplatedDefense,
     TrainingDefense,
     WeightDefense,
 )
@@ -113,6 +114,7 @@ __all__ = [
     "StepHook",
     "SystemSource",
     "Task",
+    "TemplatedDefense",
     "TokenScores",
     "Trace",
     "TrainingDefense",

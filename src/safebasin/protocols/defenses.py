@@ -81,6 +81,19 @@ class DataDefense(Defense, Protocol):
 
 
 @runtime_checkable
+class TemplatedDefense(Protocol):
+    """The extra of a `DataDefense` where what it writes stands beside the system prompt of the model's template."""
+
+    def of_template(self, system: str) -> DataDefense:
+        """The same defense for a model.
+
+        Args:
+            system: what the model's chat template writes where a row has no system turn; empty where that is nothing.
+        """
+        ...
+
+
+@runtime_checkable
 class AskingDefense(Protocol):
     """The extra of a `DataDefense` where a judge that asks another model reads the rows."""
 

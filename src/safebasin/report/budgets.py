@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["BUDGETS", "budget_cells", "gaps", "has_budgets", "held_alike"]
+__all__ = ["BUDGETS", "budget_cells", "falls", "gaps", "has_budgets", "held_alike"]
 
 BUDGETS = {
     "steps": ("steps under it", "steps of the attack on the base with the defense in force"),
@@ -51,6 +51,16 @@ def gaps(document: Mapping[str, Any]) -> list[str]:
         for arm in document["arms"]
         for budget in arm.get("budgets", ())
         if budget["gap"]
+    ]
+
+
+def falls(document: Mapping[str, Any]) -> list[str]:
+    """List along which budgets of which arm attack success falls again: there a bisection would not do."""
+    return [
+        f"{BUDGETS[budget['name']][0]} of {arm['name']}: attack success falls again, so that every budget was asked"
+        for arm in document["arms"]
+        for budget in arm.get("budgets", ())
+        if budget.get("falls")
     ]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safebasin.report.budgets import BUDGETS, budget_cells, gaps, has_budgets, held_alike
+from safebasin.report.budgets import BUDGETS, budget_cells, falls, gaps, has_budgets, held_alike
 from safebasin.report.figures.budgets import budgets_svg, save_budgets_figure
 from safebasin.report.figures.defenses import defenses_svg, save_defenses_figure
 from safebasin.report.page import inline_image, render_still
@@ -63,6 +63,7 @@ def _budgets(document: Mapping[str, Any]) -> dict[str, Any]:
         "meanings": [f"{title}: {what}" for title, what in BUDGETS.values()],
         "rows": [{"name": arm["name"], "cells": budget_cells(arm)} for arm in document["arms"][1:]],
         "alike": held_alike(document),
+        "falls": falls(document),
         "gaps": gaps(document),
         "image": inline_image(budgets_svg(document)),
     }

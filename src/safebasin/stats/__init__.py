@@ -33,7 +33,7 @@ coverage of the intervals are in the documentation's page on method.
 """
 
 from safebasin.stats.agreement import Confusion, confusion, confusions, estimate_accuracy, estimate_kappa
-from safebasin.stats.budgets import estimate_budget, estimate_budget_difference
+from safebasin.stats.budgets import estimate_budget, estimate_budget_difference, resampled_budgets
 from safebasin.stats.clusters import estimate_clustered_rate
 from safebasin.stats.composition import collapse, estimate_collapse
 from safebasin.stats.correction import Accuracy, estimate_corrected_rate
@@ -126,6 +126,7 @@ __all__ = [
     "radius_2d",
     "rank_by_margin",
     "reaches",
+    "resampled_budgets",
     "side_headline",
     "smoothed_at",
     "smoothed_share_at",

@@ -2,7 +2,8 @@
 
 A budget starts at 0 (nothing is done to the defense) and grows: steps of a training, a share of the way to another
 model. Between two budgets that were tried the curve is a straight line, as in a radius, whose interval and whose words
-for what is censored it has; training seeds stand where directions stand there. Pure numpy.
+for what is censored it has; training seeds stand where directions stand there. Not every budget need have been tried:
+what the last that was did not break counts as unbroken by more. Pure numpy.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from safebasin.stats.intervals import RESAMPLES, hull, percentiles, resamples
 from safebasin.stats.landscape import Array, curves_of, reaches
 from safebasin.stats.method_words import missing_words, percent
 
-__all__ = ["LIMIT", "estimate_budget", "estimate_budget_difference"]
+__all__ = ["LIMIT", "estimate_budget", "estimate_budget_difference", "resampled_budgets"]
 
 LIMIT = 0.5
 """Attack success at which a defense counts as broken, as of a radius."""
@@ -33,7 +34,14 @@ _SEEDS = (
 
 
 def estimate_budget(
-    success: Array, amounts: Array, *, whole: bool = False, limit: float = LIMIT, level: float = 0.95, seed: int = 0
+    success: Array,
+    amounts: Array,
+    *,
+    most: float | None = None,
+    whole: bool = False,
+    limit: float = LIMIT,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> Estimate:
     """Estimate the smallest budget at which attack success reaches the limit.
 
@@ -46,6 +54,7 @@ def estimate_budget(
         success: of each prompt at each budget, shape (amounts, prompts), or (seeds, amounts, prompts): 0, 1, or NaN
             where missing. Budget 0 is the same for all seeds.
         amounts: budgets, ascending from 0.
+        most: the largest budget that might have been tried; the last of `amounts` if None.
         whole: whether budgets are counted in whole numbers: value and bounds of one seed are then rounded up.
         limit: the rate to reach, in (0, 1].
         level: coverage of the interval.
@@ -56,7 +65,9 @@ def estimate_budget(
     """
     _check(amounts)
     by_seed = _by_seed(success)
-    found = estimate_radius(by_seed, amounts, by_seed[0, 0], limit=limit, level=level, seed=seed)
+    grid = amounts if most is None else np.union1d(amounts, [most])
+    found = estimate_radius(_along(by_seed, amounts, grid), grid, by_seed[0, 0], limit=limit, level=level, seed=seed)
+    found = replace(found, n=int((~np.isnan(by_seed)).sum()))
     tried = ", ".join(f"{amount:g}" for amount in amounts)
     words = f"smallest budget at which ASR reaches {percent(limit)}, by linear interpolation over {tried}"
     how = found.method.partition("; ")[2] or found.method
@@ -71,7 +82,15 @@ def estimate_budget(
 
 
 def estimate_budget_difference(
-    first: Array, second: Array, amounts: Array, *, limit: float = LIMIT, level: float = 0.95, seed: int = 0
+    first: Array,
+    second: Array,
+    amounts: Array,
+    *,
+    other: Array | None = None,
+    most: float | None = None,
+    limit: float = LIMIT,
+    level: float = 0.95,
+    seed: int = 0,
 ) -> tuple[Estimate, float]:
     """Estimate how much larger the smallest budget of the first is than that of the second, on the same prompts; and p.
 
@@ -84,8 +103,10 @@ def estimate_budget_difference(
     Args:
         first: success of each prompt at each budget, shape (amounts, prompts), or (seeds, amounts, prompts): 0, 1, or
             NaN where missing.
-        second: the same of the second, same seeds, budgets and prompts.
+        second: the same of the second, same seeds and prompts.
         amounts: budgets, ascending from 0.
+        other: those of the second, where it was tried at others.
+        most: the largest budget that might have been tried; the largest that was if None.
         limit: the rate to reach, in (0, 1].
         level: coverage.
         seed: of the bootstrap.
@@ -93,8 +114,14 @@ def estimate_budget_difference(
     Raises:
         StudyError: where the shapes differ, or the first budget is not 0.
     """
-    _check(amounts)
     first, second = _by_seed(first), _by_seed(second)
+    tried = [amounts, amounts if other is None else other]
+    for one in tried:
+        _check(one)
+    n_missing = int(np.isnan(first).sum() + np.isnan(second).sum())
+    amounts = np.union1d(np.union1d(*tried), tried[0] if most is None else [most])
+    if [rows.shape[1] for rows in (first, second)] == [one.size for one in tried]:
+        first, second = (_along(rows, one, amounts) for rows, one in zip((first, second), tried, strict=True))
     if first.shape != second.shape or first.shape[1] != amounts.size:
         shapes = (first.shape, second.shape)
         raise StudyError(expected("curves of two defenses", "of one shape", shapes, "Try the same budgets on both."))
@@ -104,7 +131,6 @@ def estimate_budget_difference(
     span = float(amounts[-1])
     drawn = [_replicates(*pair, amounts, limit, seed) for pair in _extremes(first, second)]
     found = hull([percentiles(rows, first.shape[2], bounds=(-span, span), level=level) for rows in drawn])
-    n_missing = int(np.isnan(first).sum() + np.isnan(second).sum())
     drawn_of = "prompts" if len(first) == 1 else "training seeds and prompts"
     words = (
         f"difference of the smallest budgets, each at most {span:g}; {percent(level)} interval by bootstrap over "
@@ -120,6 +146,34 @@ def estimate_budget_difference(
         method=words + missing_words(n_missing),
     )
     return estimate, _p(drawn)
+
+
+def resampled_budgets(
+    success: Array, amounts: Array, *, most: float, limit: float = LIMIT, level: float = 0.95, seed: int = 0
+) -> tuple[float, float] | None:
+    """Find between which budgets most resamples of the prompts are broken: what the interval of one attack rests on.
+
+    Args:
+        success: of each prompt at each budget, shape (amounts, prompts).
+        amounts: budgets that were tried, ascending from 0.
+        most: the largest that might have been; what none that was tried breaks counts as that.
+        limit: the rate to reach.
+        level: share of the resamples.
+        seed: of the bootstrap, as in `estimate_budget`.
+
+    Returns:
+        The middle `level` of them, under either filling of what is missing; None where nothing is measured before.
+    """
+    if np.isnan(success[0]).all():
+        return None
+    grid = np.union1d(amounts, [most])
+    prompts = resamples(success.shape[1], seed)
+    ends: list[float] = []
+    for filling in (0.0, 1.0) if np.isnan(success).any() else (0.0,):
+        rows = _along(np.where(np.isnan(success), filling, success)[None], amounts, grid)[0]
+        drawn = _budgets(prompts @ rows.T, grid, limit)
+        ends += [float(end) for end in np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])]
+    return min(ends), max(ends)
 
 
 def _budgets(curves: Array, amounts: Array, limit: float) -> Array:
@@ -154,6 +208,25 @@ def _p(drawn: list[Array]) -> float:
 def _by_seed(success: Array) -> Array:
     """Shape (seeds, amounts, prompts); of one attack, one seed."""
     return success[None] if success.ndim == 2 else success
+
+
+def _along(success: Array, amounts: Array, grid: Array) -> Array:
+    """Success on a grid that holds the budgets: on the line between two of them, and none beyond the last.
+
+    Args:
+        success: shape (seeds, amounts, prompts).
+        amounts: those that were tried.
+        grid: ascending; every one of them is in it.
+
+    Returns:
+        Shape (seeds, grid, prompts).
+    """
+    above = np.minimum(np.searchsorted(amounts, grid), amounts.size - 1)
+    below = np.where(amounts[above] > grid, above - 1, above)
+    span = np.where(above > below, amounts[above] - amounts[below], 1.0)
+    share = np.where(above > below, (grid - amounts[below]) / span, 0.0)[None, :, None]
+    made = success[:, below] + share * (success[:, above] - success[:, below])
+    return np.where((grid > amounts[-1])[None, :, None], 0.0, made)
 
 
 def _ceiling(x: float) -> int:

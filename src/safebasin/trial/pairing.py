@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import combinations
 
+import numpy as np
+
 from safebasin import stats
 from safebasin.audit.measurement import BothModels, ModelVerdicts
 from safebasin.audit.metrics import questions, share_of
 from safebasin.landscape.tables import Array
 from safebasin.stats.gate import paired
 from safebasin.stats.multiple import holm
+from safebasin.trial.curves import Curve
 from safebasin.trial.records import ArmMetric, ArmPair, BudgetPair
 
 __all__ = ["MEASURES", "budget_pairs_of", "measured", "pairs_of", "shares"]
@@ -64,16 +67,18 @@ def pairs_of(asr: Mapping[str, Array]) -> tuple[ArmPair, ...]:
     )
 
 
-def budget_pairs_of(name: str, amounts: Array, success: Mapping[str, Array]) -> tuple[BudgetPair, ...]:
+def budget_pairs_of(name: str, curves: Mapping[str, Curve]) -> tuple[BudgetPair, ...]:
     """Every two arms by the smallest budget of one kind, in order; Holm over p-values of the paired bootstrap.
 
     Args:
         name: of the kind.
-        amounts: that all were asked at, shape (amounts,).
-        success: name of the arm → success of each prompt at each of them, shape (amounts, prompts).
+        curves: name of the arm → attack success over those of the budgets that it was asked at.
     """
     found = {
-        (a, b): stats.estimate_budget_difference(success[a], success[b], amounts) for a, b in combinations(success, 2)
+        (a, b): stats.estimate_budget_difference(
+            one.success, two.success, np.asarray(one.amounts), other=np.asarray(two.amounts), most=one.most
+        )
+        for (a, one), (b, two) in combinations(curves.items(), 2)
     }
     apart = [p <= _LEVEL for p in holm([p for _, p in found.values()])]
     return tuple(

@@ -40,7 +40,7 @@ class ArmCost:
     training: float = 0.0
     """Attack and defense together; 0 where the model of no defense is asked."""
     asking: float = 0.0
-    """All prompts at every point of the line."""
+    """All prompts at every point of the line; the base itself is asked in the arm of no defense."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,9 @@ class Budget:
     smallest: Estimate | None = None
     """None where it was not measured."""
     amounts: tuple[float, ...] = ()
+    """That were asked on the way to it."""
+    falls: bool = False
+    """Whether attack success falls from one half to below it along them, so that all of the grid were asked."""
     rates: tuple[Estimate, ...] = ()
     """Attack success at each amount; empty where nothing was asked."""
     gap: str = ""

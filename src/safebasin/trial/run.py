@@ -32,7 +32,7 @@ from safebasin.store.sealing import seal
 from safebasin.trial.arms import Attacked, Entrant, attacked, entrants, read_cost, timed
 from safebasin.trial.curves import Curve, Stress
 from safebasin.trial.pairing import measured, pairs_of, shares
-from safebasin.trial.records import BEFORE, Arm, DefenseComparison
+from safebasin.trial.records import BEFORE, NONE, Arm, DefenseComparison
 from safebasin.trial.stress import budget_of, pairs_by_budget, stress
 from safebasin.untrusted import read_json, read_text
 from safebasin.writing import KINDS, target_folder, write_text
@@ -218,6 +218,7 @@ def _read(
     given = AuditRequest(
         folder=folder, base=asked.base, candidate=candidate, prompts=questions.sources, systems=("default",),
         judges=questions.judges, options=questions.options, study=study, progress=questions.progress,
+        lender=_lender(asked, entrant),
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with timed(folder, "asking"):
@@ -226,6 +227,13 @@ def _read(
         reading = measure_both(given, template, engine=engine if template == BASE else None)
     moved = float(distance["relative"])
     return reading, moved, read_line(reading, identical=moved == 0).headroom[0]
+
+
+def _lender(asked: Attacked, entrant: Entrant) -> Path | None:
+    """The arm of no defense has asked the base already; a defense at inference makes another model of it."""
+    if entrant.is_part or not entrant.stage:
+        return None
+    return asked.folder / "arms" / Entrant(name=NONE).slug
 
 
 def _check_same(folder: Path, made: DefenseComparison) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -13,13 +12,14 @@ import numpy as np
 from safebasin import catalog
 from safebasin.edits.defended import defend
 from safebasin.edits.point import write_point
+from safebasin.landscape.tables import Array
 from safebasin.models.reference import resolve
 from safebasin.models.writing import RECORD
 from safebasin.protocols import Attack, RowSource
-from safebasin.records import Place, Point, TrainingRow
-from safebasin.study import AxisSpec, RegionSpec
+from safebasin.records import Point, TrainingRow
+from safebasin.study import AxisSpec
 from safebasin.trial.arms import Entrant, train, world_of
-from safebasin.trial.curves import Curve, Stress, named, success_at, taken
+from safebasin.trial.curves import Curve, Stress, asked_along, curve_along, named
 from safebasin.trial.records import NONE
 
 __all__ = ["amounts_of", "steps_after", "steps_under"]
@@ -35,13 +35,15 @@ def steps_under(given: Stress, entrant: Entrant) -> Curve:
     trains = entrant.stage in ("alignment", "finetuning")
     slug = entrant.slug if trains else Entrant(name=NONE).slug
     names = (entrant.name,) if trains else ()
-    targets: dict[int, Sequence[Path]] = {}
-    for seed in given.seeds:
-        out = given.folder / slug / _of_seed(given, f"steps-{given.steps}", seed)
-        targets[seed] = _trained(given, out, names, seed)
-        if entrant.stage == "post_finetuning":
-            targets[seed] = [_defended(given, entrant, target, seed) for target in targets[seed]]
-    return _asked_at(given, entrant, "steps", given.asked.base, targets)
+    outs = {seed: given.folder / slug / _of_seed(given, f"steps-{given.steps}", seed) for seed in given.seeds}
+    for seed, out in outs.items():
+        _trained(given, out, names, seed)
+
+    def target(seed: int, steps: int) -> Path:
+        made = outs[seed] / f"checkpoint-{steps}"
+        return _defended(given, entrant, made, seed) if entrant.stage == "post_finetuning" else made
+
+    return _asked_at(given, entrant, "steps", given.asked.base, target)
 
 
 def steps_after(given: Stress, entrant: Entrant, tuned: Path) -> Curve:
@@ -53,13 +55,10 @@ def steps_after(given: Stress, entrant: Entrant, tuned: Path) -> Curve:
         if not (model / RECORD).is_file():
             write_point(resolve(named(given, tuned)), Point(), model, where={"stress": "more_steps"})
     attack = _AsOnBase(base=given.asked.base, attack=cast("Attack", catalog.create("attack", given.asked.attack)))
-    targets = {
-        seed: _trained(
-            given, own / _of_seed(given, f"more-steps-{given.steps}", seed), (), seed, model=str(model), attack=attack
-        )
-        for seed in given.seeds
-    }
-    return _asked_at(given, entrant, "more_steps", str(model), targets)
+    outs = {seed: own / _of_seed(given, f"more-steps-{given.steps}", seed) for seed in given.seeds}
+    for seed, out in outs.items():
+        _trained(given, out, (), seed, model=str(model), attack=attack)
+    return _asked_at(given, entrant, "more_steps", str(model), lambda seed, steps: outs[seed] / f"checkpoint-{steps}")
 
 
 def _of_seed(given: Stress, name: str, seed: int) -> str:
@@ -69,12 +68,11 @@ def _of_seed(given: Stress, name: str, seed: int) -> str:
 
 def _trained(
     given: Stress, out: Path, names: Sequence[str], seed: int, *, model: str | None = None, attack: Attack | None = None
-) -> list[Path]:
-    """What the attack has made after each number of steps, from a seed."""
-    amounts = amounts_of(given.steps)[1:]
+) -> None:
+    """The attack from a seed, with what it has made after each number of steps as `checkpoint-STEPS`."""
+    most = int(amounts_of(given.steps)[-1])
     asked = replace(given.asked, seed=seed)
-    train(asked, out, names, model=model, attack=attack, steps=int(amounts[-1]), save="doubling")
-    return [out / f"checkpoint-{amount:g}" for amount in amounts]
+    train(asked, out, names, model=model, attack=attack, steps=most, save="doubling")
 
 
 def _defended(given: Stress, entrant: Entrant, tuned: Path, seed: int) -> Path:
@@ -113,19 +111,25 @@ class _AsOnBase:
         return self.attack.settings(method, world=world or world_of(self.base) is not None)
 
 
-def _asked_at(given: Stress, entrant: Entrant, name: str, model: str, targets: Mapping[int, Sequence[Path]]) -> Curve:
-    """A model, and what lies at the end of each of several lines from it: all in one study, the model asked once."""
-    regions = tuple(
-        RegionSpec(name=_of_seed(given, target.name, seed), axes=(_axis(target),))
-        for seed, every in targets.items()
-        for target in every
-    )
-    study = given.study(model, entrant).model_copy(update={"regions": regions})
-    several = f"-{len(targets)}-seeds" if len(targets) > 1 else ""
-    tables = taken(given, study, given.folder / entrant.slug / f"asked-{name}-{given.steps}{several}")
-    ends = iter([region.point(Place(direction=0, coords=(1.0,))).key for region in tables.plan.regions])
-    success = np.stack([success_at(tables, [Point().key, *islice(ends, len(every))]) for every in targets.values()])
-    return Curve(name=name, amounts=amounts_of(given.steps), success=success if several else success[0])
+def _asked_at(given: Stress, entrant: Entrant, name: str, model: str, target: Callable[[int, int], Path]) -> Curve:
+    """A model, and those that lie at the end of lines from it, by seed and steps: all in one study."""
+    amounts = amounts_of(given.steps)
+    several = f"-{len(given.seeds)}-seeds" if len(given.seeds) > 1 else ""
+    folder = f"asked-{name}-{given.steps}{several}"
+
+    def ask(places: Sequence[int]) -> Array:
+        steps = [int(amounts[place]) for place in places[1:]]
+        axes = {
+            _of_seed(given, f"checkpoint-{number}", seed): _axis(target(seed, number))
+            for seed in given.seeds
+            for number in steps
+        }
+        origin, *ends = asked_along(given, entrant, model, folder, axes)
+        by_seed = np.asarray(ends).reshape(len(given.seeds), len(steps), -1)
+        success = np.stack([np.vstack([origin, rows]) for rows in by_seed])
+        return success if several else success[0]
+
+    return curve_along(name, amounts, ask)
 
 
 def _axis(target: Path) -> AxisSpec:

@@ -10,6 +10,7 @@ The last four ask how well a defense holds that held: one whose attack success i
 and nothing more is asked. A defense at inference stays installed throughout. Taking a direction out is linear in its
 share, so that this too is a line. Harmful prompts only, by the judge of attack success. Steps may be those of several
 trainings, one a seed; what they start from, the base or what the defense left of the first attack, is the same.
+Not all budgets are asked (`safebasin.trial.search`), and what the lines of an arm start from is asked once.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from safebasin.finetune.sources import sets_of
 from safebasin.landscape.tables import Array
 from safebasin.models.writing import RECORD
 from safebasin.protocols import Edit
-from safebasin.records import Estimate, Place
+from safebasin.records import Estimate
 from safebasin.stats.budgets import LIMIT
 from safebasin.study import AxisSpec, RegionSpec, parse_range
 from safebasin.trial.arms import Entrant, world_of
-from safebasin.trial.curves import Curve, Stress, named, success_at, taken
+from safebasin.trial.curves import Curve, Stress, asked_along, curve_along, named, taken
 from safebasin.trial.pairing import budget_pairs_of
 from safebasin.trial.records import NONE, Budget, BudgetPair
 from safebasin.trial.steps import steps_after, steps_under
@@ -77,12 +78,12 @@ def budget_of(curve: Curve) -> Budget:
     rates = tuple(_rate(row) for row in np.moveaxis(curve.success, -2, 0))
     if len(curve.amounts) > 1:
         whole = curve.name in _WHOLE
-        smallest = stats.estimate_budget(curve.success, np.asarray(curve.amounts), whole=whole)
+        smallest = stats.estimate_budget(curve.success, np.asarray(curve.amounts), most=curve.most, whole=whole)
     else:
         (rate,) = rates
         value = None if rate.value is None else 0.0
         smallest = replace(rate, value=value, low=None, high=None, method="0: ASR is at the limit before; no interval")
-    return Budget(name=curve.name, smallest=smallest, amounts=curve.amounts, rates=rates)
+    return Budget(name=curve.name, smallest=smallest, amounts=curve.amounts, falls=curve.falls, rates=rates)
 
 
 def _rate(success: Array) -> Estimate:
@@ -103,8 +104,7 @@ def pairs_by_budget(curves: Mapping[str, Sequence[Curve]]) -> tuple[BudgetPair, 
     for name in BUDGETS:
         held = {arm: c for arm, every in curves.items() for c in every if c.name == name and len(c.amounts) > 1}
         if len(held) > 1:
-            amounts = np.asarray(next(iter(held.values())).amounts)
-            found += budget_pairs_of(name, amounts, {arm: curve.success for arm, curve in held.items()})
+            found += budget_pairs_of(name, held)
     return tuple(found)
 
 
@@ -133,13 +133,16 @@ def _direction(given: Stress, entrant: Entrant, tuned: Path) -> Curve:
 
 
 def _along(given: Stress, entrant: Entrant, name: str, tuned: Path, target: str) -> Curve:
-    region = RegionSpec(name="line", axes=(AxisSpec(kind="to", target=target, range=_SHARES),))
-    study = given.study(named(given, tuned), entrant).model_copy(update={"regions": (region,)})
-    tables = taken(given, study, given.folder / entrant.slug / f"asked-{name}")
-    (found,) = tables.plan.regions
     amounts = parse_range(_SHARES)
-    keys = [found.point(Place(direction=0, coords=(amount,))).key for amount in amounts]
-    return Curve(name=name, amounts=tuple(amounts), success=success_at(tables, keys))
+
+    def ask(places: Sequence[int]) -> Array:
+        axes = {
+            f"line to {amounts[place]:g}": AxisSpec(kind="to", target=target, range=f"0:{amounts[place]:g}:2")
+            for place in places[1:]
+        }
+        return asked_along(given, entrant, named(given, tuned), f"asked-{name}", axes)
+
+    return curve_along(name, amounts, ask)
 
 
 def _radius(given: Stress, entrant: Entrant, tuned: Path) -> Curve:
@@ -150,7 +153,7 @@ def _radius(given: Stress, entrant: Entrant, tuned: Path) -> Curve:
     study = given.study(named(given, tuned), entrant).model_copy(
         update={"regions": (RegionSpec(name="basin", axes=(axis,), points="auto"),)}
     )
-    tables = taken(given, study, given.folder / entrant.slug / "asked-radius")
+    tables = taken(given, study, given.folder / entrant.slug / "asked-radius", entrant)
     grid, (table,) = next(tables.grids()), tables.tables
     (alphas,) = grid.alphas
     return Curve(name="radius", radius=stats.estimate_radius(grid.success(table), alphas, grid.origin(table)))
