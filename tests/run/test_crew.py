@@ -56,6 +56,7 @@ class Room:
     endings: Sequence[type[Gone] | None] = ()
     remedy: str = "Take fewer."
     started: list[Here] = field(default_factory=list)
+    held: str = ""
 
     def start(self) -> Hand:
         n = len(self.started)
@@ -64,6 +65,9 @@ class Room:
 
     def wait(self, hands: Sequence[Hand]) -> Sequence[Hand]:
         return hands[-1:]
+
+    def hold(self, dtype: str) -> None:
+        self.held = dtype
 
     def close(self) -> None:
         pass

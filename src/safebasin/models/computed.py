@@ -61,9 +61,11 @@ def computed_dtype(folder: Path, *, device: str, low_memory: bool | str = "auto"
     return Settled(own, f"Computed in {own} as the checkpoint is stored, though on a CPU: {why}.")
 
 
-def computed_words(dtype: str, own: str) -> str:
-    """What is to be said of a dtype that is not the checkpoint's own; empty where it is."""
-    return "" if dtype == own else f"Computed in {dtype}; the checkpoint is stored in {own}."
+def computed_words(dtype: str, own: str, *, on_cpu: bool = False) -> str:
+    """What is to be said of a dtype that was settled before; empty where it is the checkpoint's own and fast enough."""
+    if dtype != own:
+        return f"Computed in {dtype}; the checkpoint is stored in {own}."
+    return f"Computed in {own} as the checkpoint is stored, though on a CPU." if own in HALF and on_cpu else ""
 
 
 def weight_count(folder: Path) -> int | None:

@@ -210,20 +210,34 @@ def _dtype(study: Study, before: str | None, *, elsewhere: bool) -> Settled:
         elsewhere: as of `gather`.
     """
     from safebasin.models.computed import computed_dtype, computed_words
-    from safebasin.models.dtypes import own_dtype
+    from safebasin.models.dtypes import is_cpu, own_dtype
+    from safebasin.models.files import read_json
     from safebasin.models.reference import folder_of
+    from safebasin.models.whole import quantization
 
     if study.dtype != "auto" or study.engine != "hf":  # what `auto` means to another engine, it says itself
         return Settled(study.dtype)
     try:
         folder = folder_of(study.model)
-        if before is not None:
-            return Settled(before, computed_words(before, own_dtype(folder)))
+        if before is not None and not quantization(read_json(folder / "config.json", folder.name)):
+            return Settled(before, computed_words(before, own_dtype(folder), on_cpu=is_cpu(study.device)))
         if elsewhere:
             return Settled("auto")
         return computed_dtype(folder, device=study.device, low_memory=study.low_memory)
     except ModelError:
         return Settled(before or "auto")
+
+
+def said_of(facts: EngineFacts, model: str) -> str:
+    """What is to be said of the dtype that an engine settled by itself; empty where nothing is, or is seen from here."""
+    from safebasin.models.computed import computed_words
+    from safebasin.models.dtypes import own_dtype
+    from safebasin.models.reference import folder_of
+
+    try:
+        return computed_words(facts.dtype, own_dtype(folder_of(model)), on_cpu=facts.device == "cpu")
+    except ModelError:
+        return ""
 
 
 def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuses | None) -> PromptSet:
