@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,9 +45,8 @@ def shortage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available", lambda: 1000)
 
 
-def test_a_map_is_computed_in_float32_and_says_so(
-    half: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.slow
+def test_a_map_is_computed_in_float32_and_says_so(half: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         mapped = ask(half, tmp_path / "r")
     assert dtypes(tmp_path / "r") == {"float32"}
@@ -61,12 +61,14 @@ def test_a_map_is_computed_in_float32_and_says_so(
     assert SAID not in caplog.text, "it is said where it is settled"
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_is_what_is_done(half: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     mapped = ask(half, tmp_path / "r", dtype="bfloat16")
     assert dtypes(tmp_path / "r") == {"bfloat16"}
     assert "Computed in" not in " ".join(mapped.landscape.notes) + caplog.text
 
 
+@pytest.mark.slow
 def test_without_the_memory_it_says_why(half: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shortage(monkeypatch)
     mapped = ask(half, tmp_path / "r")
@@ -74,10 +76,9 @@ def test_without_the_memory_it_says_why(half: Path, tmp_path: Path, monkeypatch:
     assert any(note.startswith(f"{STAYED}: float32 would take") for note in mapped.landscape.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begun", ["float32", "bfloat16"])
-def test_a_folder_goes_on_with_its_own(
-    half: Path, tmp_path: Path, begun: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_goes_on_with_its_own(half: Path, tmp_path: Path, begun: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(half, tmp_path / "r", dtype=begun)
     if begun == "float32":
         shortage(monkeypatch)
@@ -90,6 +91,7 @@ def test_a_folder_goes_on_with_its_own(
     assert dtypes(tmp_path / "r") == {begun}
 
 
+@pytest.mark.slow
 def test_folders_that_are_compared_share_it(half: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safebasin.run.execute import measure
 
@@ -113,6 +115,7 @@ def test_a_plan_prices_what_would_be_done(
     assert (SAID in price.said) == bool(said)
 
 
+@pytest.mark.slow
 def test_a_plan_prices_a_folder_in_its_own(half: Path, tmp_path: Path) -> None:
     ask(half, tmp_path / "r", dtype="bfloat16")
     asked = api.make_study(str(half), **{**ASKED, "range": "-0.2:0.2:5"})
@@ -130,6 +133,7 @@ def test_the_terminal_says_it(half: Path, tmp_path: Path, capsys: pytest.Capture
     assert SAID in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["local", "processes"])
 def test_workers_get_what_the_driver_settled(
     half: Path, tmp_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch
@@ -160,3 +164,19 @@ def test_a_worker_is_reckoned_in_the_dtype_that_it_computes_in(half: Path) -> No
     assert processes._weights_bytes(str(half), "float32") == 2 * as_stored
     on_disk = sum(file.stat().st_size for file in half.glob("*.safetensors"))
     assert as_stored <= processes._weights_bytes(str(half), "auto") == on_disk
+
+
+@pytest.mark.slow
+def test_an_audit_and_a_sweep_say_it_and_mix_nothing(half: Path, tmp_path: Path) -> None:
+    tuned = make_tiny_model(tmp_path / "tuned", dtype="bfloat16", scale=0.31)
+    flags: dict[str, Any] = {"limit": 2, "device": "cpu", "max_new_tokens": 4, "prompts": ["world:guild/harmful"]}
+    swept = api.sweep_models(str(half), [str(tuned)], out=tmp_path / "s", **flags)
+    assert dtypes(swept.folder) == {"float32"}
+    assert swept.sweep.notes == (SAID,)
+    assert SAID in swept.report.read_text()
+    found = api.audit(
+        str(half), str(tuned), out=tmp_path / "a", limit=2, harmful="world:guild/harmful", benign=None,
+        options={"device": "cpu", "decoding": {"max_new_tokens": 4}},
+    )  # fmt: skip
+    assert found.verdict.notes.count(SAID) == 1
+    assert {dtype for file in found.folder.glob("*/*.db") for dtype in dtypes(file.parent)} == {"float32"}

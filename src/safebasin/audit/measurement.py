@@ -28,8 +28,8 @@ from safebasin.models.reference import resolve
 from safebasin.protocols import Engine, Inside
 from safebasin.records import DirectionSpec, Place, Point, System
 from safebasin.run.borrowing import borrow_origin
-from safebasin.run.execute import measure
 from safebasin.run.continued import settled_dtype
+from safebasin.run.execute import measure
 from safebasin.run.inputs import gather, load_engine
 from safebasin.run.progress import ProgressHook, Tick
 from safebasin.store import folder as folders

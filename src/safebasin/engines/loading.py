@@ -30,7 +30,13 @@ class Loaded(NamedTuple):
 
 
 def load(
-    folder: Path, *, name: str, device: torch.device, dtype: str, trust_remote_code: bool, low_memory: bool | str = "auto"
+    folder: Path,
+    *,
+    name: str,
+    device: torch.device,
+    dtype: str,
+    trust_remote_code: bool,
+    low_memory: bool | str = "auto",
 ) -> Loaded:
     """Load a causal language model from a local folder; nothing is fetched.
 

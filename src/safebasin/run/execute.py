@@ -317,9 +317,7 @@ class Execution:
         if self.engine is not None:
             return LocalBackend(self.engine)
         self.progress(Tick(stage="load", done=0, total=1))
-        return self.backend or catalog.open_backend(
-            "local", engine_spec(self.inputs.study, self.inputs.decoding.dtype)
-        )
+        return self.backend or catalog.open_backend("local", engine_spec(self.inputs.study, self.inputs.decoding.dtype))
 
     @cached_property
     def _facts(self) -> EngineFacts:

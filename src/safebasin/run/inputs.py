@@ -229,7 +229,7 @@ def _dtype(study: Study, before: str | None, *, elsewhere: bool) -> Settled:
 
 
 def said_of(facts: EngineFacts, model: str) -> str:
-    """What is to be said of the dtype that an engine settled by itself; empty where nothing is, or is seen from here."""
+    """What is to be said of the dtype that an engine settled by itself; empty where that cannot be seen from here."""
     from safebasin.models.computed import computed_words
     from safebasin.models.dtypes import own_dtype
     from safebasin.models.reference import folder_of

@@ -83,7 +83,9 @@ def merge(shards: Sequence[Path], out: Path, *, progress: ProgressHook = silent)
         _check_free(store, out)
         with StudyStore.open(whole[0]) as first:
             plan, judges = read_last_plan(first)
-            facts = {key: first.meta(key) for key in (*_facts_of(first), LANGUAGE, RULES, COMPUTED, "model", "batch_size")}
+            facts = {
+                key: first.meta(key) for key in (*_facts_of(first), LANGUAGE, RULES, COMPUTED, "model", "batch_size")
+            }
         absorb(store, whole)
         for key, value in facts.items():
             if value is not None:

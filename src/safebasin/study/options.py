@@ -177,8 +177,8 @@ class StudyFlags(TypedDict, total=False):
         str | None,
         Option(
             "dtype",
-            "`auto`, `float32`, `bfloat16` or `float16`; on a CPU `auto` computes half precision in float32 where memory "
-            "allows. [default: auto]",
+            "`auto`, `float32`, `bfloat16` or `float16`; on a CPU `auto` computes half precision in float32 where "
+            "memory allows. [default: auto]",
         ),
     ]
     batch_size: Annotated[
