@@ -179,4 +179,4 @@ def test_an_audit_and_a_sweep_say_it_and_mix_nothing(half: Path, tmp_path: Path)
         options={"device": "cpu", "decoding": {"max_new_tokens": 4}},
     )  # fmt: skip
     assert found.verdict.notes.count(SAID) == 1
-    assert {dtype for file in found.folder.glob("*/*.db") for dtype in dtypes(file.parent)} == {"float32"}
+    assert {dtype for file in found.folder.glob("*/study.sqlite") for dtype in dtypes(file.parent)} == {"float32"}
