@@ -13,6 +13,8 @@ from collections.abc import Generator, Iterator, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from safebasin.control_groups import groups, kernel_text
+
 __all__ = ["inherited", "quota", "settle", "share", "usable"]
 
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
@@ -87,39 +89,18 @@ def quota(root: Path = Path("/")) -> float | None:
 
 def _limits(root: Path) -> Iterator[float]:
     """Each limit on the way from the group of this process up, of version 2 (`cpu.max`) and 1 (`cpu.cfs_*`)."""
-    mounts = root / "sys/fs/cgroup"
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if not controllers:
-            places = [mounts, mounts / "unified"]
-        elif "cpu" in controllers.split(","):
-            places = [mounts / controllers, mounts / "cpu"]
-        else:
-            continue
-        for place in places:
-            group = place / path.strip("/")
-            for folder in (group, *group.parents):
-                if folder == mounts.parent:
-                    break
-                yield from _limit(folder)
+    for folder in groups("cpu", root):
+        yield from _limit(folder)
 
 
 def _limit(folder: Path) -> Iterator[float]:
     """The limit that one control group sets, if it sets one."""
-    granted, _, period = _text(folder / "cpu.max").partition(" ")
+    granted, _, period = kernel_text(folder / "cpu.max").partition(" ")
     if not granted:
-        granted, period = _text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")
+        granted, period = kernel_text(folder / "cpu.cfs_quota_us"), kernel_text(folder / "cpu.cfs_period_us")
     try:
         found = int(granted) / int(period)
     except (ValueError, ZeroDivisionError):  # "max", or no such file
         return
     if found > 0:  # −1 is no limit
         yield found
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""

@@ -304,8 +304,9 @@ def test_an_adapter_in_the_reference_is_merged(checkpoint, tmp_path):
     [
         ("float32", "auto", "float32"),
         ("float16", "auto", "float32"),
-        ("bfloat16", "auto", "bfloat16"),
+        ("bfloat16", "auto", "float32"),
         ("bfloat16", "float32", "float32"),
+        ("bfloat16", "bfloat16", "bfloat16"),
     ],
 )
 def test_dtype(stored, asked, expected, checkpoint):

@@ -1,4 +1,4 @@
-"""One rule for the type of weights that answer, for engine and edits, and one for those that are trained."""
+"""The type of weights that are edited, and of those that are trained; `test_computed` has that of those that answer."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from safebasin.weights.adapters import load_merged
 
 
 @pytest.mark.parametrize(
-    ("stored", "on_cpu"), [("float32", "float32"), ("bfloat16", "bfloat16"), ("float16", "float32")]
+    ("stored", "edited"), [("float32", "float32"), ("bfloat16", "bfloat16"), ("float16", "float32")]
 )
-def test_the_rule_is_one_for_engine_and_edits(tmp_path: Path, stored: str, on_cpu: str) -> None:
+def test_answers_are_computed_in_float32_and_edits_keep_what_a_cpu_can_hold(
+    tmp_path: Path, stored: str, edited: str
+) -> None:
     folder = make_tiny_model(tmp_path / "m", dtype=stored)
-    wanted = getattr(torch, on_cpu)
-    assert load_merged(resolve(str(folder))).dtype == wanted
-    assert HFEngine(str(folder), device="cpu").facts().dtype == on_cpu
+    assert load_merged(resolve(str(folder))).dtype == getattr(torch, edited)
+    assert HFEngine(str(folder), device="cpu").facts().dtype == "float32"
     config = load_config(folder)
     assert resolve_dtype("auto", config, torch.device("cuda")) == getattr(torch, stored)
     assert resolve_dtype("float16", config, torch.device("cpu")) == torch.float16

@@ -12,7 +12,6 @@ from helpers.models import PLAIN, make_lora, make_tiny_model
 from safebasin import api, catalog
 from safebasin.engines.hf import HFEngine
 from safebasin.errors import StoreError
-from safebasin.models.dtypes import stored_dtype
 from safebasin.protocols import EngineFacts
 from safebasin.records import Decoding
 from safebasin.run.continued import unlike
@@ -74,13 +73,20 @@ def test_another_dtype(model, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_auto_that_means_another_dtype_on_this_machine(tmp_path, monkeypatch):
     half = make_tiny_model(tmp_path / "half", dtype="float16")
-    assert [stored_dtype(half, device=device) for device in ("cpu", "cuda")] == ["float32", "float16"]
     ask(half, tmp_path / "r")
-    monkeypatch.setattr("safebasin.models.dtypes._is_cpu", lambda _: False)
-    ask(half, tmp_path / "r")  # that the files promise another is no proof: the model that is loaded here says float32
+    monkeypatch.setattr("safebasin.models.computed.is_cpu", lambda _: False)
+    ask(half, tmp_path / "new", points=1)
+    ask(half, tmp_path / "r", points=5)  # what auto means was settled when the folder was begun
+    found: dict[str, str] = {}
+    for name in ("r", "new"):
+        with StudyStore.open(tmp_path / name) as store:
+            (decoding,) = store.decodings().values()
+            found[name] = decoding.dtype
+    assert found == {"r": "float32", "new": "float16"}
     facts = HFEngine.facts
     monkeypatch.setattr(HFEngine, "facts", lambda self: replace(facts(self), dtype="float16"))
-    refused(half, tmp_path / "r", r"dtype float32, now float16")
+    with pytest.raises(StoreError, match=r"dtype float32, now float16"):
+        ask(half, tmp_path / "r", points=9)
 
 
 def test_another_template(model, tmp_path):

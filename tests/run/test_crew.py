@@ -11,7 +11,7 @@ from safebasin import catalog
 from safebasin.errors import ModelError
 from safebasin.protocols import EngineSpec, Generate, Results, Split, Task
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, System
-from safebasin.run.crew import Answered, Crew, Gone, Hand, NoRoom, Served
+from safebasin.run.crew import Answered, Crew, Gone, Hand, NoRoom, Served, held
 
 SCRIPTED = EngineSpec(engine="scripted", model="world:guild/aligned")
 LINE = DirectionSpec(kind="random", seed=1)
@@ -56,6 +56,7 @@ class Room:
     endings: Sequence[type[Gone] | None] = ()
     remedy: str = "Take fewer."
     started: list[Here] = field(default_factory=list)
+    held: str = ""
 
     def start(self) -> Hand:
         n = len(self.started)
@@ -64,6 +65,9 @@ class Room:
 
     def wait(self, hands: Sequence[Hand]) -> Sequence[Hand]:
         return hands[-1:]
+
+    def hold(self, dtype: str) -> None:
+        self.held = dtype
 
     def close(self) -> None:
         pass
@@ -106,3 +110,11 @@ def test_a_first_worker_that_is_not_there() -> None:
         Crew(Room((NoRoom,)), 2).facts()
     with pytest.raises(ModelError, match="alive until its model is loaded; got 'one that ended with worker 0 is gone'"):
         Crew(Room((Gone,)), 2).facts()
+
+
+def test_later_workers_load_what_the_first_settled() -> None:
+    room = Room()
+    assert Crew(room, 2).facts().dtype == room.held == "float32"
+    settled = held(EngineSpec(model="m"), "bfloat16")
+    assert settled.dtype == held(settled, "float32").dtype == "bfloat16", "what is asked for stays"
+    assert held(EngineSpec(model="m"), "int4 of its own").dtype == "auto"

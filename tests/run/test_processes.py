@@ -65,7 +65,7 @@ def test_workers_that_make_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
     for wanted in (0, -1, 3):
         with pytest.raises(UsageError, match=f"--workers must be from 1 to 2, this machine's processors; got {wanted}"):
             open_processes(SCRIPTED, wanted)
-    monkeypatch.setattr(processes, "_weights_bytes", lambda model: 2**50)
+    monkeypatch.setattr(processes, "_weights_bytes", lambda model, dtype: 2**50)
     with pytest.raises(UsageError, match=r"--workers must be at most 1, for each holds.*got 2. Take fewer"):
         open_processes(SCRIPTED, 2)
     with pytest.raises(UsageError, match="--workers must be 1 with the backend 'local'; got 2"):

@@ -17,7 +17,16 @@ from safebasin.audit.basin import compare_basins
 from safebasin.audit.candidate import Candidate
 from safebasin.audit.evidence import Evidence
 from safebasin.audit.labelled import TUNED, read_accuracies
-from safebasin.audit.measurement import BASE, IDENTICAL, OWN, AuditRequest, BothModels, measure_both, read_distance
+from safebasin.audit.measurement import (
+    BASE,
+    IDENTICAL,
+    OWN,
+    AuditRequest,
+    BothModels,
+    computed_in,
+    measure_both,
+    read_distance,
+)
 from safebasin.audit.metrics import compare, read_line, with_floors
 from safebasin.audit.policy import Policy
 from safebasin.audit.records import AuditVerdict, BasinDrop, Condition, Model, PromptsUsed
@@ -76,6 +85,7 @@ def decide(
         measure_both(asked, t, engine=engine if t == BASE else None, with_line=t == templates[0]) for t in templates
     ]
     engine = None
+    notes += computed_in(asked.folder)
     if labels:
         evidence = replace(evidence, accuracies=_accuracies(asked, pairs, labels))
     policy.check_categories({p.category for p in pairs[0].sets["harmful"].prompts if p.category})

@@ -21,13 +21,14 @@ from safebasin import untrusted
 from safebasin.audit.candidate import Candidate
 from safebasin.audit.sets import LABELS
 from safebasin.errors import ModelError, PromptError, StudyError, UsageError, expected
-from safebasin.landscape.notes import DATE
+from safebasin.landscape.notes import COMPUTED, DATE
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.tables import Array, StudyTables, VerdictTable
 from safebasin.models.reference import resolve
 from safebasin.protocols import Engine, Inside
 from safebasin.records import DirectionSpec, Place, Point, System
 from safebasin.run.borrowing import borrow_origin
+from safebasin.run.continued import settled_dtype
 from safebasin.run.execute import measure
 from safebasin.run.inputs import gather, load_engine
 from safebasin.run.progress import ProgressHook, Tick
@@ -45,6 +46,7 @@ __all__ = [
     "BothModels",
     "ModelVerdicts",
     "as_shipped",
+    "computed_in",
     "measure_both",
     "read_distance",
     "take",
@@ -256,16 +258,30 @@ def take(
         templates=True,
         backend=asked.backend,
         workers=asked.workers,
-        beside=[file.parent for file in sorted(folder.parent.glob(f"*/{folders.DATABASE}"))],
+        beside=_studies_in(folder.parent),
     )
     with StoredStudy.open(made) as stored:
         return StudyTables.read(stored)
 
 
+def _studies_in(folder: Path) -> list[Path]:
+    """The folders of the studies that an audit has begun."""
+    return [file.parent for file in sorted(folder.glob(f"*/{folders.DATABASE}"))]
+
+
+def computed_in(folder: Path) -> list[str]:
+    """What is to be said of the dtype of an audit's studies, each sentence once."""
+    found: list[str] = []
+    for study in _studies_in(folder):
+        with StudyStore.open(study) as store:
+            found += filter(None, [store.meta(COMPUTED)])
+    return list(dict.fromkeys(found))
+
+
 def _date_of_audit(folder: Path) -> str | None:
     """The day that the first study of an audit was asked on: all its studies are asked on that day."""
-    for file in sorted(folder.glob(f"*/{folders.DATABASE}")):
-        with StudyStore.open(file.parent) as store:
+    for study in _studies_in(folder):
+        with StudyStore.open(study) as store:
             if date := store.meta(DATE):
                 return date
     return None
@@ -328,7 +344,7 @@ def read_distance(asked: AuditRequest, fingerprint: str) -> tuple[Mapping[str, A
         if isinstance(found, dict) and {field.name for field in fields(Distance)} <= found.keys():
             return found, None
     asked.progress(Tick(stage="load", done=0, total=1))
-    engine = load_engine(asked.study)
+    engine = load_engine(asked.study, settled_dtype(*_studies_in(asked.folder)))
     if not isinstance(engine, Inside):
         constraint = "one whose model is in this process where distances are to be measured"
         raise ModelError(expected("engine", constraint, type(engine).__name__, "Use the engine hf."))

@@ -48,7 +48,8 @@ class HFEngine:
     Args:
         model: `path[@revision][#part][+adapter]`: a folder, a hub id, or `world:NAME/CHECKPOINT`.
         device: `auto` (CUDA, else MPS, else CPU), `cpu`, `cuda`, `cuda:N`, `mps`.
-        dtype: `auto` (the checkpoint's own; float16 becomes float32 on a CPU), `float32`, `bfloat16`, `float16`.
+        dtype: `auto` (as `models.computed.computed_dtype` settles it: the checkpoint's own, but float32 for one in half
+            precision on a CPU that has the memory), `float32`, `bfloat16`, `float16`.
         trust_remote_code: whether code that comes with the model may run.
         low_memory: whether θ₀ stays in its files rather than in a copy in memory; `auto` decides by free memory.
         template_args: passed to the chat template; those of a `Decoding` win.
@@ -74,7 +75,10 @@ class HFEngine:
         self._name = model
         self._template_args = dict(template_args)
         self._resolved = resolve(model)
-        loaded = load(self._resolved.folder, name=model, device=where, dtype=dtype, trust_remote_code=trust_remote_code)
+        loaded = load(
+            self._resolved.folder, name=model, device=where, dtype=dtype, trust_remote_code=trust_remote_code,
+            low_memory=low_memory,
+        )  # fmt: skip
         self._model: PreTrainedModel = loaded.model
         self._tokenizer: PreTrainedTokenizerBase = loaded.tokenizer
         self._base: BaseWeights = open_base(

@@ -13,10 +13,11 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from safebasin.errors import ModelError
+from safebasin.models.computed import computed_dtype
 from safebasin.models.files import memory_errors
 from safebasin.models.loading import load_causal, load_config, load_tokenizer, too_large
 from safebasin.models.placement import resolve_dtype
-from safebasin.models.sizes import ASSUMED_PROMPT, CacheShape, even_batch
+from safebasin.models.sizes import ASSUMED_PROMPT, ITEMSIZE, CacheShape, even_batch
 
 __all__ = ["Loaded", "batch_size_that_fits", "load"]
 
@@ -28,15 +29,24 @@ class Loaded(NamedTuple):
     tokenizer: PreTrainedTokenizerBase
 
 
-def load(folder: Path, *, name: str, device: torch.device, dtype: str, trust_remote_code: bool) -> Loaded:
+def load(
+    folder: Path,
+    *,
+    name: str,
+    device: torch.device,
+    dtype: str,
+    trust_remote_code: bool,
+    low_memory: bool | str = "auto",
+) -> Loaded:
     """Load a causal language model from a local folder; nothing is fetched.
 
     Args:
         folder: an ordinary Hugging Face folder with safetensors weights.
         name: the model as the user wrote it, for messages.
         device: where to put it.
-        dtype: as `models.placement.resolve_dtype` reads it.
+        dtype: as `models.placement.resolve_dtype` reads it; `auto` is what `models.computed.computed_dtype` says.
         trust_remote_code: whether code that comes with the model may run.
+        low_memory: as of the engine; decides what fits the memory.
 
     Raises:
         ModelError: where the folder does not hold a whole causal language model with a tokenizer, or it does not fit
@@ -44,6 +54,9 @@ def load(folder: Path, *, name: str, device: torch.device, dtype: str, trust_rem
         UsageError: where the dtype is not known.
     """
     config = load_config(folder, name=name, trust_remote_code=trust_remote_code)
+    if dtype == "auto" and device.type == "cpu":
+        settled = computed_dtype(folder, device="cpu", low_memory=low_memory).dtype
+        dtype = settled if settled in ITEMSIZE else dtype
     chosen = resolve_dtype(dtype, config, device)
     model = load_causal(folder, name=name, dtype=chosen, trust_remote_code=trust_remote_code, config=config)
     tokenizer = load_tokenizer(folder, name=name, trust_remote_code=trust_remote_code)

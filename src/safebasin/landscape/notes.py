@@ -16,8 +16,10 @@ from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.study.plan import Plan
 
-__all__ = ["DATE", "VERSIONS", "find_notes", "notes_on_asking", "version_words"]
+__all__ = ["COMPUTED", "DATE", "VERSIONS", "find_notes", "notes_on_asking", "version_words"]
 
+COMPUTED = "computed"
+"""Key of the sentence on the dtype that `auto` came to; empty where it is simply the checkpoint's own."""
 DATE = "date"
 """Key of the day that the model is told."""
 VERSIONS = "versions"
@@ -119,12 +121,14 @@ def version_words(known: Sequence[Mapping[str, str]]) -> str:
 
 
 def notes_on_asking(store: StudyStore, plan: Plan) -> list[str]:
-    """Say what readers should know of how the prompts were asked: under which libraries, on which day, and tags that
-    may hold thoughts.
+    """Say what readers should know of how the prompts were asked: under which libraries, in which dtype, on which day,
+    and tags that may hold thoughts.
     """
     with parsed(store.path):
         known = json.loads(store.meta(VERSIONS) or "[]")
         notes = [version_words(known)] if len(known) > 1 else []
+    if computed := store.meta(COMPUTED):
+        notes.append(computed)
     if plan.decoding.defenses:
         names = ", ".join(key.rpartition("@")[0] for key in plan.decoding.defenses)
         notes.append(f"Every response was decoded under {names}; its likelihood is the bare model's at θ₀.")

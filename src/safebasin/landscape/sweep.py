@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from safebasin import stats
+from safebasin.landscape.notes import COMPUTED
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge, is_benign, panel_judge, rate
 from safebasin.landscape.tables import Array, Grid, StudyTables
@@ -65,6 +66,8 @@ class Sweep:
     failed: Mapping[str, str]
     """Model → why it is not in the study."""
     level: float = LEVEL
+    notes: tuple[str, ...] = ()
+    """What readers should know, in sentences."""
 
 
 def sweep_document(found: Sweep) -> dict[str, Any]:
@@ -98,7 +101,8 @@ def read_sweep(study: StoredStudy, failed: Mapping[str, str]) -> Sweep:
         found.setdefault(key, []).append(_row(grid, tables, judge, composer))
     adjusted = iter(holm([_p(row) for rows in found.values() for row in rows]))
     made = tuple(_table(key, kinds[key], rows, [next(adjusted) for _ in rows]) for key, rows in found.items())
-    return Sweep(base=study.plan.study.model, tables=made, failed=dict(failed))
+    notes = tuple(filter(None, [study.store.meta(COMPUTED)]))
+    return Sweep(base=study.plan.study.model, tables=made, failed=dict(failed), notes=notes)
 
 
 def _row(grid: Grid, tables: StudyTables, judge: str, composer: str | None) -> _Row:

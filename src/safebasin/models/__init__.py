@@ -9,12 +9,13 @@ loading     configuration, model and tokenizer as transformers loads them
 quiet       silence around transformers
 generation  what generation_config.json may hold
 vocabulary  token ids: whether they mean the same in two folders, and whether the model has a row for each
-placement   device and floating-point type: one rule for engines, training and edits
+placement   device and floating-point type, for engines, training and edits
 tokens      which tokens end, begin and pad, and how many fit: one reading
 gguf        a GGUF file as a folder of plain weights, in a cache
 tower       the language tower of a model that reads images too, as a folder of its own
 made        folders that are made of a model once and kept
 sizes       how large a model is, from headers or config.json alone, and how many rows fit beside it
-dtypes      the type that a checkpoint will be loaded in, told from config.json alone
+dtypes      the type of a checkpoint, told from config.json alone, and that of training
+computed    the type that a checkpoint answers in, settled by device and memory
 writing     folders that we make: whole or not at all, with record and model card
 """

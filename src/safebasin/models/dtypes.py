@@ -1,6 +1,7 @@
-"""The dtype that `auto` means, told from a checkpoint's config.json: no torch unless the device decides.
+"""A checkpoint's own dtype, told from its config.json, and that which its weights are trained in.
 
-Answering has one rule and training another, since AdamW in a half-precision type loses small steps by rounding.
+No torch unless the device decides. Answering has a rule of its own (`computed`): AdamW in a half-precision type loses
+small steps by rounding, answers lose nothing but time.
 """
 
 from __future__ import annotations
@@ -11,24 +12,7 @@ from typing import cast
 
 from safebasin.models.files import read_json
 
-__all__ = ["own_dtype", "stored_dtype", "training_dtype"]
-
-
-def stored_dtype(folder: Path, *, device: str) -> str:
-    """The dtype that an engine will load a checkpoint in: its own, but float32 for a float16 one on a CPU.
-
-    So `placement.resolve_dtype` decides when the model is loaded, and that is what counts; this is how a plan, or a
-    study with nothing left to decode, knows it before.
-
-    Args:
-        folder: a Hugging Face folder.
-        device: as in a study; `auto` is looked up.
-
-    Raises:
-        ModelError: where config.json cannot be read.
-    """
-    own = own_dtype(folder)
-    return "float32" if own == "float16" and _is_cpu(device) else own
+__all__ = ["is_cpu", "own_dtype", "training_dtype"]
 
 
 def training_dtype(text: str, folder: Path, *, device: str) -> str:
@@ -48,7 +32,7 @@ def training_dtype(text: str, folder: Path, *, device: str) -> str:
     if text != "auto":
         return text
     own = own_dtype(folder)
-    return "float32" if own == "float16" or (own == "bfloat16" and _is_cpu(device)) else own
+    return "float32" if own == "float16" or (own == "bfloat16" and is_cpu(device)) else own
 
 
 def own_dtype(folder: Path) -> str:
@@ -64,7 +48,8 @@ def own_dtype(folder: Path) -> str:
     return named.removeprefix("torch.")
 
 
-def _is_cpu(device: str) -> bool:
+def is_cpu(device: str) -> bool:
+    """Whether a device as in a study is the CPU; `auto` is looked up."""
     if device != "auto":
         return device == "cpu"
     import torch

@@ -1,4 +1,4 @@
-"""Where a model runs and in which floating-point type: one rule for engines, training and edits. Loads nothing."""
+"""Where a model runs and in which floating-point type: what engines, training and edits ask. Loads nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def resolve_device(text: str) -> torch.device:
 
 
 def resolve_dtype(text: str, config: PretrainedConfig, device: torch.device) -> torch.dtype:
-    """The type that a checkpoint's weights take on a device.
+    """The type that a checkpoint's weights take on a device where they are changed and kept.
+
+    An engine that answers settles what `auto` means before (`models.computed.computed_dtype`).
 
     Args:
         text: `float32`, `bfloat16`, `float16`, or `auto`: the checkpoint's own, except float16 on a CPU, which has no

@@ -37,6 +37,7 @@ def render_sweep(document: Mapping[str, Any]) -> str:
         tables=[_table(table) for table in document["tables"]],
         level=f"{100 * document['level']:.3g}",
         failed=list(document["failed"].items()),
+        notes=document.get("notes", ()),
     )
 
 

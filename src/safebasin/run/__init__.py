@@ -15,7 +15,7 @@ worker           one engine, and how it does each kind of task
 next_round       the next places of a region that is sampled adaptively
 bisection        the rule behind it
 prompt_settings  how the prompts are asked, recorded once and compared
-continued        whether a folder goes on with the engine, dtype and template that it began with
+continued        whether a folder goes on with the engine, dtype and template that it began with, and its dtype
 noise_version    by which version of the noise a folder's random directions are drawn
 token_budget     the token budget of fast mode, calibrated on its pilot
 borrowing        answers of θ₀ that another folder of the same model has

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from safebasin.errors import MissingExtra, ModelError, UsageError, expected
 from safebasin.protocols.backends import EngineSpec
-from safebasin.run.crew import Answered, Crew, Gone, Hand, NoRoom, Served
+from safebasin.run.crew import Answered, Crew, Gone, Hand, NoRoom, Served, held
 
 __all__ = ["Cluster", "open_ray"]
 
@@ -131,6 +131,10 @@ class Cluster:
                 for hand in late:
                     hand.end(kindly=False)  # its answer is then that it is gone
                 return late
+
+    def hold(self, dtype: str) -> None:
+        """Have workers that start from now on load their model in this dtype, where theirs would be `auto`."""
+        self._spec = held(self._spec, dtype)
 
     def close(self) -> None:
         """Let go of the cluster; its workers have ended."""

@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 from safebasin.errors import PromptError, StoreError, expected
@@ -21,12 +22,14 @@ from safebasin.run.manifest import read_manifest
 from safebasin.run.prompt_settings import CHAT_TEMPLATE, inspected, recorded
 from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
+from safebasin.store.folder import DATABASE
 from safebasin.store.renaming import rename_decoding
 from safebasin.study.plan import Plan
 
 __all__ = [
     "check_renderings",
     "refuse",
+    "settled_dtype",
     "take_up",
     "unlike",
 ]
@@ -40,6 +43,29 @@ Versions = Mapping[str, str]
 
 
 # --- one engine, one dtype, one chat template ------------------------------------------------------------------------
+
+
+def settled_dtype(*folders: Path) -> str | None:
+    """The dtype of the first of these folders that holds responses; None where none does.
+
+    What `auto` means is settled once: by the device, and by the memory that was free when the first response was made.
+
+    Args:
+        *folders: of studies; they need not be there yet.
+
+    Raises:
+        StoreError: where a database cannot be read.
+    """
+    for folder in folders:
+        if not (folder / DATABASE).is_file():
+            continue
+        with StudyStore.open(folder) as store:
+            used = store.used_decodings()
+            held = {key: decoding.dtype for key, decoding in store.decodings().items() if key in used}
+            found = [_dtype_of(store, key) if dtype == "auto" else dtype for key, dtype in held.items()]
+        if told := next(filter(None, found), None):
+            return told
+    return None
 
 
 def take_up(store: StudyStore, now: Decoding) -> None:

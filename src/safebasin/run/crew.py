@@ -13,18 +13,19 @@ import pickle
 import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 from typing import Protocol, cast
 
 from safebasin import catalog
 from safebasin.errors import ModelError, UsageError, expected
+from safebasin.models.sizes import ITEMSIZE
 from safebasin.protocols import EngineFacts
 from safebasin.protocols.backends import EngineSpec, Generate, Results, Split, Task
 from safebasin.run.ending import is_wished
 from safebasin.run.worker import Worker
 
-__all__ = ["Crew", "Gone", "Hand", "NoRoom", "Served", "Workshop"]
+__all__ = ["Crew", "Gone", "Hand", "NoRoom", "Served", "Workshop", "held"]
 
 _log = logging.getLogger(__name__)
 MOST_DEATHS = 3
@@ -78,6 +79,10 @@ class Workshop(Protocol):
         """Wait until at least one of some busy workers has an answer or is gone; returns those."""
         ...
 
+    def hold(self, dtype: str) -> None:
+        """Have workers that start from now on load their model in this dtype, where theirs would be `auto`."""
+        ...
+
     def close(self) -> None:
         """Let go of it, after its workers have ended."""
         ...
@@ -119,8 +124,10 @@ class Crew:
         return tuple(member.hand for member in self._members)
 
     def facts(self) -> EngineFacts:
-        """Describe the first worker's engine, as it does itself."""
-        return cast("EngineFacts", self._ask(("facts",)))
+        """Describe the first worker's engine, as it does itself; no later one settles its dtype anew."""
+        facts = cast("EngineFacts", self._ask(("facts",)))
+        self._workshop.hold(facts.dtype)
+        return facts
 
     def suggest_batch_size(self, n_prompts: int, max_new_tokens: int) -> int:
         """That of the first worker's engine, with the memory that is free while it is alone."""
@@ -281,6 +288,11 @@ def _opened(answer: Answered) -> object:
 
 
 # --- on the other side -----------------------------------------------------------------------------------------------
+
+
+def held(spec: EngineSpec, dtype: str) -> EngineSpec:
+    """The engine of later workers, once the first has said in which dtype it computes."""
+    return replace(spec, dtype=dtype) if spec.dtype == "auto" and dtype in ITEMSIZE else spec
 
 
 class Served:

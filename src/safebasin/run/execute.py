@@ -5,6 +5,7 @@ The model is loaded only if a response or a score is missing; another judge need
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,16 +17,17 @@ from safebasin.judges.scored import score_rules
 from safebasin.landscape.fast_mode import read_budget
 from safebasin.landscape.language_tests import calibrated, read_tests
 from safebasin.landscape.last_plan import write_last_plan
+from safebasin.landscape.notes import COMPUTED
 from safebasin.landscape.score_reach import opinions_suffice, settle, settle_opinions, suffices
 from safebasin.landscape.traces import is_traced
 from safebasin.protocols import Backend, Engine, EngineFacts, Judge
 from safebasin.records import Decoding, Point
 from safebasin.run.adopt import adopt_complete
 from safebasin.run.calibration import calibrate, uncalibrated
-from safebasin.run.continued import check_renderings, refuse, take_up, unlike
+from safebasin.run.continued import check_renderings, refuse, settled_dtype, take_up, unlike
 from safebasin.run.driver import generate, score, under
 from safebasin.run.heartbeat import beating
-from safebasin.run.inputs import Inputs, engine_spec, gather
+from safebasin.run.inputs import Inputs, engine_spec, gather, said_of
 from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
 from safebasin.run.manifest import keep_study, write_manifest
@@ -46,6 +48,8 @@ from safebasin.study import Study, dump
 from safebasin.study.fast import checked, in_full, pilot
 from safebasin.study.plan import Plan, decoded_by
 from safebasin.study.shards import Shard
+
+_log = logging.getLogger(__name__)
 
 
 def bind_model(store: StudyStore, inputs: Inputs) -> None:
@@ -106,10 +110,17 @@ def measure(
     if engine is not None and (backend != "local" or workers not in (None, 1)):
         remedy = "Name an engine of the catalogue instead: every worker makes its own."
         raise UsageError(expected("a ready engine", "run by one worker in this process", backend, remedy))
-    inputs = gather(study, engine=engine, noise=noise_in(folder, *beside))
+    before = settled_dtype(folder, *beside)
+    inputs = gather(
+        study,
+        engine=engine,
+        noise=noise_in(folder, *beside),
+        dtype=before,
+        elsewhere=backend not in ("local", "processes") and study.device == "auto",
+    )
     check_fast(inputs)
     is_plain = backend == "local" and workers in (None, 1)
-    opened = None if is_plain else catalog.open_backend(backend, engine_spec(study), workers)
+    opened = None if is_plain else catalog.open_backend(backend, engine_spec(study, inputs.decoding.dtype), workers)
     made = folders.create(folder)
     with folders.writer(made), StudyStore.open(made) as store, beating(made, progress) as hook:
         Execution(
@@ -125,6 +136,7 @@ def measure(
             templates=templates,
             backend=opened,
             shard=shard,
+            settles=before is None,
         ).run()
     return made
 
@@ -152,6 +164,8 @@ class Execution:
     """Whether the folder may hold responses under several chat templates, as that of an audit may."""
     shard: Shard | None = None
     """The share of the points that this folder is for; None is all of them."""
+    settles: bool = True
+    """Whether this run is the first to say what the dtype `auto` means."""
 
     def run(self) -> Plan:
         """Measure what is missing. Safe to interrupt at any moment and to run again.
@@ -261,6 +275,7 @@ class Execution:
         if plan.tasks(done) or missing or strange or unscored or not self._scores_suffice(judges):
             backend, facts = self._road, self._facts
             _check_moves(facts, plan)
+            self._keep_dtype(facts, plan)
             check_asked(store, plan.decoding, engine_settings(facts))
             inspect_prompts(backend, plan, done, date=facts.date)
             check_renderings(store, backend, plan, facts)
@@ -285,6 +300,21 @@ class Execution:
             return False
         return not self.opinions or opinions_suffice(self.store, [calibrated(judge, self.store) for judge in judges])
 
+    def _keep_dtype(self, facts: EngineFacts, plan: Plan) -> None:
+        """Check that the model was loaded in the dtype that was settled, and remember what is to be said of it.
+
+        Raises:
+            StoreError: naming both.
+        """
+        settled = plan.decoding.dtype
+        if facts.dtype != settled:
+            raise refuse({"dtype": (settled, facts.dtype)})
+        words = self.inputs.computed or said_of(facts, self.inputs.study.model)
+        if words and self.inputs.study.dtype == "auto" and self.store.meta(COMPUTED) is None:
+            self.store.set_meta(COMPUTED, words)
+            if self.settles:
+                _log.warning("%s", words)
+
     def _main_judge(self) -> tuple[str, str]:
         """Name and version of the judge behind margin and radius, as it judges this folder."""
         judge = calibrated(self.inputs.main_judge, self.store)
@@ -296,7 +326,7 @@ class Execution:
         if self.engine is not None:
             return LocalBackend(self.engine)
         self.progress(Tick(stage="load", done=0, total=1))
-        return self.backend or catalog.open_backend("local", engine_spec(self.inputs.study))
+        return self.backend or catalog.open_backend("local", engine_spec(self.inputs.study, self.inputs.decoding.dtype))
 
     @cached_property
     def _facts(self) -> EngineFacts:

@@ -21,6 +21,8 @@ from safebasin.errors import (
     expected,
 )
 from safebasin.landscape.summaries import main_judge
+from safebasin.models.computed import Settled
+from safebasin.models.sizes import ITEMSIZE
 from safebasin.protocols import Engine, EngineFacts, EngineSpec, Judge
 from safebasin.records import NOISE_VERSION, Decoding, DirectionSpec, Region, System
 from safebasin.run.measurements import PlannedMeasurement, planned_measurements
@@ -47,6 +49,8 @@ class Inputs:
     far as it can be seen without the model."""
     fingerprint: str | None
     """Of the base model; None where it was not required and cannot be seen from here."""
+    computed: str = ""
+    """What is to be said of the dtype, in a sentence; empty where it is simply the checkpoint's own, or as asked."""
     facts: EngineFacts | None = None
     """Of an engine that is ready; None where the study's is to be made when it is needed."""
     unknown: tuple[str, ...] = ()
@@ -69,7 +73,13 @@ class Inputs:
 
 
 def gather(
-    study: Study, *, engine: Engine | None = None, require_model: bool = True, noise: int = NOISE_VERSION
+    study: Study,
+    *,
+    engine: Engine | None = None,
+    require_model: bool = True,
+    noise: int = NOISE_VERSION,
+    dtype: str | None = None,
+    elsewhere: bool = False,
 ) -> Inputs:
     """Look up model, prompts, systems, regions and judges; nothing is written and no weight is read.
 
@@ -79,6 +89,9 @@ def gather(
         require_model: whether a model of the hub, target, file or public set that is not here is an error; where not,
             it is listed in `unknown` or `missing`.
         noise: version of the noise of axes that name none (`noise_version`).
+        dtype: what `auto` means where that was settled before (`settled_dtype`); None settles it now.
+        elsewhere: whether the model will run on another machine, whose device and memory cannot be seen from here: what
+            `auto` means is then settled by the first worker.
 
     Raises:
         UsageError: naming the first of them that cannot be used.
@@ -90,7 +103,8 @@ def gather(
     catalog.get("engine", study.engine)
     facts = None if engine is None else engine.facts()
     model = facts.fingerprint if facts is not None else _fingerprint(study.model, excuse)
-    decoding = _decoding(study, facts, excuse)
+    settled = Settled("auto") if facts is not None else _dtype(study, dtype, elsewhere=elsewhere)
+    decoding = _decoding(study, facts, settled.dtype, excuse)
     judges = tuple(load_judge(text) for text in study.judges)
     regions = tuple(region for spec in study.regions for region in _regions(spec, study, facts, excuse, noise))
     _check_trajectories(study, excuse)
@@ -106,6 +120,7 @@ def gather(
         decoding=decoding,
         fingerprint=model,
         facts=facts,
+        computed=settled.words,
         unknown=tuple(unknown),
         missing=tuple(dict.fromkeys(missing)),
     )
@@ -160,7 +175,7 @@ def _check_trajectories(study: Study, excuse: Excuses | None) -> None:
             excuse.missing(str(error))
 
 
-def _decoding(study: Study, facts: EngineFacts | None, excuse: Excuses | None) -> Decoding:
+def _decoding(study: Study, facts: EngineFacts | None, dtype: str, excuse: Excuses | None) -> Decoding:
     """The study's decoding with everything looked up that can be without loading the model."""
     plain = plain_decoding(study)
     template = _template(plain.chat_template, excuse)
@@ -168,8 +183,7 @@ def _decoding(study: Study, facts: EngineFacts | None, excuse: Excuses | None) -
         plain = replace(plain, template_args=tuple(sorted({**study.template_args, "chat_template": template}.items())))
     if facts is not None:
         return decoded_by(facts, plain)
-    is_ours = study.engine == "hf"  # what `auto` means to another engine, it says itself
-    return replace(plain, dtype=_dtype(study)) if study.dtype == "auto" and is_ours else plain
+    return replace(plain, dtype=dtype)
 
 
 def _template(named: str | None, excuse: Excuses | None) -> str | None:
@@ -187,15 +201,43 @@ def _template(named: str | None, excuse: Excuses | None) -> str | None:
         return None
 
 
-def _dtype(study: Study) -> str:
-    """The dtype that `auto` means for a study's model and device; `auto` where the model cannot be seen from here."""
-    from safebasin.models.dtypes import stored_dtype
+def _dtype(study: Study, before: str | None, *, elsewhere: bool) -> Settled:
+    """The dtype of a study, what `auto` means settled; `auto` where the model, or where it runs, is not seen from here.
+
+    Args:
+        study: the study.
+        before: what `auto` was settled to before, by its folder or those that it is compared with.
+        elsewhere: as of `gather`.
+    """
+    from safebasin.models.computed import computed_dtype, computed_words
+    from safebasin.models.dtypes import is_cpu, own_dtype
+    from safebasin.models.files import read_json
+    from safebasin.models.reference import folder_of
+    from safebasin.models.whole import quantization
+
+    if study.dtype != "auto" or study.engine != "hf":  # what `auto` means to another engine, it says itself
+        return Settled(study.dtype)
+    try:
+        folder = folder_of(study.model)
+        if before is not None and not quantization(read_json(folder / "config.json", folder.name)):
+            return Settled(before, computed_words(before, own_dtype(folder), on_cpu=is_cpu(study.device)))
+        if elsewhere:
+            return Settled("auto")
+        return computed_dtype(folder, device=study.device, low_memory=study.low_memory)
+    except ModelError:
+        return Settled(before or "auto")
+
+
+def said_of(facts: EngineFacts, model: str) -> str:
+    """What is to be said of the dtype that an engine settled by itself; empty where that cannot be seen from here."""
+    from safebasin.models.computed import computed_words
+    from safebasin.models.dtypes import own_dtype
     from safebasin.models.reference import folder_of
 
     try:
-        return stored_dtype(folder_of(study.model), device=study.device)
+        return computed_words(facts.dtype, own_dtype(folder_of(model)), on_cpu=facts.device == "cpu")
     except ModelError:
-        return "auto"
+        return ""
 
 
 def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuses | None) -> PromptSet:
@@ -305,23 +347,28 @@ def _parameter_names(study: Study, facts: EngineFacts | None) -> Iterable[str]:
     return facts.names if facts is not None and facts.names else stored_shapes(resolve(study.model).folder)
 
 
-def engine_spec(study: Study) -> EngineSpec:
-    """The engine that a study describes, for whoever makes it."""
+def engine_spec(study: Study, dtype: str | None = None) -> EngineSpec:
+    """The engine that a study describes, for whoever makes it.
+
+    Args:
+        study: the study.
+        dtype: what its `auto` means, so that no worker settles it anew; None leaves it.
+    """
     return EngineSpec(
         engine=study.engine,
         model=study.model,
         device=study.device,
-        dtype=study.dtype,
+        dtype=dtype if study.dtype == "auto" and dtype in ITEMSIZE else study.dtype,
         trust_remote_code=study.trust_remote_code,
         low_memory=study.low_memory,
         template_args=tuple(sorted(study.template_args.items())),
     )
 
 
-def load_engine(study: Study) -> Engine:
-    """The engine that a study describes, in this process, its model loaded.
+def load_engine(study: Study, dtype: str | None = None) -> Engine:
+    """The engine that a study describes, in this process, its model loaded; dtype as of `engine_spec`.
 
     Raises:
         UsageError: where the model or the device cannot be used.
     """
-    return catalog.open_engine(engine_spec(study))
+    return catalog.open_engine(engine_spec(study, dtype))

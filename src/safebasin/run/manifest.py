@@ -46,7 +46,12 @@ def write_manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         study=plan.study.model_dump(mode="json"),
         study_hash=plan.study.hash,
-        model={"reference": plan.study.model, "fingerprint": inputs.fingerprint, **facts.described()},
+        model={
+            "reference": plan.study.model,
+            "fingerprint": inputs.fingerprint,
+            **facts.described(),
+            **({"computed": inputs.computed} if inputs.computed else {}),
+        },
         perturbed=facts.perturbed,
         excluded=facts.excluded,
         template_hash=facts.template_hash,

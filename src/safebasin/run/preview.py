@@ -8,7 +8,7 @@ from pathlib import Path
 from safebasin.errors import ModelError, UsageError
 from safebasin.judges.scored import score_rules
 from safebasin.run.adopt import adoptable
-from safebasin.run.continued import take_up
+from safebasin.run.continued import settled_dtype, take_up
 from safebasin.run.execute import check_model
 from safebasin.run.inputs import Inputs, gather
 from safebasin.run.noise_version import noise_in
@@ -70,7 +70,7 @@ def preview(study: Study, folder: Path, asking: Asking | None = None) -> Planned
     target_folder(folder, KINDS["a study"], what="study folder")
     if asking is not None:
         check(asking)
-    inputs = gather(study, require_model=False, noise=noise_in(folder))
+    inputs = gather(study, require_model=False, noise=noise_in(folder), dtype=settled_dtype(folder))
     check_fast(inputs)
     unknown = list(inputs.unknown)
     unknown += [

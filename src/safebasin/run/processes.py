@@ -12,12 +12,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import cast
 
-import psutil
-
+from safebasin import memory
 from safebasin.errors import UsageError, expected
 from safebasin.processors import inherited, share
 from safebasin.protocols.backends import EngineSpec
-from safebasin.run.crew import Answered, Crew, Gone, Hand, Served
+from safebasin.run.crew import Answered, Crew, Gone, Hand, Served, held
 
 __all__ = ["Processes", "open_processes"]
 
@@ -38,17 +37,24 @@ def open_processes(spec: EngineSpec, workers: int | None = None) -> Crew:
     if not 1 <= wanted <= processors:
         remedy = "More would only wait for each other."
         raise UsageError(expected("--workers", f"from 1 to {processors}, this machine's processors", wanted, remedy))
-    size, free = COPIES * _weights_bytes(spec.model), psutil.virtual_memory().available
+    size, free = COPIES * _weights_bytes(spec.model, spec.dtype), memory.available()
     if wanted > 1 and wanted * size > free:
         constraint = f"at most {max(1, free // size)}, for each holds {size / 2**30:.2g} GiB of {free / 2**30:.2g} free"
         raise UsageError(expected("--workers", constraint, wanted, "Take fewer, or --backend local."))
     return Crew(Processes(spec, share(wanted)), wanted)
 
 
-def _weights_bytes(model: str) -> int:
+def _weights_bytes(model: str, dtype: str) -> int:
+    """Of a model in memory: in a dtype that is settled, or else as large as its files."""
+    from safebasin.models.computed import weight_count
     from safebasin.models.reference import resolve
+    from safebasin.models.sizes import ITEMSIZE
 
-    return sum(path.stat().st_size for path in resolve(model).folder.glob("*.safetensors"))
+    folder = resolve(model).folder
+    count = weight_count(folder) if dtype in ITEMSIZE else None
+    if count is not None:
+        return count * ITEMSIZE[dtype]
+    return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
 class Processes:
@@ -79,6 +85,10 @@ class Processes:
         """Wait for the pipes of some workers."""
         pipes = {cast("Child", hand).connection: hand for hand in hands}
         return [pipes[cast("Connection", pipe)] for pipe in wait(list(pipes))]
+
+    def hold(self, dtype: str) -> None:
+        """Have workers that start from now on load their model in this dtype, where theirs would be `auto`."""
+        self._spec = held(self._spec, dtype)
 
     def close(self) -> None:
         """Nothing: the workers were all of it."""

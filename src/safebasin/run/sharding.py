@@ -16,7 +16,7 @@ from safebasin.errors import StoreError, StudyError, expected
 from safebasin.judges import load_judge
 from safebasin.landscape.language_tests import LANGUAGE
 from safebasin.landscape.last_plan import read_last_plan, write_last_plan
-from safebasin.landscape.notes import DATE
+from safebasin.landscape.notes import COMPUTED, DATE
 from safebasin.landscape.score_reach import RULES
 from safebasin.landscape.stored import StoredStudy
 from safebasin.run.judging import judge_stored
@@ -83,7 +83,9 @@ def merge(shards: Sequence[Path], out: Path, *, progress: ProgressHook = silent)
         _check_free(store, out)
         with StudyStore.open(whole[0]) as first:
             plan, judges = read_last_plan(first)
-            facts = {key: first.meta(key) for key in (*_facts_of(first), LANGUAGE, RULES, "model", "batch_size")}
+            facts = {
+                key: first.meta(key) for key in (*_facts_of(first), LANGUAGE, RULES, COMPUTED, "model", "batch_size")
+            }
         absorb(store, whole)
         for key, value in facts.items():
             if value is not None:

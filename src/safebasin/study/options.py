@@ -173,7 +173,14 @@ class StudyFlags(TypedDict, total=False):
         Arguments | None,
         Option("template_args", "Argument of the chat template. Repeatable.", "K=V", flags=("--template-arg",)),
     ]
-    dtype: Annotated[str | None, Option("dtype", "`auto`, `float32`, `bfloat16` or `float16`. [default: auto]")]
+    dtype: Annotated[
+        str | None,
+        Option(
+            "dtype",
+            "`auto`, `float32`, `bfloat16` or `float16`; on a CPU `auto` computes half precision in float32 where "
+            "memory allows. [default: auto]",
+        ),
+    ]
     batch_size: Annotated[
         int | Literal["auto"] | None, Option("batch_size", "Rows decoded at once. [default: auto]", "auto|N")
     ]

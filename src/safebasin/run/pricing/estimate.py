@@ -94,7 +94,7 @@ def estimate(
     size = asked or max(map(len, plan.batch_members().values()), default=1)
     expected, most = works(dtype, size)
     named = accelerators.chosen(asking.accelerators)
-    away = memory if study.dtype != "auto" else _on_accelerators(sizes, memory, plan)
+    away = memory if study.dtype != "auto" or done else _on_accelerators(sizes, memory, plan)
     price = asking.price_per_hour
     of_here = price if asking.probe and not asking.accelerators else None
     n_prompts = max(1, len(plan.prompts))
@@ -111,7 +111,7 @@ def estimate(
         expected=expected,
         most=most,
         memory=memory,
-        said=(*lengths.said, *_said(sizes)),
+        said=(*lengths.said, *filter(None, [inputs.computed]), *_said(sizes)),
         here=here,
         probed=probed,
         quotes=quotes,

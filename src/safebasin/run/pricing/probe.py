@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import psutil
-
+from safebasin import memory
 from safebasin.errors import ModelError, UsageError, expected
 from safebasin.models.sizes import ITEMSIZE, ModelSizes
 from safebasin.protocols import Engine, Generation, Inspector
@@ -49,7 +48,7 @@ def check_memory(sizes: ModelSizes, dtype: str, *, low_memory: bool, device: str
         remedy = "Leave --probe out: sizes are told without them."
         raise ModelError(expected("model", "there with its weights where it is to be probed", "config.json", remedy))
     needed = sizes.parameters * ITEMSIZE[dtype] * (1 if low_memory else 2)
-    free = psutil.virtual_memory().available
+    free = memory.available()
     if needed > free and not device.startswith("cuda"):
         got = f"{needed / 2**30:.3g} GiB with θ₀, of {free / 2**30:.3g} free"
         remedy = "Leave --probe out, or take --low-memory, --dtype bfloat16 or a smaller model."
@@ -96,7 +95,7 @@ def probe(inputs: Inputs, plan: Plan, sizes: ModelSizes, dtype: str, *, clock: C
     step = max(1, len(prompts) // _ROWS)
     conversations = [plan.systems[0].messages(prompt) for prompt in prompts[::step][:_ROWS]]
     begun = clock()
-    engine = load_engine(inputs.study)
+    engine = load_engine(inputs.study, dtype)
     first = replace(plan.decoding, stop="none", phrases=(), rules=(), max_new_tokens=1)
     engine.generate(conversations, first)
     start = clock() - begun

@@ -1,0 +1,42 @@
+"""How much memory this process may still take: what the machine has left, or less where its control groups say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from safebasin.control_groups import groups, kernel_text
+
+__all__ = ["available"]
+
+_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Of version 2 and 1: the limit, what is used of it, and how much of that are pages of files that can be let go of."""
+
+
+def available(root: Path = Path("/")) -> int:
+    """Bytes that can be taken before the machine swaps, or a control group ends somebody; at least 0.
+
+    Args:
+        root: of the file system, with `proc/self/cgroup` and `sys/fs/cgroup`.
+    """
+    return max(0, min([int(psutil.virtual_memory().available), *_left(root)]))
+
+
+def _left(root: Path) -> Iterator[int]:
+    """What each limit on the way up has left."""
+    for folder in groups("memory", root):
+        for limit, used, files in _FILES:
+            stated, taken = kernel_text(folder / limit), kernel_text(folder / used)
+            if stated.isdecimal() and taken.isdecimal():  # "max" is no limit
+                yield int(stated) - int(taken) + _stat(folder, files)
+
+
+def _stat(folder: Path, name: str) -> int:
+    """One number of a group's `memory.stat`; 0 where it is not there."""
+    found = dict(line.split(" ", 1) for line in kernel_text(folder / "memory.stat").splitlines() if " " in line)
+    return int(found[name]) if found.get(name, "").isdecimal() else 0

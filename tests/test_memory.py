@@ -1,0 +1,59 @@
+"""Memory that is left, with made control groups: the least of the machine and every group on the way up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from safebasin.memory import available
+
+V2 = "sys/fs/cgroup/pods/one/"
+V1 = "sys/fs/cgroup/memory/docker/ab/"
+CASES = {
+    "no group": ("0::/", {}, 1000),
+    "version 2, files can be let go of": (
+        "0::/pods/one",
+        {f"{V2}memory.max": "900", f"{V2}memory.current": "700", f"{V2}memory.stat": "anon 9\ninactive_file 50"},
+        250,
+    ),
+    "version 2, no limit": ("0::/pods/one", {f"{V2}memory.max": "max", f"{V2}memory.current": "700"}, 1000),
+    "version 2, the least on the way up": (
+        "0::/pods/one",
+        {
+            f"{V2}memory.max": "900",
+            f"{V2}memory.current": "100",
+            "sys/fs/cgroup/pods/memory.max": "2000",
+            "sys/fs/cgroup/pods/memory.current": "1600",
+        },
+        400,
+    ),
+    "version 1": (
+        "4:memory:/docker/ab\n3:cpu,cpuacct:/docker/ab",
+        {
+            f"{V1}memory.limit_in_bytes": "800",
+            f"{V1}memory.usage_in_bytes": "500",
+            f"{V1}memory.stat": "total_inactive_file 25",
+        },
+        325,
+    ),
+    "version 1, no limit": (
+        "4:memory:/docker/ab",
+        {f"{V1}memory.limit_in_bytes": str(2**63 - 4096), f"{V1}memory.usage_in_bytes": "500"},
+        1000,
+    ),
+    "beyond its limit": ("0::/pods/one", {f"{V2}memory.max": "900", f"{V2}memory.current": "950"}, 0),
+}
+
+
+@pytest.mark.parametrize(("cgroup", "files", "left"), CASES.values(), ids=CASES.keys())
+def test_what_is_left(
+    cgroup: str, files: dict[str, str], left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    for name, text in {"proc/self/cgroup": cgroup, **files}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert available(tmp_path) == left
