@@ -99,7 +99,7 @@ def test_every_call_is_one_that_the_command_line_takes(page: str) -> None:
     for line in typed(page):
         try:
             parse(line)
-        except Exception as error:  # noqa: BLE001 - named with the line of the page that it stands on
+        except Exception as error:
             pytest.fail(f"{page}: safebasin {line}\n{error}")
 
 
