@@ -41,10 +41,7 @@ def test_no_input_is_part_of_a_script() -> None:
         for value in step.get("env", {}).values():
             assert re.fullmatch(r"\$\{\{ (inputs|steps)\.[a-z.]+ \}\}", value)
     named = {value for value in STEPS["Audit"]["env"].values()} | {STEPS["Install"]["env"]["INPUT_INSTALL"]}
-    known = {f"${{{{ inputs.{key} }}}}" for key in ACTION["inputs"]} - {
-        "${{ inputs.undecided }}",
-        "${{ inputs.artifact }}",
-    }
+    known = {f"${{{{ inputs.{key} }}}}" for key in ACTION["inputs"]} - {"${{ inputs.artifact }}"}
     assert named == known
     assert STEPS["Audit"]["id"] == "audit"
 
@@ -58,6 +55,14 @@ def test_hostile_inputs_are_names_of_what_is_not_there(tmp_path: Path) -> None:
     assert outputs(tmp_path) == {"verdict": "error", "code": "2"}
     assert not list(tmp_path.rglob("owned"))
     assert run_step("Install", tmp_path, {"install": "--index-url=x"}).returncode == 2
+
+
+def test_a_typo_in_what_undecided_is_ends_before_anything_is_run(tmp_path: Path) -> None:
+    """Else a gate that should pass fails after hours, for a reason that nobody is told."""
+    done = run_step("Audit", tmp_path, {"base": "no-such-model", "tuned": "x", "undecided": "Pass "})
+    assert done.returncode == 2
+    assert done.stdout == "::error::input undecided must be fail or pass\n"
+    assert outputs(tmp_path) == {"verdict": "error", "code": "2"}
 
 
 @pytest.mark.parametrize(

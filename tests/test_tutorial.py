@@ -1,4 +1,4 @@
-"""The commands of the pages: those of tutorial and cookbook run word for word, and every other one read as typed."""
+"""The commands of tutorial and cookbook, word for word, in one folder; those of all other pages are parsed, or run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ import typer
 import yaml
 
 from helpers.command import safebasin
-from safebasin import api, cli, study
+from safebasin import cli
 from safebasin.audit.policy import load_policy
+from safebasin.study.files import load
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 ENDS_WITH = {
@@ -39,106 +39,6 @@ def commands(page: str) -> list[str]:
     return [line for line in typed if "org/model" not in line]
 
 
-def fenced(page: Path) -> Iterator[tuple[str, str]]:
-    """Language and text of each fenced block of a page."""
-    yield from re.findall(
-        r"^```(\w*)[^\n]*\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
-    )
-
-
-def recipes(page: Path) -> list[list[str]]:
-    """The words behind `safebasin` of every line in a block: of shells, schedulers, makefiles, pipelines, containers."""
-    lines = [
-        line.partition("  #")[0]
-        for language, text in fenced(page)
-        if language not in ("python", "toml")
-        for line in text.replace("\\\n", " ").splitlines()
-        if not line.startswith("#")
-    ]
-    typed = [re.search(r"(?:^\s*|- |-w \S+ |-m )safebasin (.*)", line) for line in lines]
-    return [shlex.split(found[1].replace("…", "")) for found in typed if found]
-
-
-def read_as_typed(words: list[str]) -> dict[str, Any]:
-    """What the command line makes of the words, without doing it. Nothing that acts while it is read may be in them."""
-    assert not {"--install-completion", "--show-completion"} & {*words}
-    group: Any = typer.main.get_command(cli.app)
-    verb = group.commands[words[0]]
-    return verb.make_context(words[0], words[1:], parent=group.make_context("safebasin", ["list"])).params
-
-
-PAGES = [*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md"]
-HOWTO = DOCS / "howto.md"
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if recipes(page)], ids=lambda page: page.name)
-def test_every_command_of_a_page_is_one(page: Path) -> None:
-    for words in recipes(page):
-        try:
-            read_as_typed(words)
-        except Exception as error:
-            raise AssertionError(f"safebasin {shlex.join(words)}") from error
-
-
-def test_the_recipes_of_clusters_and_pipelines_are_among_them() -> None:
-    assert [words[0] for words in recipes(DOCS / "ci.md")] == ["audit"] * 4
-    shared = [read_as_typed(words) for words in recipes(HOWTO) if words[0] in ("map", "merge")]
-    assert any(found.get("shard") for found in shared)
-    assert any(found.get("backend") == "ray" for found in shared)
-    (vllm,) = re.findall(r"`safebasin (map [^`]*--engine vllm)`", HOWTO.read_text(encoding="utf-8"))
-    assert read_as_typed(vllm.split())["engine"] == "vllm"
-
-
-def test_a_command_with_a_typo_is_none() -> None:
-    for words in ("map study.yaml --shards 1/2", "merge shards/1", "audit org/base ./tuned --junit"):
-        with pytest.raises(Exception, match=r"shards|merge|out|argument"):
-            read_as_typed(words.split())
-
-
-def test_every_study_and_policy_of_a_page_loads(tmp_path: Path) -> None:
-    found: dict[str, int] = {"study": 0, "policy": 0}
-    for page in PAGES:
-        for language, text in fenced(page):
-            if language != "yaml" or not (fields := yaml.safe_load(text)).keys() & {"model", "models", "limits"}:
-                continue
-            if "limits" in fields:
-                (tmp_path / "policy.yaml").write_text(text, encoding="utf-8")
-                assert load_policy(tmp_path / "policy.yaml").limits
-                found["policy"] += 1
-            else:
-                assert study.make(fields).model
-                found["study"] += 1
-    assert found == {"study": 2, "policy": 1}
-
-
-@pytest.mark.slow
-@pytest.mark.integration
-def test_the_array_of_jobs_and_its_merge_are_run_by_bash(tmp_path: Path) -> None:
-    """The study is that of the page, of fewer prompts and points."""
-    blocks = [text for language, text in fenced(HOWTO) if language == "bash"]
-    (array,) = (text for text in blocks if "SLURM_ARRAY_TASK_ID" in text)
-    (merge,) = (text for text in blocks if "safebasin merge" in text)
-    fields = next(yaml.safe_load(text) for language, text in fenced(HOWTO) if language == "yaml" and "model:" in text)
-    fields |= {"limit": 6, "axes": [{**fields["axes"][0], "directions": 1, "range": "-1:1:5"}]}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(fields), encoding="utf-8")
-    first, last = map(int, re.findall(r"--array=(\d+)-(\d+)", array)[0])
-    for task in range(first, last + 1):
-        run(array, tmp_path, SLURM_ARRAY_TASK_ID=str(task), SLURM_ARRAY_TASK_COUNT=str(last))
-    run(merge, tmp_path)
-    once = safebasin("map", tmp_path / "study.yaml", "--batch-size", "40", "-o", tmp_path / "once")
-    assert once.returncode == 0, once.stderr
-    assert api.read_study(tmp_path / "runs" / "study").panels == api.read_study(tmp_path / "once").panels
-
-
-def run(script: str, folder: Path, **extra: str) -> None:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        ["bash", "-c", script], cwd=folder, env={**os.environ, "PATH": path, **extra}, capture_output=True, text=True,
-        timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-
-
 def test_the_pages_hold_commands() -> None:
     assert len(commands("tutorial.md")) > 15
     assert len(commands("cookbook.md")) > 8
@@ -155,3 +55,106 @@ def test_every_command_does_what_it_says(page: str, tmp_path: Path, monkeypatch:
             continue
         done = safebasin(*shlex.split(line))
         assert done.returncode == ENDS_WITH.get(line, 0), f"{line}\n{done.stderr[-2000:]}"
+
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+PAGES = ["../README.md", *sorted(path.name for path in DOCS.glob("*.md"))]
+STARTS = re.compile(r"^\s*(?:- )?(?:torchrun .* -m |docker run .* )?safebasin (?=[a-z-])(.*)")
+"""A line of a shell, of a pipeline's script, of a Makefile, or behind a launcher."""
+SLURM = "#SBATCH --array=1-4\n"
+
+
+def fenced(page: str, *languages: str) -> list[str]:
+    blocks = FENCE.findall((DOCS / page).read_text(encoding="utf-8"))
+    return [text for language, text in blocks if language in languages]
+
+
+def typed(page: str) -> list[str]:
+    """Every whole call of `safebasin` in the fenced blocks of a page."""
+    text = "\n".join(fenced(page, "", "bash", "console", "yaml", "make")).replace("\\\n", " ")
+    found = [STARTS.match(line) for line in text.splitlines()]
+    return [match[1] for match in found if match and "…" not in match[1]]
+
+
+def parse(line: str) -> None:
+    """Hold a call against verbs, options and arguments of the command line; nothing is run."""
+    command: Any = typer.main.get_command(cli.app)
+    arguments, context = shlex.split(line, comments=True), None
+    while hasattr(command, "commands"):
+        context = command.make_context("safebasin", arguments, parent=context)
+        arguments = [*getattr(context, "_protected_args", []), *context.args]
+        _, command, arguments = command.resolve_command(context, arguments)
+    command.make_context("safebasin", arguments, parent=context)
+
+
+def test_calls_of_every_kind_are_found() -> None:
+    assert sum(len(typed(page)) for page in PAGES) > 100
+    assert [line.split()[0] for line in typed("ci.md")] == ["audit"] * 4
+    assert any("$SLURM_ARRAY_TASK_ID" in line for line in typed("howto.md"))
+    assert any(line.startswith("finetune MODEL") for line in typed("finetuning.md"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_call_is_one_that_the_command_line_takes(page: str) -> None:
+    for line in typed(page):
+        try:
+            parse(line)
+        except Exception as error:
+            pytest.fail(f"{page}: safebasin {line}\n{error}")
+
+
+@pytest.mark.parametrize("line", ["map --max-tokens 3", "mapp", "world biuld", "merge --batch-size", "audit a --yes=1"])
+def test_a_call_with_a_typo_is_found(line: str) -> None:
+    with pytest.raises(Exception, match=r"(?i)no such|requires|does not take|unexpected|invalid"):
+        parse(line)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_study_and_policy_files_are_what_their_readers_take(page: str, tmp_path: Path) -> None:
+    for number, text in enumerate(fenced(page, "yaml")):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(text, encoding="utf-8")
+        keys = yaml.safe_load(text)
+        if "model" in keys:
+            load(file)
+        elif "limits" in keys:
+            load_policy(file)
+
+
+def test_the_workflow_gives_the_action_what_it_takes() -> None:
+    (workflow,) = [keys for text in fenced("ci.md", "yaml") if "jobs" in (keys := yaml.safe_load(text))]
+    action = yaml.safe_load((DOCS.parent / "action.yml").read_text(encoding="utf-8"))
+    (step,) = [step for step in workflow["jobs"]["audit"]["steps"] if "safebasin@" in step.get("uses", "")]
+    assert set(step["with"]) <= set(action["inputs"])
+    assert {name for name, about in action["inputs"].items() if about.get("required")} <= set(step["with"])
+    parse(shlex.join(["audit", *step["with"]["arguments"].split(), step["with"]["base"], step["with"]["tuned"]]))
+    used = re.findall(r"steps\.safety\.outputs\.(\w+)", str(workflow))
+    assert used
+    assert set(used) <= set(action["outputs"])
+
+
+@pytest.mark.slow
+@pytest.mark.integration
+@pytest.mark.timeout(900)
+def test_the_array_of_jobs_and_its_merge_do_what_they_say(tmp_path: Path) -> None:
+    """Both scripts by bash, as Slurm would: every job with its number in the environment."""
+    (job,) = [text for text in fenced("howto.md", "bash") if "#SBATCH" in text]
+    (join,) = [text for text in fenced("howto.md", "bash") if text.startswith("safebasin merge")]
+    assert SLURM in job
+    (tmp_path / "study.yaml").write_text(
+        "schema_version: 1\nmodel: world:guild/aligned\nlimit: 4\n"
+        'axes: [{kind: random, directions: 1, range: "-1:1:5"}]\ndecoding: {max_new_tokens: 24}\n'
+    )
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    for number in range(1, 5):
+        task = {"SLURM_ARRAY_TASK_ID": str(number), "SLURM_ARRAY_TASK_COUNT": "4"}
+        done = run_bash(job, tmp_path, {"PATH": path, **task})
+        assert done.returncode == 0, done.stderr[-2000:]
+    done = run_bash(join, tmp_path, {"PATH": path})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert safebasin("verify", tmp_path / "runs" / "study", "--recompute").returncode == 0
+
+
+def run_bash(script: str, folder: Path, given: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = ["bash", "--noprofile", "--norc", "-c", script]
+    return subprocess.run(command, cwd=folder, env=os.environ | given, capture_output=True, text=True, timeout=600)
