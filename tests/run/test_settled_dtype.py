@@ -167,10 +167,16 @@ def test_a_worker_is_reckoned_in_the_dtype_that_it_computes_in(half: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_sweep_says_it_and_mixes_nothing(half: Path, tmp_path: Path) -> None:
+def test_an_audit_and_a_sweep_say_it_and_mix_nothing(half: Path, tmp_path: Path) -> None:
     tuned = make_tiny_model(tmp_path / "tuned", dtype="bfloat16", scale=0.31)
     flags: dict[str, Any] = {"limit": 2, "device": "cpu", "max_new_tokens": 4, "prompts": ["world:guild/harmful"]}
     swept = api.sweep_models(str(half), [str(tuned)], out=tmp_path / "s", **flags)
     assert dtypes(swept.folder) == {"float32"}
     assert swept.sweep.notes == (SAID,)
     assert SAID in swept.report.read_text()
+    found = api.audit(
+        str(half), str(tuned), out=tmp_path / "a", limit=2, harmful="world:guild/harmful", benign="world:guild/benign",
+        options={"device": "cpu", "decoding": {"max_new_tokens": 4}},
+    )  # fmt: skip
+    assert found.verdict.notes.count(SAID) == 1
+    assert {dtype for file in found.folder.glob("*/study.sqlite") for dtype in dtypes(file.parent)} == {"float32"}
