@@ -34,7 +34,7 @@ def groups(controller: str, root: Path = Path("/")) -> Iterator[Path]:
 
 
 def kernel_text(path: Path) -> str:
-    """What a small file of the kernel says, stripped; empty where it is not there."""
+    """Read a small file of the kernel, stripped; empty where it is not there."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -254,7 +254,7 @@ def take(
         engine=engine if asked.is_here else None,
         progress=asked.progress,
         opinions=opinions,
-        date=_date_of_audit(folder.parent),
+        date=next(iter(_kept(folder.parent, DATE)), None),  # all are asked on the day of the first
         templates=True,
         backend=asked.backend,
         workers=asked.workers,
@@ -270,21 +270,17 @@ def _studies_in(folder: Path) -> list[Path]:
 
 
 def computed_in(folder: Path) -> list[str]:
-    """What is to be said of the dtype of an audit's studies, each sentence once."""
-    found: list[str] = []
-    for study in _studies_in(folder):
-        with StudyStore.open(study) as store:
-            found += filter(None, [store.meta(COMPUTED)])
-    return list(dict.fromkeys(found))
+    """Read what is to be said of the dtype of an audit's studies, each sentence once."""
+    return list(dict.fromkeys(_kept(folder, COMPUTED)))
 
 
-def _date_of_audit(folder: Path) -> str | None:
-    """The day that the first study of an audit was asked on: all its studies are asked on that day."""
+def _kept(folder: Path, key: str) -> list[str]:
+    """What the studies of an audit keep under a key, where they do."""
+    found: list[str | None] = []
     for study in _studies_in(folder):
         with StudyStore.open(study) as store:
-            if date := store.meta(DATE):
-                return date
-    return None
+            found.append(store.meta(key))
+    return [text for text in found if text]
 
 
 def _as_shipped(study: Study, asked: AuditRequest) -> StudyTables:

@@ -40,7 +40,7 @@ def scored_until(judges: Iterable[Judge], response: Response) -> int:
 
 
 def undecided(judges: Iterable[Judge], response: Response, score: Score | None) -> tuple[Judge, ...]:
-    """Those of some judges, calibrated, whose verdict may hang on what a further model finds likely."""
+    """Pick of some judges, calibrated, those whose verdict may hang on what a further model finds likely."""
     return tuple(
         judge
         for judge in judges

@@ -15,6 +15,7 @@ from safebasin.protocols import Judge
 from safebasin.records import Response, Score
 from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
+from safebasin.store.forgetting import forget_short_scores, forget_spared_opinions
 
 __all__ = ["DECIDERS", "RULES", "opinions_suffice", "reaches", "settle", "settle_opinions", "suffices"]
 
@@ -35,7 +36,7 @@ def suffices(store: StudyStore, wanted: AbstractSet[str]) -> bool:
 def settle(store: StudyStore, wanted: AbstractSet[str]) -> None:
     """Go on by these rules; scores that may be too short for them are forgotten, to be made anew."""
     if not suffices(store, wanted):
-        store.forget_short_scores()
+        forget_short_scores(store)
     rules = json.dumps(sorted(wanted))
     if store.meta(RULES) != rules:
         store.set_meta(RULES, rules)
@@ -52,7 +53,7 @@ def settle_opinions(store: StudyStore, judges: Iterable[Judge]) -> None:
     """Go on by what these judges, calibrated, want to ask; opinions that others could spare are made anew."""
     wanted = list(judges)
     if not opinions_suffice(store, wanted):
-        store.forget_spared_opinions()
+        forget_spared_opinions(store)
     named = json.dumps(sorted(_deciders(wanted)))
     if store.meta(DECIDERS) != named:
         store.set_meta(DECIDERS, named)

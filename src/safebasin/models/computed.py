@@ -62,7 +62,7 @@ def computed_dtype(folder: Path, *, device: str, low_memory: bool | str = "auto"
 
 
 def computed_words(dtype: str, own: str, *, on_cpu: bool = False) -> str:
-    """What is to be said of a dtype that was settled before; empty where it is the checkpoint's own and fast enough."""
+    """Say what a dtype that was settled before means; empty where it is the checkpoint's own and fast enough."""
     if dtype != own:
         return f"Computed in {dtype}; the checkpoint is stored in {own}."
     return f"Computed in {own} as the checkpoint is stored, though on a CPU." if own in HALF and on_cpu else ""

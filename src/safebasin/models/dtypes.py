@@ -49,7 +49,7 @@ def own_dtype(folder: Path) -> str:
 
 
 def is_cpu(device: str) -> bool:
-    """Whether a device as in a study is the CPU; `auto` is looked up."""
+    """Tell whether a device as in a study is the CPU; `auto` is looked up."""
     if device != "auto":
         return device == "cpu"
     import torch

@@ -1,5 +1,6 @@
 """Measuring: a study becomes rows. Prints and draws nothing.
 
+dtype            what `--dtype auto` means in a study
 inputs           what a study refers to, looked up: prompts, systems, regions, judges, the engine
 preview          what would be run, and what is done
 pricing/         what the rest of a study costs: tokens, memory, hours, money

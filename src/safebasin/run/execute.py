@@ -26,8 +26,9 @@ from safebasin.run.adopt import adopt_complete
 from safebasin.run.calibration import calibrate, uncalibrated
 from safebasin.run.continued import check_renderings, refuse, settled_dtype, take_up, unlike
 from safebasin.run.driver import generate, score, under
+from safebasin.run.dtype import explain_dtype
 from safebasin.run.heartbeat import beating
-from safebasin.run.inputs import Inputs, engine_spec, gather, said_of
+from safebasin.run.inputs import Inputs, engine_spec, gather
 from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
 from safebasin.run.manifest import keep_study, write_manifest
@@ -309,7 +310,7 @@ class Execution:
         settled = plan.decoding.dtype
         if facts.dtype != settled:
             raise refuse({"dtype": (settled, facts.dtype)})
-        words = self.inputs.computed or said_of(facts, self.inputs.study.model)
+        words = self.inputs.computed or explain_dtype(facts, self.inputs.study.model)
         if words and self.inputs.study.dtype == "auto" and self.store.meta(COMPUTED) is None:
             self.store.set_meta(COMPUTED, words)
             if self.settles:

@@ -25,6 +25,7 @@ from safebasin.models.computed import Settled
 from safebasin.models.sizes import ITEMSIZE
 from safebasin.protocols import Engine, EngineFacts, EngineSpec, Judge
 from safebasin.records import NOISE_VERSION, Decoding, DirectionSpec, Region, System
+from safebasin.run.dtype import settle_dtype
 from safebasin.run.measurements import PlannedMeasurement, planned_measurements
 from safebasin.study import PromptsSpec, RegionSpec, Study
 from safebasin.study.model import MOST_RESPONSES
@@ -103,7 +104,7 @@ def gather(
     catalog.get("engine", study.engine)
     facts = None if engine is None else engine.facts()
     model = facts.fingerprint if facts is not None else _fingerprint(study.model, excuse)
-    settled = Settled("auto") if facts is not None else _dtype(study, dtype, elsewhere=elsewhere)
+    settled = Settled("auto") if facts is not None else settle_dtype(study, dtype, elsewhere=elsewhere)
     decoding = _decoding(study, facts, settled.dtype, excuse)
     judges = tuple(load_judge(text) for text in study.judges)
     regions = tuple(region for spec in study.regions for region in _regions(spec, study, facts, excuse, noise))
@@ -199,45 +200,6 @@ def _template(named: str | None, excuse: Excuses | None) -> str | None:
             raise
         excuse.missing(str(error))
         return None
-
-
-def _dtype(study: Study, before: str | None, *, elsewhere: bool) -> Settled:
-    """The dtype of a study, what `auto` means settled; `auto` where the model, or where it runs, is not seen from here.
-
-    Args:
-        study: the study.
-        before: what `auto` was settled to before, by its folder or those that it is compared with.
-        elsewhere: as of `gather`.
-    """
-    from safebasin.models.computed import computed_dtype, computed_words
-    from safebasin.models.dtypes import is_cpu, own_dtype
-    from safebasin.models.files import read_json
-    from safebasin.models.reference import folder_of
-    from safebasin.models.whole import quantization
-
-    if study.dtype != "auto" or study.engine != "hf":  # what `auto` means to another engine, it says itself
-        return Settled(study.dtype)
-    try:
-        folder = folder_of(study.model)
-        if before is not None and not quantization(read_json(folder / "config.json", folder.name)):
-            return Settled(before, computed_words(before, own_dtype(folder), on_cpu=is_cpu(study.device)))
-        if elsewhere:
-            return Settled("auto")
-        return computed_dtype(folder, device=study.device, low_memory=study.low_memory)
-    except ModelError:
-        return Settled(before or "auto")
-
-
-def said_of(facts: EngineFacts, model: str) -> str:
-    """What is to be said of the dtype that an engine settled by itself; empty where that cannot be seen from here."""
-    from safebasin.models.computed import computed_words
-    from safebasin.models.dtypes import own_dtype
-    from safebasin.models.reference import folder_of
-
-    try:
-        return computed_words(facts.dtype, own_dtype(folder_of(model)), on_cpu=facts.device == "cpu")
-    except ModelError:
-        return ""
 
 
 def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuses | None) -> PromptSet:

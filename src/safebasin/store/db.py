@@ -34,7 +34,6 @@ from safebasin.store.key_index import read_answered
 from safebasin.store.migrations import migrate, pending
 from safebasin.store.values import (
     flag_to_int,
-    ints,
     now,
     pack_score,
     pack_text,
@@ -208,26 +207,6 @@ class StudyStore:
             for table in ("verdicts", "scores", "scores_under"):
                 db.execute(f"DELETE FROM {table} WHERE response IN {chosen}", (point, decoding))
             db.execute("DELETE FROM responses WHERE point = ? AND decoding = ?", (point, decoding))
-
-    def forget_short_scores(self) -> None:
-        """Delete the scores that end before their text does."""
-        with self.transaction() as db:
-            for table in ("scores", "scores_under"):
-                query = (
-                    f"SELECT s.rowid, substr(s.ends, -4), r.text FROM {table} s JOIN responses r ON r.key = s.response"
-                )
-                short = [
-                    (row,)
-                    for row, end, text in db.execute(query)
-                    if (ints(end)[0] if end else 0) < len(unpack_text(text))
-                ]
-                db.executemany(f"DELETE FROM {table} WHERE rowid = ?", short)
-
-    def forget_spared_opinions(self) -> None:
-        """Delete the empty scores under further points of responses that θ₀ did score."""
-        scored = "SELECT response FROM scores WHERE length(nll) > 0"
-        with self.transaction() as db:
-            db.execute(f"DELETE FROM scores_under WHERE length(nll) = 0 AND response IN ({scored})")
 
     def put_scores(self, scores: Iterable[Score], *, reopened: Iterable[str] = ()) -> None:
         """Store scores in one transaction, each under θ₀ or under the point it names.
