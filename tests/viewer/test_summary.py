@@ -26,3 +26,10 @@ def test_an_audit_runs_while_one_of_its_studies_does(tree: Path) -> None:
     assert running.said == "pass · line: generate · 8 of 9 · 10 tokens/s · heartbeat 0 s ago"
     assert line_of(tree, "plain").state != "running"
     assert line_of(tree, "claims").state == "unknown"
+
+
+def test_a_study_whose_database_is_gone_has_a_line_that_says_so(tree: Path) -> None:
+    (tree / "plain" / "study.sqlite").rename(tree / "responses.sqlite")
+    line = line_of(tree, "plain")
+    assert (line.kind, line.state) == ("study", "unknown")
+    assert line.problem == "study.sqlite is not there: its responses are gone"

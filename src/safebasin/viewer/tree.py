@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safebasin.errors import UsageError, expected
+from safebasin.store.folder import DATABASE, LANDSCAPE
 from safebasin.writing import KINDS, Kind
 
 __all__ = ["Found", "Root", "file_of", "find", "is_inside", "make_roots", "walk"]
@@ -122,6 +123,10 @@ def _seen(path: Path, id: str, listed: Sequence[os.DirEntry[str]]) -> Found | No
                 return Found(id=id, path=path, kind=kind, problem=f"{mark} is a link, which is not followed")
             if names[mark].is_file(follow_symlinks=False):
                 return Found(id=id, path=path, kind=kind)
+    if LANDSCAPE in names:
+        return Found(
+            id=id, path=path, kind=KINDS["a study"], problem=f"{DATABASE} is not there: its responses are gone"
+        )
     return None
 
 
