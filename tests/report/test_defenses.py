@@ -79,6 +79,13 @@ def test_a_mean_over_seeds_may_be_no_whole_number_and_some_may_have_broken_it() 
     assert [budget_cells(one)[0][1] for one in (some, every)] == ["≥ 6.7 [2, ∞)", "2.5 [1.2, 4]"]
 
 
+def test_names_break_between_their_parts_and_stay_text(tmp_path: Path) -> None:
+    made = document()
+    made["arms"][1]["name"] = "resta(unaligned=a/b, <i>)"
+    page = save_defenses(made, tmp_path / "made").read_text(encoding="utf-8")
+    assert '<th scope="row">resta(<wbr>unaligned=<wbr>a/<wbr>b,<wbr> &lt;i&gt;)' in page
+
+
 @pytest.mark.slow
 def test_the_page_says_over_what_its_intervals_are(tmp_path: Path) -> None:
     one, several = (

@@ -11,6 +11,7 @@ import base64
 import functools
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from importlib import resources
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from safebasin.report.payload import embedded_json
 from safebasin.report.sanitize import visible
@@ -107,11 +108,18 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     made.globals["number"] = _number
+    made.filters["breakable"] = _breakable
     return made
 
 
 def _finalize(value: object) -> object:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _breakable(call: str) -> Markup:
+    """The text of a call, like `resta(unaligned=FOLDER/base)`, that a narrow column breaks between its parts."""
+    parts = re.split(r"(?<=[(=/,;])", visible(call))
+    return Markup("<wbr>").join(escape(part) for part in parts)
 
 
 def _resource(name: str) -> str:
