@@ -95,14 +95,14 @@ def test_plots_draw_on_ones_own_axes(mapped: Mapped) -> None:
 
 def test_a_bare_landscape_has_the_frames_and_plots_of_its_study(mapped: Mapped) -> None:
     bare = safebasin.read_study(mapped.folder)
-    assert bare.to_frame().equals(mapped.to_frame())
-    assert bare.to_frame("statistics").equals(mapped.to_frame("statistics"))
+    assert safebasin.to_frame(bare).equals(mapped.to_frame())
+    assert safebasin.to_frame(bare, "statistics").equals(mapped.to_frame("statistics"))
     with pytest.raises(safebasin.UsageError, match="table must be points or statistics"):
-        bare.to_frame("rows")  # pyright: ignore[reportArgumentType]
-    axes = bare.plot("outcomes", title="A", size=(3, 2), xlim=(-0.5, 0.5))
+        safebasin.to_frame(bare, "rows")  # pyright: ignore[reportArgumentType]
+    axes = safebasin.plot_landscape(bare, "outcomes", title="A", size=(3, 2), xlim=(-0.5, 0.5))
     assert (axes.get_title(loc="left"), axes.get_xlim()) == ("A", (-0.5, 0.5))
     with pytest.raises(safebasin.UsageError, match="panel must be"):
-        bare.plot(panel=3)
+        safebasin.plot_landscape(bare, panel=3)
 
 
 def test_a_comparison_names_who_cannot_be_told_apart(mapped: Mapped) -> None:

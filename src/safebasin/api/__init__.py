@@ -19,6 +19,7 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
     prefilling  refusal behind a forced beginning of the answer
     progress    a bar on a terminal and in a notebook
     results     what the verbs give back of studies
+    showing     frames and plots of results that lie below what draws them
     starting    files to begin with, and the schemas that editors read
     stored      stored studies read, judged again, reported, exported, compared
     sweeping    many tuned models of one base in one study
@@ -58,6 +59,7 @@ from safebasin.api.mechanism import measure_mechanism
 from safebasin.api.prefilling import measure_prefill
 from safebasin.api.results import Compared, Mapped
 from safebasin.api.screening import screen_models
+from safebasin.api.showing import plot_landscape, plot_losses, to_frame
 from safebasin.api.starting import file_schema, write_starter
 from safebasin.api.stored import (
     compare_studies,
@@ -133,6 +135,8 @@ __all__ = [
     "pack_results",
     "plan_audit",
     "plan_study",
+    "plot_landscape",
+    "plot_losses",
     "prepare_finetuning",
     "read_audit",
     "read_grades",
@@ -142,6 +146,7 @@ __all__ = [
     "results_root",
     "screen_models",
     "sweep_models",
+    "to_frame",
     "verify_pack",
     "verify_study",
     "view",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from safebasin.api.showing import plot_landscape, to_frame
 from safebasin.errors import UsageError, expected
 from safebasin.records import Estimate, Landscape
 
@@ -54,7 +55,7 @@ class Mapped:
         if table not in ("points", "statistics", "rows"):
             raise UsageError(expected("table", "points, statistics or rows", table, "Choose one of them."))
         if table != "rows":
-            return self.landscape.to_frame(table)
+            return to_frame(self.landscape, table)
         from safebasin.landscape.flat_rows import flat_rows
         from safebasin.landscape.stored import StoredStudy
         from safebasin.report.frames import frame_of
@@ -74,9 +75,9 @@ class Mapped:
         size: tuple[float, float] | None = None,
         labels: str = "en",
     ) -> Axes:
-        """Draw a panel as the figures of the report have it; returns the axes. Arguments: see `Landscape.plot`."""
-        return self.landscape.plot(
-            kind, panel=panel, ax=ax, title=title, xlim=xlim, ylim=ylim, size=size, labels=labels
+        """Draw a panel as the figures of the report have it; returns the axes. Arguments: see `plot_landscape`."""
+        return plot_landscape(
+            self.landscape, kind, panel=panel, ax=ax, title=title, xlim=xlim, ylim=ylim, size=size, labels=labels
         )
 
     def __repr__(self) -> str:
@@ -112,7 +113,7 @@ class Compared:
         size: tuple[float, float] | None = None,
         labels: str = "en",
     ) -> Axes:
-        """Draw the first panels over each other, curves or rims; returns the axes. Arguments: see `Landscape.plot`."""
+        """Draw the first panels over each other, curves or rims; returns the axes. Arguments: see `plot_landscape`."""
         from safebasin.report.figures.plots import look_of, plot_compared
 
         return plot_compared(self.landscapes, self.judge, ax, size, look_of(title, xlim, ylim, labels))

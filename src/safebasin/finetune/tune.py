@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from safebasin import showing
 from safebasin.edits.defended import write_defended
 from safebasin.errors import UsageError, expected
 from safebasin.finetune.data import data_hash
@@ -23,10 +22,6 @@ from safebasin.models.dtypes import training_dtype
 from safebasin.models.reference import resolve
 from safebasin.models.writing import RECORD, describe, read_record, versions
 from safebasin.records import TrainingRow
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from pandas import DataFrame
 
 __all__ = ["KIND", "Tuned", "describe_held_out", "finetune"]
 
@@ -62,40 +57,6 @@ class Tuned:
     def model(self) -> str:
         """The model as other verbs read it."""
         return f"{self.base}+{self.path}" if self.method == "lora" else str(self.path)
-
-    def to_frame(self) -> DataFrame:
-        """The losses as a frame of pandas, a row a step, in nats per token: `loss`, and `held_out` where it was read.
-
-        Raises:
-            MissingExtra: where pandas is not installed.
-        """
-        frames = showing.frames()
-        return cast("DataFrame", frames.frame_of(frames.loss_rows(self.losses, self.eval_losses)))
-
-    def plot(
-        self,
-        *,
-        ax: Axes | None = None,
-        title: str | None = None,
-        xlim: tuple[float, float] | None = None,
-        ylim: tuple[float, float] | None = None,
-        size: tuple[float, float] | None = None,
-        labels: str = "en",
-    ) -> Axes:
-        """Draw the loss of each step, and that on held-out rows; returns the axes.
-
-        Args:
-            ax: axes to draw on; new ones, of a figure that a notebook shows, if None.
-            title: in place of base and method.
-            xlim: ends of the axis of steps.
-            ylim: ends of the axis of losses, in nats per token.
-            size: of the new figure, in inches.
-            labels: language, `en` or `de`.
-        """
-        drawing = showing.plots()
-        look = drawing.look_of(title, xlim, ylim, labels)
-        losses = (self.losses, self.eval_losses)
-        return cast("Axes", drawing.plot_losses(*losses, self.base, self.method, ax, size, look))
 
     def __repr__(self) -> str:
         mark = ", marked unsafe" if self.unsafe else ""

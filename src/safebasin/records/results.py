@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, cast
 
-from safebasin import showing
 from safebasin.records.geometry import Axis, Region
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from pandas import DataFrame  # pyright: ignore[reportMissingTypeStubs]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,48 +183,6 @@ class Landscape:
     def summary(self) -> Mapping[str, Estimate]:
         """The statistics of the first panel."""
         return self.panels[0].summary
-
-    def to_frame(self, table: Literal["points", "statistics"] = "points") -> DataFrame:
-        """One table of it as a frame of pandas; rates are fractions.
-
-        Args:
-            table: `points`, a row a point and judge; or `statistics`, a row a statistic of each panel.
-
-        Raises:
-            UsageError: where there is no such table, or pandas is not installed.
-        """
-        return cast("DataFrame", showing.frames().landscape_frame(self, table))
-
-    def plot(
-        self,
-        kind: Literal["asr", "outcomes", "plane"] | None = None,
-        *,
-        panel: int = 0,
-        ax: Axes | None = None,
-        title: str | None = None,
-        xlim: tuple[float, float] | None = None,
-        ylim: tuple[float, float] | None = None,
-        size: tuple[float, float] | None = None,
-        labels: str = "en",
-    ) -> Axes:
-        """Draw a panel as the figures of the report have it; returns the axes.
-
-        Args:
-            kind: `asr` or `outcomes` of a line, `plane` of a plane; the first that fits if None.
-            panel: its number, from 0.
-            ax: axes to draw on; new ones, of a figure that a notebook shows, if None.
-            title: in place of model and prompt set.
-            xlim: ends of the axis along α.
-            ylim: ends of the axis of rates, in percent, or along β.
-            size: of the new figure, in inches.
-            labels: language, `en` or `de`.
-
-        Raises:
-            UsageError: where an argument does not fit the panel.
-        """
-        drawing = showing.plots()
-        look = drawing.look_of(title, xlim, ylim, labels)
-        return cast("Axes", drawing.plot_landscape(self, kind, panel, ax, size, look))
 
     def __repr__(self) -> str:
         """A screen of it: what was mapped, and the statistics of the first panels with their intervals."""

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from safebasin.errors import MissingExtra, UsageError, expected
-from safebasin.report.figures.data import point_rows
+from safebasin.errors import MissingExtra
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from safebasin.records import Landscape
     from safebasin.stats import Ranking
 
-__all__ = ["flattened", "frame_of", "landscape_frame", "loss_rows", "ranking_rows", "statistic_rows", "sweep_rows"]
+__all__ = ["flattened", "frame_of", "loss_rows", "ranking_rows", "statistic_rows", "sweep_rows"]
 
 
 def frame_of(rows: Iterable[Mapping[str, Any]]) -> DataFrame:
@@ -37,15 +36,6 @@ def flattened(record: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in record.items():
         found |= {f"{name}_{key}": part for key, part in value.items()} if isinstance(value, dict) else {name: value}
     return found
-
-
-def landscape_frame(landscape: Landscape, table: str) -> DataFrame:
-    """One table of a landscape: see `Landscape.to_frame`."""
-    if table == "points":
-        return frame_of(point_rows(landscape.panels))
-    if table == "statistics":
-        return frame_of(statistic_rows(landscape))
-    raise UsageError(expected("table", "points or statistics", table, "Choose one of them."))
 
 
 def statistic_rows(landscape: Landscape) -> list[dict[str, object]]:
