@@ -291,8 +291,8 @@ def _opened(answer: Answered) -> object:
 
 
 def held(spec: EngineSpec, dtype: str) -> EngineSpec:
-    """The engine of later workers, once the first has said in which dtype it computes."""
-    return replace(spec, dtype=dtype) if spec.dtype == "auto" and dtype in ITEMSIZE else spec
+    """The engine of later workers, once the first has said in which dtype it computes; others than `hf` say it alike."""
+    return replace(spec, dtype=dtype) if (spec.engine, spec.dtype) == ("hf", "auto") and dtype in ITEMSIZE else spec
 
 
 class Served:
