@@ -291,7 +291,7 @@ def _opened(answer: Answered) -> object:
 
 
 def held(spec: EngineSpec, dtype: str) -> EngineSpec:
-    """The engine of later workers, once the first has said in which dtype it computes; for `hf`, where `auto` varies."""
+    """The engine of later workers, once the first has said in which dtype it computes; of `hf` alone."""
     return replace(spec, dtype=dtype) if (spec.engine, spec.dtype) == ("hf", "auto") and dtype in ITEMSIZE else spec
 
 
