@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 import pytest
 
@@ -11,6 +12,7 @@ from safebasin import catalog
 from safebasin.errors import ModelError
 from safebasin.protocols import EngineSpec, Generate, Results, Split, Task
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, System
+from safebasin.run import ending
 from safebasin.run.crew import Answered, Crew, Gone, Hand, NoRoom, Served, held
 
 SCRIPTED = EngineSpec(engine="scripted", model="world:guild/aligned")
@@ -118,3 +120,25 @@ def test_later_workers_load_what_the_first_settled() -> None:
     settled = held(EngineSpec(model="m"), "bfloat16")
     assert settled.dtype == held(settled, "float32").dtype == "bfloat16", "what is asked for stays"
     assert held(EngineSpec(model="m"), "int4 of its own").dtype == "auto"
+    assert held(SCRIPTED, "float32").dtype == "auto", "what other engines mean by it, each says itself"
+
+
+class EndedError(Exception):
+    """What the wish of the next test raises."""
+
+
+def test_nothing_more_is_handed_out_once_the_run_is_to_end() -> None:
+    def end() -> NoReturn:
+        raise EndedError
+
+    found = list[Task]()
+
+    @ending.batches()
+    def run() -> None:
+        for task, _ in Crew(Room(), 2).run(iter(tasks(7))):
+            found.append(task)
+            ending.wish(end)
+
+    with pytest.raises(EndedError):
+        run()
+    assert len(found) == 2, "what both had in hand"

@@ -84,16 +84,9 @@ def plot_losses(
     size: tuple[float, float] | None = None,
     labels: str = "en",
 ) -> Axes:
-    """Draw the loss of each step of a training, and that on held-out rows; returns the axes.
+    """Draw the loss of each step of a training, and that on held-out rows, in nats per token; returns the axes.
 
-    Args:
-        tuned: what `finetune` gave back.
-        ax: axes to draw on; new ones, of a figure that a notebook shows, if None.
-        title: in place of base and method.
-        xlim: ends of the axis of steps.
-        ylim: ends of the axis of losses, in nats per token.
-        size: of the new figure, in inches.
-        labels: language, `en` or `de`.
+    Of what `finetune` gave back. The other arguments are those of `plot_landscape`.
     """
     from safebasin.report.figures import plots
 

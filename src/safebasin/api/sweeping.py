@@ -58,16 +58,9 @@ class Swept:
         size: tuple[float, float] | None = None,
         labels: str = "en",
     ) -> Axes:
-        """Draw the rate of each model with its interval, beside that of the base; returns the axes.
+        """Draw the rate of each model with its interval, in percent, beside that of the base; returns the axes.
 
-        Args:
-            table: number of the prompt set and system prompt, from 0.
-            ax: axes to draw on; new ones, of a figure that a notebook shows, if None.
-            title: in place of prompt set and judge.
-            xlim: ends of the axis of rates, in percent.
-            ylim: ends of the axis of models, which are numbered from 0.
-            size: of the new figure, in inches.
-            labels: language, `en` or `de`.
+        Of the prompt set and system prompt number `table`, from 0. The other arguments are those of `plot_landscape`.
 
         Raises:
             UsageError: where there is no such table.

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from safebasin.audit.records import AuditVerdict
@@ -21,6 +22,7 @@ from safebasin.records import Estimate
 from safebasin.report.figures.canvas import shortened
 from safebasin.report.figures.plots import look_of, plot_metrics
 from safebasin.report.frames import flattened, frame_of
+from safebasin.report.sanitize import visible
 from safebasin.stats.gate import EXIT_CODES, Decision, overall
 from safebasin.store import folder as folders
 from safebasin.store.sealing import seal
@@ -114,14 +116,7 @@ class FleetAudited:
     ) -> Axes:
         """Draw how much worse each model is by one metric, with bound and limit; returns the axes.
 
-        Args:
-            metric: its name; the first that has a limit if None.
-            ax: axes to draw on; new ones, of a figure that a notebook shows, if None.
-            title: in place of the decision.
-            xlim: ends of the axis of differences, in points of percent.
-            ylim: ends of the axis of models, which are numbered from 0.
-            size: of the new figure, in inches.
-            labels: language, `en` or `de`.
+        By the first metric that has a limit if none is named. The other arguments are those of `Audited.plot`.
 
         Raises:
             UsageError: where no model was decided by such a metric.
@@ -129,14 +124,8 @@ class FleetAudited:
         known = list(dict.fromkeys(found["name"] for model in self.fleet.models for found in model.metrics))
         name = metric or next(iter(known), "")
         if name not in known:
-            raise UsageError(
-                expected(
-                    "metric",
-                    f"one of {', '.join(known) or 'no metric, for none has a limit'}",
-                    metric,
-                    "Choose one of them.",
-                )
-            )
+            constraint = f"one of {', '.join(known)}" if known else "one that has a limit, and none has"
+            raise UsageError(expected("metric", constraint, metric, "Choose among those of the policy."))
         rows = [_shown(model, found) for model in self.fleet.models for found in model.metrics if found["name"] == name]
         return plot_metrics(rows, f"{self.fleet.decision}: {name}", ax, size, look_of(title, xlim, ylim, labels))
 
@@ -146,13 +135,16 @@ class FleetAudited:
 
         lines = [f"audit of a fleet: {self.fleet.decision}. {counts(asdict(self.fleet))}", f"base {self.fleet.base}"]
         for model in self.fleet.models[:_MOST]:
-            lines.append(shortened(f"  {model.name:<24} {model.decision or 'not measured':<12} {model.reason}", 120))
+            reason = shorten(visible(model.reason), _REASON, placeholder=" …")
+            lines.append(f"  {shortened(model.name, 24):<24} {model.decision or 'not measured':<12} {reason}")
         left = len(self.fleet.models) - _MOST
         return "\n".join([*lines, *([f"  … {left} more"] if left > 0 else []), f"report: {self.report}"])
 
 
 _MOST = 12
 """Models that a repr names."""
+_REASON = 80
+"""Characters of a reason in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

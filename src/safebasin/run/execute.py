@@ -276,8 +276,8 @@ class Execution:
         if plan.tasks(done) or missing or strange or unscored or not self._scores_suffice(judges):
             backend, facts = self._road, self._facts
             _check_moves(facts, plan)
-            self._keep_dtype(facts, plan)
             check_asked(store, plan.decoding, engine_settings(facts))
+            self._note_dtype(facts)
             inspect_prompts(backend, plan, done, date=facts.date)
             check_renderings(store, backend, plan, facts)
             if strange:
@@ -301,15 +301,8 @@ class Execution:
             return False
         return not self.opinions or opinions_suffice(self.store, [calibrated(judge, self.store) for judge in judges])
 
-    def _keep_dtype(self, facts: EngineFacts, plan: Plan) -> None:
-        """Check that the model was loaded in the dtype that was settled, and remember what is to be said of it.
-
-        Raises:
-            StoreError: naming both.
-        """
-        settled = plan.decoding.dtype
-        if facts.dtype != settled:
-            raise refuse({"dtype": (settled, facts.dtype)})
+    def _note_dtype(self, facts: EngineFacts) -> None:
+        """Remember what is to be said of the dtype that `auto` came to, and say it once."""
         words = self.inputs.computed or explain_dtype(facts, self.inputs.study.model)
         if words and self.inputs.study.dtype == "auto" and self.store.meta(COMPUTED) is None:
             self.store.set_meta(COMPUTED, words)
