@@ -1,11 +1,8 @@
-"""`make bench`: every table of docs/benchmarks.md, on this machine.
-
-python bench/run.py [--quick] [--full] [startup] [memory] [speed] [landscape] [architectures] [scoring] [points]
-    [beside] [judges] [refusals] [adaptive] [fast] [ranking] [clusters] [database [--rows N]] [plan] [coverage]
-"""
+"""`make bench`: every table of docs/benchmarks.md, on this machine; `python bench/run.py --help` names the sections."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import subprocess
@@ -42,20 +39,32 @@ SECTIONS = (
 
 def main(arguments: list[str]) -> None:
     """Run the named sections, or all."""
-    quick, full = "--quick" in arguments, "--full" in arguments
-    n_rows = int(arguments.pop(arguments.index("--rows") + 1)) if "--rows" in arguments else None
-    wanted = [a for a in arguments if not a.startswith("-")] or list(SECTIONS)
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if unknown := set(asked.section) - set(SECTIONS):
+        parser.error(f"a section must be one of {', '.join(SECTIONS)}; got {', '.join(sorted(unknown))}.")
     print(
         f"Python {platform.python_version()}, {os.cpu_count()} CPUs, OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}\n"
     )
-    for name in wanted:
+    for name in asked.section or SECTIONS:
         print(f"## {name}\n", flush=True)
         if name == "coverage":
             subprocess.run(
-                [sys.executable, str(ROOT / "bench/coverage.py"), *(["--quick"] if quick else [])], check=True
+                [sys.executable, str(ROOT / "bench/coverage.py"), *(["--quick"] if asked.quick else [])], check=True
             )
         else:
-            print(section(name, quick=quick, full=full, n_rows=n_rows) + "\n", flush=True)
+            print(section(name, quick=asked.quick, full=asked.full, n_rows=asked.rows) + "\n", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="The tables of docs/benchmarks.md and docs/performance.md; all of them take hours."
+    )
+    parser.add_argument("section", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--quick", action="store_true", help="as small as shows that it runs")
+    parser.add_argument("--full", action="store_true", help="of `speed`: every repetition of the published side whole")
+    parser.add_argument("--rows", type=int, help="of `database`: responses to write")
+    return parser
 
 
 def section(name: str, *, quick: bool, full: bool, n_rows: int | None) -> str:
@@ -99,8 +108,6 @@ def section(name: str, *, quick: bool, full: bool, n_rows: int | None) -> str:
         "clusters": clusters.main,
         "plan": plan.main,
     }
-    if name not in sections:
-        sys.exit(f"section must be one of {', '.join(SECTIONS)}; got {name!r}.")
     return sections[name](quick=quick)
 
 
