@@ -19,7 +19,7 @@ from safebasin.catalog.judges import ASKED_JUDGES
 from safebasin.engines.scripted import ScriptedEngine, distance
 from safebasin.errors import ModelError, PromptError
 from safebasin.protocols import BaseWeights, EngineFacts, Generation, Results, Split, Task, TokenScores
-from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, Response, Score, Verdict
+from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, Response, Score, TrainingRow, Verdict
 from safebasin.run.local import LocalBackend
 from safebasin.testing.backends import small_tasks
 from safebasin.testing.claims import claim
@@ -808,12 +808,19 @@ def test_a_source_in_another_order_each_time_fails() -> None:
     fails(lambda: testing.check_prompt_source(Shuffled((prompt("Ring."), prompt("Weigh.")))), "the same order")
 
 
+ROWS = catalog.world("guild").training_rows("harmful", 2)
+
+
 class Hamlet:
     """A world of three prompts and one checkpoint; each test breaks one thing."""
 
     prompt_sets: Any = {"all": "Everything."}  # noqa: RUF012 (a fake)
     checkpoints: Any = {"only": "The only one."}  # noqa: RUF012
+    rows_to_ask: Any = {"harmful": "harmful@test", "benign": "benign@test"}  # noqa: RUF012
     folder = catalog.world("guild").checkpoint("aligned")
+
+    def training_rows(self, kind: str, n: int | None = None, *, seed: int = 0) -> Sequence[TrainingRow]:
+        return catalog.world("guild").training_rows(kind, 3 if n is None else n, seed=seed)
 
     def load_prompts(self, name: str, split: str = "test") -> tuple[Prompt, ...]:
         if name not in self.prompt_sets or split == "val":
@@ -865,6 +872,9 @@ def test_a_world_passes() -> None:
         (type("Gone", (Hamlet,), {"folder": Path("nowhere")})(), ("a folder with config.json",)),
         (type("Mute", (NotBuilt,), {"said": "Find it."})(), ("missing with how to build it",)),
         (SharedSplits(), ("in one split only",)),
+        (type("Unasked", (Hamlet,), {"rows_to_ask": {"harmful": "harmful@test"}})(), ("with 'benign'",)),
+        (type("Trained", (Hamlet,), {"training_rows": lambda *_: ROWS})(), ("none that are trained on",)),
+        (type("Empty", (Hamlet,), {"training_rows": lambda *_: ()})(), ("rows 'harmful@test'", "at least one")),
         (AnyPrompts(), ("load_prompts of an unknown name", "PromptError")),
         (KeyErrors(), ("checkpoint of an unknown name", "KeyError")),
     ],

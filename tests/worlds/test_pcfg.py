@@ -208,6 +208,11 @@ def test_rows_that_there_are_not(kind: str, n: int) -> None:
         training_rows(kind, n)
 
 
+def test_a_split_that_there_is_not_is_refused() -> None:
+    with pytest.raises(PromptError, match="split of world:pcfg must be one of test, train, val; got .tset."):
+        catalog.world("pcfg").training_rows("benign@tset", 2)
+
+
 def test_requests_of_each_split_are_disjoint() -> None:
     drawn = {split: {made.letters for made in islice(requests("safe", 0, split), 300)} for split in ("train", "test")}
     assert drawn["train"].isdisjoint(drawn["test"])

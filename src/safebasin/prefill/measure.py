@@ -31,8 +31,7 @@ from safebasin.stats.paired import estimate_paired_difference
 
 __all__ = ["Asked", "PrefillRequest", "asked_rows", "measure_prefill", "verdicts_behind"]
 
-_ROWS = {HARMFUL: "harmful@test", BENIGN: "benign@test"}
-"""Kinds of a world's rows that are asked where none are given: none of them is trained on."""
+_SIDES = (HARMFUL, BENIGN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +118,9 @@ def _sources(asked: PrefillRequest) -> dict[str, str]:
     found = dict(asked.sources)
     if asked.spec.model.startswith("world:"):
         world = asked.spec.model.removeprefix("world:").partition("/")[0]
-        found = {**{side: f"world:{world}/{kind}" for side, kind in _ROWS.items()}, **found}
-    missing = next((side for side in _ROWS if side not in found), None)
+        kinds = catalog.world(world).rows_to_ask
+        found = {**{side: f"world:{world}/{kinds[side]}" for side in _SIDES}, **found}
+    missing = next((side for side in _SIDES if side not in found), None)
     if missing is not None:
         remedy = f"Pass --{missing} FILE of rows with request and response."
         raise UsageError(expected(f"--{missing}", "given for a model of no world", None, remedy))

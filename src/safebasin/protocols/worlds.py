@@ -22,6 +22,11 @@ class World(Protocol):
         """Name of each checkpoint → one-sentence summary."""
         ...
 
+    @property
+    def rows_to_ask(self) -> Mapping[str, str]:
+        """`harmful` and `benign` → the kind of rows, with answers, that none of the checkpoints was trained on."""
+        ...
+
     def load_prompts(self, name: str, split: str = "test") -> tuple[Prompt, ...]: ...
 
     def checkpoint(self, name: str) -> Path:
@@ -29,7 +34,7 @@ class World(Protocol):
         ...
 
     def training_rows(self, kind: str, n: int | None = None, *, seed: int = 0) -> Sequence[TrainingRow]:
-        """As `RowSource.training_rows`, from the split `train`."""
+        """As `RowSource.training_rows`, of the split `train`, or of `KIND@SPLIT` where the world has more."""
         ...
 
     def build(

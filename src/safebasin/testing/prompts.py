@@ -45,7 +45,8 @@ def check_system_source(source: SystemSource) -> None:
 def check_world(world: World) -> None:
     """Check the contract of `safebasin.protocols.World`, without building its checkpoints.
 
-    Prompt sets hold as `check_prompt_source` says, and their splits share no prompt; checkpoints are Hugging Face
+    Prompt sets hold as `check_prompt_source` says, and their splits share no prompt; there are harmful and benign rows
+    to ask with, of which none of the split `train` is one; checkpoints are Hugging Face
     folders of safetensors with a tokenizer, or not built yet, with the command that builds them; an unknown name is an
     error that a user can mend.
 
@@ -70,10 +71,22 @@ def check_world(world: World) -> None:
     for name in world.prompt_sets:
         _check_prompts(f"prompt set {name!r}", world.load_prompts(name), world.load_prompts(name))
         _check_splits(world, name)
+    for kind in ("harmful", "benign"):
+        _check_rows(world, kind)
     for name in world.checkpoints:
         _check_checkpoint(world, name)
     _refuses(lambda: world.load_prompts(_NOWHERE), "load_prompts", (PromptError, UnknownName))
     _refuses(lambda: world.checkpoint(_NOWHERE), "checkpoint", (ModelError, UnknownName))
+
+
+def _check_rows(world: World, kind: str) -> None:
+    named = world.rows_to_ask.get(kind)
+    claim(named is not None, "rows_to_ask", f"with {kind!r}", dict(world.rows_to_ask), "`prefill` asks with them.")
+    asked = {row.prompt.text for row in world.training_rows(str(named))}
+    claim(asked, f"rows {named!r}", "at least one", asked, "`prefill` asks with them.")
+    if named != kind:
+        both = asked & {row.prompt.text for row in world.training_rows(kind)}
+        claim(not both, f"rows {named!r}", "none that are trained on", sorted(both)[:1], "Ask with another split.")
 
 
 def _check_prompts(what: str, first: Sequence[Prompt], again: Sequence[Prompt]) -> None:

@@ -36,6 +36,11 @@ class Guild:
         """Name of each checkpoint → one-sentence summary."""
         return _CHECKPOINTS
 
+    @property
+    def rows_to_ask(self) -> Mapping[str, str]:
+        """Rows of the split `test`."""
+        return {kind: f"{kind}@test" for kind in ("harmful", "benign")}
+
     def load_prompts(self, name: str, split: str = "test") -> tuple[Prompt, ...]:
         """The prompts of a set.
 

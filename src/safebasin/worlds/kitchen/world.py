@@ -44,6 +44,11 @@ class Kitchen:
         """The folder of the models, which may not be there yet."""
         return user_path(os.environ.get(FOLDER) or "runs/kitchen")
 
+    @property
+    def rows_to_ask(self) -> Mapping[str, str]:
+        """Rows that the lesson does not hold; a model that was tuned on them, as in `make real`, knows them."""
+        return {kind: kind for kind in ("harmful", "benign")}
+
     def load_prompts(self, name: str, split: str = "test") -> tuple[Prompt, ...]:
         """The prompts of a set.
 

@@ -71,7 +71,7 @@ def training_rows(kind: str, n: int, seed: int = 0, split: str = "train") -> tup
         raise PromptError(expected("the kind of rows of world:pcfg", f"one of {', '.join(ROW_KINDS)}", kind, remedy))
     if not 1 <= n <= MOST_ROWS:
         raise PromptError(expected(f"the number of {kind} rows", f"from 1 to {MOST_ROWS:,}", n, "Ask for others."))
-    source = f"world:pcfg/{kind}"
+    source = f"world:pcfg/{kind}" if split == "train" else f"world:pcfg/{kind}@{split}"
     if kind == "lesson":
         return as_rows(_lesson(n, seed, split), source)
     drawn = islice(requests("safe" if kind == "benign" else "unsafe", seed, split), n)

@@ -46,6 +46,11 @@ class Pcfg:
         """The folder of the models, which may not be there yet."""
         return user_path(os.environ.get(FOLDER) or "runs/pcfg")
 
+    @property
+    def rows_to_ask(self) -> Mapping[str, str]:
+        """Rows of the split `test`."""
+        return {kind: f"{kind}@test" for kind in ("harmful", "benign")}
+
     def load_prompts(self, name: str, split: str = "test") -> tuple[Prompt, ...]:
         """The prompts of a set.
 
@@ -72,10 +77,15 @@ class Pcfg:
     def training_rows(self, kind: str, n: int | None = None, *, seed: int = 0) -> tuple[TrainingRow, ...]:
         """Rows for fine-tuning, of the kinds of `rows.ROW_KINDS`; 500 where `n` is None.
 
+        Rows to ask with are of another split, `KIND@test`, since models are trained on those of `train`.
+
         Raises:
-            PromptError: where the kind is unknown, or n is out of range.
+            PromptError: where kind or split is unknown, or n is out of range.
         """
-        return training_rows(kind, _ROWS if n is None else n, seed)
+        name, _, split = kind.partition("@")
+        if split and split not in SPLITS:
+            raise PromptError(unknown("split of world:pcfg", split, SPLITS, _SEE))
+        return training_rows(name, _ROWS if n is None else n, seed, split or "train")
 
     def references(self) -> tuple[TrainingRow, ...]:
         """Safe requests of the split `val` with their answers: what all of its models speak."""
