@@ -10,9 +10,16 @@ from safebasin.records import Estimate
 
 
 def made(rise: list[tuple[float, float]], cosine_gap: list[float]) -> Curves:
-    """Curves of which a rule reads growth (value, lower bound) and cosine gap."""
-    estimates = tuple(Estimate(value=value, low=low, high=value + 1) for value, low in rise)
-    return Curves(cosine={}, spread={}, angle_gap=estimates, rise=estimates, cosine_gap=tuple(cosine_gap))
+    """Curves of which a rule reads growth (value, lower bound) and cosine gap; the contrast grows in layer 0 alone."""
+    contrast = (Estimate(value=1.0, low=0.5, high=2.0), *(Estimate(value=0.0, low=-1.0, high=1.0) for _ in rise[1:]))
+    return Curves(
+        cosine={}, spread={}, angle_gap=growth(rise), rise=growth(rise), cosine_gap=tuple(cosine_gap),
+        contrast=contrast, contrast_rise=contrast,
+    )  # fmt: skip
+
+
+def growth(rise: list[tuple[float, float]]) -> tuple[Estimate, ...]:
+    return tuple(Estimate(value=value, low=low, high=value + 1) for value, low in rise)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +34,7 @@ def made(rise: list[tuple[float, float]], cosine_gap: list[float]) -> Curves:
     ],
 )
 def test_by_angle(rise: list[tuple[float, float]], band: Band | None) -> None:
-    assert by_angle(made(rise, [0.0])) == band
+    assert by_angle(growth(rise)) == band
 
 
 @pytest.mark.parametrize(
@@ -44,5 +51,12 @@ def test_by_cosine(gap: list[float], band: Band | None) -> None:
     assert by_cosine(gap) == band
 
 
-def test_both_rules_by_name() -> None:
-    assert bands(made([(0.0, -1.0), (4.0, 3.0)], [0.002, 0.0])) == {"angle": Band(1, 1), "cosine": Band(0, 0)}
+def test_the_paper_s_rule_is_believed_first() -> None:
+    found = bands(made([(0.0, -1.0), (4.0, 3.0)], [0.002, 0.0]))
+    assert list(found.items()) == [("angle", Band(1, 1)), ("contrast", Band(0, 0)), ("cosine", Band(0, 0))]
+
+
+def test_where_the_angle_gap_tells_topics_the_contrast_is() -> None:
+    curves = made([(0.0, -1.0), (-4.0, -5.0)], [0.002, 0.0])
+    assert curves.tells_topics == 1  # −4 and its upper bound −3; 0 is told from nothing
+    assert next(iter(bands(curves).items())) == ("contrast", Band(0, 0))

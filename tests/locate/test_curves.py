@@ -40,9 +40,40 @@ def test_two_rays_have_the_angle_between_them() -> None:
     assert [gap.value for gap in found.angle_gap] == pytest.approx([0, 30, 90], abs=1e-5)
     assert [rise.value for rise in found.rise] == pytest.approx([0, 30, 60], abs=1e-5)
     assert [rise.low for rise in found.rise] == pytest.approx([0, 30, 60], abs=1e-5)
+    assert [e.value for e in (*found.contrast, *found.contrast_rise)] == pytest.approx([0, 30, 90, 0, 30, 60], abs=1e-5)
     assert found.cosine["benign-harmful"] == pytest.approx([1, 3**0.5 / 2, 0], abs=1e-9)
     assert found.cosine["harmful-harmful"] == pytest.approx([1, 1, 1])
     assert found.cosine_gap == pytest.approx([0, 1 - 3**0.5 / 2, 1], abs=1e-9)
+
+
+def test_a_set_of_more_topics_moves_the_gap_and_not_the_contrast() -> None:
+    """Benign prompts of two topics 80° apart, harmful ones between them, then turned out of their plane by 30°.
+
+    Over all pairs: 80° between 20 of the 39 others of a benign prompt, 0° between harmful ones, 40° from one to the
+    other at first, then the angle whose cosine is cos 40° cos 30°.
+    """
+    topics = np.array([[np.cos(a), np.sin(a), 0.0] for a in np.radians([-40.0, 40.0])] * 20)
+    flat, up = np.array([[1.0, 0, 0]] * 40), np.array([[np.cos(np.pi / 6), 0, np.sin(np.pi / 6)]] * 40)
+    every = np.array([(i, j) for i in range(40) for j in range(40)])
+    others = every[every[:, 0] != every[:, 1]]
+    pairs = {"benign-benign": others, "harmful-harmful": others, "benign-harmful": every}
+    found = curves(np.stack([topics, topics]), np.stack([flat, up]), pairs)
+    aside, inner = np.degrees(np.arccos(np.cos(np.radians(40)) * np.cos(np.pi / 6))), 80 * 20 / 39
+    assert [e.value for e in found.angle_gap] == pytest.approx([40 - inner, aside - inner])
+    assert [e.value for e in found.contrast] == pytest.approx([40 - inner / 2, aside - inner / 2], abs=1e-5)
+
+
+def test_two_sets_of_one_population_have_no_contrast_however_many_topics() -> None:
+    rng = np.random.default_rng(1)
+    topics = rng.normal(size=(12, 16))
+    drawn = [topics[rng.integers(12, size=200)] + 0.2 * rng.normal(size=(200, 16)) for _ in range(2)]
+    few = topics[:2][rng.integers(2, size=200)] + 0.2 * rng.normal(size=(200, 16))
+    found = curves(np.stack([drawn[0]]), np.stack([drawn[1]]), draw_pairs(200, 200, 4000))
+    assert found.contrast[0].low is not None
+    assert found.contrast[0].low < 0 < (found.contrast[0].high or 0)
+    narrow = curves(np.stack([drawn[0]]), np.stack([few]), draw_pairs(200, 200, 4000))
+    assert (narrow.contrast[0].low or 0) > 5
+    assert narrow.tells_topics == 0
 
 
 def test_intervals_cover_the_gap_of_all_prompts_about_as_often_as_they_say() -> None:

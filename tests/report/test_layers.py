@@ -26,6 +26,8 @@ def document(**changes: Any) -> dict[str, Any]:
         "angle_gap": [number(0.0), number(5.0), number(6.0)],
         "rise": [number(0.0), number(5.0), number(1.0)],
         "cosine_gap": [0.0, 0.1, 0.1],
+        "contrast": [number(0.0), number(4.0), number(4.5)],
+        "contrast_rise": [number(0.0), number(4.0), number(0.5)],
     }
     bands = [{"first": 1, "last": last} for last in (1, 2)]
     candidates = [

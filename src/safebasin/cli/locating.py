@@ -66,10 +66,12 @@ def locate_layers(
 
 
 def _show(found: Located) -> None:
-    say("layer  angle gap (°)             growth (°)")
-    for layer, (gap, rise) in enumerate(zip(found.curves.angle_gap, found.curves.rise, strict=True)):
+    curves = found.curves
+    say("layer  angle gap (°)             growth (°)                contrast (°)")
+    for layer, row in enumerate(zip(curves.angle_gap, curves.rise, curves.contrast, strict=True)):
         is_inside = found.band is not None and found.band.first <= layer <= found.band.last
-        say(f"{layer:>5}  {_degrees(gap):<24}  {_degrees(rise):<24}{'  in the band' if is_inside else ''}")
+        told = "  ".join(f"{_degrees(estimate):<24}" for estimate in row)
+        say(f"{layer:>5}  {told}{'  in the band' if is_inside else ''}")
     for rule, band in found.bands.items():
         say(f"{rule:<8} {band or 'none'}")
     if found.scaling is not None:

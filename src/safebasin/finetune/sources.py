@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safebasin import catalog
-from safebasin.errors import UsageError, expected
+from safebasin.errors import PromptError, UsageError, expected
 from safebasin.finetune.data import from_objects, read_training_rows
 from safebasin.prompts.sources import HubId, hub_id, slice_of, split_slice
 from safebasin.protocols import RowSource
@@ -119,7 +119,7 @@ class Sets:
     world: RowSource | None = None
 
     def training_rows(self, kind: str, n: int | None = None, *, seed: int = 0) -> Sequence[TrainingRow]:
-        """That many rows drawn by the seed, in the order drawn; all of a file that has no more.
+        """That many rows drawn by the seed, in the order drawn; all of a file or a world that has no more.
 
         Raises:
             UsageError: where nobody has rows of this kind.
@@ -128,9 +128,19 @@ class Sets:
             rows = self.given[kind]
             return rows if n is None or n >= len(rows) else random.Random(f"sets/{kind}/{seed}").sample(rows, n)
         if self.world is not None:
-            return self.world.training_rows(kind, n, seed=seed)
+            return _at_most(self.world, kind, n, seed)
         remedy = f"Pass {_OPTIONS.get(kind, 'a file')} FILE; only the models of a world: come with rows."
         raise UsageError(expected(f"{kind} rows", "in a file of your own", None, remedy))
+
+
+def _at_most(world: RowSource, kind: str, n: int | None, seed: int) -> Sequence[TrainingRow]:
+    try:
+        return world.training_rows(kind, n, seed=seed)
+    except PromptError:
+        every = world.training_rows(kind, seed=seed)
+        if n is None or len(every) >= n:
+            raise
+        return every
 
 
 def sets_of(model: str, *, safety: str | Path | None = None, utility: str | Path | None = None) -> Sets:

@@ -66,18 +66,22 @@ def curves(benign: Array, harmful: Array, pairs: Pairs, *, level: float = 0.95, 
     sides = {KINDS[0]: (benign, benign), KINDS[1]: (harmful, harmful), KINDS[2]: (benign, harmful)}
     cosines = {kind: _cosines(*sides[kind], pairs[kind]) for kind in KINDS}
     means = {kind: found.mean(axis=0) for kind, found in cosines.items()}
-    inner, outer = angle(cosines[KINDS[0]]), angle(cosines[KINDS[2]])
-    gap = outer.mean(axis=0) - inner.mean(axis=0)
     drawn = resamples(benign.shape[1], seed), resamples(harmful.shape[1], seed + 1)
-    replicates = _weighed(outer, drawn[0], drawn[1], pairs[KINDS[2]]) - _weighed(
-        inner, drawn[0], drawn[0], pairs[KINDS[0]]
-    )
+    counts = {KINDS[0]: (drawn[0], drawn[0]), KINDS[1]: (drawn[1], drawn[1]), KINDS[2]: drawn}
+    angles = {kind: angle(found) for kind, found in cosines.items()}
+    inner, other, outer = (
+        np.concatenate([angles[kind].mean(axis=0)[None], _weighed(angles[kind], *counts[kind], pairs[kind])])
+        for kind in KINDS
+    )  # the value first, then its resamples
+    gap, contrast = outer - inner, outer - (inner + other) / 2
     n = min(benign.shape[1], harmful.shape[1])
     return Curves(
         cosine={kind: tuple(map(float, found)) for kind, found in means.items()},
         spread={kind: tuple(map(float, found.std(axis=0, ddof=1))) for kind, found in cosines.items()},
-        angle_gap=_estimates(gap, replicates, n, level),
-        rise=_estimates(np.diff(gap, prepend=0.0), np.diff(replicates, axis=1, prepend=0.0), n, level),
+        angle_gap=_estimates(gap, n, level),
+        rise=_estimates(_growth(gap), n, level),
+        contrast=_estimates(contrast, n, level),
+        contrast_rise=_estimates(_growth(contrast), n, level),
         cosine_gap=tuple(map(float, means[KINDS[0]] - means[KINDS[2]])),
     )
 
@@ -109,10 +113,15 @@ def _weighed(angles: Array, first: Array, second: Array, pairs: NDArray[np.intp]
     return np.concatenate(found)
 
 
-def _estimates(values: Array, replicates: Array, n: int, level: float) -> tuple[Estimate, ...]:
+def _growth(curve: Array) -> Array:
+    return np.diff(curve, axis=1, prepend=0.0)
+
+
+def _estimates(curve: Array, n: int, level: float) -> tuple[Estimate, ...]:
+    """Estimate each column of (1 + resamples, layers), of which the first row is the value."""
     method = f"mean over pairs, percentile bootstrap over prompts ({RESAMPLES} resamples)"
     found: list[Estimate] = []
-    for value, column in zip(values, replicates.T, strict=True):
+    for value, *column in curve.T:
         bounds = percentiles(column, n, bounds=(-180.0, 180.0), level=level) if np.ptp(column) > 1e-12 else None
         low, high = (float(value), float(value)) if bounds is None else (bounds.low, bounds.high)
         found.append(Estimate(value=float(value), low=low, high=high, level=level, n=n, method=method))

@@ -90,7 +90,7 @@ def locate_layers(asked: LocateRequest, note: Callable[[str], None] = lambda tex
         scaling=scaling,
         control=_control(asked, prompts, n_layers, note),
         control_model=asked.control,
-        notes=_notes(asked, start, scaling, has_borderline="borderline" in prompts),
+        notes=(*_of_topics(found), *_notes(asked, start, scaling, has_borderline="borderline" in prompts)),
     )
 
 
@@ -186,12 +186,22 @@ def _generate(
     return answers
 
 
+def _of_topics(found: Curves) -> tuple[str, ...]:
+    if not found.tells_topics:
+        return ()
+    return (
+        f"In {found.tells_topics} of {len(found.rise)} layers benign prompts surely lie farther from each other than from "
+        "harmful ones: they hold more topics, and the angle gap of the paper tells topics there. The band is that of the "
+        "contrast, which takes the spread of either set off.",
+    )
+
+
 def _notes(
     asked: LocateRequest, start: Band | None, scaling: Scaling | None, *, has_borderline: bool
 ) -> tuple[str, ...]:
     found: list[str] = []
     if start is None:
-        found.append("No layer's angle gap grows by more than chance: nothing to freeze is found.")
+        found.append("In no layer angle gap or contrast grows by more than chance: nothing to freeze is found.")
     if scaling is None and not asked.no_scaling and start is not None and not has_borderline:
         found.append("Bounds are by the curves alone: without borderline prompts there is no over-refusal to scale by.")
     if scaling is not None and scaling.spread < MEANT:

@@ -38,6 +38,18 @@ class Curves:
     """Growth of the angle gap from the layer before, in degrees; of layer 0 the gap itself."""
     cosine_gap: tuple[float, ...]
     """Mean cosine of benign-benign pairs minus that of benign-harmful pairs."""
+    contrast: tuple[Estimate, ...]
+    """Mean angle of benign-harmful pairs minus half of that of benign-benign and half of that of harmful-harmful pairs."""
+    contrast_rise: tuple[Estimate, ...]
+    """Growth of the contrast from the layer before, in degrees; of layer 0 the contrast itself."""
+
+    @property
+    def tells_topics(self) -> int:
+        """In how many layers benign prompts surely lie farther from each other than from harmful ones.
+
+        A set of many topics does: the angle gap then falls where the model tells topics, and says nothing of harm.
+        """
+        return sum(gap.high is not None and gap.high < 0 for gap in self.angle_gap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +104,7 @@ class Located:
     seed: int
     curves: Curves
     bands: Mapping[str, Band | None]
-    """Rule → its band; None where the rule finds none."""
+    """Rule → its band, None where the rule finds none; the rule to believe first comes first."""
     scaling: Scaling | None
     control: Curves | None = None
     """The same of the model that it is compared with."""

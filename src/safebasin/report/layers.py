@@ -16,6 +16,7 @@ __all__ = ["band_words", "render_layers", "save_layers"]
 
 RULES = {
     "angle": "angle gap: grows apart from 0, and by a tenth of its largest growth (Li et al. 2025, §3.2)",
+    "contrast": "contrast: as the angle gap, less the spread of harmful prompts too",
     "cosine": "cosine gap: grows by 0.001, then by 0.0001",
 }
 
@@ -69,6 +70,7 @@ def _row(document: Mapping[str, Any], layer: int) -> dict[str, Any]:
         "cosines": [f"{means[layer]:.4f}" for means in curves["cosine"].values()],
         "gap": _degrees(curves["angle_gap"][layer]),
         "rise": _degrees(curves["rise"][layer]),
+        "contrast": _degrees(curves["contrast"][layer]),
         "control": "" if control is None else _degrees(control["angle_gap"][layer]),
     }
 

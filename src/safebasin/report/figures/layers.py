@@ -76,20 +76,20 @@ def _draw_cosines(axes: Axes, layers: Sequence[int], curves: Mapping[str, Any]) 
 
 
 def _draw_gaps(axes: Axes, layers: Sequence[int], document: Mapping[str, Any]) -> None:
-    shown = [(document["model"], document["curves"], SERIES_COLORS[2])]
+    sides = [("", document["curves"], SERIES_COLORS[2])]
     if document["control"] is not None:
-        shown.append((document["control_model"], document["control"], _CONTROL))
-    for name, curves, color in shown:
-        gaps = curves["angle_gap"]
-        values = [gap["value"] for gap in gaps]
-        axes.fill_between(list(layers), [g["low"] for g in gaps], [g["high"] for g in gaps], color=color, alpha=0.2,
-                          linewidth=0)  # fmt: skip
-        axes.plot(list(layers), values, color=color, marker="o", markersize=3, linewidth=1.6, label=shortened(name, 44))
+        sides.append((f" of {shortened(document['control_model'], 34)}", document["control"], _CONTROL))
+    for of, curves, color in sides:
+        for curve, line, marker in (("angle_gap", "-", "o"), ("contrast", "--", "s")):
+            found = curves[curve]
+            axes.fill_between(list(layers), [e["low"] for e in found], [e["high"] for e in found], color=color,
+                              alpha=0.15, linewidth=0)  # fmt: skip
+            axes.plot(list(layers), [e["value"] for e in found], color=color, marker=marker, markersize=3,
+                      linewidth=1.6, linestyle=line, label=curve.replace("_", " ") + of)  # fmt: skip
     axes.axhline(0, color="#222222", linewidth=0.8, linestyle=(0, (1, 2)))
-    axes.set_ylabel("angle gap (°)")
+    axes.set_ylabel("degrees")
     axes.set_xlabel("layer")
-    if len(shown) > 1:
-        axes.legend(loc="upper left", fontsize=7.5)
+    axes.legend(loc="upper left", fontsize=7.5)
 
 
 def _draw_scaling(axes: Axes, scaling: Mapping[str, Any]) -> None:
