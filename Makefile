@@ -1,5 +1,5 @@
 # The short list of commands. Each makes .venv from the committed lock if it is missing or older than the lock.
-.PHONY: demo real test test-all test-real test-vllm lint types bench docs setup clean
+.PHONY: demo real real-methods test test-all test-real test-vllm lint types bench docs setup clean
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -24,6 +24,9 @@ demo: $(STAMP)           ## map the embedded model: a curve, a summary, and a re
 
 real: $(REAL)            ## build the real model, map and audit it, write its figures into docs: 50 minutes on two cores
 	HF_HUB_OFFLINE=1 $(BIN)/python studies/real/run.py
+
+real-methods: real       ## the methods around the two papers on the real model: 25 minutes more
+	HF_HUB_OFFLINE=1 $(BIN)/python studies/real/run.py --methods
 
 test: $(STAMP)           ## the quick tests: offline, CPU
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import coherence
+import methods
 
 from safebasin import api
 from safebasin.records import Estimate, Landscape, Panel
@@ -44,13 +45,18 @@ def write(runs: Path, docs: Path) -> None:
     put(docs / "method.md", "\n".join(coherence.table(language)))
 
 
-def put(page: Path, text: str) -> None:
+def write_methods(runs: Path, docs: Path) -> None:
+    """Put the tables of the methods between their marks of `docs/real.md`."""
+    put(docs / "real.md", methods.table(runs), (methods.BEGIN, methods.END))
+
+
+def put(page: Path, text: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Replace what stands between the marks of a page."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.read_text(encoding="utf-8").partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not (begin and end):
-        raise SystemExit(f"{page} must hold the lines {BEGIN} and {END}, between which the results go")
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        raise SystemExit(f"{page} must hold the lines {marks[0]} and {marks[1]}, between which the results go")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def copy_figures(runs: Path, out: Path) -> None:

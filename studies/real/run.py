@@ -1,6 +1,6 @@
 """Runs the studies of the real model with safebasin's own verbs, and writes their figures and table into the docs.
 
-    python studies/real/run.py [--small] [--only STEP] [--no-docs]
+    python studies/real/run.py [--small] [--methods] [--only STEP] [--no-docs]
 
 Killed anywhere, the same command goes on: what a verb has finished is in its folder, and every verb resumes. Times are
 kept in runs/real/times.json; those of a step that was interrupted add up. Not a second pipeline: it decides nothing
@@ -17,6 +17,8 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import methods
 
 HERE = Path(__file__).resolve().parent
 
@@ -78,6 +80,15 @@ def steps(small: bool) -> list[Step]:
     ]
 
 
+def method_steps(small: bool) -> list[Step]:
+    """The methods around the papers, on what the steps of `steps` have made; what is finished is not done again."""
+    return [
+        Step(name, call)
+        for name, call in methods.calls(ROOT, small=small)
+        if not (ROOT / name / "digests.json").is_file()
+    ]
+
+
 def run(step: Step, log: Path) -> int:
     """One step in a process of its own; what it says goes to the terminal."""
     began = time.monotonic()
@@ -107,6 +118,7 @@ def main() -> int:
     """Run the steps; 0, or the exit code of the first that failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="a few prompts and tokens: does the path hold?")
+    parser.add_argument("--methods", action="store_true", help="the methods around the papers, after all else is there")
     parser.add_argument("--only", help="one step by name")
     parser.add_argument("--no-docs", action="store_true", help="leave docs/ as it is")
     given = parser.parse_args()
@@ -115,8 +127,8 @@ def main() -> int:
         SMALL.mkdir(parents=True, exist_ok=True)
         os.chdir(SMALL)
     ROOT.mkdir(parents=True, exist_ok=True)
-    log, begun = ROOT / "times.json", time.monotonic()
-    for step in steps(given.small):
+    log, begun = ROOT / (methods.TIMES if given.methods else "times.json"), time.monotonic()
+    for step in method_steps(given.small) if given.methods else steps(given.small):
         if given.only not in (None, step.name):
             continue
         if step.name == "build" and is_built():
@@ -129,9 +141,9 @@ def main() -> int:
         thin(step)
         print(f"== {step.name} done, {(time.monotonic() - begun) / 60:.1f} minutes so far", flush=True)
     if not given.no_docs and not given.small and given.only is None:
-        from results import write
+        import results
 
-        write(ROOT, Path("docs"))
+        (results.write_methods if given.methods else results.write)(ROOT, Path("docs"))
     return 0
 
 

@@ -21,5 +21,5 @@ def test_what_a_world_draws_without_end_is_as_many_as_asked_for() -> None:
 
 @pytest.mark.parametrize(("kind", "n"), [("begnin", 5), ("begnin", None), ("benign", 0)])
 def test_what_is_no_kind_or_no_number_is_refused(kind: str, n: int | None) -> None:
-    with pytest.raises(PromptError, match="rows of world:kitchen must be one of|number of benign rows must be from 1"):
+    with pytest.raises(PromptError, match=r"rows of world:kitchen must be one of|number of benign rows must be from 1"):
         Sets({}, catalog.world("kitchen")).training_rows(kind, n)

@@ -209,7 +209,7 @@ def test_rows_that_there_are_not(kind: str, n: int) -> None:
 
 
 def test_a_split_that_there_is_not_is_refused() -> None:
-    with pytest.raises(PromptError, match="split of world:pcfg must be one of test, train, val; got .tset."):
+    with pytest.raises(PromptError, match=r"split of world:pcfg must be one of test, train, val; got .tset."):
         catalog.world("pcfg").training_rows("benign@tset", 2)
 
 

@@ -121,7 +121,7 @@ def _estimates(curve: Array, n: int, level: float) -> tuple[Estimate, ...]:
     """Estimate each column of (1 + resamples, layers), of which the first row is the value."""
     method = f"mean over pairs, percentile bootstrap over prompts ({RESAMPLES} resamples)"
     found: list[Estimate] = []
-    for value, *column in curve.T:
+    for value, column in zip(curve[0], curve[1:].T, strict=True):
         bounds = percentiles(column, n, bounds=(-180.0, 180.0), level=level) if np.ptp(column) > 1e-12 else None
         low, high = (float(value), float(value)) if bounds is None else (bounds.low, bounds.high)
         found.append(Estimate(value=float(value), low=low, high=high, level=level, n=n, method=method))

@@ -190,9 +190,9 @@ def _of_topics(found: Curves) -> tuple[str, ...]:
     if not found.tells_topics:
         return ()
     return (
-        f"In {found.tells_topics} of {len(found.rise)} layers benign prompts surely lie farther from each other than from "
-        "harmful ones: they hold more topics, and the angle gap of the paper tells topics there. The band is that of the "
-        "contrast, which takes the spread of either set off.",
+        f"In {found.tells_topics} of {len(found.rise)} layers benign prompts surely lie farther from each other than "
+        "from harmful ones: they hold more topics, and the angle gap of the paper tells topics there. The band is that "
+        "of the contrast, which takes the spread of either set off.",
     )
 
 

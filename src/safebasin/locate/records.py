@@ -39,7 +39,7 @@ class Curves:
     cosine_gap: tuple[float, ...]
     """Mean cosine of benign-benign pairs minus that of benign-harmful pairs."""
     contrast: tuple[Estimate, ...]
-    """Mean angle of benign-harmful pairs minus half of that of benign-benign and half of that of harmful-harmful pairs."""
+    """Mean angle of benign-harmful pairs minus the mean of those of benign-benign and of harmful-harmful pairs."""
     contrast_rise: tuple[Estimate, ...]
     """Growth of the contrast from the layer before, in degrees; of layer 0 the contrast itself."""
 
