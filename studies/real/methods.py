@@ -72,16 +72,18 @@ def _screen(root: Path) -> str:
 
 def _mechanism(root: Path) -> str:
     document = _json(root / "mechanism" / "mechanism.json")
-    apart = [layer["layer"] for layer in document["layers"] if _is_apart(layer["tuned"])]
-    before = [layer["layer"] for layer in document["layers"] if _is_apart(layer["base"])]
-    change = document["sensitivity"]["change"]
-    more = sum(m["firing_gap"]["low"] > 0 for m in document["matrices"])
+    slope = {side: _signed(change) for side, change in document["sensitivity"]["change"].items()}
+    more, of = sum(m["firing_gap"]["low"] > 0 for m in document["matrices"]), len(document["matrices"])
     return (
-        f"`mechanism` | τ apart in {len(apart)} of {document['n_layers']} layers, from {apart[0]} on; the change "
-        f"answers more to cooking in {more} of {len(document['matrices'])} matrices; the slope of the largest logit there "
-        f"{_signed(change['harmful'])} | base: τ apart in {len(before)} layers, from {before[0]} on; slope on benign "
-        f"prompts {_signed(change['benign'])}"
+        f"`mechanism` | τ apart in {_apart(document, 'tuned')}; the change answers more to cooking in {more} of {of} "
+        f"matrices; the slope of the largest logit there {slope['harmful']} "
+        f"| base: τ apart in {_apart(document, 'base')}; slope on benign prompts {slope['benign']}"
     )
+
+
+def _apart(document: Mapping[str, Any], model: str) -> str:
+    layers = [layer["layer"] for layer in document["layers"] if _is_apart(layer[model])]
+    return f"{len(layers)} of {document['n_layers']} layers, the first {layers[0]}" if layers else "no layer"
 
 
 def _is_apart(sides: Mapping[str, Any]) -> bool:
