@@ -57,6 +57,15 @@ def test_it_says_what_is_told_apart_and_no_more(tmp_path: Path) -> None:
     assert "<script" not in text
 
 
+def test_layers_in_a_row_are_said_as_one() -> None:
+    apart, alike = sides(3.0, -3.0), sides(0.1, 0.1)
+    layers = [
+        {"layer": n, "base": apart if n == 2 else alike, "tuned": alike if n in (0, 4) else apart} for n in range(6)
+    ]
+    said = mechanism_words(document(layers=layers))[0]
+    assert said == "TUNED tells harmful requests from benign ones after layers 1 to 3, 5; BASE after layer 2."
+
+
 def test_without_gradients_nothing_is_said_of_slopes() -> None:
     text = render_mechanism(document(sensitivity=None))
     assert "Local sensitivity" not in text

@@ -73,7 +73,12 @@ def _is_parted(sides: Mapping[str, Any]) -> bool:
 def _listed(layers: list[int]) -> str:
     if not layers:
         return "no layer"
-    return f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}"
+    runs = [(layer, layer) for layer in layers[:1]]
+    for layer in layers[1:]:
+        first, last = runs[-1]
+        runs[-1:] = [(first, layer)] if layer == last + 1 else [runs[-1], (layer, layer)]
+    named = [f"{first}" if first == last else f"{first} to {last}" for first, last in runs]
+    return f"layer{'s' if len(layers) > 1 else ''} {', '.join(named)}"
 
 
 def _mean(columns: Mapping[str, Any]) -> float:
