@@ -19,6 +19,7 @@ from typing import Any, cast
 from safebasin.errors import MissingExtra, ModelError, UsageError, expected
 from safebasin.protocols.backends import EngineSpec
 from safebasin.run.crew import Answered, Crew, Gone, Hand, NoRoom, Served, held
+from safebasin.run.full_disk import AGAIN
 
 __all__ = ["Cluster", "open_ray"]
 
@@ -198,6 +199,10 @@ class Remote:
             return cast("Answered", self._ray.get(self.pending))
         except (errors.RayActorError, errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError) as error:
             raise Gone(_first_line(error)) from error
+        except (errors.OutOfDiskError, errors.ObjectStoreFullError) as error:
+            remedy = f"Free space there, or start the nodes with --temp-dir=FOLDER on another disk, {AGAIN}"
+            what = "the disk of Ray's own folder (/tmp/ray, where it was not named)"
+            raise UsageError(expected(what, "one with room", _first_line(error), remedy)) from error
 
     def is_placed(self) -> bool:
         """Tell whether it is there.
