@@ -134,7 +134,17 @@ def test_dump_and_load_are_inverse(tmp_path: Path) -> None:
 def test_how_it_runs_is_not_part_of_the_hash() -> None:
     plain = study.make(OWN)
     assert study.make({**OWN, "device": "cpu", "batch_size": 4, "low_memory": True}).hash == plain.hash
+    assert study.make({**OWN, "gpus_per_worker": 4}).hash == plain.hash
     assert study.make({**OWN, "limit": 5}).hash != plain.hash
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps", "cuda:1"])
+def test_a_model_is_spread_over_gpus_alone(device: str) -> None:
+    with pytest.raises(StudyError, match=f"device must be auto or cuda where gpus_per_worker is 2; got '{device}'"):
+        study.make({**OWN, "gpus_per_worker": 2, "device": device})
+    for odd in (0, -1, 2.5, "two"):
+        with pytest.raises(StudyError, match="gpus_per_worker"):
+            study.make({**OWN, "gpus_per_worker": odd})
 
 
 def test_the_paper_grid() -> None:

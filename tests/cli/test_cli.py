@@ -143,6 +143,13 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("map", "--limit", "0"), r"limit must be greater than or equal to 1; got 0"),
         (("map", "--max-new-tokens", "0"), r"max_new_tokens must be greater than or equal to 1; got 0"),
         (("map", "--device", "cuda"), r"device|cuda"),
+        (("map", "--gpus-per-worker", "0"), r"gpus_per_worker must be greater than or equal to 1; got 0"),
+        (
+            ("map", "--gpus-per-worker", "2", "--device", "cpu"),
+            r"device must be auto or cuda where gpus_per_worker is 2",
+        ),
+        (("audit", WORLD, WORLD, "-o", "b", "--gpus-per-worker", "2", "--device", "mps"), r"auto or cuda where gpus"),
+        (("map", "--gpus-per-worker", "99", "--device", "cuda"), r"--gpus-per-worker must be at most \d+, the GPUs"),
         (("map", "--device", "tpu"), r"device must be auto, cpu, cuda, cuda:N or mps; got 'tpu'"),
         (("finetune", WORLD, "--attack", "benign", "-o", "b", "--device", "tpu"), r"device must be .*; got 'tpu'"),
         (("worst-case", WORLD, "--prompts", "a", "-o", "b", "--device", "tpu"), r"device must be .*; got 'tpu'"),

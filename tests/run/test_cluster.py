@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -53,6 +53,12 @@ def test_other_versions_are_refused_by_name() -> None:
     cluster._check_versions(here)
     with pytest.raises(ModelError, match=r"must be those of this process; got 'torch 1.0 on node2, .* here'"):
         cluster._check_versions({**here, "torch": "1.0"})
+
+
+def test_more_gpus_than_a_node_has() -> None:
+    cluster._check_gpus(4, [2, 4])
+    with pytest.raises(UsageError, match=r"--gpus-per-worker must be at most 4, the most GPUs that a node .* got 5"):
+        cluster._check_gpus(5, [2, 4])
 
 
 # --- with a cluster --------------------------------------------------------------------------------------------------
@@ -209,3 +215,63 @@ def count(folder: Path) -> int:
         return 0
     with StudyStore.open(folder) as store:
         return store.counts()["responses"]
+
+
+# --- GPUs that Ray only counts ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gpu_nodes() -> Iterator[None]:
+    """Two raylets that say they have GPUs: four, and one."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (so Ray spells it)
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "num_gpus": 4, "include_dashboard": False})
+    made.add_node(num_cpus=1, num_gpus=1)
+    before = os.environ.get("RAY_ADDRESS")
+    os.environ["RAY_ADDRESS"] = made.address
+    yield
+    made.shutdown()
+    del os.environ["RAY_ADDRESS"]
+    if before is not None:
+        os.environ["RAY_ADDRESS"] = before
+
+
+@slow
+@pytest.mark.usefixtures("gpu_nodes")
+def test_a_worker_is_placed_with_as_many_gpus_as_it_wants() -> None:
+    import ray
+
+    spec = EngineSpec(model=GUILD, gpus_per_worker=2)
+    backend = cluster.open_ray(spec)
+    try:
+        assert backend._size == 2, "the node with one GPU has no room for a worker"
+        shop = backend._workshop
+        workers = [cast("cluster.Remote", shop.start()) for _ in range(2)]
+        assert sorted(gpu for worker in workers for gpu in worker.gpus) == ["0", "1", "2", "3"]
+        assert [len(worker.gpus) for worker in workers] == [2, 2]
+        assert ray.available_resources().get("GPU") == 1
+        workers[0].give(("facts",))
+        is_done, said = workers[0].take()
+        assert not is_done
+        assert str(said).startswith("--gpus-per-worker must be at most 0, the GPUs that this process sees; got 2.")
+    finally:
+        backend.close()
+
+
+@slow
+@pytest.mark.usefixtures("gpu_nodes")
+def test_more_gpus_or_workers_than_a_cluster_has() -> None:
+    import ray
+
+    try:
+        with pytest.raises(UsageError, match=r"--gpus-per-worker must be at most 4, the most GPUs that a node"):
+            cluster.open_ray(EngineSpec(model=GUILD, gpus_per_worker=5))
+        with pytest.raises(
+            UsageError, match="--workers must be from 1 to 2, the GPUs of the Ray cluster by 2 a worker"
+        ):
+            cluster.open_ray(EngineSpec(model=GUILD, gpus_per_worker=2), 3)
+    finally:
+        ray.shutdown()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from safebasin import catalog, study
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import ModelError, UnknownName, UsageError
+from safebasin.models import spreading
 from safebasin.protocols import EngineSpec, Generate, Results, Split, Task
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, System
 from safebasin.run import crew, processes
@@ -57,6 +59,12 @@ def done(backend: object) -> dict[Task, Results | Split]:
     return dict(backend.run(iter(tasks())))  # type: ignore[attr-defined]
 
 
+def _tell_gpus(connection: Connection, spec: EngineSpec) -> None:
+    """In a worker: say which GPUs it sees."""
+    connection.send((True, os.environ["CUDA_VISIBLE_DEVICES"]))
+    connection.recv()
+
+
 # --- without processes -----------------------------------------------------------------------------------------------
 
 
@@ -72,6 +80,47 @@ def test_workers_that_make_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
         catalog.open_backend("local", SCRIPTED, 2)
 
 
+def test_every_worker_has_gpus_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def groups(count: int, *, size: int = 1, device: str = "auto", engine: str = "hf") -> tuple[str, ...]:
+        monkeypatch.setattr(spreading, "n_gpus", lambda: count)
+        return processes.gpu_groups(EngineSpec(model=GUILD, device=device, gpus_per_worker=size, engine=engine))
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert (groups(0), groups(4, device="cpu"), groups(4, device="cuda:1")) == ((), (), ())
+    assert groups(3) == ("0", "1", "2")
+    assert groups(5, size=2) == ("0,1", "2,3"), "one is left over"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-17,5,6")
+    assert groups(4, size=2, device="cuda") == ("3,GPU-17", "5,6")
+    with pytest.raises(UsageError, match="--gpus-per-worker must be at most 4, the GPUs that this process sees; got 5"):
+        groups(4, size=5)
+    with pytest.raises(UsageError, match="--gpus-per-worker must be 1 with vllm in several processes; got 2"):
+        groups(4, size=2, engine="vllm")
+
+
+def test_more_workers_than_there_are_gpus_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spreading, "n_gpus", lambda: 4)
+    spec = EngineSpec(model=GUILD, gpus_per_worker=2)
+    with pytest.raises(UsageError, match="--workers must be from 1 to 2, this machine's GPUs by 2 a worker; got 3"):
+        open_processes(spec, 3)
+    assert open_processes(spec)._size == 2
+
+
+def test_a_worker_sees_its_gpus_and_whoever_replaces_it_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(processes, "_serve", _tell_gpus)
+    shop = Processes(SCRIPTED, groups=("0,1", "2,3"))
+    first, second = shop.start(), shop.start()
+    assert [first.take()[1], second.take()[1]] == ["0,1", "2,3"]
+    first.end(kindly=False)
+    third = shop.start()
+    assert third.take()[1] == "0,1"
+    for hand in (second, third):
+        hand.end(kindly=False)
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
 def test_backends_and_engines_that_are_not_there(tmp_path: Path) -> None:
     made = study.make({"model": GUILD, "limit": 2})
     with pytest.raises(UnknownName, match=r"backend must be one of local, processes, ray; got 'process'. Did you mean"):
@@ -84,8 +133,9 @@ def test_backends_and_engines_that_are_not_there(tmp_path: Path) -> None:
 
 
 def test_an_engine_is_not_given_what_it_does_not_know() -> None:
-    with pytest.raises(UsageError, match="low_memory with the engine 'scripted' must be left out; got True"):
-        catalog.open_engine(EngineSpec(engine="scripted", model=GUILD, low_memory=True))
+    for setting, value in (("low_memory", True), ("gpus_per_worker", 2)):
+        with pytest.raises(UsageError, match=f"{setting} with the engine 'scripted' must be left out; got {value}"):
+            catalog.open_engine(EngineSpec(engine="scripted", model=GUILD, **{setting: value}))
 
 
 def test_errors_survive_the_way() -> None:

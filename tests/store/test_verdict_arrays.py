@@ -11,7 +11,7 @@ import pytest
 from helpers.pots import JUDGE, PROMPTS, verdict
 from safebasin.errors import StoreError
 from safebasin.records import Point
-from safebasin.store import verdict_arrays
+from safebasin.store import coded
 from safebasin.store.db import StudyStore
 from safebasin.store.key_index import KeyIndex
 from safebasin.store.rows import PlanRows
@@ -20,7 +20,7 @@ from safebasin.study.plan import Plan
 
 
 def test_arrays_hold_what_the_rows_hold(store: StudyStore, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verdict_arrays, "WINDOW", 7)
+    monkeypatch.setattr(coded, "WINDOW", 7)
     draw, labels = random.Random(0), ("refusal", "complied", "incoherent", "unscored")
     for version in ("1", "2"):
         said = [verdict(r.key, label=draw.choice(labels), version=version) for r in store.responses()]

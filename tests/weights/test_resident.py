@@ -47,8 +47,8 @@ def test_a_point_has_the_bits_of_the_host_wherever_it_is_summed(folder: Path, na
     deltas = prepare([spec for spec, _ in point.terms], base)
     wanted = digest(weights_at(base, point, deltas))
     there = OnDevice(base, torch.device("cpu"), budget_bytes=budget)
-    for device in (None, there, there):
-        write(base, point, deltas, module, device=device)
+    for devices in ({}, {torch.device("cpu"): there}, {torch.device("cpu"): there}):
+        write(base, point, deltas, module, devices=devices)
         assert digest(weights_at(HostWeights(module), Point(), {})) == wanted
 
 
@@ -61,7 +61,7 @@ def test_a_device_draws_once_what_fits(folder: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(philox, "elements", lambda *a, **k: (drawn.append(a[2]), real(*a, **k))[1])
     there = OnDevice(base, torch.device("cpu"), budget_bytes=10**9)
     for alpha in (0.1, 0.2):
-        write(base, Point.at((ONE, alpha)), deltas, module, device=there)
+        write(base, Point.at((ONE, alpha)), deltas, module, devices={torch.device("cpu"): there})
     assert sorted(drawn) == sorted(set(base.names) - set(base.excluded()))
 
 

@@ -155,8 +155,8 @@ def audit(
         agreement: labels of the audit's own responses, or the JSON of `agreement` on them: attack success is corrected
             for the mistakes of its judge. A file is of the study in `line` (`base` where there is no line),
             `tuned=FILE` of that in `tuned`; where both are given, they are counted together.
-        options: further options of a study, as of `make_study`: `max_new_tokens`, `device`, `dtype`, `batch_size`,
-            `low_memory`, `defenses`, `template_args`, `trust_remote_code`.
+        options: further options of a study, as of `make_study`: `max_new_tokens`, `device`, `gpus_per_worker`, `dtype`,
+            `batch_size`, `low_memory`, `defenses`, `template_args`, `trust_remote_code`.
         backend: where engines run, by name: `local`, in this process; `processes`, in several on this machine.
         workers: how many engines, where a backend has several; None is its own choice.
         lender: folder of an audit of the same BASE, whose answers are taken over where the same was asked.

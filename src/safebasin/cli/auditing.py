@@ -23,7 +23,9 @@ WORDS = {"pass": "PASS", "fail": "FAIL", "undecided": "NOT DECIDABLE", None: "â€
 
 
 @app.command()
-@with_flags(StudyFlags, "max_new_tokens", "defenses", "dtype", "batch_size", "device", "trust_remote_code")
+@with_flags(
+    StudyFlags, "max_new_tokens", "defenses", "dtype", "batch_size", "device", "gpus_per_worker", "trust_remote_code"
+)
 def audit(
     options: Flags,
     base: Annotated[str, typer.Argument(metavar="BASE", help="The model before tuning, as for `map`.")],

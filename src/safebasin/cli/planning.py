@@ -132,7 +132,8 @@ def _price_lines(price: Price) -> Iterator[str]:
 def _quote_line(quote: Quote) -> str:
     head = f"{quote.name:<16} {quote.dtype:<9} {_scaled(quote.memory_bytes, 'B'):>8}"
     if quote.seconds is None or quote.seconds_most is None:
-        return f"{head} {'does not fit':>28}"
+        needed = f"does not fit; needs {quote.devices_needed}"
+        return f"{head} {needed:>28}"
     cost = "" if quote.cost is None or quote.cost_most is None else f"{quote.cost:,.2f} ({quote.cost_most:,.2f})"
     return f"{head} {quote.batch:>6} {duration(quote.seconds):>10} {duration(quote.seconds_most):>10} {cost:>20}"
 

@@ -28,6 +28,7 @@ from safebasin.models.files import memory_errors
 from safebasin.models.loading import n_embeddings
 from safebasin.models.placement import resolve_device
 from safebasin.models.reference import resolve
+from safebasin.models.spreading import check_gpus, devices_of
 from safebasin.models.tokens import context_length, end_ids, padding
 from safebasin.models.whole import quantization
 from safebasin.prompts.chat import Tokenizer, template_hash
@@ -48,6 +49,8 @@ class HFEngine:
     Args:
         model: `path[@revision][#part][+adapter]`: a folder, a hub id, or `world:NAME/CHECKPOINT`.
         device: `auto` (CUDA, else MPS, else CPU), `cpu`, `cuda`, `cuda:N`, `mps`.
+        gpus_per_worker: GPUs over which its layers are spread, where more than 1; the first of those that this process
+            sees.
         dtype: `auto` (as `models.computed.computed_dtype` settles it: the checkpoint's own, but float32 for one in half
             precision on a CPU that has the memory), `float32`, `bfloat16`, `float16`.
         trust_remote_code: whether code that comes with the model may run.
@@ -57,7 +60,7 @@ class HFEngine:
 
     Raises:
         ModelError: where the model cannot be found or used, or does not fit the memory.
-        UsageError: where this machine does not have the device, or the dtype is not known.
+        UsageError: where this machine does not have the device, or not as many GPUs, or the dtype is not known.
     """
 
     def __init__(
@@ -65,19 +68,22 @@ class HFEngine:
         model: str,
         *,
         device: str = "auto",
+        gpus_per_worker: int = 1,
         dtype: str = "auto",
         trust_remote_code: bool = False,
         low_memory: bool | str = "auto",
         template_args: TemplateArgs = (),
         date: str | None = None,
     ) -> None:
-        where = resolve_device(device)
+        if gpus_per_worker > 1:
+            check_gpus(gpus_per_worker, device)
+        where = torch.device("cuda", 0) if gpus_per_worker > 1 else resolve_device(device)
         self._name = model
         self._template_args = dict(template_args)
         self._resolved = resolve(model)
         loaded = load(
             self._resolved.folder, name=model, device=where, dtype=dtype, trust_remote_code=trust_remote_code,
-            low_memory=low_memory,
+            low_memory=low_memory, gpus=gpus_per_worker,
         )  # fmt: skip
         self._model: PreTrainedModel = loaded.model
         self._tokenizer: PreTrainedTokenizerBase = loaded.tokenizer
@@ -137,13 +143,15 @@ class HFEngine:
         )
 
     def _details(self) -> dict[str, object]:
-        """What else ran: model, threads, ends of a response, rules for logits, versions."""
+        """What else ran: model, devices, threads, ends of a response, rules for logits, versions."""
         greedy, ends = self._model.generation_config, turn_ends(self._chat, self._template_args)
+        devices = devices_of(self._model)
         return {
             "model": self._name,
             "architecture": type(self._model).__name__,
             "n_parameters": self._model.num_parameters(),
             "device_name": _device_name(self._model.device),
+            **({"devices": [str(device) for device in devices]} if len(devices) > 1 else {}),
             "threads": self._threads,
             "attention": self._model.config._attn_implementation,
             "eos_ids": sorted({*self._answers.eos, *ends.ids}),

@@ -18,6 +18,7 @@ from safebasin.models.files import memory_errors
 from safebasin.models.loading import load_causal, load_config, load_tokenizer, too_large
 from safebasin.models.placement import resolve_dtype
 from safebasin.models.sizes import ASSUMED_PROMPT, ITEMSIZE, CacheShape, even_batch
+from safebasin.models.spreading import devices_of
 
 __all__ = ["Loaded", "batch_size_that_fits", "load"]
 
@@ -37,16 +38,18 @@ def load(
     dtype: str,
     trust_remote_code: bool,
     low_memory: bool | str = "auto",
+    gpus: int = 1,
 ) -> Loaded:
     """Load a causal language model from a local folder; nothing is fetched.
 
     Args:
         folder: an ordinary Hugging Face folder with safetensors weights.
         name: the model as the user wrote it, for messages.
-        device: where to put it.
+        device: where to put it; of several GPUs, that of the first.
         dtype: as `models.placement.resolve_dtype` reads it; `auto` is what `models.computed.computed_dtype` says.
         trust_remote_code: whether code that comes with the model may run.
         low_memory: as of the engine; decides what fits the memory.
+        gpus: over how many it is spread, where more than 1.
 
     Raises:
         ModelError: where the folder does not hold a whole causal language model with a tokenizer, or it does not fit
@@ -58,14 +61,16 @@ def load(
         settled = computed_dtype(folder, device="cpu", low_memory=low_memory).dtype
         dtype = settled if settled in ITEMSIZE else dtype
     chosen = resolve_dtype(dtype, config, device)
-    model = load_causal(folder, name=name, dtype=chosen, trust_remote_code=trust_remote_code, config=config)
+    model = load_causal(folder, name=name, dtype=chosen, trust_remote_code=trust_remote_code, config=config, gpus=gpus)
     tokenizer = load_tokenizer(folder, name=name, trust_remote_code=trust_remote_code)
-    try:
-        with memory_errors():
-            placed = cast("torch.nn.Module", model).to(device).eval().requires_grad_(requires_grad=False)
-    except MemoryError as error:
-        raise ModelError(too_large("model", name, error)) from error
-    return Loaded(cast("PreTrainedModel", placed), tokenizer)
+    module = cast("torch.nn.Module", model)
+    if gpus == 1:  # else every tensor is where it belongs
+        try:
+            with memory_errors():
+                module = module.to(device)
+        except MemoryError as error:
+            raise ModelError(too_large("model", name, error)) from error
+    return Loaded(cast("PreTrainedModel", module.eval().requires_grad_(requires_grad=False)), tokenizer)
 
 
 def batch_size_that_fits(model: PreTrainedModel, *, n_prompts: int, max_new_tokens: int, limit: int | None) -> int:
@@ -88,7 +93,9 @@ def batch_size_that_fits(model: PreTrainedModel, *, n_prompts: int, max_new_toke
         hidden=config.hidden_size,
         vocabulary=config.vocab_size,
     )
-    rows = shape.rows(_free_bytes(model.device), length, model.dtype.itemsize)
+    # layers, and with them what is kept of a row, lie evenly on the devices of a model
+    devices = devices_of(model)
+    rows = shape.rows(len(devices) * min(map(_free_bytes, devices)), length, model.dtype.itemsize)
     return even_batch(n_prompts, rows)
 
 

@@ -56,7 +56,7 @@ def _panel(
         region=grid.region,
         system=grid.system.name,
         prompts=grid.prompts.name,
-        points=tuple(_cell(grid, place, tables, labeling) for place in places),
+        points=tuple(_cells(grid, places, tables, labeling)),
         summary=summarize(grid, tables, judge),
         judge=judge or panel_judge(grid.prompts, names),
         measurements=tuple(_measurements(grid, measured)),
@@ -72,14 +72,22 @@ def _measurements(grid: Grid, measured: Sequence[StoredMeasurement]) -> Iterator
             )
 
 
-def _cell(grid: Grid, place: Place, tables: Sequence[VerdictTable], labeling: VerdictTable) -> Cell:
-    key = grid.region.point(place).key
-    counts = labeling.counts(key, grid.system.id, grid.ids)
-    return Cell(
-        point=key,
-        coords=place.coords,
-        direction=place.direction,
-        asr={t.judge: rate(t.success([key], grid.system.id, grid.ids)[0]) for t in tables},
-        outcomes={outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]},
-        n_planned=len(grid.ids),
-    )
+def _cells(grid: Grid, places: Sequence[Place], tables: Sequence[VerdictTable], labeling: VerdictTable) -> list[Cell]:
+    """What was measured at some places of a panel."""
+    system, ids = grid.system.id, grid.ids
+    keys = [grid.region.point(place).key for place in places]
+    # one judge after the other, all places at once: an array of every judge would be most of the memory
+    rates = {t.judge: [rate(success) for success in t.success(keys, system, ids)] for t in tables}
+    found: list[Cell] = []
+    for at, (place, key) in enumerate(zip(places, keys, strict=True)):
+        counts = labeling.counts(key, system, ids)
+        cell = Cell(
+            point=key,
+            coords=place.coords,
+            direction=place.direction,
+            asr={judge: of_judge[at] for judge, of_judge in rates.items()},
+            outcomes={outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]},
+            n_planned=len(ids),
+        )
+        found.append(cell)
+    return found

@@ -66,7 +66,10 @@ def read_samples(
     for number, place, point in plan.numbered_places():
         for prompt_set in plan.sets:
             for system in plan.systems:
-                stored = study.rows.stored_at(point.key, system.id)
+                first = [prompt.id for prompt in prompt_set.prompts[:most]]
+                stored = study.rows.stored_at(point.key, system.id, None if most is None else first)
+                if len(stored) < len(first):  # the next ones of the set stand for those that are not there
+                    stored = study.rows.stored_at(point.key, system.id)
                 asked = [(prompt, stored[prompt.id]) for prompt in prompt_set.prompts if prompt.id in stored][:most]
                 keys = [key for _, key in asked]
                 responses, verdicts = store.keyed(keys), store.verdicts_of(keys)

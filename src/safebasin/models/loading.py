@@ -16,6 +16,7 @@ from safebasin.models.folder import weight_files
 from safebasin.models.generation import check_generation
 from safebasin.models.headers import read_headers
 from safebasin.models.quiet import quiet
+from safebasin.models.spreading import check_held, placed_over
 from safebasin.models.tower import LANGUAGE
 from safebasin.models.whole import check_loaded, is_spare, quantization, unwhole
 
@@ -103,8 +104,9 @@ def load_causal(
     dtype: torch.dtype | str = "auto",
     trust_remote_code: bool = False,
     config: PretrainedConfig | None = None,
+    gpus: int = 1,
 ) -> PreTrainedModel:
-    """Load a causal language model on the CPU, whole; nothing is fetched.
+    """Load a causal language model, whole, on the CPU or over several GPUs; nothing is fetched.
 
     Args:
         folder: an ordinary Hugging Face folder with safetensors weights.
@@ -113,6 +115,7 @@ def load_causal(
         dtype: `auto` is the checkpoint's own.
         trust_remote_code: whether code that comes with the model may run.
         config: of `load_config`, where it is at hand.
+        gpus: over how many it is spread, where more than 1 (`spreading`).
 
     Raises:
         ModelError: where tensors are missing, unexpected or of another shape, the configuration promises more than the
@@ -129,16 +132,19 @@ def load_causal(
     n_stored = n_bytes * _PACKING if packed else sum(tensor.n_elements for tensor in stored.values())
     if not (trust_remote_code and getattr(config, "auto_map", None)):
         _check_size(config, what, shown, n_stored, n_bytes)
+    placed = cast("dict[str, Any]", placed_over(gpus)) if gpus > 1 else {}
     constraint, remedy = "a causal language model that transformers can load", f"({config.model_type})"
     try:
         with quiet(), border(what, constraint, shown, remedy), memory_errors():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder, config=config, dtype=dtype, use_safetensors=True, local_files_only=True,
                 trust_remote_code=trust_remote_code, output_loading_info=True, ignore_mismatched_sizes=True,
+                **placed,
             )  # fmt: skip
     except MemoryError as error:
         raise ModelError(too_large(what, shown, error)) from error
     model, info = loaded
+    check_held(model, shown)
     check_loaded(info, what, shown, packed=packed)
     check_generation(getattr(model, "generation_config", None), shown)
     return model

@@ -26,6 +26,8 @@ class EngineSpec:
     model: str
     """`path[@revision][#part][+adapter]`, or `world:NAME/CHECKPOINT`."""
     device: str = "auto"
+    gpus_per_worker: int = 1
+    """GPUs that the engine may take, its model spread over them."""
     dtype: str = "auto"
     trust_remote_code: bool = False
     low_memory: Literal["auto"] | bool = "auto"

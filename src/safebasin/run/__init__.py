@@ -12,6 +12,7 @@ sharding         one study on machines without a network: shards, and joining th
 crew             several workers: who gets which task, and what is done where one dies
 processes        a crew of processes of this machine
 cluster          a crew of actors on a Ray cluster
+full_disk        a disk that is full where a worker writes: one line
 worker           one engine, and how it does each kind of task
 next_round       the next places of a region that is sampled adaptively
 bisection        the rule behind it

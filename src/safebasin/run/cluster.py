@@ -19,6 +19,7 @@ from typing import Any, cast
 from safebasin.errors import MissingExtra, ModelError, UsageError, expected
 from safebasin.protocols.backends import EngineSpec
 from safebasin.run.crew import Answered, Crew, Gone, Hand, NoRoom, Served, held
+from safebasin.run.full_disk import AGAIN
 
 __all__ = ["Cluster", "open_ray"]
 
@@ -40,7 +41,8 @@ def open_ray(spec: EngineSpec, workers: int | None = None) -> Crew:
     """Workers on the Ray cluster that `RAY_ADDRESS` names, or that runs on this machine.
 
     Args:
-        spec: of the engine that each makes. It takes a GPU where the device is one, and one processor.
+        spec: of the engine that each makes. It takes a GPU where the device is one, or as many as it says, and one
+            processor.
         workers: how many; None takes as many as the cluster has processors, or GPUs.
 
     Raises:
@@ -55,14 +57,32 @@ def open_ray(spec: EngineSpec, workers: int | None = None) -> Crew:
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise _unreachable(address, " ".join(str(error).split())[:200]) from error
     there = cast("Mapping[str, float]", ray.cluster_resources())
-    on_gpu = spec.device.startswith("cuda") or (spec.device == "auto" and there.get("GPU", 0) >= 1)
-    kind, name = ("GPU", "GPUs") if on_gpu else ("CPU", "processors")
-    most = int(there.get(kind, 0))
+    size = spec.gpus_per_worker
+    on_gpu = size > 1 or spec.device.startswith("cuda") or (spec.device == "auto" and there.get("GPU", 0) >= 1)
+    if size > 1:
+        _check_gpus(size, [int(node.get("GPU", 0)) for node in _nodes(ray)])
+    most = sum(int(node.get("GPU", 0)) // size for node in _nodes(ray)) if on_gpu else int(there.get("CPU", 0))
+    each = f" by {size} a worker" if size > 1 else ""
     wanted = most if workers is None else workers
     if not 1 <= wanted <= most:
+        name = f"GPUs of the Ray cluster{each}" if on_gpu else "processors of the Ray cluster"
         remedy = "Take fewer, or add nodes with: ray start --address=HEAD:6379."
-        raise UsageError(expected("--workers", f"from 1 to {most}, the {name} of the Ray cluster", wanted, remedy))
-    return Crew(Cluster(spec, on_gpu=on_gpu), wanted)
+        raise UsageError(expected("--workers", f"from 1 to {most}, the {name}", wanted, remedy))
+    return Crew(Cluster(spec, gpus=size if on_gpu else 0), wanted)
+
+
+def _nodes(ray: Any) -> list[Mapping[str, float]]:
+    """What each node of a cluster has."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _check_gpus(size: int, of_nodes: Sequence[int]) -> None:
+    """Refuse workers for which no node has GPUs enough: a worker is on one node."""
+    largest = max(of_nodes, default=0)
+    if size > largest:
+        constraint = f"at most {largest}, the most GPUs that a node of the Ray cluster has"
+        remedy = "Take fewer, or add a node that has them: a worker is on one node."
+        raise UsageError(expected("--gpus-per-worker", constraint, size, remedy))
 
 
 def _ray() -> Any:
@@ -96,15 +116,15 @@ class Cluster:
 
     Args:
         spec: of the engine that each worker makes.
-        on_gpu: whether each takes a GPU.
+        gpus: how many GPUs each takes.
     """
 
     remedy = "Memory may be short on its node: take fewer --workers."
 
-    def __init__(self, spec: EngineSpec, *, on_gpu: bool = False) -> None:
+    def __init__(self, spec: EngineSpec, *, gpus: int = 0) -> None:
         self._spec = spec
         self._ray = _ray()
-        kind = self._ray.remote(num_cpus=1, num_gpus=int(on_gpu), max_restarts=0, max_task_retries=0)
+        kind = self._ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, max_task_retries=0)
         self._actor = kind(_Actor)
         self._has_room = False
         """Whether a worker has ever been placed."""
@@ -159,6 +179,11 @@ class Remote:
         """Process id on its node."""
         return cast("int", self._ray.get(self._hello)["pid"])
 
+    @property
+    def gpus(self) -> tuple[str, ...]:
+        """The GPUs of its node that are its own."""
+        return tuple(cast("Sequence[str]", self._ray.get(self._hello)["gpus"]))
+
     def give(self, what: object) -> None:
         """Send it something to do."""
         self._given = time.monotonic()
@@ -174,6 +199,10 @@ class Remote:
             return cast("Answered", self._ray.get(self.pending))
         except (errors.RayActorError, errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError) as error:
             raise Gone(_first_line(error)) from error
+        except (errors.OutOfDiskError, errors.ObjectStoreFullError) as error:
+            remedy = f"Free space there, or start the nodes with --temp-dir=FOLDER on another disk, {AGAIN}"
+            what = "the disk of Ray's own folder (/tmp/ray, where it was not named)"
+            raise UsageError(expected(what, "one with room", _first_line(error), remedy)) from error
 
     def is_placed(self) -> bool:
         """Tell whether it is there.
@@ -230,8 +259,9 @@ class _Actor:
         self._served = Served(spec)
 
     def hello(self) -> dict[str, object]:
-        """Say who it is: versions, host, process."""
-        return {**_versions(), "host": socket.gethostname(), "pid": os.getpid()}
+        """Say who it is: versions, host, process, the GPUs that are its own."""
+        gpus = [str(gpu) for gpu in _ray().get_gpu_ids()]
+        return {**_versions(), "host": socket.gethostname(), "pid": os.getpid(), "gpus": gpus}
 
     def do(self, what: object) -> Answered:
         """Do what is asked."""

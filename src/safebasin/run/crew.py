@@ -23,6 +23,7 @@ from safebasin.models.sizes import ITEMSIZE
 from safebasin.protocols import EngineFacts
 from safebasin.protocols.backends import EngineSpec, Generate, Results, Split, Task
 from safebasin.run.ending import is_wished
+from safebasin.run.full_disk import full_disk
 from safebasin.run.worker import Worker
 
 __all__ = ["Crew", "Gone", "Hand", "NoRoom", "Served", "Workshop", "held"]
@@ -313,7 +314,7 @@ class Served:
                 return True, getattr(self._engine, name)(*arguments)
             return True, self._worker.do(cast("Task", asked))
         except Exception as error:  # whatever it is, it is raised where the task was given
-            return False, _sendable(error)
+            return False, _sendable(full_disk(error) or error)
 
 
 def _sendable(error: Exception) -> Exception:

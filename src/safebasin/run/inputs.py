@@ -320,6 +320,7 @@ def engine_spec(study: Study, dtype: str | None = None) -> EngineSpec:
         engine=study.engine,
         model=study.model,
         device=study.device,
+        gpus_per_worker=study.gpus_per_worker,
         dtype=dtype if study.dtype == "auto" and dtype in ITEMSIZE else study.dtype,
         trust_remote_code=study.trust_remote_code,
         low_memory=study.low_memory,

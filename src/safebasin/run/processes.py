@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -20,6 +20,8 @@ from safebasin.run.crew import Answered, Crew, Gone, Hand, Served, held
 
 __all__ = ["Processes", "open_processes"]
 
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""Environment variable that says which GPUs a process sees."""
 COPIES = 2
 """Of its model, a worker holds the module and θ₀."""
 _GRACE = 5.0
@@ -27,21 +29,66 @@ _GRACE = 5.0
 
 
 def open_processes(spec: EngineSpec, workers: int | None = None) -> Crew:
-    """Workers on this machine, as many as it has processors if None; each loads the model when it is first needed.
+    """Workers on this machine, as many as it has processors, or GPUs for, if None; each loads the model when it is
+    first needed.
+
+    Where the device is a GPU and its number is not said, every worker has one, or `gpus_per_worker`, of its own.
 
     Raises:
-        UsageError: where there are more workers than processors, or than models that fit into the memory that is free.
+        UsageError: where there are more workers than processors, or than models that fit into the memory that is free,
+            or than GPUs for them, or they cannot be spread over several.
     """
-    processors = os.cpu_count() or 1
-    wanted = processors if workers is None else workers
-    if not 1 <= wanted <= processors:
-        remedy = "More would only wait for each other."
-        raise UsageError(expected("--workers", f"from 1 to {processors}, this machine's processors", wanted, remedy))
+    groups = gpu_groups(spec)
+    if groups:
+        most, what = len(groups), f"this machine's GPUs by {spec.gpus_per_worker} a worker"
+        remedy = "Take fewer; small models may share one: --device cuda:0."
+    else:
+        most, what, remedy = os.cpu_count() or 1, "this machine's processors", "More would only wait for each other."
+    wanted = most if workers is None else workers
+    if not 1 <= wanted <= most:
+        raise UsageError(expected("--workers", f"from 1 to {most}, {what}", wanted, remedy))
     size, free = COPIES * _weights_bytes(spec.model, spec.dtype), memory.available()
     if wanted > 1 and wanted * size > free:
         constraint = f"at most {max(1, free // size)}, for each holds {size / 2**30:.2g} GiB of {free / 2**30:.2g} free"
         raise UsageError(expected("--workers", constraint, wanted, "Take fewer, or --backend local."))
-    return Crew(Processes(spec, share(wanted)), wanted)
+    return Crew(Processes(spec, share(wanted), groups[:wanted]), wanted)
+
+
+def gpu_groups(spec: EngineSpec) -> tuple[str, ...]:
+    """The GPUs of each worker that this machine has room for, as `CUDA_VISIBLE_DEVICES` writes them; none where workers
+    run elsewhere, or all on a GPU that is named.
+
+    Raises:
+        UsageError: where this machine has fewer GPUs than a worker wants, or the engine cannot be spread from here.
+    """
+    size = spec.gpus_per_worker
+    if spec.device not in ("auto", "cuda"):
+        return ()
+    from safebasin.models.spreading import check_gpus, n_gpus
+
+    if size > 1:
+        check_gpus(size, spec.device)
+        if spec.engine == "vllm":  # whose own workers a worker of ours may not start
+            remedy = "Take --backend local or ray."
+            raise UsageError(expected("--gpus-per-worker", "1 with vllm in several processes", size, remedy))
+    visible = os.environ.get(VISIBLE)
+    names = visible.split(",")[: n_gpus()] if visible else [str(at) for at in range(n_gpus())]
+    return tuple(",".join(names[at : at + size]) for at in range(0, len(names) - size + 1, size))
+
+
+@contextmanager
+def shown(gpus: str | None) -> Generator[None]:
+    """Within it, processes are started that see these GPUs alone; None leaves what they see as it is."""
+    before = os.environ.get(VISIBLE)
+    if gpus is not None:
+        os.environ[VISIBLE] = gpus
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[VISIBLE] = before
+        elif gpus is not None:
+            del os.environ[VISIBLE]
 
 
 def _weights_bytes(model: str, dtype: str) -> int:
@@ -63,21 +110,27 @@ class Processes:
     Args:
         spec: of the engine that each makes.
         threads: of each; None leaves the number as it is.
+        groups: the GPUs of each worker (`gpu_groups`); none shows every worker all of them.
     """
 
     remedy = "Memory may be short: take fewer --workers, or --backend local."
 
-    def __init__(self, spec: EngineSpec, threads: int | None = None) -> None:
+    def __init__(self, spec: EngineSpec, threads: int | None = None, groups: Sequence[str] = ()) -> None:
         self._spec = spec
         self._threads = threads
+        self._groups = groups
+        self._held: dict[str, SpawnProcess] = {}
         self._context = get_context("spawn")
 
     def start(self) -> Child:
         """Spawn a worker."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(theirs, self._spec), daemon=True)
-        with inherited(self._threads):
+        group = next((gpus for gpus in self._groups if gpus not in self._held or not self._held[gpus].is_alive()), None)
+        with inherited(self._threads), shown(group):
             process.start()
+        if group is not None:
+            self._held[group] = process
         theirs.close()  # so that a worker that dies is noticed: nobody else holds its end
         return Child(process=process, connection=cast("Connection", ours))
 

@@ -1,6 +1,7 @@
 """State on disk: one folder a study, one SQLite file in it. Nothing here knows what a landscape is.
 
 absorbing       rows of other databases of the same study, taken over under their keys
+coded           a large table read in bulk, a number for each combination of what a few columns say
 connection      a connection to the database: how it is opened, transactions, what SQLite's errors mean
 db              one SQLite file a study: what was asked, what came back, how it was scored and judged
 digests         digests over the content of rows: a flipped bit or a replaced text is seen

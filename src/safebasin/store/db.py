@@ -254,10 +254,13 @@ class StudyStore:
 
     def responses(self, decoding: str | None = None, *, point: str | None = None) -> Iterator[Response]:
         """Stored responses, ordered by key; all of them, or those of a decoding, of a point. Read a page at a time."""
-        chosen = "+decoding = coalesce(:decoding, decoding)"  # with +, keys stay in order without a sort for each page
-        if point is not None:
-            chosen = "decoding = coalesce(:decoding, decoding) AND point = :point"
-        query = f"SELECT key, {RESPONSE} FROM responses WHERE {chosen} AND key > :after ORDER BY key LIMIT {PAGE}"
+        # with +, no index is looked at: keys stay in order without a sort for each page, …
+        chosen, key = "+decoding = coalesce(:decoding, decoding)", "key"
+        if point is not None:  # … or the few of a point are sorted, rather than all rows gone through
+            chosen, key = "decoding = coalesce(:decoding, decoding) AND point = :point", "+key"
+        if point is not None and decoding is not None:
+            chosen = "decoding = :decoding AND point = :point"
+        query = f"SELECT key, {RESPONSE} FROM responses WHERE {chosen} AND {key} > :after ORDER BY {key} LIMIT {PAGE}"
         page, after = [()], ""
         while page:
             with self.reading() as db:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 __all__ = [
     "DIGESTED",
+    "DIGEST_BYTES",
     "EVERY",
     "LATE",
     "SETTLED",
@@ -42,6 +43,7 @@ SETTLED = {
 }
 """The same for what was asked and set, which got its digests later."""
 EVERY = {**DIGESTED, **SETTLED}
+DIGEST_BYTES = 8
 LATE = "rows_before_digests"
 """Key of the number of rows that were there before digests were kept: theirs vouch for them from the next write on."""
 WITHHELD = "withheld"
@@ -61,7 +63,7 @@ def digest(*values: str | bytes | float | None) -> bytes:
         else:
             kind, data = b"n", b"" if value is None else repr(float(value)).encode()
         parts += (kind, len(data).to_bytes(8, "big"), data)
-    return hashlib.blake2b(b"".join(parts), digest_size=8).digest()
+    return hashlib.blake2b(b"".join(parts), digest_size=DIGEST_BYTES).digest()
 
 
 def insert_digested(

@@ -181,11 +181,20 @@ class PlanRows:
 
     # --- with texts --------------------------------------------------------------------------------------------------
 
-    def stored_at(self, point: str, system: str) -> dict[str, str]:
-        """By prompt, the keys of the responses at one point under one system prompt; no text is read."""
+    def stored_at(self, point: str, system: str, prompts: Sequence[str] | None = None) -> dict[str, str]:
+        """By prompt, the keys of the responses at one point under one system prompt; no text is read.
+
+        Args:
+            point: `Point.key`.
+            system: `System.id`.
+            prompts: `Prompt.id`s of those that are wanted; None is all.
+        """
         query = "SELECT prompt, key FROM responses WHERE decoding = ? AND point = ? AND system = ?"
+        given = [self.asked["decoding"], point, system]
+        if prompts is not None:
+            query, given = f"{query} AND prompt IN (SELECT value FROM json_each(?))", [*given, json.dumps([*prompts])]
         with self.store.reading() as db:
-            rows = db.execute(query, (self.asked["decoding"], point, system))
+            rows = db.execute(query, given)
             return {stored_text(prompt): stored_text(key) for prompt, key in rows}
 
     def unjudged(

@@ -11,16 +11,20 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from safebasin.errors import StoreError, expected
 from safebasin.records import canonical_json
+from safebasin.store.coded import Combination, coded
 from safebasin.store.db import StudyStore
-from safebasin.store.digests import EVERY, WITHHELD
+from safebasin.store.digests import DIGEST_BYTES, EVERY, WITHHELD
 from safebasin.store.folder import DATABASE
 from safebasin.untrusted import MIB, is_inside, read_json, read_text
 from safebasin.writing import DIGESTS, KINDS, is_leftover, write_text
@@ -28,6 +32,8 @@ from safebasin.writing import DIGESTS, KINDS, is_leftover, write_text
 __all__ = ["Counted", "Seal", "read_seal", "row_digests", "seal", "sha256_of", "walk"]
 
 SCHEMA_VERSION = 1
+_LARGE = ("responses", "scores", "scores_under")
+"""Tables that grow with the responses, beside that of the verdicts."""
 LATER = ("weights_hash", WITHHELD)
 """Facts of a database that are no result: set by `verify --full`, and in a copy without texts."""
 _MODEL = ("config.json", "adapter_config.json")
@@ -156,26 +162,52 @@ def row_digests(folder: Path) -> dict[str, Counted]:
     found: dict[str, Counted] = {}
     with StudyStore.open(folder) as store, store.reading() as db:
         for table in EVERY:
-            if table == "verdicts":
-                found |= _verdicts(db)
-                continue
-            which = "WHERE key NOT IN (?, ?)" if table == "meta" else ""
-            rows = db.execute(f"SELECT digest FROM {table} {which} ORDER BY digest", LATER if which else ())
-            found[table] = _total(digest for (digest,) in rows)
+            if table == "verdicts":  # each judge by itself: judging with a further one leaves the others as they are
+                parts = _many(db, table, ("judge", "version"))
+                found |= {f"verdicts {judge}@{number}": parts[judge, number] for judge, number in sorted(parts)}
+            elif table in _LARGE:
+                found[table] = _many(db, table, ("1",)).get((1,), _total(()))
+            else:
+                which = "WHERE key NOT IN (?, ?)" if table == "meta" else ""
+                rows = db.execute(f"SELECT digest FROM {table} {which} ORDER BY digest", LATER if which else ())
+                found[table] = _total(digest for (digest,) in rows)
     return found
 
 
-def _verdicts(db: sqlite3.Connection) -> dict[str, Counted]:
-    """Those of each judge in each version by themselves: judging with a further one leaves the others as they are."""
-    query = "SELECT digest FROM verdicts WHERE judge = ? AND version = ? ORDER BY digest"
-    judges = db.execute("SELECT DISTINCT judge, version FROM verdicts ORDER BY judge, version").fetchall()
-    return {
-        f"verdicts {judge}@{number}": _total(digest for (digest,) in db.execute(query, (judge, number)))
-        for judge, number in judges
-    }
+def _many(db: sqlite3.Connection, table: str, by: Sequence[str]) -> dict[Combination, Counted]:
+    """Those of a large table, of the rows of each combination of some columns: digests are numbers that numpy sorts.
+
+    Args:
+        db: of a study.
+        table: one of many rows.
+        by: the columns; `1` is all rows together.
+    """
+    is_plain = f"typeof(digest) = 'blob' AND length(digest) = {DIGEST_BYTES}"
+    parts: dict[Combination, list[NDArray[np.uint64]]] = {}
+    for known, codes, texts in coded(db, table, by, "hex(digest)", where=is_plain):
+        digests = np.frombuffer(bytes.fromhex(str(texts)), dtype=">u8").astype(np.uint64)
+        for number in np.unique(codes):
+            parts.setdefault(known[number], []).append(digests[codes == number])
+    odd = db.execute(f"SELECT DISTINCT {', '.join(by)} FROM {table} WHERE NOT ({is_plain})").fetchall()
+    found = {kind: _of_numbers(parts.pop(kind)) for kind in [*parts] if kind not in odd}
+    return found | {kind: _one_by_one(db, table, by, kind) for kind in odd}
 
 
-def _total(digests: Iterator[object]) -> Counted:
+def _of_numbers(parts: Sequence[NDArray[np.uint64]]) -> Counted:
+    """The total of some digests, as numbers that are not sorted."""
+    every = np.concatenate(parts)
+    every.sort()
+    return Counted(every.size, hashlib.sha256(every.astype(">u8").tobytes()).hexdigest())
+
+
+def _one_by_one(db: sqlite3.Connection, table: str, by: Sequence[str], kind: Combination) -> Counted:
+    """The same of rows of which some have no digest, or not one of ours."""
+    chosen = " AND ".join(f"{column} IS ?" for column in by)
+    rows = db.execute(f"SELECT digest FROM {table} WHERE {chosen} ORDER BY digest", kind)
+    return _total(digest for (digest,) in rows)
+
+
+def _total(digests: Iterable[object]) -> Counted:
     n, total = 0, hashlib.sha256()
     for digest in digests:
         total.update(digest if isinstance(digest, bytes) else b"none")

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from safebasin.store.coded import coded
 from safebasin.store.key_index import KEY_BYTES, SEPARATOR, KeyIndex, unhex
-from safebasin.store.rows import WINDOW, PlanRows
+from safebasin.store.rows import PlanRows
 from safebasin.store.values import stored_text
 from safebasin.study.plan import Plan
 
@@ -112,13 +113,10 @@ def _said(
     db: sqlite3.Connection, judges: Sequence[tuple[str, str]]
 ) -> Iterator[tuple[tuple[str, str], str, int, bytes]]:
     """Judge, label, success and the keys of the responses it is said of, a part of the table at a time."""
-    chosen = ", ".join("(?, ?)" for _ in judges)
-    query = f"""SELECT judge, version, label, success, count(*), group_concat(response, '') FROM verdicts
-                WHERE rowid > ? AND rowid <= ? AND (judge, version) IN (VALUES {chosen})
-                GROUP BY judge, version, label, success"""
-    last = db.execute("SELECT coalesce(max(rowid), 0) FROM verdicts").fetchone()[0]
-    given = [part for judge in judges for part in judge]
-    for start in range(0, last, WINDOW):
-        for judge, version, label, success, n, keys in db.execute(query, (start, start + WINDOW, *given)).fetchall():
-            told = -1 if success is None else int(bool(success))
-            yield (judge, version), stored_text(label), told, unhex(keys, n)
+    wanted = set(judges)
+    for known, numbers, joined in coded(db, "verdicts", ("judge", "version", "label", "success"), "response"):
+        keys = np.frombuffer(unhex(joined, numbers.size), dtype=np.uint8).reshape(-1, KEY_BYTES)
+        for number, (judge, version, label, success) in enumerate(known):
+            if (judge, version) in wanted and (of_this := numbers == number).any():
+                told = -1 if success is None else int(bool(success))
+                yield (str(judge), str(version)), stored_text(label), told, keys[of_this].tobytes()

@@ -1,7 +1,8 @@
 """What a study is: the one border where untrusted text (YAML, arguments) becomes a frozen, checked `Study`.
 
 `load` reads a study file, `make` takes arguments; both fill the same defaults and raise the same `StudyError`.
-A study says *what* is measured; `device`, `batch_size` and `low_memory` say *how* and are left out of `Study.hash`.
+A study says *what* is measured; `device`, `gpus_per_worker`, `batch_size` and `low_memory` say *how* and are left out
+of `Study.hash`.
 Nothing here looks at the disk beyond the study file and the system prompts it names, and nothing imports torch.
 
     answered   which questions have an answer

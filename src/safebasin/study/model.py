@@ -14,7 +14,7 @@ from safebasin.study.regions import LATER, RegionSpec, Strict, several
 SCHEMA_VERSION = 1
 MOST_RESPONSES = 10_000_000
 """What no study can be meant to ask: at a hundred responses a second it would take more than a day."""
-HOW = frozenset({"device", "batch_size", "low_memory"})
+HOW = frozenset({"device", "gpus_per_worker", "batch_size", "low_memory"})
 """Keys that say how to run; the result must not depend on them."""
 
 StudyScalar = str | int | float | bool | None
@@ -104,6 +104,8 @@ class Study(Strict):
     template_args: dict[str, StudyScalar] = Field(default_factory=dict)
     trust_remote_code: bool = False
     device: str = "auto"
+    gpus_per_worker: int = Field(default=1, ge=1, le=1024, json_schema_extra=LATER)
+    """GPUs of one worker, over which its model is spread: for a model that does not fit one."""
     batch_size: Literal["auto"] | int = "auto"
     low_memory: Literal["auto"] | bool = "auto"
 
@@ -144,6 +146,13 @@ class Study(Strict):
     def _measured_as_decoded(self) -> Study:
         if self.defenses and self.capability is not None:
             raise ValueError("capability must be left out where there are defenses, which it would not see")
+        return self
+
+    @model_validator(mode="after")
+    def _spread_over_gpus(self) -> Study:
+        if self.gpus_per_worker > 1 and self.device not in ("auto", "cuda"):
+            constraint = f"auto or cuda where gpus_per_worker is {self.gpus_per_worker}"
+            raise ValueError(expected("device", constraint, self.device, "Leave it out, or gpus_per_worker."))
         return self
 
     @model_validator(mode="after")

@@ -189,6 +189,14 @@ class StudyFlags(TypedDict, total=False):
     ]
     """`map_basin` takes a ready one, too."""
     device: Annotated[str | None, Option("device", "`auto`, `cpu`, `cuda`, `cuda:N` or `mps`. [default: auto]")]
+    gpus_per_worker: Annotated[
+        int | None,
+        Option(
+            "gpus_per_worker",
+            "Spread each worker's model over so many GPUs, where it does not fit one; one worker in this process, too. "
+            "[default: 1]",
+        ),
+    ]
     low_memory: Annotated[
         Switch | None,
         Option(

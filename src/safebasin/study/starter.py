@@ -67,6 +67,7 @@ decoding:
 
 # How it runs; the result does not depend on these.
 # device: {study.device}  # cpu, cuda, cuda:N, mps
+# gpus_per_worker: {study.gpus_per_worker}  # more where a model does not fit one
 # batch_size: {study.batch_size}
 # low_memory: {study.low_memory}
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import nn
 
 from safebasin import catalog
+from safebasin.models.spreading import devices_of
 from safebasin.protocols import BaseWeights, Delta, Direction, WeightBlock
 from safebasin.records import DirectionSpec, Point
 from safebasin.weights.base import row_blocks
@@ -24,6 +26,9 @@ from safebasin.weights.resident import OnDevice, OnHost, free_bytes
 from safebasin.weights.sums import summed
 
 Terms = list[tuple[float, torch.Tensor]]
+_SUMMED_ON = ("cuda",)
+"""Kinds of device on which sums are made, rather than on the host."""
+_NOWHERE: Mapping[torch.device, OnDevice] = MappingProxyType({})
 
 
 @runtime_checkable
@@ -118,7 +123,7 @@ def write(
     deltas: Mapping[DirectionSpec, Delta],
     module: nn.Module,
     *,
-    device: OnDevice | None = None,
+    devices: Mapping[torch.device, OnDevice] = _NOWHERE,
 ) -> None:
     """Write the weights at a point into the parameters of a module, tied ones with them, without a copy in between.
 
@@ -126,14 +131,15 @@ def write(
         base: θ₀.
         point: where.
         deltas: its directions, prepared.
-        module: its parameters are on any device.
-        device: what of θ₀ and d̂ is on that device, where sums are made there; None makes them on the host.
+        module: each of its parameters is on any device.
+        devices: what of θ₀ and d̂ is on a device, where sums are made there; those of any other are made on the host.
     """
-    source = OnHost(base) if device is None else device
+    host = OnHost(base)
     parameters = dict(module.named_parameters())
     with torch.no_grad():
         for name in base.names:
             whole = parameters[name].detach()
+            source = devices.get(whole.device, host)
             for start, stop in row_blocks(base.shape(name)):
                 target = whole if whole.dim() == 0 else whole[start:stop]
                 rows, terms = _parts(source, point, deltas, name, start, stop)
@@ -168,19 +174,19 @@ class Mover:
     def __init__(self, base: BaseWeights) -> None:
         self._base = base
         self._deltas: dict[DirectionSpec, Delta] = {}
-        self._on_device: OnDevice | None = None
+        self._on_devices: dict[torch.device, OnDevice] = {}
 
     def write(self, point: Point, module: nn.Module) -> None:
-        """Write the weights at a point into a module (`write`); on CUDA they are summed there.
+        """Write the weights at a point into a module (`write`); on CUDA each tensor is summed where it lies.
 
         Raises:
             UsageError: as `blocks`.
         """
         deltas = self._prepared(point)
-        device = next(module.parameters()).device
-        if device.type == "cuda" and self._on_device is None:
-            self._on_device = OnDevice(self._base, device, budget_bytes=free_bytes(device))
-        write(self._base, point, deltas, module, device=self._on_device)
+        for device in devices_of(module):
+            if device.type in _SUMMED_ON and device not in self._on_devices:
+                self._on_devices[device] = OnDevice(self._base, device, budget_bytes=free_bytes(device))
+        write(self._base, point, deltas, module, devices=self._on_devices)
 
     def blocks(self, point: Point) -> Iterator[WeightBlock]:
         """The weights at a point, in row blocks (`weights_at`).
@@ -202,7 +208,7 @@ class Mover:
         wanted = {spec for spec, _ in point.terms}
         if wanted:  # θ₀ needs none, but what comes after it may need the last ones
             if not self._deltas.keys() <= wanted:
-                self._on_device = None  # rows of a direction that is let go of make room for those of the next
+                self._on_devices = {}  # rows of a direction that is let go of make room for those of the next
             self._deltas = {spec: delta for spec, delta in self._deltas.items() if spec in wanted}
         self._deltas |= prepare([spec for spec in wanted if spec not in self._deltas], self._base)
         return self._deltas

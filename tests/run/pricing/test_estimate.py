@@ -93,8 +93,14 @@ def test_where_a_model_fits_is_told_without_its_weights(tmp_path: Path) -> None:
     alone = api.plan_study(study(large, tmp_path, **given), out=tmp_path / "out", accelerators="h100").price
     assert alone is not None
     assert (alone.quotes[0].seconds, alone.quotes[0].cost, alone.quotes[0].batch) == (None, None, 0)
-    assert "2 of the largest named" in " ".join(alone.advice)
+    assert alone.quotes[0].devices_needed == 2
+    assert "--gpus-per-worker takes 2 of h100" in " ".join(alone.advice)
     assert "--low-memory" in " ".join(alone.advice)
+
+    two = api.plan_study(study(large, tmp_path, **given, gpus_per_worker=2), out=tmp_path / "out").price
+    assert two is not None
+    fits = {quote.name for quote in two.quotes if quote.fits}
+    assert fits == {"2 × a100-80gb", "2 × h100", "2 × h200", "2 × b200"}
 
     with pytest.raises(ModelError, match="with its weights where it is to be probed"):
         api.plan_study(study(large, tmp_path, **given), out=tmp_path / "out", probe=True)

@@ -17,6 +17,7 @@ from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedModel
 
 from safebasin.engines.ragged import RaggedCache
+from safebasin.models.spreading import devices_of
 
 __all__ = ["LeanLlama"]
 
@@ -88,7 +89,7 @@ class LeanLlama:
     @staticmethod
     def fits(model: PreTrainedModel) -> bool:
         """Tell whether a model is what this module writes out."""
-        if type(model) is not LlamaForCausalLM or model.dtype != torch.float32:
+        if type(model) is not LlamaForCausalLM or model.dtype != torch.float32 or len(devices_of(model)) > 1:
             return False
         config = cast("Any", model.config)
         return (

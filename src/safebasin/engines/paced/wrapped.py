@@ -25,6 +25,7 @@ from safebasin.engines.paced.grouped import attending
 from safebasin.engines.paced.reading import read
 from safebasin.engines.ragged import RaggedCache
 from safebasin.models.loading import n_embeddings
+from safebasin.models.spreading import devices_of
 
 __all__ = ["AnyModel", "any_model"]
 
@@ -67,6 +68,8 @@ def any_model(model: PreTrainedModel, longest: int) -> AnyModel | None:
         longest: the most tokens that a row can get; it is tried again where that is more than before.
     """
     if model.dtype != torch.float32 or model.config._attn_implementation not in ("sdpa", "eager"):
+        return None
+    if len(devices_of(model)) > 1:  # a ragged cache is on one device
         return None
     # a hook may count on passes of whole prompts and then of single tokens
     if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):

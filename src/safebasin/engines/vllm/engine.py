@@ -21,6 +21,7 @@ from safebasin.errors import ModelError, UsageError, expected
 from safebasin.models.loading import load_config, n_embeddings
 from safebasin.models.placement import resolve_dtype
 from safebasin.models.reference import resolve
+from safebasin.models.spreading import check_gpus
 from safebasin.models.tokens import context_length, end_ids
 from safebasin.protocols import EngineFacts, Generation, TokenScores
 from safebasin.records import Decoding, Message, Point, Scalar
@@ -40,6 +41,7 @@ class VLLMEngine:
     Args:
         model: `path[@revision][#part][+adapter]`: a folder, a hub id, or `world:NAME/CHECKPOINT`.
         device: `auto`, or the one that the installed vLLM was built for, `cuda` or `cpu`.
+        gpus_per_worker: GPUs over which it cuts each matrix (tensor parallelism), where more than 1.
         dtype: as of the reference engine.
         template_args: passed to the chat template; those of a `Decoding` win.
         date: the day that the template's clock shows, ISO 8601; None is today, and stays it.
@@ -47,7 +49,7 @@ class VLLMEngine:
     Raises:
         MissingExtra: where vLLM is not installed.
         ModelError: where the model cannot be used, vLLM cannot load it, or it fails the test.
-        UsageError: where vLLM is too old, or built for another device.
+        UsageError: where vLLM is too old, or built for another device, or this process sees too few GPUs.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class VLLMEngine:
         model: str,
         *,
         device: str = "auto",
+        gpus_per_worker: int = 1,
         dtype: str = "auto",
         template_args: Mapping[str, Scalar] | Iterable[tuple[str, Scalar]] = (),
         date: str | None = None,
@@ -64,6 +67,8 @@ class VLLMEngine:
 
         where = str(current_platform.device_type)
         check_device(device, where)
+        if gpus_per_worker > 1:
+            check_gpus(gpus_per_worker, where)
         found = resolve(model)
         config = load_config(found.folder, name=model)
         check_model(model, config.to_dict(), None)
@@ -84,9 +89,13 @@ class VLLMEngine:
             )
         del module, reference
         # 2) vLLM with the same weights, and whether it is what it should be
-        self._llm = _start(str(found.folder), name=model, dtype=kind, limit=self._answers.limit, eager=where == "cpu")
+        self._llm = _start(
+            str(found.folder), name=model, dtype=kind, limit=self._answers.limit, eager=where == "cpu",
+            gpus=gpus_per_worker,
+        )  # fmt: skip
         self._call("safebasin_open", str(found.folder), kind, str(found.adapter) if found.adapter else None)
-        self._facts = _described(facts, version, where, invariant, check(self, wanted, dtype=kind))
+        worst = check(self, wanted, dtype=kind)
+        self._facts = _described(facts, version, where, invariant, worst, gpus_per_worker)
 
     @property
     def date(self) -> str | None:
@@ -212,18 +221,20 @@ class VLLMEngine:
                     engine.abort_request([output.request_id])
 
 
-def _start(folder: str, *, name: str, dtype: str, limit: int | None, eager: bool) -> Any:
+def _start(folder: str, *, name: str, dtype: str, limit: int | None, eager: bool, gpus: int) -> Any:
     """Start vLLM with a model, its own tokenizer, generation settings and prefix cache left out.
 
-    Eager on a processor: compiling takes minutes there and gains little.
+    Eager on a processor: compiling takes minutes there and gains little. Over several GPUs its workers are children of
+    this process, even in an actor of Ray, whose GPUs are already its own.
     """
     from vllm import LLM  # pyright: ignore[reportMissingImports]
 
+    spread: dict[str, Any] = {"tensor_parallel_size": gpus, "distributed_executor_backend": "mp"} if gpus > 1 else {}
     try:
         return LLM(
             model=folder, dtype=dtype, max_model_len=limit, seed=0, skip_tokenizer_init=True, generation_config="vllm",
             enable_prefix_caching=False, worker_extension_cls=_EXTENSION, disable_log_stats=True,
-            enforce_eager=eager,
+            enforce_eager=eager, **spread,
         )  # fmt: skip
     except (RuntimeError, ValueError, NotImplementedError, KeyError, AttributeError) as error:
         said = " ".join(str(error).split())[:200] or type(error).__name__
@@ -248,7 +259,7 @@ def _best(position: Mapping[int, Any]) -> tuple[float, float]:
     return first, first - second
 
 
-def _described(facts: EngineFacts, version: str, device: str, invariant: bool, worst: float) -> EngineFacts:
+def _described(facts: EngineFacts, version: str, device: str, invariant: bool, worst: float, gpus: int) -> EngineFacts:
     """What the reference says of the model, with this engine's own; versions decide responses, so they name it."""
     kept = {key: value for key, value in facts.details.items() if key not in _OF_REFERENCE}
     invariance = ", batch_invariant=true" if invariant else ""
@@ -256,6 +267,7 @@ def _described(facts: EngineFacts, version: str, device: str, invariant: bool, w
         **kept,
         "vllm": version,
         "prefix_caching": False,
+        "tensor_parallel_size": gpus,
         "self_test": {"largest_difference_nats": worst, "tolerance_nats": TOLERANCE[facts.dtype]},
     }
     return replace(

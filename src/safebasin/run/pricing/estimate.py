@@ -18,7 +18,7 @@ from safebasin.run.inputs import Inputs
 from safebasin.run.pricing import accelerators
 from safebasin.run.pricing.lengths import assumed, count_prompts, stored
 from safebasin.run.pricing.probe import Clock, check_memory, probe
-from safebasin.run.pricing.quotes import advise, memory_of, quote, quote_here
+from safebasin.run.pricing.quotes import Spread, advise, memory_of, quote, quote_here
 from safebasin.run.pricing.records import Lengths, Memory, Price, Probed, Work
 from safebasin.run.pricing.work import Load, work_of
 from safebasin.store.db import StudyStore
@@ -99,7 +99,15 @@ def estimate(
     of_here = price if asking.probe and not asking.accelerators else None
     n_prompts = max(1, len(plan.prompts))
     quotes = tuple(
-        quote(d, away, works, asked=asked, n_prompts=n_prompts, price=None if of_here is not None else price)
+        quote(
+            d,
+            away,
+            works,
+            asked=asked,
+            n_prompts=n_prompts,
+            price=None if of_here is not None else price,
+            spread=Spread(gpus=study.gpus_per_worker, at_once=study.engine == "vllm"),
+        )
         for d in named
     )
     here = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil
 
 from safebasin.models.sizes import ASSUMED_PROMPT, ITEMSIZE, ModelSizes, even_batch
 from safebasin.run.pricing.accelerators import Accelerator
 from safebasin.run.pricing.records import Memory, Probed, Quote, Work
 
-__all__ = ["BANDWIDTH", "COMPUTE", "advise", "memory_of", "quote", "quote_here"]
+__all__ = ["BANDWIDTH", "COMPUTE", "Spread", "advise", "memory_of", "quote", "quote_here"]
 
 COMPUTE = 0.4
 """Share of the peak that is assumed to be reached where nothing was measured: none of these was run here; …"""
@@ -19,8 +19,24 @@ BANDWIDTH = 0.5
 _USABLE = 0.92
 """Of an accelerator's memory: the rest is its driver's and that of kernels."""
 
+_SPREAD = 0.95
+"""Of what is usable, that which whole layers fill where a model is spread over several accelerators."""
+
 Works = Callable[[str, int], tuple[Work, Work]]
 """Dtype and batch size → work, expected and at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How a worker's model lies on accelerators."""
+
+    gpus: int = 1
+    """Over so many, …"""
+    at_once: bool = False
+    """… which all compute at once, each a part of every matrix; else one after the other, each its layers."""
+
+
+_ON_ONE = Spread()
 
 
 def memory_of(sizes: ModelSizes, dtype: str, *, axes: int, max_new_tokens: int) -> Memory:
@@ -46,25 +62,48 @@ def batch_on(free: float, memory: Memory, *, asked: int | None, n_prompts: int) 
     return even_batch(n_prompts, rows) if asked is None else min(asked, rows)
 
 
+def devices_for(memory: Memory, device: Accelerator) -> int:
+    """The fewest of an accelerator that hold a model and one row, its layers spread over them."""
+    usable = _USABLE * 1e9 * device.memory_gb
+    whole = ceil((memory.weights + memory.row / 0.6) / usable)
+    return 1 if whole == 1 else max(whole, ceil(memory.weights / (_SPREAD * usable)))
+
+
 def quote(
-    device: Accelerator, memory: Memory, works: Works, *, asked: int | None, n_prompts: int, price: float | None
+    device: Accelerator,
+    memory: Memory,
+    works: Works,
+    *,
+    asked: int | None,
+    n_prompts: int,
+    price: float | None,
+    spread: Spread = _ON_ONE,
 ) -> Quote:
-    """Hours and cost on an accelerator."""
-    total = round(device.memory_gb * 1e9)
-    batch = batch_on(_USABLE * total - memory.weights, memory, asked=asked, n_prompts=n_prompts)
+    """Hours and cost of one worker on an accelerator, or on several of a kind.
+
+    Layers that are spread run one after the other: several cost their number in money and save no time. Matrices that
+    are cut take a part of the time each; what they tell each other is left out.
+    """
+    total, needed, n = round(device.memory_gb * 1e9), devices_for(memory, device), spread.gpus
+    batch = 0
+    if n >= needed:
+        batch = batch_on(n * _USABLE * total - memory.weights, memory, asked=asked, n_prompts=n_prompts)
+    faster = n if spread.at_once else 1
     blank = Quote(
-        name=device.name,
+        name=device.name if n == 1 else f"{n} × {device.name}",
         dtype=memory.dtype,
-        memory_bytes=total,
+        memory_bytes=n * total,
         fits=batch > 0,
+        devices=n,
+        devices_needed=needed,
         batch=batch,
-        peak_flops=device.peak(memory.dtype),
-        bandwidth=1e9 * device.bandwidth_gb_s,
+        peak_flops=faster * device.peak(memory.dtype),
+        bandwidth=faster * 1e9 * device.bandwidth_gb_s,
         compute_efficiency=COMPUTE,
         bandwidth_efficiency=BANDWIDTH,
         seconds=None,
         seconds_most=None,
-        price_per_hour=device.price_per_hour if price is None else price,
+        price_per_hour=n * (device.price_per_hour if price is None else price),
         cost=None,
         cost_most=None,
     )
@@ -126,12 +165,15 @@ def advise(
         holds = [device.name for _, device in out if half <= _USABLE * 1e9 * device.memory_gb]
         if holds:
             found.append(f"with --dtype bfloat16 it fits {', '.join(holds)} too")
+    counts = ", ".join(f"{quote.devices_needed} of {device.name}" for quote, device in out)
+    found.append(
+        f"a worker may hold it over several: --gpus-per-worker takes {counts}. The engine hf runs its layers one after "
+        "the other, so they cost their number in money and save no time; vllm cuts each matrix. Neither was run so"
+    )
     if len(out) == len(quotes):
-        largest = max(device.memory_gb for device in devices) * 1e9 * _USABLE
         found.append(
-            f"it would take {ceil(need / largest)} of the largest named, and an engine uses one device: take a smaller "
-            f"model, or, slowly, --device cpu on a machine with {_gb(need + memory.origin)} of memory "
-            f"({_gb(need)} with --low-memory)"
+            f"else take a smaller model, or, slowly, --device cpu on a machine with {_gb(need + memory.origin)} of "
+            f"memory ({_gb(need)} with --low-memory)"
         )
     found.append(
         "a smaller --batch-size or --max-new-tokens makes rows fewer or smaller, not weights; --low-memory spares the "

@@ -68,12 +68,17 @@ class Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """Hours and cost on one device."""
+    """Hours and cost of one worker, on one device or on several."""
 
     name: str
     dtype: str
     memory_bytes: int
+    """Of all its devices."""
     fits: bool
+    devices: int = 1
+    """That its model is spread over."""
+    devices_needed: int = 1
+    """The fewest that hold it."""
     batch: int
     """Rows decoded together; 0 where the model does not fit."""
     peak_flops: float
@@ -87,6 +92,7 @@ class Quote:
     seconds_most: float | None
     """Where every answer goes on to `--max-new-tokens`."""
     price_per_hour: float | None
+    """Of all its devices."""
     cost: float | None
     cost_most: float | None
 
