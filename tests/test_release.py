@@ -40,3 +40,19 @@ def test_issue_forms_are_forms() -> None:
         if path.name != "config.yml":
             assert {"name", "description", "body"} <= form.keys()
             assert all({"type", "attributes"} <= field.keys() for field in form["body"])
+
+
+def test_every_figure_of_the_docs_says_what_it_does_not_show() -> None:
+    pages = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"]
+    unsaid, n = list[str](), 0
+    for path in pages:
+        blocks = re.split(r"\n{2,}", path.read_text(encoding="utf-8"))
+        for at, block in enumerate(blocks):
+            if not block.startswith("!["):
+                continue
+            n += 1
+            below = next((one for one in blocks[at + 1 :] if not one.startswith("![")), "")  # two may share a caption
+            if not re.search(r"\b(?:does|do)\s+not\s+show\b", below):
+                unsaid.append(f"{path.name}: {block}")
+    assert unsaid == []
+    assert n >= 17

@@ -106,7 +106,13 @@ def test_a_key_that_stands_twice_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("a: [", "valid YAML"), ("- a\n", "a mapping of keys"), ("", "a mapping")]
+    ("text", "message"),
+    [
+        ("a: [", "valid YAML"),
+        ("- a\n", "a mapping of keys"),
+        ("", "a mapping of keys; got 'an empty file'. `safebasin init` writes one"),
+        ("# none\n", "an empty file"),
+    ],
 )
 def test_a_broken_file_is_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "broken.yaml"

@@ -19,15 +19,41 @@ STUDIES = ("map", "line", "systems", "adapter-map", "quantized")
 AUDITS = {"audit-itself": "itself", "audit-style": "a harmless style tune", "audit-attack": "ten examples of cooking"}
 FIGURES = {
     "map": {
-        "outcomes-*harmful*.png": "Three random directions: what the answers to requests for cooking are.",
-        "asr-*harmful*.png": "ASR by each judge, with the range over directions; black: the published keyword judge.",
+        "outcomes-*harmful*.png": (
+            "Three random directions: what the answers to requests for cooking are.",
+            "It does not show the worst direction: attacks find ones that are not random.",
+        ),
+        "asr-*harmful*.png": (
+            "ASR by each judge, with the range over directions; black: the published keyword judge.",
+            "It does not show which judge is right, nor whether an answer is language.",
+        ),
     },
-    "line": {"outcomes-*.png": "From the aligned model (0) to the same after ten examples of cooking (1)."},
-    "systems": {"overlay-*.png": "The template's own system prompt, none, and a short one."},
-    "adapter-map": {"outcomes-*.png": "The attack as an adapter, from no dose (0) to the whole (1) and beyond."},
-    "quantized": {"outcomes-*int4*.png": "The rounding error of int4: 1 is the quantized model."},
+    "line": {
+        "outcomes-*.png": (
+            "From the aligned model (0) to the same after ten examples of cooking (1).",
+            "It does not show the path of the training, which passed through none of the points between.",
+        )
+    },
+    "systems": {
+        "overlay-*.png": (
+            "The template's own system prompt, none, and a short one.",
+            "It does not show a difference where bands overlap, nor that there is none: the pairs on its page do.",
+        )
+    },
+    "adapter-map": {
+        "outcomes-*.png": (
+            "The attack as an adapter, from no dose (0) to the whole (1) and beyond.",
+            "It does not show another training: one adapter, one seed.",
+        )
+    },
+    "quantized": {
+        "outcomes-*int4*.png": (
+            "The rounding error of int4: 1 is the quantized model.",
+            "It does not show other schemes, whose errors point elsewhere.",
+        )
+    },
 }
-"""Study → its figures that the docs show, the first that matches each pattern, with their captions."""
+"""Study → its figures that the docs show, the first of each pattern, with caption and what they do not show."""
 BEGIN, END = "<!-- results: written by studies/real/run.py -->", "<!-- end of results -->"
 _WIDTH = 1200
 _MOST = 200_000
@@ -110,7 +136,8 @@ def tables(runs: Path) -> str:
     built += f" {total:.0f} minutes"
     lines += ["", f"{built}: {machine()}, {datetime.now(tz=UTC):%B %Y}."]
     for name, patterns in FIGURES.items():
-        lines += [f"\n![{words}](figures/{_figure(name, pattern)})\n\n*{words}*" for pattern, words in patterns.items()]
+        for pattern, (words, unshown) in patterns.items():
+            lines += [f"\n![{words}](figures/{_figure(name, pattern)})\n\n*{words} {unshown}*"]
     return "\n".join(lines)
 
 

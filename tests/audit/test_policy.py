@@ -53,7 +53,7 @@ def test_the_default_is_five_points_of_four_metrics() -> None:
         ("limit: {asr: 0.05}", "Did you mean 'limits'"),
         ("schema_version: 2\nlimits: {asr: 0.05}", "schema_version of policy file policy.yaml must be 1; got 2"),
         ("limits: {asr: 0.05", "must be valid YAML"),
-        ("", "must be a mapping with 'limits'; got None"),
+        ("", "must be a mapping with 'limits'; got 'an empty file'. `safebasin init` writes one"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, text: str, said: str) -> None:

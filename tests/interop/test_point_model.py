@@ -22,6 +22,12 @@ def test_a_point_is_read_as_it_is_named() -> None:
     assert named == PointName(
         folder=Path("runs/a@b"), at=(("alpha", 0.3), ("beta", -0.01)), direction=2, region="to base"
     )
+    assert (
+        PointName.parse("runs/a@b@alpha=0.3@beta=-1e-2@direction=2@region=to base") == named
+    )  # Inspect splits at commas
+    assert PointName.parse("runs/lr=1@seed=2@alpha=0.3") == PointName(
+        folder=Path("runs/lr=1@seed=2"), at=(("alpha", 0.3),)
+    )
 
 
 @pytest.mark.parametrize("part", ["gamma=1", "alpha=warm", "alpha=1,alpha=2", "direction=x,alpha=1", "region=,alpha=1"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -149,6 +151,33 @@ def test_a_tracker_that_cannot_be_reached_is_told_before_anything_runs(
     with pytest.raises(UnknownName, match="one of trackio, wandb, tensorboard, mlflow; got 'tea'"):
         api.audit("nowhere", "nowhere", out=tmp_path / "audit", track="tea")
     assert not list(tmp_path.iterdir())
+
+
+class Hung(Kept):
+    """A tracker whose server accepts what it is told and never answers."""
+
+    def log(self, numbers: Mapping[str, float], step: int) -> None:
+        threading.Event().wait(60)
+
+
+def test_a_tracker_that_never_answers_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(trackers, "PATIENCE", 0.1)
+    monkeypatch.setitem(trackers.TRACKERS, "wandb", Hung)
+    began = time.monotonic()
+    with caplog.at_level(logging.WARNING), tracked("wandb", Path("pot"), {}) as run:
+        run.landscape(make_landscape())
+        sys.stdout.write("a result")
+    assert time.monotonic() - began < 30
+    assert [record.getMessage() for record in caplog.records] == [
+        "wandb failed and is told nothing more; what is measured is kept (no answer within 0.1 s)"
+    ]
+    assert capsys.readouterr().out == "a result"
+
+    monkeypatch.setitem(trackers.TRACKERS, "wandb", lambda name, settings: Hung().log({}, 0))
+    with pytest.raises(UsageError, match=r"must be a tracker that can be reached; got 'wandb'\. \(no answer within 0"):
+        trackers.open_tracker("wandb", "", {})
 
 
 @pytest.mark.slow

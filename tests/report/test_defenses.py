@@ -8,8 +8,9 @@ from typing import Any
 import matplotlib
 import pytest
 
+from helpers.browser import on_a_phone
 from safebasin.report.budgets import budget_cells, falls, gaps, has_budgets, held_alike
-from safebasin.report.defenses import save_defenses
+from safebasin.report.defenses import render_defenses, save_defenses
 from safebasin.report.figures.budgets import draw_budgets
 from safebasin.report.figures.canvas import STYLE
 
@@ -126,3 +127,8 @@ def test_what_is_censored_is_an_open_sign_and_what_is_missing_none() -> None:
     assert not direction.get_lines()
     assert [drawn.get_marker() for drawn in radius.get_lines()] == ["None", ">"]
     assert len(more.get_lines()) == 3
+
+
+@pytest.mark.browser
+def test_nothing_sticks_out_on_a_phone(browser, tmp_path: Path) -> None:
+    assert on_a_phone(browser, render_defenses(document()), tmp_path / "report.html") == []

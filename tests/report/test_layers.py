@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import pytest
 
+from helpers.browser import on_a_phone
 from safebasin.report.figures.canvas import STYLE
 from safebasin.report.figures.layers import draw_layers
 from safebasin.report.layers import render_layers, save_layers
@@ -83,3 +84,13 @@ def test_no_word_is_clipped(changes: dict[str, Any]) -> None:
         box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert -0.01 <= box.x0 < box.x1 <= width + 0.01
     assert -0.01 <= box.y0 < box.y1 <= height + 0.01
+
+
+@pytest.mark.browser
+def test_nothing_sticks_out_on_a_phone(browser, tmp_path: Path) -> None:
+    assert (
+        on_a_phone(
+            browser, render_layers(document(model="an-organisation/" + "long-name-" * 9)), tmp_path / "report.html"
+        )
+        == []
+    )

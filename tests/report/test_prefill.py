@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import pytest
 
+from helpers.browser import on_a_phone
 from safebasin.report.figures.canvas import STYLE
 from safebasin.report.figures.prefill import draw_prefill
 from safebasin.report.prefill import prefill_words, render_prefill, save_prefill
@@ -74,3 +75,13 @@ def test_hostile_names_are_data(key: str) -> None:
     page = render_prefill(document(**{key: "<script>alert(1)</script>"}))
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+@pytest.mark.browser
+def test_nothing_sticks_out_on_a_phone(browser, tmp_path: Path) -> None:
+    assert (
+        on_a_phone(
+            browser, render_prefill(document(model="an-organisation/" + "long-name-" * 9)), tmp_path / "report.html"
+        )
+        == []
+    )

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from helpers.browser import on_a_phone
 from safebasin.report.screen import DISCLAIMER, render_screen, save_screen, screen_words
 
 
@@ -67,3 +68,13 @@ def test_no_rates_for_a_signal_are_said_by_no_row() -> None:
     page = render_screen(document(rates=[]))
     with pytest.raises(ValueError, match="substring"):
         page.index("of 20")
+
+
+@pytest.mark.browser
+def test_nothing_sticks_out_on_a_phone(browser, tmp_path: Path) -> None:
+    assert (
+        on_a_phone(
+            browser, render_screen(document(base="an-organisation/" + "long-name-" * 9)), tmp_path / "report.html"
+        )
+        == []
+    )

@@ -10,7 +10,7 @@ from helpers.models import make_tiny_model
 from safebasin import api
 from safebasin.engines.hf import HFEngine
 from safebasin.errors import ModelError, StoreError
-from safebasin.judges.scored import TextAlone
+from safebasin.judges.scored import WHOLE, TextAlone
 from safebasin.run import execute
 from safebasin.run.execute import measure
 from safebasin.study import Study
@@ -45,7 +45,8 @@ class Stopping(HFEngine):
 def test_a_run_that_was_cut_short_is_told_as_it_is(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(TextAlone, "scored_by")  # a judge that does not say that it needs no score
+    # as a judge does that says nothing: without the attribute, what isinstance kept of the class would decide (3.12)
+    monkeypatch.setattr(TextAlone, "scored_by", property(lambda judge: WHOLE))
     asked, out = study(model, tmp_path / "tea.txt"), tmp_path / "out"
     before = api.plan_study(asked, out=out)
     assert (before.responses, before.done, before.seconds_left) == (20, 0, None)

@@ -33,6 +33,16 @@ def test_links_are_not_followed(tree: Path, tmp_path: Path) -> None:
     assert found.problem == "claims.json is a link, which is not followed"
 
 
+def test_a_root_that_is_named_may_be_a_link_and_has_the_name_of_where_it_leads(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "latest").symlink_to(tree)
+    (tmp_path / "again").symlink_to(tmp_path / "latest")
+    assert ids(tmp_path / "again") == ids(tree)
+    assert find(make_roots([tmp_path / "latest"]), "runs/plain") is not None
+    assert len(make_roots([tree, tmp_path / "latest", tmp_path / "again"])) == 1
+    (tree / "up").symlink_to(tmp_path)  # what is inside leads nowhere, also behind a root that is a link
+    assert find(make_roots([tmp_path / "latest"]), "runs/up/runs") is None
+
+
 def test_files_beside_the_named_ones_are_not_served(tree: Path, tmp_path: Path) -> None:
     found = find(make_roots([tree]), "runs/plain")
     assert found is not None
@@ -60,5 +70,8 @@ def test_roots_of_one_name_are_told_apart(tree: Path, tmp_path: Path) -> None:
 
 
 def test_a_root_that_is_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="what is viewed must be a folder that exists"):
-        make_roots([tmp_path / "nowhere"])
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
+    for none in ("nowhere", "round", "broken"):
+        with pytest.raises(UsageError, match="what is viewed must be a folder that exists"):
+            make_roots([tmp_path / none])

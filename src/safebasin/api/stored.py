@@ -91,8 +91,10 @@ def judge_study(
     from safebasin.run.judging import judge_stored
     from safebasin.run.manifest import keep_study
     from safebasin.store import folder as folders
+    from safebasin.store.holders import find_holders, renew
 
     path, judges = folders.require(Path(folder)), items(judges)
+    holders = find_holders(path)
     loaded = [load_judge(text) for text in judges]
     with StoredStudy.open(path, write=True) as study:
         store, plan = study.store, study.plan
@@ -103,7 +105,9 @@ def judge_study(
             new = judge_stored(store, plan, loaded, progress=hook)
         write_last_plan(store, plan, [load_judge(text) for text in names])
         keep_study(path, studies.dump(plan.study))
-        return _publish(StoredStudy.of(store), with_text=False), new
+        mapped = _publish(StoredStudy.of(store), with_text=False)
+    renew(path, holders)
+    return mapped, new
 
 
 def report_study(
@@ -132,11 +136,15 @@ def report_study(
     """
     from safebasin.landscape.stored import StoredStudy
     from safebasin.report.figures.look import Look
+    from safebasin.store.holders import find_holders, renew
 
     look = Look(title=title, xlim=xlim, ylim=ylim, size=size, labels=labels)
     look.check()
+    holders = find_holders(Path(folder))
     with StoredStudy.open(Path(folder), write=True) as study:
-        return _publish(study, with_text=with_text, look=look)
+        mapped = _publish(study, with_text=with_text, look=look)
+    renew(Path(folder), holders)
+    return mapped
 
 
 def export_study(

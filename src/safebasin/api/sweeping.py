@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Unpack, cast
 
 from safebasin.api.progress import Progress, shown
 from safebasin.errors import StudyError, UsageError, expected
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from safebasin.landscape.sweep import Sweep, SweptModel
     from safebasin.report.figures.look import Limits
-    from safebasin.study import StudyFlags
+    from safebasin.study import Study, StudyFlags
 
-__all__ = ["Swept", "sweep_models"]
+__all__ = ["Swept", "sweep_models", "sweep_study"]
 
 JUDGES = ("refusal", "outcome")
 RANGE = "0:1:2"
@@ -121,24 +121,41 @@ def sweep_models(
     Raises:
         UsageError: where no model can be compared, or something is wrong with all of them; what was measured stays.
     """
-    from safebasin.audit.fleet import find_fleet, fleet_names
     from safebasin.landscape.stored import StoredStudy
     from safebasin.landscape.sweep import read_sweep, sweep_document
     from safebasin.report.sweep import save_sweep
     from safebasin.run.execute import measure
     from safebasin.store.sealing import seal
 
-    models = find_fleet(tuned) if isinstance(tuned, Path) else items(tuned)
-    names = dict(zip(models, fleet_names(models), strict=True))
-    lines, failed = _lines(base, names, flags)
-    study = _study(base, lines, flags)
+    study, failed = sweep_study(base, tuned, **flags)
     with shown(progress) as hook:
         folder = measure(study, Path(out), backend=backend, workers=workers, progress=hook)
     with StoredStudy.open(folder, write=True) as stored:
-        found = read_sweep(stored, {names[model]: why for model, why in failed.items()})
+        found = read_sweep(stored, failed)
         page = save_sweep(sweep_document(found), folder)
         seal(folder)
     return Swept(sweep=found, folder=folder, report=page)
+
+
+def sweep_study(
+    base: str, tuned: str | Path | Sequence[str], **flags: Unpack[StudyFlags]
+) -> tuple[Study, dict[str, str]]:
+    """The study that a sweep measures, and why models are not in it, by name. Measures nothing.
+
+    Args:
+        base: as of `sweep_models`, like the others.
+        tuned: the models.
+        **flags: of the study.
+
+    Raises:
+        UsageError: where no model can be compared.
+    """
+    from safebasin.audit.fleet import find_fleet, fleet_names
+
+    models = find_fleet(tuned) if isinstance(tuned, Path) else items(tuned)
+    names = dict(zip(models, fleet_names(models), strict=True))
+    lines, failed = _lines(base, names, flags)
+    return _study(base, lines, flags), {names[model]: why for model, why in failed.items()}
 
 
 def _lines(base: str, names: dict[str, str], flags: StudyFlags) -> tuple[list[dict[str, object]], dict[str, str]]:
@@ -171,7 +188,7 @@ def _lines(base: str, names: dict[str, str], flags: StudyFlags) -> tuple[list[di
     return found, failed
 
 
-def _study(base: str, lines: list[dict[str, object]], flags: StudyFlags) -> Any:
+def _study(base: str, lines: list[dict[str, object]], flags: StudyFlags) -> Study:
     from safebasin.api.mapping import make_study
 
     for key, value in flags.items():

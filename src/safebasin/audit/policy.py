@@ -106,6 +106,9 @@ def load_policy(path: Path) -> Policy:
     """
     name = f"policy file {path.name}"
     document = read_yaml(path, name, error=StudyError)
+    if document is None:
+        remedy = "`safebasin init` writes one to begin with."
+        raise StudyError(expected(name, "a mapping with 'limits'", "an empty file", remedy))
     if not isinstance(document, Mapping):
         raise StudyError(expected(name, "a mapping with 'limits'", document, "See: docs, 'Audit'."))
     for key in document:

@@ -6,6 +6,7 @@ A run that was interrupted goes on with the same command.
 
     agreement    `agreement`: how the judges of a study agree, with one another and with human labels
     app          the Typer application and the little that verbs share
+    asking       what a verb wants to hear before it runs for very long
     auditing     `audit`: before and after, with a gate
     catalogue    `list` and `show`: the catalogue
     certifying   `certify`: what Gaussian noise on the weights certifies, and how far a tuned model moved

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from safebasin.cli.app import Backend, Json, Track, Workers, app, state
+from safebasin.cli.asking import Yes, ask_before_much
 from safebasin.cli.options import StudyOptions, batch_size, with_study_options
 from safebasin.cli.output import Progress, print_json, say
 from safebasin.errors import StudyError, expected
-from safebasin.run.progress import duration
 from safebasin.untrusted import read_text
 
 if TYPE_CHECKING:
     from safebasin.api import Mapped
     from safebasin.study import Study
 
-MUCH = 50_000
-"""Responses from which on `map` wants to hear --yes: more than a plane of 21 × 21 points over 80 prompts."""
+LESS = "--range, --limit or --points auto"
+"""What makes a study smaller."""
 
 
 @app.command("map")
@@ -44,7 +44,7 @@ def map_(
         ),
     ] = None,
     track: Track = None,
-    yes: Annotated[bool, typer.Option("--yes", help=f"Run more than {MUCH:,} responses.")] = False,
+    yes: Yes = False,
     json_: Json = False,
 ) -> None:
     """Map a safety basin: landscape, statistics, report. The same command again resumes or extends the folder.
@@ -64,7 +64,7 @@ def map_(
         return
     study, study_text = study_of(options)
     if not yes:
-        _ask_before_much(study, options.out)
+        ask_before_much(study, options.out, less=LESS)
     state.folder = options.out or api.default_folder(study.model, shard)
     progress = Progress(quiet=json_)
     if shard is not None:
@@ -125,7 +125,7 @@ def _map_models(
     flags = _flags(options)
     if not yes:
         for study, folder in zip(api.make_studies(models, file=file, **flags), model_folders(models, out), strict=True):
-            _ask_before_much(study, folder)
+            ask_before_much(study, folder, less=LESS)
     progress = Progress(quiet=json_)
     try:
         found = api.map_models(models, file=file, out=out, progress=progress, **how, **flags)
@@ -175,22 +175,6 @@ def merge(
     finally:
         progress.close()
     _show(mapped, json_=json_)
-
-
-def _ask_before_much(study: Study, out: Path | None) -> None:
-    from safebasin import api
-
-    if study.most_responses is not None and study.most_responses <= MUCH:
-        return
-    planned = api.plan_study(study, out=out, price=False)
-    left = planned.responses - planned.done
-    if left > MUCH:
-        time = "" if planned.seconds_left is None else f", about {duration(planned.seconds_left)} at the pace so far"
-        raise StudyError(
-            f"study must be of at most {MUCH:,} new responses; got {left:,} ({planned.points} points × "
-            f"{planned.prompts} prompts × {planned.systems} system prompts{time}). "
-            "Pass --yes to run it all the same, or take a smaller --range, --limit or --points auto."
-        )
 
 
 def study_of(options: StudyOptions) -> tuple[Study, str | None]:

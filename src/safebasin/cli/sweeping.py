@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from safebasin.cli.app import Backend, Json, Workers, app, state
+from safebasin.cli.asking import Yes, ask_before_much
 from safebasin.cli.options import Flags, Fleet, TunedModels, batch_size, check_tuned, with_flags
 from safebasin.cli.output import Progress, print_json, say
 from safebasin.study.options import StudyFlags
@@ -26,6 +27,7 @@ def sweep(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the study.")] = Path("runs/sweep"),
     backend: Backend = "local",
     workers: Workers = None,
+    yes: Yes = False,
     json_: Json = False,
 ) -> None:
     """Ask many tuned models of one base the same.
@@ -38,6 +40,7 @@ def sweep(
     """
     from safebasin import api
     from safebasin import study as studies
+    from safebasin.api.sweeping import sweep_study
     from safebasin.landscape.sweep import sweep_document
     from safebasin.report.sweep import sweep_words
 
@@ -47,9 +50,13 @@ def sweep(
     given |= {"batch_size": batch_size(given.get("batch_size"))} if "batch_size" in given else {}
     if "template_args" in given:
         given["template_args"] = studies.template_arguments(given["template_args"])
+    models = tuned or Path(fleet or "")
+    if not yes:
+        study, _ = sweep_study(base, models, **given)
+        ask_before_much(study, out, less="--range or --limit, or fewer models")
     progress = Progress(quiet=json_)
     try:
-        found = api.sweep_models(base, tuned or Path(fleet or ""), out=out, backend=backend, workers=workers,
+        found = api.sweep_models(base, models, out=out, backend=backend, workers=workers,
                                  progress=progress, **given)  # fmt: skip
     finally:
         progress.close()

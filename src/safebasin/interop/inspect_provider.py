@@ -76,7 +76,7 @@ class _Waiting:
 
 
 class PointAPI(ModelAPI):
-    """The model at a point of a study, by `safebasin/DIR@alpha=0.3[,beta=0.1][,direction=2][,region=NAME]`.
+    """The model at a point of a study, by `safebasin/DIR@alpha=0.3[@beta=0.1][@direction=2][@region=NAME]`.
 
     Inspect asks many at once: what waits while others are decoded becomes the next batch.
     """

@@ -29,7 +29,10 @@ __all__ = ["PointModel", "PointName", "judge_answer", "study_judges"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointName:
-    """A point as a user names it: `DIR@alpha=0.3[,beta=0.1][,direction=2][,region=NAME]`; θ₀ is `DIR` alone."""
+    """A point as a user names it: `DIR@alpha=0.3[@beta=0.1][@direction=2][@region=NAME]`; θ₀ is `DIR` alone.
+
+    Commas do as well, but not on Inspect's command line, where they part models.
+    """
 
     folder: Path
     at: tuple[tuple[str, float], ...] = ()
@@ -43,12 +46,12 @@ class PointName:
         Raises:
             StudyError: naming the part that is none.
         """
-        folder, at, rest = text.rpartition("@")
-        if not at or "=" not in rest:
+        folder, parts = _split(text)
+        if not parts:
             return cls(folder=Path(text))
-        remedy = "Write DIR@alpha=0.3, in a plane beta=0.1 as well; then direction=NUMBER and region=NAME."
+        remedy = "Write DIR@alpha=0.3, in a plane @beta=0.1 as well; then @direction=NUMBER and @region=NAME."
         coords, region, direction = dict[str, float](), None, 0
-        for part in rest.split(","):
+        for part in parts:
             key, _, value = (piece.strip() for piece in part.partition("="))
             try:
                 if key == "region" and value:
@@ -63,7 +66,7 @@ class PointName:
                 what = f"point of {folder}"
                 raise StudyError(expected(what, "alpha, beta, direction or region, each once", part, remedy)) from error
         if not coords:
-            raise StudyError(expected(f"point of {folder}", "a coordinate", rest, remedy))
+            raise StudyError(expected(f"point of {folder}", "a coordinate", ",".join(parts), remedy))
         return cls(folder=Path(folder), at=tuple(coords.items()), region=region, direction=direction)
 
     def find(self, plan: Plan) -> Point:
@@ -76,6 +79,17 @@ class PointName:
             return Point()
         region, place = find_place(plan, dict(self.at), region=self.region, direction=self.direction)
         return region.point(place)
+
+
+def _split(text: str) -> tuple[str, list[str]]:
+    """The folder of a name, which may hold signs of its own, and the parts of its point."""
+    folder, parts = text, list[str]()
+    while True:
+        before, at, last = folder.rpartition("@")
+        key = last.partition("=")[0].strip()
+        if not at or "=" not in last or (parts and key not in (*AXES, "direction", "region")):
+            return folder, parts
+        folder, parts = before, [*last.split(","), *parts]
 
 
 @dataclass(frozen=True, slots=True)

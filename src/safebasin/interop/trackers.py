@@ -9,18 +9,25 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import queue
 import re
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from safebasin.errors import MissingExtra, UnknownName, UsageError, expected
 
 __all__ = ["TRACKERS", "Tracker", "open_tracker"]
 
 PROJECT = "safebasin"
+PATIENCE = 60.0
+"""Seconds that a tracker may take to begin, or to keep what it is told."""
+LEAVE = 90.0
+"""Seconds that it may take to end: a tracker that sends behind our back sends the rest then."""
 Numbers = Mapping[str, float]
+_T = TypeVar("_T")
 
 
 class Tracker(Protocol):
@@ -36,11 +43,12 @@ class Tracker(Protocol):
 
 
 class _TensorBoard:
+    modules = ("tensorboard", "torch.utils.tensorboard")
+
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
-        _package("tensorboard", "tensorboard")
         folder = Path(os.environ.get("TENSORBOARD_LOGGING_DIR", "tensorboard")) / name
         folder.mkdir(parents=True, exist_ok=True)
-        self._writer = importlib.import_module("torch.utils.tensorboard").SummaryWriter(str(folder))
+        self._writer = _package("torch.utils.tensorboard", "tensorboard").SummaryWriter(str(folder))
         for key, value in settings.items():
             self._writer.add_text(key, value)
 
@@ -54,6 +62,8 @@ class _TensorBoard:
 
 
 class _Trackio:
+    modules = ("trackio",)
+
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
         self._trackio = _package("trackio", "trackio")
         project = os.environ.get("TRACKIO_PROJECT", PROJECT)
@@ -67,9 +77,14 @@ class _Trackio:
 
 
 class _Wandb:
+    modules = ("wandb",)
+
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
         wandb = _package("wandb", "wandb")
-        quiet = wandb.Settings(console="off", silent=True)
+        # its own patience is 90 s to begin, and without end to send the rest; what is unsent stays for `wandb sync`
+        patience = {"init_timeout": PATIENCE - 15, "finish_timeout": LEAVE - 30}
+        own = {name: value for name, value in patience.items() if f"WANDB_{name.upper()}" not in os.environ}
+        quiet = wandb.Settings(console="off", silent=True, **own)
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), name=name, config=dict(settings), settings=quiet
         )
@@ -83,6 +98,8 @@ class _Wandb:
 
 
 class _MLflow:
+    modules = ("mlflow",)
+
     def __init__(self, name: str, settings: Mapping[str, str]) -> None:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # a server that is not there is told at once
         self._mlflow = _package("mlflow", "mlflow")
@@ -101,7 +118,7 @@ class _MLflow:
 TRACKERS: Mapping[str, Callable[[str, Mapping[str, str]], Tracker]] = {
     "trackio": _Trackio, "wandb": _Wandb, "tensorboard": _TensorBoard, "mlflow": _MLflow,
 }  # fmt: skip
-"""Name → what begins a run of a name, with settings."""
+"""Name → what begins a run of a name, with settings; its `modules` are imported first. The name is also the extra's."""
 
 
 def open_tracker(tracker: str, name: str, settings: Mapping[str, str]) -> Tracker:
@@ -120,8 +137,10 @@ def open_tracker(tracker: str, name: str, settings: Mapping[str, str]) -> Tracke
     if tracker not in TRACKERS:
         raise UnknownName(expected("--track", f"one of {', '.join(TRACKERS)}", tracker, "Choose one of them."))
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # stdout holds results
-            return _Quiet(TRACKERS[tracker](name, settings))
+        with contextlib.redirect_stdout(sys.stderr):
+            for module in getattr(TRACKERS[tracker], "modules", ()):  # a slow disk is no tracker that does not answer
+                _package(module, tracker)
+        return _Patient(lambda: TRACKERS[tracker](name, settings))
     except UsageError:
         raise
     except Exception as error:  # whatever a tracker raises, nothing was run yet
@@ -130,19 +149,51 @@ def open_tracker(tracker: str, name: str, settings: Mapping[str, str]) -> Tracke
         raise UsageError(expected("--track", "a tracker that can be reached", tracker, remedy)) from error
 
 
-class _Quiet:
-    """A tracker that prints nothing to stdout."""
+class _Patient:
+    """A tracker in a thread of its own, which is waited for so long and no longer; it prints nothing to stdout.
 
-    def __init__(self, inner: Tracker) -> None:
-        self._inner = inner
+    A server that accepts and never answers would hold a run for minutes at every step. The thread does not keep the
+    program from ending.
+    """
+
+    def __init__(self, begin: Callable[[], Tracker]) -> None:
+        self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="safebasin-tracker", daemon=True).start()
+        self._inner = self._wait(begin, PATIENCE)
 
     def log(self, numbers: Numbers, step: int) -> None:
-        with contextlib.redirect_stdout(sys.stderr):
-            self._inner.log(numbers, step)
+        self._wait(lambda: self._inner.log(numbers, step), PATIENCE)
 
     def close(self, *, failed: bool) -> None:
-        with contextlib.redirect_stdout(sys.stderr):
-            self._inner.close(failed=failed)
+        self._wait(lambda: self._inner.close(failed=failed), LEAVE)
+
+    def _work(self) -> None:
+        while True:
+            self._asked.get()()
+
+    def _wait(self, call: Callable[[], _T], seconds: float) -> _T:
+        """Have it called in the thread.
+
+        Raises:
+            TimeoutError: where that takes longer.
+        """
+        answered: queue.SimpleQueue[tuple[_T | None, BaseException | None]] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                answered.put((call(), None))
+            except BaseException as error:
+                answered.put((None, error))
+
+        with contextlib.redirect_stdout(sys.stderr):  # stdout holds results
+            self._asked.put(work)
+            try:
+                value, error = answered.get(timeout=seconds)
+            except queue.Empty:
+                raise TimeoutError(f"no answer within {seconds:g} s") from None
+        if error is not None:
+            raise error
+        return cast(_T, value)
 
 
 def _package(name: str, extra: str) -> Any:

@@ -7,6 +7,7 @@ db              one SQLite file a study: what was asked, what came back, how it 
 digests         digests over the content of rows: a flipped bit or a replaced text is seen
 folder          the folder of a study: making it, keeping it private, and holding the one writer's lock
 forgetting      scores that a run makes anew, since a judge needs more
+holders         the lists of digests above a folder, kept true about it when it is judged or reported itself
 integrity       damaged files, rows that point nowhere, content that is not what it was
 key_index       keys of many responses as numbers, and which questions are answered, joined by SQLite and taken apart
 measurements    numbers measured at points that are no verdicts, in the database of a study

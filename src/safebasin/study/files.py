@@ -230,6 +230,9 @@ def load_fields(path: Path) -> dict[str, object]:
         StudyError: where the file is missing, not UTF-8, not YAML, holds a key twice, or is not a mapping.
     """
     data = read_yaml(path, f"study file {path.name}", error=StudyError)
+    if data is None:
+        remedy = "`safebasin init` writes one to begin with."
+        raise StudyError(expected(f"study file {path.name}", "a mapping of keys", "an empty file", remedy))
     if not isinstance(data, Mapping):
         raise StudyError(expected(f"study file {path.name}", "a mapping of keys", data, "See: docs, 'Study files'."))
     return dict(cast("Mapping[str, object]", data))

@@ -1,6 +1,6 @@
 """The folders that a viewer shows: found below some roots, each under a name that links can keep. Reads none.
 
-No link of the file system is followed: what a tree shows lies in it.
+A root may be a link, since the user named it. No link below one is followed: what a tree shows lies in it.
 """
 
 from __future__ import annotations
