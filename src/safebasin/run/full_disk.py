@@ -33,7 +33,7 @@ AGAIN = "then run the same command again: what was measured is kept."
 
 
 def full_disk(error: BaseException) -> UsageError | None:
-    """What is to be said of an error that comes of a full disk; None of any other."""
+    """Say of an error that comes of a full disk what is to be said; None of any other."""
     for cause in _causes(error):
         is_full = isinstance(cause, OSError) and cause.errno in _FULL
         if is_full or _SAID.search(str(cause)):
