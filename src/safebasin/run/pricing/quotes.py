@@ -28,7 +28,7 @@ Works = Callable[[str, int], tuple[Work, Work]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """How a worker's model lies on accelerators."""
+    """The way in which a worker's model lies on accelerators."""
 
     gpus: int = 1
     """Over so many, …"""
