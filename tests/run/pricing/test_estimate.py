@@ -39,7 +39,8 @@ def study(model: Path, tmp_path: Path, **given: object) -> Study:
     file = tmp_path / "tea.txt"
     file.write_text("".join(f"How warm is pot {i}?\n" for i in range(4)))
     flags: dict[str, object] = {"directions": 1, "range": "-0.2:0.2:5", "max_new_tokens": 4, "batch_size": 2}
-    return api.make_study(str(model), prompts=file, judge="keyword/peng2024", device="cpu", **{**flags, **given})
+    fixed: dict[str, object] = {"device": "cpu", "judge": "keyword/peng2024"}
+    return api.make_study(str(model), prompts=file, **{**fixed, **flags, **given})
 
 
 def promised(folder: Path, config: dict[str, Any]) -> Path:
@@ -97,7 +98,7 @@ def test_where_a_model_fits_is_told_without_its_weights(tmp_path: Path) -> None:
     assert "--gpus-per-worker takes 2 of h100" in " ".join(alone.advice)
     assert "--low-memory" in " ".join(alone.advice)
 
-    two = api.plan_study(study(large, tmp_path, **given, gpus_per_worker=2), out=tmp_path / "out").price
+    two = api.plan_study(study(large, tmp_path, **given, device="auto", gpus_per_worker=2), out=tmp_path / "out").price
     assert two is not None
     fits = {quote.name for quote in two.quotes if quote.fits}
     assert fits == {"2 × a100-80gb", "2 × h100", "2 × h200", "2 × b200"}

@@ -95,21 +95,10 @@ def estimate(
     expected, most = works(dtype, size)
     named = accelerators.chosen(asking.accelerators)
     away = memory if study.dtype != "auto" or done else _on_accelerators(sizes, memory, plan)
-    price = asking.price_per_hour
-    of_here = price if asking.probe and not asking.accelerators else None
-    n_prompts = max(1, len(plan.prompts))
-    quotes = tuple(
-        quote(
-            d,
-            away,
-            works,
-            asked=asked,
-            n_prompts=n_prompts,
-            price=None if of_here is not None else price,
-            spread=Spread(gpus=study.gpus_per_worker, at_once=study.engine == "vllm"),
-        )
-        for d in named
-    )
+    of_here = asking.price_per_hour if asking.probe and not asking.accelerators else None
+    price = None if of_here is not None else asking.price_per_hour
+    spread, n_prompts = Spread(gpus=study.gpus_per_worker, at_once=study.engine == "vllm"), max(1, len(plan.prompts))
+    quotes = tuple(quote(d, away, works, asked=asked, n_prompts=n_prompts, price=price, spread=spread) for d in named)
     here = None
     if probed is not None:
         total = psutil.virtual_memory().total
