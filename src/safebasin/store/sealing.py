@@ -186,7 +186,7 @@ def _many(db: sqlite3.Connection, table: str, by: Sequence[str]) -> dict[Combina
     parts: dict[Combination, list[NDArray[np.uint64]]] = {}
     for known, codes, texts in coded(db, table, by, "hex(digest)", where=is_plain):
         digests = np.frombuffer(bytes.fromhex(str(texts)), dtype=">u8").astype(np.uint64)
-        for number in np.unique(codes):
+        for number in map(int, np.unique(codes)):
             parts.setdefault(known[number], []).append(digests[codes == number])
     odd = db.execute(f"SELECT DISTINCT {', '.join(by)} FROM {table} WHERE NOT ({is_plain})").fetchall()
     found = {kind: _of_numbers(parts.pop(kind)) for kind in [*parts] if kind not in odd}
