@@ -107,10 +107,14 @@ def _write_parquet(rows: Iterable[Row], file: Path, columns: Columns) -> None:
 
     kinds = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_()}
     schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
-    left = map(_encodable, rows)
+    left = iter(rows)
     with pq.ParquetWriter(file, schema) as table:
         while group := list(islice(left, _ROW_GROUP)):
-            table.write_table(pa.Table.from_pylist(group, schema=schema))
+            try:
+                made = pa.Table.from_pylist(group, schema=schema)
+            except UnicodeEncodeError:
+                made = pa.Table.from_pylist(list(map(_encodable, group)), schema=schema)
+            table.write_table(made)
 
 
 _WRITERS = {"jsonl": _write_jsonl, "csv": _write_csv, "parquet": _write_parquet}

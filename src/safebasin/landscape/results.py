@@ -73,7 +73,7 @@ def _measurements(grid: Grid, measured: Sequence[StoredMeasurement]) -> Iterator
 
 
 def _cells(grid: Grid, places: Sequence[Place], tables: Sequence[VerdictTable], labeling: VerdictTable) -> list[Cell]:
-    """What was measured at some places of a panel."""
+    """Summarize what was measured at some places of a panel."""
     system, ids = grid.system.id, grid.ids
     keys = [grid.region.point(place).key for place in places]
     # one judge after the other, all places at once: an array of every judge would be most of the memory

@@ -7,7 +7,7 @@ refusal or the model belongs to an embedded world, and otherwise only where the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge, main_judge
@@ -76,8 +76,7 @@ def read_samples(
                 scores = store.scores(keys) if with_scores else {}
                 for prompt, key in (one for one in asked if one[1] in responses):
                     where = (number, place), (prompt_set.name, system.name)
-                    sample = sample_of(shown, *where, prompt, responses[key], verdicts[key])
-                    yield replace(sample, score=scores.get(key)) if with_scores else sample
+                    yield sample_of(shown, *where, prompt, responses[key], verdicts[key], scores.get(key))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +109,7 @@ def sample_of(
     prompt: Prompt,
     response: Response,
     verdicts: Sequence[Verdict],
+    score: Score | None = None,
 ) -> Sample:
     """One stored response as a row, redacted.
 
@@ -120,6 +120,7 @@ def sample_of(
         prompt: what it answers.
         response: as stored.
         verdicts: all on it, of every version.
+        score: under θ₀, where it is wanted.
     """
     found = tuple(v for v in verdicts if of.versions.get(v.judge, v.version) == v.version)
     label = next((v.label for v in found if v.judge == of.judge), "unscored")
@@ -140,4 +141,5 @@ def sample_of(
         text=response.text if shown else None,
         label=label,
         verdicts=found,
+        score=score,
     )

@@ -72,7 +72,7 @@ def open_ray(spec: EngineSpec, workers: int | None = None) -> Crew:
 
 
 def _nodes(ray: Any) -> list[Mapping[str, float]]:
-    """What each node of a cluster has."""
+    """List what each node of a cluster has."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 

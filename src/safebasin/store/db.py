@@ -291,10 +291,9 @@ class StudyStore:
             query = f"SELECT response, nll, ends, point FROM scores_under WHERE {chosen} ORDER BY point"
             for key, nll, ends, point in db.execute(query, given):
                 also.setdefault(key, []).append(unpack_score(key, nll, ends, under=point))
-            return {
-                key: replace(unpack_score(key, nll, ends), also=tuple(also.get(key, ())))
-                for key, nll, ends in db.execute(f"SELECT response, nll, ends FROM scores WHERE {chosen}", given)
-            }
+            rows = db.execute(f"SELECT response, nll, ends FROM scores WHERE {chosen}", given)
+            found = {key: unpack_score(key, nll, ends) for key, nll, ends in rows}
+            return found | {key: replace(found[key], also=tuple(more)) for key, more in also.items() if key in found}
 
     def judge_versions(self) -> list[tuple[str, str, int]]:
         """(judge, version, number of verdicts) of everything stored, sorted."""

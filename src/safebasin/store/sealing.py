@@ -175,7 +175,7 @@ def row_digests(folder: Path) -> dict[str, Counted]:
 
 
 def _many(db: sqlite3.Connection, table: str, by: Sequence[str]) -> dict[Combination, Counted]:
-    """Those of a large table, of the rows of each combination of some columns: digests are numbers that numpy sorts.
+    """Digests of a large table, of the rows of each combination of some columns: digests are numbers that numpy sorts.
 
     Args:
         db: of a study.
