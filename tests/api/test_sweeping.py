@@ -131,10 +131,10 @@ def test_a_fleet_of_nothing_that_fits_ends_with_2(folder: Path, tmp_path: Path) 
 
 
 def test_very_many_responses_want_to_hear_yes(folder: Path, tmp_path: Path) -> None:
-    given = ("--range", "0:1:501", "--limit", "101", "-o", str(tmp_path / "out"))
+    given = ("--range", "0:1:1001", "--limit", "60", "-o", str(tmp_path / "out"))
     done = safebasin("sweep", ALIGNED, str(folder / "same"), *given)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "at most 50,000 new responses; got 50,601 (501 points × 101 prompts × 1 system prompts)" in done.stderr
+    assert "at most 50,000 new responses; got 60,060 (1001 points × 60 prompts × 1 system prompts)" in done.stderr
     assert "Pass --yes to run it all the same, or take a smaller --range or --limit, or fewer models." in done.stderr
     assert not (tmp_path / "out").exists()
 

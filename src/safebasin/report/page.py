@@ -117,8 +117,8 @@ def _finalize(value: object) -> object:
 
 
 def _breakable(call: str) -> Markup:
-    """The text of a call, like `resta(unaligned=FOLDER/base)`, that a narrow column breaks between its parts."""
-    parts = re.split(r"(?<=[(=/,;])", visible(call))
+    """The text of a call or a tensor, `resta(unaligned=FOLDER/base)`, that a narrow column breaks between its parts."""
+    parts = re.split(r"(?<=[(=/,;])|(?=\.[A-Za-z_])", visible(call))
     return Markup("<wbr>").join(escape(part) for part in parts)
 
 
