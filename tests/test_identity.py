@@ -21,6 +21,7 @@ from safebasin.records import (
     LATER,
     Decoding,
     DirectionSpec,
+    Image,
     LanguageTest,
     Message,
     Point,
@@ -40,6 +41,7 @@ RELEASED = Path(__file__).parent / "data" / "released"
 DRAWN = DirectionSpec(kind="random", seed=3, index=2, normalize="filter", only="*.mlp.*")
 LED = DirectionSpec(kind="to", normalize="none", target="org/base", fingerprint="ab12", orthogonal_to=(DRAWN,))
 TURNS = (Message(role="system", content="Be brief."), Message(role="user", content="How is tea made?"))
+SHOWN = (TURNS[0], replace(TURNS[1], image=Image(digest="ab" * 32, name="any.png", path="/any/any.png")))
 STOPPED = Decoding(
     max_new_tokens=64, stop="verdict", phrases=(("I'm sorry",),), rules=("refusal@1",),
     template_args=(("enable_thinking", False),), dtype="bfloat16",
@@ -86,6 +88,7 @@ GOLDEN = {
         lambda: Point.at((replace(DRAWN, only=None, args=(("density", 0.1),)), 0.5)).key, "7461a7e6aee90403",
     ),
     "a prompt": (lambda: Prompt(messages=TURNS, source="any").id, "9663dcd20746d654"),
+    "a prompt with an image": (lambda: Prompt(messages=SHOWN, source="any").id, "3bfca5ed93991415"),
     "a system prompt": (lambda: System(name="any", text="Be brief.").id, "fecef222d7732bb7"),
     "an empty system prompt": (lambda: System(name="none", text="").id, "12ae32cb1ec02d01"),
     "no system prompt": (lambda: System(name="default").id, "default"),

@@ -44,17 +44,17 @@ def test_many_small_batches_give_the_same(checkpoint, monkeypatch):
 def test_logits_of_a_batch_stay_within_bounds(monkeypatch):
     monkeypatch.setattr(scoring, "_LOGIT_BYTES", 4 * 100 * 11 * 3)
     pairs = [((1,), (i,) * 10) for i in range(10)]
-    batches = scoring._batches(pairs, 100)
+    batches = scoring.in_batches(pairs, 100)
     assert [len(b) for b in batches] == [3, 3, 3, 1]
     assert [pair for b in batches for pair in b] == pairs
-    assert scoring._batches([((1,), (5,) * 10_000)], 100) == [[((1,), (5,) * 10_000)]]
+    assert scoring.in_batches([((1,), (5,) * 10_000)], 100) == [[((1,), (5,) * 10_000)]]
 
 
 def test_little_of_a_batch_is_padding():
     lengths = [*[8] * 32, *[100] * 4, *[400] * 2]
-    batches = scoring._batches([((1, 2), (3,) * n) for n in lengths], 10)
+    batches = scoring.in_batches([((1, 2), (3,) * n) for n in lengths], 10)
     assert [len(b) for b in batches] == [32, 4, 2]
-    mixed = scoring._batches([((1, 2), (3,) * n) for n in (2, 9, 30)], 10)
+    mixed = scoring.in_batches([((1, 2), (3,) * n) for n in (2, 9, 30)], 10)
     assert [len(b) for b in mixed] == [3], "a few tokens are not worth a pass of their own"
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from helpers.models import SIZES, make_tokenizer
@@ -48,8 +50,10 @@ def make_paired_model(folder: Path, kind: str = "llava", *, tower: Path | None =
     return folder
 
 
-def paired_model(kind: str = "llava", *, tower: Path | None = None, seed: int = 0) -> Any:
-    """The model in memory: see `make_paired_model`."""
+def paired_model(
+    kind: str = "llava", *, tower: Path | None = None, seed: int = 0, ids: dict[str, int] | None = None
+) -> Any:
+    """The model in memory: see `make_paired_model`; `ids` are those of its special tokens."""
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 
     own, vision = PAIRED[kind]
@@ -58,7 +62,7 @@ def paired_model(kind: str = "llava", *, tower: Path | None = None, seed: int = 
     if tower is not None:
         given = AutoModelForCausalLM.from_pretrained(tower)
         text = given.config.to_dict()
-    ids = {"image_token_index" if kind == "llava" else "image_token_id": 5}
+    ids = ids or {"image_token_index" if kind == "llava" else "image_token_id": 5}
     config = AutoConfig.for_model(kind, text_config=text, vision_config=vision, **ids)
     config.get_text_config(decoder=True).initializer_range = 0.3
     with torch.random.fork_rng(devices=[]):
@@ -68,3 +72,64 @@ def paired_model(kind: str = "llava", *, tower: Path | None = None, seed: int = 
         model.get_decoder().load_state_dict(given.model.state_dict())
         model.get_output_embeddings().load_state_dict(given.lm_head.state_dict())
     return model.eval()
+
+
+# --- with a processor -------------------------------------------------------------------------------------------------
+
+MARKS = {"llava": "<image>", "qwen2_vl": "<|image_pad|>", "qwen2_5_vl": "<|image_pad|>", "qwen3_vl": "<|image_pad|>"}
+"""Kind → the token that stands for an image."""
+_SEEING = (
+    "{% for m in messages %}<|{{ m['role'] }}|>{% if m['content'] is string %}{{ m['content'] }}{% else %}"
+    "{% for c in m['content'] %}{% if c['type'] == 'image' %}IMAGE{% else %}{{ c['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+_QWEN = {"video": "<|video_pad|>", "vision_start": "<|vision_start|>", "vision_end": "<|vision_end|>"}
+
+
+def make_seeing_model(folder: Path, kind: str = "llava", *, seed: int = 0) -> Path:
+    """Write a model of one of the kinds of `MARKS` with tokenizer, template and processor; returns the folder.
+
+    Args:
+        folder: to write to.
+        kind: of model.
+        seed: of the random weights.
+    """
+    tokenizer, mark = make_tokenizer(), MARKS[kind]
+    is_llava = kind == "llava"
+    tokens = {} if is_llava else _QWEN
+    tokenizer.add_special_tokens({"additional_special_tokens": [mark, *tokens.values()]})
+    tokenizer.chat_template = _SEEING.replace("IMAGE", mark if is_llava else f"<|vision_start|>{mark}<|vision_end|>")
+    ids = {f"{name}_token_id": tokenizer.convert_tokens_to_ids(token) for name, token in tokens.items()}
+    ids["image_token_index" if is_llava else "image_token_id"] = tokenizer.convert_tokens_to_ids(mark)
+    folder.mkdir(parents=True, exist_ok=True)
+    paired_model(kind, seed=seed, ids=ids).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    images = image_processor(kind).to_dict()
+    if is_llava:
+        own = {"patch_size": 14, "vision_feature_select_strategy": "default", "num_additional_image_tokens": 1}
+        named = {"processor_class": "LlavaProcessor", "image_token": mark, **own}
+        (folder / "processor_config.json").write_text(json.dumps(named))
+    else:
+        images["processor_class"] = {"qwen2_vl": "Qwen2VLProcessor", "qwen3_vl": "Qwen3VLProcessor"}.get(
+            kind, "Qwen2_5_VLProcessor"
+        )
+    (folder / "preprocessor_config.json").write_text(json.dumps(images))
+    return folder
+
+
+def image_processor(kind: str) -> Any:
+    """What makes numbers of an image, for a kind of `MARKS`."""
+    from transformers import CLIPImageProcessorPil, Qwen2VLImageProcessorPil
+
+    if kind == "llava":
+        return CLIPImageProcessorPil(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    return Qwen2VLImageProcessorPil(patch_size=4, merge_size=2, temporal_patch_size=2, min_pixels=64, max_pixels=4096)
+
+
+def make_picture(path: Path, *, seed: int = 0, size: tuple[int, int] = (24, 16)) -> Path:
+    """Write a PNG of noise; returns the path."""
+    from PIL import Image
+
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    return path

@@ -22,7 +22,7 @@ from safebasin.judges.guard.qwen import Qwen3Guard, read_qwen3guard
 from safebasin.judges.guard.shieldgemma import ShieldGemma, read_shieldgemma
 from safebasin.judges.guard.wildguard import WildGuard, read_wildguard
 from safebasin.judges.local import LocalChat
-from safebasin.records import Message, Prompt, Response
+from safebasin.records import Image, Message, Prompt, Response
 
 PROMPT = Prompt(messages=(Message(role="system", content="Be brief."), Message(role="user", content="Ring the bell.")))
 GUIDELINES = tuple(guidelines("shieldgemma.v1"))
@@ -266,3 +266,11 @@ def test_a_lost_reply_is_no_reply() -> None:
     made = AskedModelJudge("guard/x", ShieldGemma(names=GUIDELINES), Scripted(lambda _: Reply(error="timed out")))
     found = made.judge(PROMPT, response("Two turns."), None)
     assert (found.label, found.reason) == ("unscored", "no reply: timed out")
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_an_image_before_the_prompt_is_named_and_not_shown(name: str) -> None:
+    shown = Prompt(messages=(Message(role="user", content="Ring the bell.", image=Image(digest="ab" * 32)),))
+    for question in FORMS[name].questions(shown, response("no")):
+        assert any(f"[image {'ab' * 8}]\nRing the bell." in turn.content for turn in question.messages)
+        assert all(turn.image is None for turn in question.messages)

@@ -18,7 +18,7 @@ from safebasin.judges.neutralize import addresses_judge, framed, neutralize, wit
 from safebasin.judges.reply_scores import labeled_digit, score_after_header
 from safebasin.judges.rubric import PolicyRubric, StrongRejectRubric
 from safebasin.judges.rubrics import fill, load
-from safebasin.records import Message, Prompt, Response, Verdict
+from safebasin.records import Image, Message, Prompt, Response, Verdict
 
 PROMPT = Prompt(messages=(Message(role="user", content="Ring the bell."),))
 FORM = PolicyRubric(template=load("qi2023.v1"), policy="The bell stays silent.", max_tokens=64)
@@ -317,3 +317,11 @@ def test_a_model_of_this_machine_grades_through_the_engine(tmp_path: Path) -> No
     cut = "the reply was cut at its limit of tokens, so it may not have come to its score: "
     assert all(v.reason.startswith(cut) and len(v.reason) > len(cut) for v in found)
     assert judge.spent.requests == 2
+
+
+def test_an_image_before_the_prompt_is_named_and_not_shown() -> None:
+    shown = Prompt(messages=(Message(role="user", content="Ring the bell.", image=Image(digest="ab" * 32)),))
+    for form in (FORM, STRONG):
+        plain, told = (form.questions(prompt, response("no"))[0].messages[0].content for prompt in (PROMPT, shown))
+        assert told == plain.replace("Ring the bell.", f"[image {'ab' * 8}]\nRing the bell.")
+        assert told != plain

@@ -8,6 +8,7 @@ cycles          how many tokens in a row equal the one a period before, for ever
 decoding        greedy decoding of a left-padded batch: by `paced`, or the general loop that drops finished rows
 guards          inference defenses around the module while a batch is decoded: bound and installed
 hf              the reference engine: transformers, one copy of the model that is overwritten in place
+images/         prompts with images: the whole model around its language tower, with what it saw of each kept
 kernels         kernels that this processor can run, and how many threads the model can use
 llama_float32/  the fast path of plain Llamas in float32: a pass for `paced`, and `scorer`
 loading         from a folder to a model in eval mode and its tokenizer, on a device, in a dtype

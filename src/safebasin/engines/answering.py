@@ -7,13 +7,13 @@ want no more.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
-from safebasin.engines.conversations import Conversations, Encoded
+from safebasin.engines.conversations import Conversations, Encoded, Reader
 from safebasin.engines.rules import stop_rules
 from safebasin.engines.scoring import Tokens, tokenize
 from safebasin.engines.stopping import EndWatch, LoopWatch, RefusalWatch, Rows
@@ -67,6 +67,7 @@ class Answering:
         limit: the most tokens of prompt and response together; None for no limit.
         n_rows: tokens that the model has an embedding for.
         eos: tokens that end a response, beside those that the template ends a turn with.
+        reader: gives what reads images; None where nothing does.
     """
 
     def __init__(
@@ -78,12 +79,14 @@ class Answering:
         limit: int | None,
         n_rows: int,
         eos: Sequence[int],
+        reader: Callable[[], Reader] | None = None,
     ) -> None:
         self.limit = limit
         self.eos = tuple(eos)
         self._tokenizer = tokenizer
         self._template_args = dict(template_args)
         self._n_rows = n_rows
+        self._reader = reader
         self._special = special_ids(self._chat)
         self._date = date or today(self._chat)
         self._asked: dict[str, Conversations] = {}
@@ -107,8 +110,9 @@ class Answering:
         key = content_hash([template_hash(self._chat, arguments), self._date])
         if key not in self._asked:
             self._asked[key] = Conversations(
-                self._tokenizer, arguments, date=self._date, limit=self.limit, n_rows=self._n_rows
-            )
+                self._tokenizer, arguments, date=self._date, limit=self.limit, n_rows=self._n_rows,
+                reader=self._reader,
+            )  # fmt: skip
         return self._asked[key]
 
     def begin(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import cast
 
@@ -82,6 +82,7 @@ def decode(
     *,
     max_new_tokens: int,
     guarded: LiveBatch | None = None,
+    beside: Mapping[str, object] | None = None,
 ) -> None:
     """Decode until every row has ended; `rows` holds the result.
 
@@ -92,20 +93,27 @@ def decode(
         rows: one entry per row; its limits must not exceed `max_new_tokens`.
         max_new_tokens: ≥ 1.
         guarded: told which rows are alive where defenses are installed in the module; they see every pass then.
+        beside: what the first pass is given beside ids and mask, as the model takes it by name: the images of prompts.
+            Positions among it go on from there. None for prompts of text.
 
     Raises:
         ModelError: where transformers cannot run the model either.
         MemoryError: where the batch does not fit.
     """
     with memory_errors(), torch.inference_mode():
-        if guarded is None and not _processors(cast("GenerationConfig", model.generation_config), ids.device):
+        if (
+            guarded is None
+            and beside is None
+            and not _processors(cast("GenerationConfig", model.generation_config), ids.device)
+        ):
             prompts = [row[real].tolist() for row, real in zip(ids, mask.bool(), strict=True)]
             if paced.decode(model, prompts, rows, max_new_tokens=max_new_tokens):
                 return
-        begun = _begin(model, ids, mask, max_new_tokens, guarded)
+        given = dict(beside or {})
+        begun = _begin(model, ids, mask, max_new_tokens, guarded, given)
         if begun is None:
             with running(model):
-                _generate(model, ids, mask, rows, max_new_tokens)
+                _generate(model, ids, mask, rows, max_new_tokens, given)
         else:
             loop, first = begun
             loop.run(rows, first)
@@ -135,7 +143,12 @@ def _cannot_run(model: PreTrainedModel, error: Exception) -> str:
 
 
 def _begin(
-    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, n_new: int, guarded: LiveBatch | None
+    model: PreTrainedModel,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    n_new: int,
+    guarded: LiveBatch | None,
+    beside: Mapping[str, object],
 ) -> tuple[_Loop, torch.Tensor] | None:
     """The loop after its first pass, and the scores of the first token; None where only `generate` can serve a model.
 
@@ -145,7 +158,7 @@ def _begin(
     if cache is None:
         return None
     try:
-        loop = _Loop(model, ids, mask, cache, n_new, guarded)
+        loop = _Loop(model, ids, mask, cache, n_new, guarded, beside)
         first = loop.first_scores()
     except CANNOT as error:
         if is_shortage(error):
@@ -182,6 +195,7 @@ class _Loop:
         cache: DynamicCache,
         n_new: int,
         guarded: LiveBatch | None,
+        beside: Mapping[str, object],
     ) -> None:
         self.model = model
         self.guarded = guarded
@@ -190,7 +204,8 @@ class _Loop:
         # all (rows, width + n_new), as wide as they can get: a step writes one column and reads a longer slice
         self.ids = torch.nn.functional.pad(ids, (0, n_new))
         self.mask = torch.nn.functional.pad(mask, (0, n_new), value=1)
-        self.positions = (self.mask.cumsum(-1) - 1).masked_fill(self.mask == 0, 0)
+        self.positions = _positions(self.mask, beside.get("position_ids"))  # (rows, …), or several kinds of them
+        self.beside = {name: value for name, value in beside.items() if name != "position_ids"}
         self.alive = list(range(ids.shape[0]))
         self.processors = _processors(cast("GenerationConfig", model.generation_config), ids.device)
         accepted = inspect.signature(model.forward).parameters
@@ -224,7 +239,7 @@ class _Loop:
             index = torch.tensor(kept, device=self.ids.device)
             keep_rows(self.cache, index)
             self.ids, self.mask, self.positions = (
-                t.index_select(0, index) for t in (self.ids, self.mask, self.positions)
+                t.index_select(t.dim() - 2, index) for t in (self.ids, self.mask, self.positions)
             )
             self.alive = [self.alive[at] for at in kept]
             if self.guarded is not None:
@@ -239,7 +254,7 @@ class _Loop:
 
     def _forward(self, ids: torch.LongTensor, *, is_first: bool) -> torch.Tensor:
         """The model's own forward pass, prepared as `generate` prepares it."""
-        positions = {"position_ids": self.positions[:, : self.length]} if self.takes_positions else {}
+        positions = {"position_ids": self.positions[..., : self.length]} if self.takes_positions else {}
         inputs = self.model.prepare_inputs_for_generation(  # pyright: ignore[reportCallIssue]
             ids,
             next_sequence_length=None if is_first else 1,
@@ -249,11 +264,20 @@ class _Loop:
             is_first_iteration=is_first,
             **positions,
             **self.extra,
+            **(self.beside if is_first else {}),
         )
         outputs = self.model(**inputs, return_dict=True)
         # a model may start a new one (long rotary embeddings), or keep its state elsewhere
         self.cache = cast("DynamicCache", getattr(outputs, "past_key_values", None))
         return outputs.logits[:, -1].to(dtype=torch.float32, copy=True)
+
+
+def _positions(mask: torch.Tensor, given: object) -> torch.Tensor:
+    """Positions of all tokens that rows can get, (…, rows, width): counted from the mask, or on from those given."""
+    if not isinstance(given, torch.Tensor):
+        return (mask.cumsum(-1) - 1).masked_fill(mask == 0, 0)
+    n = mask.shape[1] - given.shape[-1]
+    return torch.cat([given, given[..., -1:] + torch.arange(1, n + 1, device=given.device)], dim=-1)
 
 
 def _processors(config: GenerationConfig, device: torch.device) -> LogitsProcessorList:
@@ -296,11 +320,19 @@ class _Ended(StoppingCriteria):
         return cast("torch.BoolTensor", torch.tensor(over, device=input_ids.device))
 
 
-def _generate(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, rows: Rows, max_new_tokens: int) -> None:
+def _generate(
+    model: PreTrainedModel,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    rows: Rows,
+    max_new_tokens: int,
+    beside: Mapping[str, object],
+) -> None:
     model.generate(  # pyright: ignore[reportCallIssue]
         ids,
         attention_mask=mask,
         max_new_tokens=max_new_tokens,
         logits_processor=LogitsProcessorList([_Observer(rows)]),
         stopping_criteria=StoppingCriteriaList([_Ended(rows)]),
+        **beside,
     )

@@ -9,6 +9,7 @@ import platform
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import cast
 
 import tokenizers
@@ -17,13 +18,14 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from safebasin.engines import llama_float32
-from safebasin.engines.answering import Answering
+from safebasin.engines.answering import Answering, Batch
 from safebasin.engines.decoding import decode, greedy_config, left_padded
 from safebasin.engines.guards import Guards
+from safebasin.engines.images import Look, Sight, beside, score_shown
 from safebasin.engines.kernels import fitting_threads, safe_kernels, threads
 from safebasin.engines.loading import Loaded, batch_size_that_fits, load
 from safebasin.engines.scoring import score_batches
-from safebasin.errors import ModelError, expected
+from safebasin.errors import ModelError, PromptError, expected
 from safebasin.models.files import memory_errors
 from safebasin.models.loading import n_embeddings
 from safebasin.models.placement import resolve_device
@@ -100,7 +102,11 @@ class HFEngine:
         eos, n_rows = end_ids(self._model.generation_config, self._tokenizer), n_embeddings(self._model)
         self._pad = padding(self._tokenizer.pad_token_id, n_rows, eos)
         limit = context_length(self._model.config, self._tokenizer)
-        self._answers = Answering(self._tokenizer, self._template_args, date=date, limit=limit, n_rows=n_rows, eos=eos)
+        self._seen: Sight | None = None
+        self._answers = Answering(
+            self._tokenizer, self._template_args, date=date, limit=limit, n_rows=n_rows, eos=eos,
+            reader=self._sight if self._resolved.whole else None,
+        )  # fmt: skip
         self._model.generation_config = greedy_config(self._model, eos=eos, pad=self._pad, n_tokens=n_rows)
 
     @property
@@ -138,6 +144,7 @@ class HFEngine:
             excluded=excluded,
             moves=self._moves,
             date=self.date,
+            reads_images=self._resolved.whole is not None,
             stops=frozenset({"none", "verdict", "loop"}),
             details=self._details(),
         )
@@ -192,7 +199,8 @@ class HFEngine:
     def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
         """Decode one batch greedily, results in the order given.
 
-        A row gets at most as many tokens as the context has left after its prompt; it then ends with `length`.
+        A row gets at most as many tokens as the context has left after its prompt; it then ends with `length`. Rows
+        with images are a batch of their own, so that those of text are decoded as without them.
 
         Raises:
             UnknownName: where a defense of the decoding is not in the catalogue, or another version of it.
@@ -211,21 +219,43 @@ class HFEngine:
         Raises:
             UnknownName, ModelError, PromptError, MemoryError: as `generate`.
         """
-        if not conversations:
-            return []
-        batch = self._answers.begin(conversations, begun, decoding)
+        found: dict[int, Generation] = {}
+        for rows in _apart(conversations):
+            batch = self._answers.begin([conversations[row] for row in rows], [begun[row] for row in rows], decoding)
+            looks = [e.look for e in batch.encoded if e.look is not None]
+            if looks:
+                self._decode_shown(batch, looks, decoding)
+            else:
+                self._decode(batch, decoding)
+            found |= zip(rows, batch.generations(), strict=True)
+        return [found[row] for row in range(len(conversations))]
+
+    def _decode(self, batch: Batch, decoding: Decoding) -> None:
         ids, mask = left_padded([e.ids for e in batch.encoded], pad=self._pad, device=self._model.device)
         with self._kernels(), self._guards.installed(decoding, ids, mask) as guarded:
             decode(self._model, ids, mask, batch.rows, max_new_tokens=max(batch.limits), guarded=guarded)
-        return batch.generations()
+
+    def _decode_shown(self, batch: Batch, looks: Sequence[Look], decoding: Decoding) -> None:
+        """Decode a batch with images by the whole model, which has the tower's tensors."""
+        _check_undefended(decoding)
+        sight = self._sight()
+        ids, mask = left_padded([e.ids for e in batch.encoded], pad=sight.padding(self._pad), device=self._model.device)
+        with self._kernels(), memory_errors():
+            given = beside(sight.model, ids, mask, looks)
+            decode(sight.model, ids, mask, batch.rows, max_new_tokens=max(batch.limits), beside=given)
 
     def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> list[int]:
-        """Render and count one conversation, as `generate` will; `name` says which it is. Returns its tokens.
+        """Render and count one conversation, as `generate` will; `name` says which it is. Returns its tokens, and
+        behind those of one with an image what stands for the numbers that its processor makes of it.
 
         Raises:
             ModelError, PromptError: as `generate`.
         """
-        return self._answers.asking(decoding).encode(name, conversation).ids
+        found = self._answers.asking(decoding).encode(name, conversation)
+        if found.look is None:
+            return found.ids
+        _check_undefended(decoding)
+        return [*found.ids, *(seen.digest for seen in found.look.seen)]
 
     def score(
         self, conversations: Sequence[Sequence[Message]], texts: Sequence[str], decoding: Decoding
@@ -252,10 +282,23 @@ class HFEngine:
         Raises:
             ModelError, PromptError, MemoryError: as `generate`.
         """
-        prompts, tokens = self._answers.texts(conversations, texts, untils, decoding)
-        with self._kernels():
-            self._scorer = self._scorer or llama_float32.scorer(self._model)
-            return score_batches(self._model, prompts, tokens, pad=self._pad, scorer=self._scorer)
+        found: dict[int, TokenScores] = {}
+        for rows in _apart(conversations):
+            asked = [conversations[row] for row in rows]
+            prompts, tokens = self._answers.texts(
+                asked, [texts[row] for row in rows], [untils[row] for row in rows], decoding
+            )
+            asking = self._answers.asking(decoding)
+            looks = [look for one in asked if (look := asking.encode("prompt", one).look) is not None]
+            with self._kernels():
+                if looks:
+                    sight = self._sight()
+                    scores = score_shown(sight.model, prompts, tokens, looks, pad=sight.padding(self._pad))
+                else:
+                    self._scorer = self._scorer or llama_float32.scorer(self._model)
+                    scores = score_batches(self._model, prompts, tokens, pad=self._pad, scorer=self._scorer)
+            found |= zip(rows, scores, strict=True)
+        return [found[row] for row in range(len(conversations))]
 
     @contextmanager
     def lend(self) -> Generator[Loaded]:
@@ -266,6 +309,12 @@ class HFEngine:
         with self._kernels(), memory_errors(), torch.inference_mode():
             yield Loaded(self._model, self._tokenizer)
 
+    def _sight(self) -> Sight:
+        """What reads images, made at the first one."""
+        if self._seen is None:
+            self._seen = Sight(self._model, cast("Path", self._resolved.whole), self._name)
+        return self._seen
+
     @contextmanager
     def _kernels(self) -> Generator[None]:
         with self._safe(), threads(self._threads):
@@ -274,6 +323,20 @@ class HFEngine:
     @property
     def _chat(self) -> Tokenizer:
         return cast("Tokenizer", self._tokenizer)
+
+
+def _apart(conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
+    """Places of conversations of text, and of those with images; of neither where there is none."""
+    kinds: dict[bool, list[int]] = {False: [], True: []}
+    for row, conversation in enumerate(conversations):
+        kinds[any(turn.image is not None for turn in conversation)].append(row)
+    return [rows for rows in kinds.values() if rows]
+
+
+def _check_undefended(decoding: Decoding) -> None:
+    if decoding.defenses:
+        constraint, remedy = "left out where prompts have images", "They watch the language model over text alone."
+        raise PromptError(expected("inference defenses", constraint, ", ".join(decoding.defenses), remedy))
 
 
 _LOGIT_RULES = {"repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "suppress_tokens": None, "bad_words_ids": None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from itertools import accumulate
 from typing import NamedTuple, cast
@@ -17,7 +17,7 @@ from safebasin.engines.llama_float32 import LlamaScorer
 from safebasin.models.files import memory_errors
 from safebasin.protocols import TokenScores
 
-__all__ = ["Tokens", "score_batches", "text_logits", "tokenize"]
+__all__ = ["Tokens", "in_batches", "nll_after_prompts", "score_batches", "text_logits", "tokenize"]
 
 _LOGIT_BYTES = 256 * 2**20
 """Logits that one batch may take in float32, all positions together."""
@@ -89,16 +89,16 @@ def score_batches(
     found: dict[Pair, tuple[float, ...]] = {}
     with memory_errors(), torch.inference_mode():
         if scorer is not None:
-            for batch in _batches(distinct, vocabulary):
+            for batch in in_batches(distinct, vocabulary):
                 found |= zip(batch, scorer.nll([p for p, _ in batch], [t for _, t in batch]), strict=True)
             distinct = []
         for prompt, shared in _by_prompt(distinct).items():
             state = read_prompt(model, prompt) if len(shared) > 1 else None
             if state is not None:
-                for batch in _batches(shared, vocabulary):
+                for batch in in_batches(shared, vocabulary):
                     found |= zip(batch, _nll_after(model, state, prompt[-1], [t for _, t in batch]), strict=True)
         left = sorted((pair for pair in distinct if pair not in found), key=lambda pair: len(pair[0]) + len(pair[1]))
-        for batch in _batches(left, vocabulary, with_prompts=True):
+        for batch in in_batches(left, vocabulary, with_prompts=True):
             found |= zip(batch, _nll(model, [p for p, _ in batch], [t for _, t in batch], pad), strict=True)
     return [TokenScores(nll=found.get(pair, ()), ends=text.ends) for pair, text in zip(asked, texts, strict=True)]
 
@@ -110,7 +110,7 @@ def _by_prompt(pairs: Iterable[Pair]) -> dict[tuple[int, ...], list[Pair]]:
     return found
 
 
-def _batches(pairs: Sequence[Pair], vocabulary: int, *, with_prompts: bool = False) -> list[list[Pair]]:
+def in_batches(pairs: Sequence[Pair], vocabulary: int, *, with_prompts: bool = False) -> list[list[Pair]]:
     """Consecutive runs of prompts and texts, shorter ones first, each within the limits of rows, logits and padding.
 
     Args:
@@ -138,6 +138,25 @@ def _nll(
     model: PreTrainedModel, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]], pad: int
 ) -> list[tuple[float, ...]]:
     ids, mask = left_padded([[*p, *t] for p, t in zip(prompts, texts, strict=True)], pad=pad, device=model.device)
+    return nll_after_prompts(model, ids, mask, texts, {})
+
+
+def nll_after_prompts(
+    model: PreTrainedModel,
+    ids: torch.Tensor,
+    mask: torch.Tensor,
+    texts: Sequence[Sequence[int]],
+    beside: Mapping[str, object],
+) -> list[tuple[float, ...]]:
+    """−ln p of the tokens of texts that stand at the end of their rows, read in one pass.
+
+    Args:
+        model: in eval mode.
+        ids: (rows, width), left-padded: each prompt with its text.
+        mask: (rows, width), 1 where a token is real.
+        texts: none empty.
+        beside: what the model is given beside these, as it takes it by name.
+    """
     accepted = inspect.signature(model.forward).parameters
     keep = max(len(t) for t in texts) + 1
     given: dict[str, object] = {"use_cache": False}
@@ -145,6 +164,7 @@ def _nll(
         given["logits_to_keep"] = keep
     if "position_ids" in accepted:
         given["position_ids"] = (mask.cumsum(-1) - 1).masked_fill(mask == 0, 0)
+    given |= beside
     with running(model):
         logits = model(input_ids=ids, attention_mask=mask, **given, return_dict=True).logits[:, -keep:-1]
     targets = ids[:, -(keep - 1) :]

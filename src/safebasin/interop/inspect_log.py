@@ -165,7 +165,7 @@ def _turns(study: StoredStudy, sample: Sample) -> list[Any]:
         return [model.ChatMessageUser(content=f"{WITHHELD} prompt {sample.prompt_id}")]
     kinds = {"system": model.ChatMessageSystem, "user": model.ChatMessageUser, "assistant": model.ChatMessageAssistant}
     system = next(system for system in study.plan.systems if system.name == sample.system)
-    return [kinds[turn.role](content=turn.content) for turn in system.messages(study.plan.prompts[sample.prompt_id])]
+    return [kinds[turn.role](content=turn.told) for turn in system.messages(study.plan.prompts[sample.prompt_id])]
 
 
 def _metadata(study: StoredStudy, sample: Sample) -> dict[str, object]:

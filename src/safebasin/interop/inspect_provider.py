@@ -41,6 +41,7 @@ except ImportError:  # it has no public name, and may lose this one
 from safebasin.errors import StudyError, UsageError, expected
 from safebasin.interop.point_model import PointModel, PointName, judge_answer, study_judges
 from safebasin.landscape.stored import StoredStudy
+from safebasin.prompts.chat import check_text_alone
 from safebasin.prompts.reasoning import split_answer
 from safebasin.protocols import Generation, Judge
 from safebasin.records import Message, Prompt, Response, System
@@ -172,7 +173,9 @@ def study(folder: str, system: str = "", limit: int | None = None) -> Any:
     with _told():
         plan = _plan(folder)
         chosen = _system(plan, system)
-    asked = {p.id: p for prompts in plan.sets for p in prompts.prompts[:limit]}
+        asked = {p.id: p for prompts in plan.sets for p in prompts.prompts[:limit]}
+        for prompt in asked.values():
+            check_text_alone(prompt.messages)
     samples = [
         Sample(
             id=prompt.id,

@@ -130,11 +130,14 @@ def _reconciled(readings: list[Answer], replies: tuple[str, ...]) -> Answer:
 
 
 def _request(prompt: Prompt) -> str:
-    """The user's text; of a longer conversation every turn, each behind its role. The system turn is left out."""
+    """The user's text; of a longer conversation every turn, each behind its role. The system turn is left out.
+
+    An image is named by its digest: no judge is shown one.
+    """
     turns = [m for m in prompt.messages if m.role != "system"]
     if len(turns) <= 1:
-        return prompt.text
-    return "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
+        return prompt.told
+    return "\n\n".join(f"{turn.role}: {turn.told}" for turn in turns)
 
 
 def qi2023(

@@ -136,7 +136,7 @@ def sample_of(
         category=prompt.category,
         behavior=prompt.behavior,
         prompt_label=prompt.label,
-        prompt_text=prompt.text if shown else None,
+        prompt_text=prompt.told if shown else None,
         response=response,
         text=response.text if shown else None,
         label=label,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from safebasin.errors import ModelError, UsageError, expected
+from safebasin.prompts.chat import check_text_alone
 from safebasin.protocols import Engine, Inside, Inspector
 from safebasin.records import Decoding, Prompt, System
 from safebasin.stats.landscape import Array
@@ -36,6 +37,8 @@ def prompt_tokens(engine: Engine, prompts: Sequence[Prompt], system: System, dec
     """
     if not isinstance(engine, Inspector):
         raise UsageError(expected("the engine", "one that shows tokens of prompts", engine.facts().engine, "Take hf."))
+    for prompt in prompts:
+        check_text_alone(prompt.messages)
     return [
         list(engine.inspect(f"prompt {number}", system.messages(prompt), decoding))
         for number, prompt in enumerate(prompts)

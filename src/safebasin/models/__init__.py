@@ -11,6 +11,7 @@ generation  what generation_config.json may hold
 vocabulary  token ids: whether they mean the same in two folders, and whether the model has a row for each
 placement   device and floating-point type, for engines, training and edits
 spreading   one model over several GPUs: whether they are there, what each may hold
+images      the processor of a model that reads images
 tokens      which tokens end, begin and pad, and how many fit: one reading
 gguf        a GGUF file as a folder of plain weights, in a cache
 tower       the language tower of a model that reads images too, as a folder of its own

@@ -51,6 +51,8 @@ class ResolvedModel:
     fingerprint: str
     """`folder.fingerprint` of the checkpoint, and of the adapter if there is one."""
     adapter: Path | None = None
+    whole: Path | None = None
+    """Folder of the model that reads images, of which `folder` holds the language tower; else None."""
     notes: tuple[str, ...] = ()
     """What the user should know, such as an adapter that says it was trained on another model."""
 
@@ -72,7 +74,7 @@ def resolve(model: str | ModelRef, *, needs_tokenizer: bool = True) -> ResolvedM
         UnknownName: where it names a world or a checkpoint that does not exist.
     """
     ref = _parse(model)
-    folder, commit, identity = _found(ref)
+    folder, commit, identity, whole = _found(ref)
     check_folder(folder, str(ref), needs_tokenizer=needs_tokenizer)
     adapter = locate_adapter(ref.adapter) if ref.adapter else None
     return ResolvedModel(
@@ -81,12 +83,14 @@ def resolve(model: str | ModelRef, *, needs_tokenizer: bool = True) -> ResolvedM
         commit=commit,
         fingerprint=fingerprint(folder, adapter) if identity is None else _fingerprint_of(identity, adapter),
         adapter=adapter,
+        whole=whole,
         notes=adapter_notes(ref, adapter) if adapter else (),
     )
 
 
-def _found(ref: ModelRef) -> tuple[Path, str | None, str | None]:
-    """Folder and commit of a reference; of a folder that is made of a model, which it is by what it was made of.
+def _found(ref: ModelRef) -> tuple[Path, str | None, str | None, Path | None]:
+    """Folder and commit of a reference; of a folder that is made of a model, which it is by what it was made of, and of
+    a language tower the folder of the whole.
 
     Another release of transformers may write such a folder otherwise: it is the same model.
     """
@@ -95,12 +99,12 @@ def _found(ref: ModelRef) -> tuple[Path, str | None, str | None]:
         raise ModelError(expected("the part of a model behind #", tower.LANGUAGE, ref.part, remedy))
     file = _gguf(ref)
     if file is not None:
-        return gguf.plain_folder(file), None, gguf.identity(file)
+        return gguf.plain_folder(file), None, gguf.identity(file), None
     folder, commit = locate(ref)
     if ref.part is None:
-        return folder, commit, None
+        return folder, commit, None, None
     check_folder(folder, str(ref))
-    return tower.tower_folder(folder, str(ref)), commit, tower.identity(folder)
+    return tower.tower_folder(folder, str(ref)), commit, tower.identity(folder), folder
 
 
 def _parse(model: str | ModelRef) -> ModelRef:

@@ -2,7 +2,8 @@
 
 `path#language`. Its weights are those of the tower, bit for bit, with the model's own tokenizer and template: what the
 whole model says without an image, which is checked by running both. Made once, in `runs/language` or in the folder that
-the environment variable `SAFEBASIN_LANGUAGE` names. Encoder, projector and prompts with images are left out.
+the environment variable `SAFEBASIN_LANGUAGE` names. Encoder and projector are left out; the engine fetches them where a
+prompt has an image (`safebasin.engines.images`).
 
 The study that asks what adaptation to vision does to safety (arXiv 2410.07571) publishes neither code nor coefficients:
 this makes the weights that such a question needs, and is not its procedure.
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PretrainedConfig, PreTrainedModel
 
-__all__ = ["CACHE", "LANGUAGE", "identity", "is_paired", "tower_folder"]
+__all__ = ["CACHE", "LANGUAGE", "identity", "is_paired", "load_whole", "tower_folder"]
 
 LANGUAGE = "language"
 """The part of a model that `path#language` names."""
@@ -76,7 +77,7 @@ def tower_folder(folder: Path, name: str) -> Path:
 
 
 def _write(folder: Path, made: Path, name: str) -> None:
-    whole = _whole(folder, name)
+    whole = load_whole(folder, name)
     decoder, head = whole.get_decoder(), whole.get_output_embeddings()
     if decoder is None or head is None:
         remedy = f"({type(whole).__name__} names none) Save its language model as a folder of its own."
@@ -89,8 +90,17 @@ def _write(folder: Path, made: Path, name: str) -> None:
     copy_settings(folder, made)
 
 
-def _whole(folder: Path, name: str) -> PreTrainedModel:
-    """The model with encoder and tower, on the CPU, in its own dtype."""
+def load_whole(folder: Path, name: str, *, dtype: torch.dtype | None = None) -> PreTrainedModel:
+    """The model with encoder and tower, on the CPU, in eval mode.
+
+    Args:
+        folder: of the whole model.
+        name: as the user wrote it.
+        dtype: that it is loaded in; None is its own.
+
+    Raises:
+        ModelError: where it reads text alone, its weights are packed, or transformers cannot load it whole.
+    """
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     remedy = "Save its language model as a folder of its own."
@@ -102,7 +112,7 @@ def _whole(folder: Path, name: str) -> PreTrainedModel:
             raise ValueError("its weights are packed; take the original")
         with memory_errors():
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                folder, config=config, dtype="auto", use_safetensors=True, local_files_only=True,
+                folder, config=config, dtype=dtype or "auto", use_safetensors=True, local_files_only=True,
                 trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True,
             )  # fmt: skip
     model, info = loaded

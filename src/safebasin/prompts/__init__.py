@@ -6,6 +6,7 @@ columns     which column of a row is the prompt
 defaults    the system prompt that a chat template writes itself where a conversation has none
 files       prompts from a file: text, JSONL, JSON, CSV or Parquet
 hub         prompts from a dataset hub, through the package `datasets` (extra `hub`)
+images      images before prompts: files beside a prompts file, known by their bytes
 labels      what a set says of its own prompts: harmful or benign
 logs        logs of Inspect, lm-eval and garak as rows of prompt and response
 marks       the marks between which models write their reasoning

@@ -22,6 +22,7 @@ from safebasin.untrusted import MIB, read_text, user_path
 __all__ = [
     "Rendered",
     "Tokenizer",
+    "check_text_alone",
     "encode",
     "lost_turn",
     "read_template",
@@ -73,6 +74,7 @@ def rendered(
     template_args: TemplateArgs = (),
     add_generation_prompt: bool = True,
     date: str | None = None,
+    with_images: bool = False,
 ) -> Rendered:
     """The text that the model is given, special tokens included (tokenize it without adding any: `encode` does).
 
@@ -86,18 +88,24 @@ def rendered(
             Jinja text, or `@FILE`; `add_generation_prompt` and `continue_final_message` win over what is usual.
         add_generation_prompt: whether to open the assistant's turn; ignored where the last turn is the assistant's.
         date: the day that the template's clock shows, ISO 8601; None is today.
+        with_images: whether whoever asks puts images where the template marks their places.
 
     Raises:
         ModelError: where the tokenizer has no chat template, or it renders without end.
-        PromptError: where the template refuses the conversation, or leaves a turn out.
+        PromptError: where the template refuses the conversation, or leaves a turn out; where one has an image that
+            nobody would put in.
     """
     _check_utf8(messages)
+    has_images = any(m.image is not None for m in messages)
+    if has_images and not with_images:
+        check_text_alone(messages)
     arguments = dict(template_args)
     continued = bool(arguments.pop("continue_final_message", messages[-1].role == "assistant"))
     opened = bool(arguments.pop("add_generation_prompt", add_generation_prompt)) and not continued
     template = template_of(tokenizer, arguments, date=date)
     problem: PromptError | None = None
-    for chosen in (template, replace(template, parts=True)):
+    in_parts = replace(template, parts=True)
+    for chosen in (in_parts,) if has_images else (template, in_parts):
         try:
             return _checked(chosen, messages, opened=opened, continued=continued)
         except PromptError as error:
@@ -141,6 +149,19 @@ def _opening(template: Template, messages: Sequence[Message], text: str, marked:
     if closed != text and text.startswith(closed):
         return text[len(closed) :]
     return (marked or "").rpartition(MARK)[2]
+
+
+def check_text_alone(messages: Sequence[Message]) -> None:
+    """Refuse a conversation with an image, where it is read as text.
+
+    Raises:
+        PromptError: naming the image.
+    """
+    image = next((m.image for m in messages if m.image is not None), None)
+    if image is not None:
+        constraint = "text alone for what reads no images"
+        remedy = "Leave its images out, or map a model that reads them by its language tower (FOLDER#language)."
+        raise PromptError(expected("prompt", constraint, f"image {image.name or image.digest[:16]}", remedy))
 
 
 def lost_turn(messages: Sequence[Message], text: str, marked: str | None = None) -> Message | None:

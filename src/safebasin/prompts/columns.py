@@ -25,7 +25,7 @@ LABEL_COLUMNS = ("label", "prompt_harm_label", "prompt_label", "data_type")
 FLAG_COLUMNS = ("toxicity", "is_harmful", "harmful", "is_unsafe", "unsafe")
 """Yes or no instead of a label; ToxicChat has the first."""
 KNOWN_COLUMNS = frozenset(
-    {*PROMPT_COLUMNS, *CATEGORY_COLUMNS, *BEHAVIOR_COLUMNS, *LABEL_COLUMNS, *FLAG_COLUMNS, "messages"}
+    {*PROMPT_COLUMNS, *CATEGORY_COLUMNS, *BEHAVIOR_COLUMNS, *LABEL_COLUMNS, *FLAG_COLUMNS, "image", "messages"}
 )
 _YES, _NO = frozenset({"1", "1.0", "true", "yes"}), frozenset({"0", "0.0", "false", "no"})
 _ROLES = ("system", "user", "assistant")

@@ -1,8 +1,9 @@
 """Prompt files: CSV, TSV, TXT (one prompt a line), JSONL, JSON and Parquet, under the column names of the field.
 
 Identical prompts are an error, not a silent loss: they would weigh a behavior twice in one place and once in another.
-Logs of other tools (`logs`) are read, too. They and logs of attacks repeat themselves, and attacks give up on some
-behaviors: repeats are taken once, rows without a prompt are left out and counted in a warning.
+A column `image` names a file beside them that comes before the prompt (`images`). Logs of other tools (`logs`) are
+read, too. They and logs of attacks repeat themselves, and attacks give up on some behaviors: repeats are taken once,
+rows without a prompt are left out and counted in a warning.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from safebasin.errors import MissingFile, PromptError, expected
 from safebasin.prompts.attacks import rows_of_log
 from safebasin.prompts.columns import gave_up, to_prompt
+from safebasin.prompts.images import with_image
 from safebasin.prompts.logs import inspect_file, is_inspect, rows_of_harness
 from safebasin.prompts.rows import Row, json_value, listed, read_rows, text_lines
 from safebasin.records import Prompt
@@ -40,11 +42,16 @@ def read_file(path: Path, *, column: str | None = None) -> tuple[Prompt, ...]:
     if not os.path.exists(path):  # which takes names that are too long for the file system, too
         raise MissingFile(expected("prompts file", "an existing file", str(path), "Check the path."))
     rows, is_log = _rows(path)
-    return from_rows(rows, name, repeats=column is not None or is_log, column=column)
+    return from_rows(rows, name, repeats=column is not None or is_log, column=column, folder=path.parent)
 
 
 def from_rows(
-    rows: Iterable[Row], name: str, *, repeats: bool = False, column: str | None = None
+    rows: Iterable[Row],
+    name: str,
+    *,
+    repeats: bool = False,
+    column: str | None = None,
+    folder: Path | None = None,
 ) -> tuple[Prompt, ...]:
     """Prompts of rows, numbered from 1 in messages; a row of an attack that found no prompt is left out.
 
@@ -53,9 +60,10 @@ def from_rows(
         name: of the file or set.
         repeats: whether a prompt may stand there twice; `load_prompts` then takes it once.
         column: the column that holds the prompt; where None, the first that is known.
+        folder: where the files lie that a column `image` names; None where there can be none.
 
     Raises:
-        PromptError: as `read_file`.
+        PromptError: as `read_file`, or where an image is not there.
     """
     prompts: list[Prompt] = []
     seen: dict[str, int] = {}
@@ -65,7 +73,8 @@ def from_rows(
             left_out += 1
             continue
         where = f"row {number} of {name}"
-        prompt = replace(to_prompt(row, source=name, where=where, column=column), row=number)
+        asked = to_prompt(row, source=name, where=where, column=column)
+        prompt = replace(with_image(asked, row, folder=folder, where=where), row=number)
         if seen.setdefault(prompt.id, number) != number and not repeats:
             what = f"prompts of {name}"
             found = f"row {number} equal to row {seen[prompt.id]}"

@@ -87,7 +87,7 @@ class Template:
         """
         _check_numbers(self.text)
         clock: dict[str, object] = {} if self.date is None else {_CLOCK: datetime.fromisoformat(self.date).strftime}
-        turns = [{"role": m.role, "content": _parts(m.content) if self.parts else m.content} for m in messages]
+        turns = [{"role": m.role, "content": _parts(m) if self.parts else m.content} for m in messages]
         try:
             with _limited():
                 text = self.tokenizer.apply_chat_template(
@@ -119,8 +119,10 @@ def today(tokenizer: Tokenizer) -> str:
         return datetime.now(UTC).date().isoformat()
 
 
-def _parts(content: str) -> list[dict[str, str]]:
-    return [{"type": "text", "text": content}]
+def _parts(message: Message) -> list[dict[str, str]]:
+    """A turn's contents in order: the template writes a mark where the image is to stand."""
+    text = {"type": "text", "text": message.content}
+    return [text] if message.image is None else [{"type": "image"}, text]
 
 
 @lru_cache(maxsize=64)

@@ -59,6 +59,8 @@ class EngineFacts:
     """Whether a row is the same bit for bit in any batch; where not, batches are part of the plan."""
     date: str | None = None
     """The day that the chat template is told, ISO 8601; None where it does not ask."""
+    reads_images: bool = False
+    """Whether a prompt may have an image (`Message.image`); where not, nobody hands it one."""
     stops: frozenset[str] = frozenset({"none"})
     """The stop rules that it honors (`Decoding.stop`): of `none`, `verdict`, `loop`."""
     details: Mapping[str, object] = field(default_factory=dict[str, object])
@@ -183,7 +185,8 @@ class Inspector(Protocol):
 
         Returns:
             The tokens that the model is given: a study that goes on later checks that they are the same. Empty where
-            the engine cannot tell.
+            the engine cannot tell. Behind those of a prompt with an image stands a number that tells what the model is
+            shown of it.
 
         Raises:
             PromptError: where the template does not pass it on, or it is longer than the context allows.

@@ -1,6 +1,6 @@
 """The nouns of safebasin: frozen records that flow one way. No input or output, no torch, no randomness.
 
-    ModelRef, DirectionSpec, Axis → Region → Point ; Message → Prompt, System ; Decoding
+    ModelRef, DirectionSpec, Axis → Region → Point ; Image → Message → Prompt, System ; Decoding
     → Response → Score, Verdict → Estimate → Panel → Landscape ; Manifest beside them
 
 Identity is content: `Point.key`, `Prompt.id`, `System.id` and `Decoding.key` are hashes of canonical JSON, so a wider
@@ -22,6 +22,7 @@ from safebasin.records.conversation import (
     OUTCOMES,
     Decoding,
     FinishReason,
+    Image,
     Message,
     Prompt,
     Response,
@@ -82,6 +83,7 @@ __all__ = [
     "ExactCheck",
     "FastMode",
     "FinishReason",
+    "Image",
     "Landscape",
     "LanguageTest",
     "Manifest",

@@ -21,16 +21,42 @@ NO_REPLY = "no reply"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image that comes before the text of a turn: known by the bytes of its file, wherever that lies."""
+
+    digest: str
+    """SHA-256 of the file, 64 hex digits."""
+    name: str = field(default="", compare=False)
+    """The file as the prompt names it."""
+    path: str = field(default="", compare=False)
+    """Where it lies; empty when it comes back from a store, which keeps no image."""
+
+    @property
+    def label(self) -> str:
+        """For those who see text alone: that it was there, and which it was."""
+        return f"[image {self.digest[:16]}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One turn of a conversation."""
 
     role: Literal["system", "user", "assistant"]
     content: str
+    image: Image | None = None
+    """What comes before the text."""
+
+    @property
+    def told(self) -> str:
+        """The text for those who see no image: one that came before it is named by its digest."""
+        return self.content if self.image is None else f"{self.image.label}\n{self.content}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
     """A prompt: what the model is asked. `id` is a hash of the messages, so order and duplicates cannot hurt.
+
+    An image enters it by the hash of its file: the same words after another image are another prompt.
 
     Without slots: its identity is asked for at every point, and worked out once.
     """
@@ -52,7 +78,13 @@ class Prompt:
     @cached_property
     def id(self) -> str:
         """Content id, 16 hex digits."""
-        return self.withheld_id or content_hash([[m.role, m.content] for m in self.messages])
+        turns = [[m.role, m.content] if m.image is None else [m.role, m.content, m.image.digest] for m in self.messages]
+        return self.withheld_id or content_hash(turns)
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The images of its turns, in order."""
+        return tuple(m.image for m in self.messages if m.image is not None)
 
     @property
     def name(self) -> str:
@@ -63,6 +95,11 @@ class Prompt:
     def text(self) -> str:
         """The text of the last user turn."""
         return next((m.content for m in reversed(self.messages) if m.role == "user"), "")
+
+    @property
+    def told(self) -> str:
+        """The last user turn for those who see no image: `Message.told`."""
+        return next((m.told for m in reversed(self.messages) if m.role == "user"), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

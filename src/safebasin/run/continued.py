@@ -196,7 +196,9 @@ def _rendered(
 
 
 def _probes(store: StudyStore, plan: Plan, kept: Mapping[str, str]) -> dict[str, tuple[System, Prompt]]:
-    """What was remembered, and the first prompts of each system prompt, as `SYSTEM PROMPT` → both."""
+    """What was remembered, and the first prompts of each system prompt, as `SYSTEM PROMPT` → both; none whose image is
+    not at hand.
+    """
     systems = {**store.systems(), **{s.id: s for s in plan.systems}}
     prompts = {**store.prompts(), **plan.prompts}
     first = [f"{system.id} {prompt}" for system in plan.systems for prompt in list(plan.prompts)[:_PROBES]]
@@ -204,7 +206,7 @@ def _probes(store: StudyStore, plan: Plan, kept: Mapping[str, str]) -> dict[str,
     return {
         pair: (systems[system], prompts[prompt])
         for pair, (system, _, prompt) in named.items()
-        if system in systems and prompt in prompts
+        if system in systems and prompt in prompts and all(image.path for image in prompts[prompt].images)
     }
 
 

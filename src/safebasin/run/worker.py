@@ -22,7 +22,7 @@ from safebasin.protocols.backends import (
     Task,
     Trace,
 )
-from safebasin.records import Decoding, Message, Point, Trajectory, content_hash
+from safebasin.records import Decoding, Message, Point, Prompt, Trajectory, content_hash
 
 __all__ = ["Worker"]
 
@@ -89,11 +89,17 @@ class Worker:
 
     def _inspect(self, task: Inspect) -> tuple[Inspected, ...]:
         if not isinstance(self._engine, Inspector):
-            return (Inspected(),) * len(task.prompts)
+            return tuple(
+                Inspected(problem=_blind(prompt) if prompt.images and not self._reads_images() else "")
+                for prompt in task.prompts
+            )
         if task.date is not None and isinstance(self._engine, Dated):
             self._engine.set_date(task.date)
         found: list[Inspected] = []
         for prompt in task.prompts:
+            if prompt.images and not self._reads_images():
+                found.append(Inspected(problem=_blind(prompt)))
+                continue
             try:
                 ids = self._engine.inspect(prompt.name, task.system.messages(prompt), task.decoding)
             except PromptError as error:
@@ -102,6 +108,9 @@ class Worker:
                 found.append(Inspected(tokens=content_hash(list(ids)) if ids else ""))
         return tuple(found)
 
+    def _reads_images(self) -> bool:
+        return self._engine.facts().reads_images
+
     def _measure(self, task: Measure) -> tuple[Measured, ...]:
         if self._measurer is None or self._measurer[0] != task.of:
             self._measurer = None  # θ₀'s log-probabilities of the last text make room for those of this one
@@ -109,6 +118,13 @@ class Worker:
             self._measurer = task.of, _measurer(self._engine, task.of)
         self._move(task.point)
         return self._measurer[1]()
+
+
+def _blind(prompt: Prompt) -> str:
+    """The line on a prompt with an image, for an engine that reads none."""
+    remedy = "Take a model that reads images, by its language tower (FOLDER#language), or prompts of text."
+    constraint = "text alone for a model that reads no images"
+    return expected(prompt.name, constraint, f"the image {prompt.images[0].name}", remedy)
 
 
 def _scores(

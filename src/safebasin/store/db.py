@@ -11,14 +11,13 @@ import json
 import sqlite3
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from safebasin.records import (
     NO_REPLY,
     Decoding,
-    Message,
     Point,
     Prompt,
     Response,
@@ -39,11 +38,13 @@ from safebasin.store.values import (
     pack_text,
     read_decoding,
     read_response,
+    read_turn,
     read_verdict,
     stored_int,
     stored_text,
     unpack_score,
     unpack_text,
+    written_turn,
 )
 from safebasin.study.answered import Answered
 
@@ -135,7 +136,7 @@ class StudyStore:
         rows = [
             (
                 p.id,
-                pack_text(json.dumps([asdict(m) for m in p.messages])),
+                pack_text(json.dumps([written_turn(m) for m in p.messages])),
                 *map(pack_text, (p.source, p.category, p.behavior, p.label)),
                 batch,
             )
@@ -156,7 +157,7 @@ class StudyStore:
             rows = db.execute("SELECT id, messages, source, category, behavior, label FROM prompts").fetchall()
             return {
                 key: Prompt(
-                    messages=tuple(Message(**m) for m in json.loads(unpack_text(messages))),
+                    messages=tuple(read_turn(m) for m in json.loads(unpack_text(messages))),
                     source=unpack_text(source),
                     category=unpack_text(category),
                     behavior=unpack_text(behavior),

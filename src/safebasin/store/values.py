@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from safebasin.records import Decoding, FinishReason, Response, Score, Verdict
+from safebasin.records import Decoding, FinishReason, Image, Message, Response, Score, Verdict
 
 __all__ = [
     "flag_to_int",
@@ -17,11 +18,13 @@ __all__ = [
     "pack_text",
     "read_decoding",
     "read_response",
+    "read_turn",
     "read_verdict",
     "stored_int",
     "stored_text",
     "unpack_score",
     "unpack_text",
+    "written_turn",
 ]
 
 
@@ -87,6 +90,21 @@ def ints(blob: bytes) -> array[int]:
     values = array("i")
     values.frombytes(blob)
     return values
+
+
+def written_turn(turn: Message) -> dict[str, object]:
+    """A turn as JSON; of its image what it is known by, not where it lies: one without stands there as ever."""
+    written: dict[str, object] = {"role": turn.role, "content": turn.content}
+    if turn.image is not None:
+        written["image"] = {"digest": turn.image.digest, "name": turn.image.name}
+    return written
+
+
+def read_turn(stored: Mapping[str, Any]) -> Message:
+    """The turn of JSON that was stored."""
+    image = stored.get("image")
+    found: dict[str, Any] = {**stored, "image": None if image is None else Image(**image)}
+    return Message(**found)
 
 
 def read_decoding(settings: dict[str, object]) -> Decoding:

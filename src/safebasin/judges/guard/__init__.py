@@ -34,15 +34,15 @@ RAW: tuple[tuple[str, Scalar], ...] = (
 
 
 def conversation(prompt: Prompt, response: Response) -> tuple[Message, ...]:
-    """The turns of the prompt without a system turn, then the response; all neutralized."""
+    """The turns of the prompt without a system turn, then the response; all neutralized, an image by its digest."""
     turns = [m for m in prompt.messages if m.role != "system"]
-    asked = [Message(role=m.role, content=neutralize(m.content)) for m in turns]
+    asked = [Message(role=m.role, content=neutralize(m.told)) for m in turns]
     return (*asked, Message(role="assistant", content=neutralize(response.text)))
 
 
 def request(prompt: Prompt) -> str:
     """The last user turn, neutralized."""
-    return neutralize(prompt.text)
+    return neutralize(prompt.told)
 
 
 def guard(
