@@ -298,3 +298,9 @@ def test_defenses_watch_text_alone(engines: dict[str, HFEngine], prompts: tuple[
         engines["llava"].inspect("p", prompts[0].messages, guarded)
     with pytest.raises(PromptError, match="left out where prompts have images"):
         engines["llava"].generate([prompts[0].messages], guarded)
+
+
+def test_a_tower_over_several_devices_reads_no_image(tmp_path: Path) -> None:
+    spread: Any = torch.nn.ModuleList([torch.nn.Linear(1, 1), torch.nn.Linear(1, 1, device="meta")])
+    with pytest.raises(ModelError, match=r"on one device where prompts have images; got 'm'. Leave --gpus-per-worker"):
+        sight.Sight(spread, tmp_path, "m")

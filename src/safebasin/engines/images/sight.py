@@ -17,6 +17,7 @@ from safebasin.errors import ModelError, PromptError, expected
 from safebasin.models.files import memory_errors
 from safebasin.models.images import load_processor
 from safebasin.models.loading import too_large
+from safebasin.models.spreading import devices_of
 from safebasin.models.tower import load_whole
 from safebasin.prompts.images import pixels
 from safebasin.records import Image
@@ -39,11 +40,14 @@ class Sight:
 
     Raises:
         ModelError: where there is no processor of images, the whole model cannot be loaded, does not fit the memory, or
-            takes no image that was encoded before.
+            takes no image that was encoded before, or its tower is spread over several devices.
     """
 
     def __init__(self, tower: PreTrainedModel, folder: Path, name: str) -> None:
         self._name = name
+        if len(devices_of(tower)) > 1:
+            remedy = "Leave --gpus-per-worker out, or the images."
+            raise ModelError(expected("model", "on one device where prompts have images", name, remedy))
         self._processor = load_processor(folder, name)
         try:
             with memory_errors():
