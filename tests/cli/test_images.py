@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from helpers.command import safebasin
 from helpers.models import make_tiny_model
 from helpers.vision import make_picture, make_seeing_model
+from safebasin.engines.hf import HFEngine
 from safebasin.models import tower
 from safebasin.records import Prompt
 from safebasin.store.db import StudyStore
@@ -44,7 +46,9 @@ def stored(folder: Path) -> tuple[int, list[Prompt]]:
         return store.counts()["responses"], list(store.prompts().values())
 
 
-def test_a_landscape_of_prompts_with_images(seeing: Path, asked: Path, tmp_path: Path) -> None:
+def test_a_landscape_of_prompts_with_images(
+    seeing: Path, asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "study"
     command = ("map", f"{seeing}#language", "--prompts", asked, *SMALL, *RANDOM, "-o", out)
     done = safebasin(*command)
@@ -55,7 +59,8 @@ def test_a_landscape_of_prompts_with_images(seeing: Path, asked: Path, tmp_path:
     assert sorted(prompt.images[0].name for prompt in shown) == ["a.png", "a.png", "b.png"]
     assert not any(prompt.images[0].path for prompt in shown)
     # nothing is asked again, and the images need not be there for what only reads
-    before = (out / "study.sqlite").read_bytes()
+    for asks in ("generate", "score_prefixes"):
+        monkeypatch.delattr(HFEngine, asks)
     assert safebasin(*command).returncode == 0
     assert stored(out)[0] == n_responses
     for image in ("a.png", "b.png"):
@@ -67,7 +72,6 @@ def test_a_landscape_of_prompts_with_images(seeing: Path, asked: Path, tmp_path:
     told = {prompt.told for prompt in prompts}
     assert {row["prompt"] for row in rows} == told
     assert sum(text.startswith("[image ") for text in told) == 3
-    assert before
 
 
 def test_the_report_names_the_image_and_shows_none(seeing: Path, asked: Path, tmp_path: Path) -> None:
@@ -108,7 +112,7 @@ def test_a_model_that_reads_text_alone_is_not_asked(asked: Path, tmp_path: Path)
     done = safebasin("map", llama, "--prompts", asked, *SMALL, *RANDOM, "-o", out)
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if "image" in line]
-    assert "row 1 of asked.csv must be text alone for a model that reads no images; got 'the image a.png'" in line
+    assert re.search(r"row \d of asked\.csv must be text alone for a model that reads no images; got 'the image ", line)
     assert "Nothing was decoded." in line
     assert stored(out)[0] == 0
 

@@ -323,5 +323,5 @@ def test_an_image_before_the_prompt_is_named_and_not_shown() -> None:
     shown = Prompt(messages=(Message(role="user", content="Ring the bell.", image=Image(digest="ab" * 32)),))
     for form in (FORM, STRONG):
         plain, told = (form.questions(prompt, response("no"))[0].messages[0].content for prompt in (PROMPT, shown))
-        assert told == plain.replace("Ring the bell.", f"[image {'ab' * 8}]\nRing the bell.")
-        assert told != plain
+        assert f"\n[image {'ab' * 8}]\nRing the bell." in told
+        assert "[image" not in plain
