@@ -25,7 +25,8 @@ HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "ray", "matplotlib"
 """What takes long to import, and must wait until it is used."""
 
 FREE_OF_TORCH = ("records", "protocols", "errors", "stats", "catalog", "study", "store", "landscape", "report", "cli",
-                 "api", "claims", "audit", "testing", "worlds", "judges", "prompts")  # fmt: skip
+                 "api", "claims", "audit", "testing", "worlds", "judges", "prompts", "models.loading",
+                 "models.spreading")  # fmt: skip
 """Modules and packages that never import these at module level (design §2)."""
 BANNED_THERE = ("torch", "transformers", "peft", "trl", "ray", "matplotlib", "plotly", "datasets")
 

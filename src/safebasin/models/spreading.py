@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from safebasin.errors import MissingExtra, ModelError, UsageError, expected
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 __all__ = ["check_gpus", "check_held", "devices_of", "n_gpus", "placed_over"]
 
@@ -22,6 +24,8 @@ _SHARE = 0.9
 
 def n_gpus() -> int:
     """Count the GPUs that this process sees; none is touched."""
+    import torch
+
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
@@ -53,6 +57,8 @@ def placed_over(gpus: int) -> Mapping[str, object]:
     Args:
         gpus: how many, more than 1.
     """
+    import torch
+
     free = {at: int(_SHARE * torch.cuda.mem_get_info(at)[0]) for at in range(gpus)}
     return {"device_map": "auto", "max_memory": {**free, "cpu": 0}}
 
