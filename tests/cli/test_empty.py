@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,6 @@ ALIGNED, BASE = "world:guild/aligned", "world:guild/base"
         (("audit", ALIGNED, BASE, "--benign", "none.csv"), "none.csv"),
         (("sweep", ALIGNED, BASE, "--prompts", "none.txt"), "prompts none.txt must be a set with at least one prompt"),
         (("defenses", ALIGNED, "--harmful", "none.txt"), "none.txt"),
-        (("screen", ALIGNED, BASE, "--prompts", "none.txt"), "none.txt"),
         (("prefill", ALIGNED, "--harmful", "none.txt"), "none.txt"),
         (("mechanism", ALIGNED, BASE, "--harmful", "none.txt"), "none.txt"),
         (("locate-layers", ALIGNED, "--harmful", "none.txt"), "none.txt"),
@@ -40,9 +38,8 @@ def test_an_empty_file_is_refused_at_once(
     monkeypatch.chdir(tmp_path)
     for kind in ("yaml", "txt", "csv", "tsv", "jsonl", "json", "parquet"):
         Path(f"none.{kind}").touch()
-    began = time.process_time()
     done = safebasin(*command, *(() if command[0] == "plan" else ("-o", "out")))
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
     assert said in done.stderr
     assert "; got " in done.stderr
-    assert time.process_time() - began < 2  # of the processor: what a model takes to load is more
+    assert not Path("out").exists() or command[0] in ("audit", "defenses")  # which keep a record of what they began

@@ -57,7 +57,7 @@ def test_what_nobody_could_judge_is_no_zero() -> None:
     unknown = {**after(0, 0.5, None), "refused": share(None), "success": share(None)}
     found = document(sides={"harmful": [unknown]})
     assert prefill_words(found)[0].startswith("Of harmful requests an unknown share are refused")
-    assert '<td class="number">–</td>' in render_prefill(found)
+    assert 'class="number">–</td>' in render_prefill(found)
 
 
 def test_the_figure_draws_both_sides_with_every_number_of_tokens() -> None:

@@ -47,6 +47,7 @@ def test_a_run_that_was_cut_short_is_told_as_it_is(
 ) -> None:
     # as a judge does that says nothing: without the attribute, what isinstance kept of the class would decide (3.12)
     monkeypatch.setattr(TextAlone, "scored_by", property(lambda judge: WHOLE))
+    monkeypatch.setattr(TextAlone, "scored_until", lambda judge, response: len(response.text))
     asked, out = study(model, tmp_path / "tea.txt"), tmp_path / "out"
     before = api.plan_study(asked, out=out)
     assert (before.responses, before.done, before.seconds_left) == (20, 0, None)

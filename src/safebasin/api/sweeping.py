@@ -151,7 +151,10 @@ def sweep_study(
         UsageError: where no model can be compared.
     """
     from safebasin.audit.fleet import find_fleet, fleet_names
+    from safebasin.prompts.sources import load_prompts
 
+    for source in items(flags.get("prompts") or ()):
+        load_prompts(str(source))  # before weights are read: an empty file is told at once
     models = find_fleet(tuned) if isinstance(tuned, Path) else items(tuned)
     names = dict(zip(models, fleet_names(models), strict=True))
     lines, failed = _lines(base, names, flags)

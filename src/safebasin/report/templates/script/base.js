@@ -38,6 +38,8 @@ const options = (select, entries, chosen) => {
 const unique = (values) => [...new Set(values)].sort((a, b) => a - b);
 const same = (one, other) => one.every((x, i) => x === other[i]);
 const narrow = () => window.innerWidth < 600;
+/* A name in a legend, which a narrow screen would cut. */
+const legendName = (text) => (narrow() && text.length > 32 ? `${text.slice(0, 15)}…${text.slice(-15)}` : text);
 
 /* The x axis spans the whole range with a little room, whatever of it is measured: panels stay comparable. */
 const spread = ([low, high], room = 0.02) => [low - room * (high - low || 1), high + room * (high - low || 1)];

@@ -8,7 +8,7 @@ function overlaidLines(overlay, name) {
     if (!own || !own.mean) return [];
     const color = seriesColor(i);
     return [...bandTraces(own.mean, color, String(i), 0.1), {
-      x: own.mean.alpha, y: hundred(own.mean.asr), mode: "lines+markers", name: plain(overlay.names[i]),
+      x: own.mean.alpha, y: hundred(own.mean.asr), mode: "lines+markers", name: plain(legendName(overlay.names[i])),
       legendgroup: String(i), line: { color: color, width: 2.5, dash: seriesDash(i) },
       marker: { size: 6, color: color, symbol: seriesMarker(i) },
       text: own.mean.alpha.map((_, k) => meanWords(panel, own, judge, k)),
@@ -26,7 +26,7 @@ function overlaidRims(overlay, name) {
     return [{
       type: "contour", x: panel.grid[0], y: panel.grid[1], z: surface.asr.map(hundred), connectgaps: false,
       contours: { start: 50, end: 50, size: 1, coloring: "none" }, hoverinfo: "skip", showscale: false,
-      line: { color: seriesColor(i), width: 2.5, dash: seriesDash(i) }, name: plain(overlay.names[i] + radius),
+      line: { color: seriesColor(i), width: 2.5, dash: seriesDash(i) }, name: plain(legendName(overlay.names[i]) + radius),
       showlegend: true,
     }];
   });
