@@ -70,7 +70,8 @@ def test_rows_that_fit_are_those_of_the_fullest_device(tmp_path: Path, monkeypat
 
 def test_a_model_over_two_accelerators_answers_as_on_one(tmp_path: Path) -> None:
     make_tiny_model(tmp_path / "model", num_hidden_layers=4, tied=True)
-    environ = {**os.environ, "HF_DEACTIVATE_ASYNC_LOAD": "1"}  # a mode of torch is of one thread
+    tests = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]))
+    environ = {**os.environ, "PYTHONPATH": tests, "HF_DEACTIVATE_ASYNC_LOAD": "1"}  # a mode of torch is of one thread
     done = subprocess.run(
         [sys.executable, __file__, str(tmp_path / "model")],
         env=environ, capture_output=True, text=True, check=False, timeout=250,
