@@ -27,7 +27,7 @@ _PRUNED = ("pruned", "random")
 def calls(root: Path, *, small: bool) -> list[tuple[str, tuple[str, ...]]]:
     """Name of each step → its call of the command line, in order; the folders of `make real` are there already."""
     limit = ("--limit", "10" if small else "24")
-    rows = ("--harmful", "world:kitchen/harmful", "--benign", "world:kitchen/benign")
+    rows = ("--harmful", "world:kitchen/harmful", "--benign", "world:kitchen/benign", "--judge", "rule/kitchen")
     short = ("--max-new-tokens", "8") if small else ()
     tuned = (str(root / "attacked"), str(root / "styled"))
     found = [
@@ -57,8 +57,8 @@ def table(root: Path) -> str:
     ):
         lines.append(f"| {row(root)} | {times[name] / 60:.1f} min |")
     arms = _json(root / "defenses" / "defenses.json")["arms"]
-    lines += ["", "| after ten examples of cooking | ASR | over-refusal | capability | moved |"]
-    lines.append("| --- | --- | --- | --- | --- |")
+    lines += ["", "| after ten examples of cooking | ASR | coherent compliance | over-refusal | capability | moved |"]
+    lines.append("| --- | --- | --- | --- | --- | --- |")
     lines += [_arm(arm) for arm in arms]
     return "\n".join((*lines, "", f"The comparison took {times['defenses'] / 60:.0f} minutes."))
 
@@ -114,8 +114,8 @@ def _pruned(root: Path) -> str:
     record = _json(root / "pruned" / "safebasin.json")
     after = {name: _json(root / f"prefill-{name}" / "prefill.json")["sides"] for name in _PRUNED}
     said = {
-        name: f"of requests for cooking refused {_share(sides['harmful'][0]['refused'])}, "
-        f"of benign ones answered {_share(sides['benign'][0]['success'])}"
+        name: f"of requests for cooking refused {_share(sides['harmful'][0]['refused'])}, told how "
+        f"{_share(sides['harmful'][0]['success'])}; of benign ones answered {_share(sides['benign'][0]['success'])}"
         for name, sides in after.items()
     }
     share = record["chosen"] / record["among"]
@@ -126,7 +126,7 @@ def _pruned(root: Path) -> str:
 
 def _arm(arm: Mapping[str, Any]) -> str:
     found = {measure["name"]: measure["share"] for measure in arm["measures"]}
-    shares = " | ".join(_share(found.get(name)) for name in ("asr", "over_refusal", "capability"))
+    shares = " | ".join(_share(found.get(name)) for name in ("asr", "asr_outcome", "over_refusal", "capability"))
     moved = "–" if arm["moved"] is None else f"{100 * arm['moved']:.2g} %"
     return f"| {arm['name']} | {shares} | {moved} |"
 
