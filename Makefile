@@ -25,7 +25,7 @@ demo: $(STAMP)           ## map the embedded model: a curve, a summary, and a re
 real: $(REAL)            ## build the real model, map and audit it, write its figures into docs: 50 minutes on two cores
 	HF_HUB_OFFLINE=1 $(BIN)/python studies/real/run.py
 
-real-methods: real       ## the methods around the two papers on the real model: half an hour more
+real-methods: real       ## the methods around the two papers on the real model: an hour more, on a busy machine
 	HF_HUB_OFFLINE=1 $(BIN)/python studies/real/run.py --methods
 
 test: $(STAMP)           ## the quick tests: offline, CPU

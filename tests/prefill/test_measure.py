@@ -81,6 +81,25 @@ def test_rows_to_ask_are_of_another_split() -> None:
         guild.training_rows("harmful@some", 3)
 
 
+def test_the_model_of_a_world_is_asked_with_rows_that_it_was_not_trained_on() -> None:
+    found = measure_prefill(
+        PrefillRequest(
+            spec=EngineSpec(model="world:guild/aligned", device="cpu"), tokens=(1,), limit=2, max_new_tokens=2
+        )
+    )
+    assert found.rows == {side: f"world:guild/{side}@test, 2 rows" for side in ("harmful", "benign")}
+
+
+@pytest.mark.parametrize("name", ["guild", "kitchen", "pcfg"])
+def test_every_world_has_rows_to_ask_with(name: str) -> None:
+    world = catalog.world(name)
+    for side in ("harmful", "benign"):
+        asked = {row.prompt.text for row in world.training_rows(world.rows_to_ask[side])}
+        refused = {row.prompt.text for row in world.training_rows("safe")}
+        assert asked
+        assert not asked & refused  # what the aligned model was taught to refuse
+
+
 # --- of files --------------------------------------------------------------------------------------------------------
 
 
