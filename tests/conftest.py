@@ -1,9 +1,12 @@
-"""What every test runs under: offline, one thread, warnings as errors (pyproject.toml)."""
+"""What every test runs under: offline, one thread, warnings as errors (pyproject.toml); and a browser."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,3 +18,22 @@ collect_ignore = ["plugin_package"]  # a package of its own: test_plugin_package
 
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("no deadline")
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """One headless Chromium for the tests of a module."""
+    if not os.environ.get("CI") and not CHROMIUM.exists():
+        pytest.skip("needs chromium (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        made = play.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
+        yield made
+        made.close()

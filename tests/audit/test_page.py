@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from helpers.browser import Visit
 from helpers.verdicts import CHANGE, make_condition, make_metric, make_verdict
 from safebasin.audit.records import Headroom, Metric, Model
 from safebasin.audit.verdict import to_json
@@ -97,30 +98,19 @@ def test_names_are_text_and_nothing_runs() -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [320, 390, 1280])
-def test_it_is_quiet_and_does_not_scroll_sideways(width: int, tmp_path) -> None:
-    from pathlib import Path
-
-    from helpers.browser import Visit
-
-    sync = pytest.importorskip("playwright.sync_api")
-    if not Path("/usr/bin/chromium").exists():
-        pytest.skip("needs chromium")
+def test_it_is_quiet_and_does_not_scroll_sideways(browser, width: int, tmp_path) -> None:
     path = tmp_path / "report.html"
     metrics = make_metric(gained=60), make_metric("capability", gained=2)
     path.write_text(page(make_condition(*metrics, changes=(CHANGE,) * 9)), encoding="utf-8")
-    with sync.sync_playwright() as play:
-        browser = play.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
-        seen = Visit(browser, path.as_uri(), "#answer", viewport={"width": width, "height": 800})
-        for summary in seen.page.query_selector_all("summary"):
-            summary.click()
-        assert seen.said == []
-        assert seen.requests == [path.as_uri()]
-        assert seen.page.evaluate("document.documentElement.scrollWidth") == width
-        box = seen.page.query_selector(".verdict").bounding_box()
-        assert box["y"] + box["height"] < 800
-        browser.close()
+    seen = Visit(browser, path.as_uri(), "#answer", viewport={"width": width, "height": 800})
+    for summary in seen.page.query_selector_all("summary"):
+        summary.click()
+    assert seen.said == []
+    assert seen.requests == [path.as_uri()]
+    assert seen.page.evaluate("document.documentElement.scrollWidth") == width
+    box = seen.page.query_selector(".verdict").bounding_box()
+    assert box["y"] + box["height"] < 800
+    seen.context.close()
 
 
 def test_a_line_on_which_an_earlier_release_measured_more_is_drawn() -> None:

@@ -19,19 +19,6 @@ import pytest
 from safebasin import api
 
 pytestmark = pytest.mark.browser
-CHROMIUM = Path("/usr/bin/chromium")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator:
-    if not os.environ.get("CI") and not CHROMIUM.exists():
-        pytest.skip("needs chromium (apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        made = play.chromium.launch(executable_path=str(CHROMIUM), args=["--headless", "--no-sandbox", "--disable-gpu"])
-        yield made
-        made.close()
 
 
 @pytest.fixture
@@ -70,8 +57,8 @@ def names(page) -> list[str]:
     return [name for name in page.locator("#rows > li:visible .name").all_inner_texts() if name]
 
 
-def test_the_list_by_keyboard(chromium, address: str) -> None:
-    with Tab(chromium) as tab:
+def test_the_list_by_keyboard(browser, address: str) -> None:
+    with Tab(browser) as tab:
         page = tab.page
         page.goto(address)
         assert names(page) == ["audit", "claims", "target", "plain"]
@@ -97,11 +84,11 @@ def test_the_list_by_keyboard(chromium, address: str) -> None:
         assert all(url.startswith((address, "data:")) for url in tab.asked)
 
 
-def test_the_list_follows_its_folders(chromium, address: str, tree: Path) -> None:
+def test_the_list_follows_its_folders(browser, address: str, tree: Path) -> None:
     from playwright.sync_api import expect
 
     (tree / "plain" / ".writer.json").write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
-    with Tab(chromium) as tab:
+    with Tab(browser) as tab:
         page = tab.page
         page.goto(address)
         expect(page.locator("#rows .state.running")).to_have_count(1)
@@ -119,9 +106,9 @@ def test_the_list_follows_its_folders(chromium, address: str, tree: Path) -> Non
         assert tab.wrong == []
 
 
-def test_a_bundle_pairs_studies_without_a_server(chromium, tree: Path, tmp_path: Path) -> None:
+def test_a_bundle_pairs_studies_without_a_server(browser, tree: Path, tmp_path: Path) -> None:
     api.bundle_view(tree, tmp_path / "pages")
-    with Tab(chromium) as tab:
+    with Tab(browser) as tab:
         page = tab.page
         page.goto((tmp_path / "pages" / "index.html").as_uri())
         for mark in page.locator(".mark").all():
@@ -140,7 +127,7 @@ def test_a_bundle_pairs_studies_without_a_server(chromium, tree: Path, tmp_path:
         assert tab.wrong == []
 
 
-def test_a_report_follows_its_study(chromium, address: str, tree: Path) -> None:
+def test_a_report_follows_its_study(browser, address: str, tree: Path) -> None:
     from playwright.sync_api import expect
 
     database = tree / "plain" / "study.sqlite"
@@ -150,7 +137,7 @@ def test_a_report_follows_its_study(chromium, address: str, tree: Path) -> None:
         db.execute("DELETE FROM responses WHERE point = 'origin'")
     (tree / "plain" / ".writer.json").write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
     (tree / "plain" / "heartbeat.json").write_text(json.dumps({"state": "generate <b>", "tokens_per_s": 99}))
-    with Tab(chromium) as tab:
+    with Tab(browser) as tab:
         page = tab.page
         page.goto(f"{address}e/runs/plain/index.html")
         assert page.locator("#count").inner_text() == "8 of 12 responses"
@@ -171,8 +158,8 @@ def test_a_report_follows_its_study(chromium, address: str, tree: Path) -> None:
         assert tab.wrong == []
 
 
-def test_samples_are_filtered_and_linked(chromium, address: str) -> None:
-    with Tab(chromium) as tab:
+def test_samples_are_filtered_and_linked(browser, address: str) -> None:
+    with Tab(browser) as tab:
         page = tab.page
         page.goto(f"{address}e/runs/plain/samples.html")
         assert page.locator("#rows > li").count() == 12
@@ -186,14 +173,14 @@ def test_samples_are_filtered_and_linked(chromium, address: str) -> None:
         assert tab.wrong == []
 
 
-def test_a_report_of_others_reads_nothing_but_itself(chromium, address: str, tree: Path) -> None:
+def test_a_report_of_others_reads_nothing_but_itself(browser, address: str, tree: Path) -> None:
     spy = """<!DOCTYPE html><title>quiet</title><p id="p">x</p><script>
         fetch('../plain/samples.html').then(() => { p.textContent = 'read'; }, () => { p.textContent = 'kept out'; });
         try { parent.document.title = 'owned'; } catch {}
         try { localStorage.x = 1; } catch {}
     </script><img src="http://evil.example/x.png">"""
     (tree / "audit" / "report.html").write_text(spy)
-    with Tab(chromium) as tab:
+    with Tab(browser) as tab:
         tab.page.goto(f"{address}e/runs/audit/report.html")
         tab.page.get_by_text("kept out").wait_for()
         tab.page.goto(f"{address}e/runs/audit/index.html")
@@ -202,9 +189,9 @@ def test_a_report_of_others_reads_nothing_but_itself(chromium, address: str, tre
         assert any("Content Security Policy" in said for said in tab.wrong)
 
 
-def test_a_bundle_from_the_disk(chromium, tree: Path, tmp_path: Path) -> None:
+def test_a_bundle_from_the_disk(browser, tree: Path, tmp_path: Path) -> None:
     api.bundle_view(tree, tmp_path / "pages")
-    with Tab(chromium) as tab:
+    with Tab(browser) as tab:
         page = tab.page
         page.goto((tmp_path / "pages" / "index.html").as_uri())
         page.fill("#search", "plain")
@@ -225,8 +212,8 @@ def test_a_bundle_from_the_disk(chromium, tree: Path, tmp_path: Path) -> None:
     "path", ["", "e/runs/plain/index.html", "e/runs/plain/samples.html", "beside.html?a=runs/plain&b=runs/more/target",
              "e/runs/claims/index.html", "e/nothing/index.html"]
 )  # fmt: skip
-def test_pages_fit_a_phone(chromium, address: str, path: str) -> None:
-    with Tab(chromium, width=390) as tab:
+def test_pages_fit_a_phone(browser, address: str, path: str) -> None:
+    with Tab(browser, width=390) as tab:
         tab.page.goto(address + path)
         assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390
         assert re.match(r"http://127\.0\.0\.1:\d+/[\w-]{32}/", tab.page.url)

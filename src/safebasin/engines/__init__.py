@@ -14,6 +14,7 @@ llama_float32/  the fast path of plain Llamas in float32: a pass for `paced`, an
 loading         from a folder to a model in eval mode and its tokenizer, on a device, in a dtype
 paced/          decoding in float32 at each row's own pace: many tokens a pass where rows repeat themselves
 perplexity      perplexity of a plain text at a point, and divergence of its next-token law from θ₀
+prepacking      products with weights laid out for the processor: large float32 models on a CPU
 ragged          a key-value cache of rows of their own lengths
 rules           the rules that a decoding names, through the catalogue: engines do not know judges
 scoring         negative log-likelihood of texts as answers to prompts

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -24,6 +24,7 @@ from safebasin.engines.guards import Guards
 from safebasin.engines.images import Look, Sight, beside, score_shown
 from safebasin.engines.kernels import fitting_threads, safe_kernels, threads
 from safebasin.engines.loading import Loaded, batch_size_that_fits, load
+from safebasin.engines.prepacking import Prepacking
 from safebasin.engines.scoring import score_batches
 from safebasin.errors import ModelError, PromptError, expected
 from safebasin.models.files import memory_errors
@@ -37,7 +38,7 @@ from safebasin.prompts.chat import Tokenizer, template_hash
 from safebasin.prompts.turns import turn_ends
 from safebasin.protocols import BaseWeights, EngineFacts, Generation, TokenScores
 from safebasin.records import Decoding, Message, Point, Scalar
-from safebasin.weights.base import open_base
+from safebasin.weights.base import holds_copy, open_base
 from safebasin.weights.stream import Mover
 
 __all__ = ["HFEngine"]
@@ -98,6 +99,7 @@ class HFEngine:
         self._safe = safe_kernels(where, self._model.dtype)
         self._threads = fitting_threads(where, self._model.num_parameters())
         self._scorer: llama_float32.LlamaScorer | None = None
+        self._prepacking = Prepacking(self._model, wanted=holds_copy(self._base))
         self._guards = Guards(self._model, self._tokenizer)
         eos, n_rows = end_ids(self._model.generation_config, self._tokenizer), n_embeddings(self._model)
         self._pad = padding(self._tokenizer.pad_token_id, n_rows, eos)
@@ -129,9 +131,7 @@ class HFEngine:
         self._answers.set_date(date)
 
     def facts(self) -> EngineFacts:
-        """Describe the engine: all stop rules are honored, batches decide last bits, and packed weights stay where they
-        are.
-        """
+        """Describe the engine: it honors all stop rules, batches decide last bits, and packed weights stay at θ₀."""
         excluded = dict(self._base.excluded())
         return EngineFacts(
             engine="hf",
@@ -160,6 +160,7 @@ class HFEngine:
             "device_name": _device_name(self._model.device),
             **({"devices": [str(device) for device in devices]} if len(devices) > 1 else {}),
             "threads": self._threads,
+            "prepacked": self._prepacking.is_on,
             "attention": self._model.config._attn_implementation,
             "eos_ids": sorted({*self._answers.eos, *ends.ids}),
             "end_texts": list(ends.texts),
@@ -193,6 +194,7 @@ class HFEngine:
                 expected("model", "one of plain weights where points are to be mapped", self._name, remedy)
             )
         self._scorer = None
+        self._prepacking.forget()
         self._guards.forget()
         self._mover.write(point, self._model)
 
@@ -232,7 +234,7 @@ class HFEngine:
 
     def _decode(self, batch: Batch, decoding: Decoding) -> None:
         ids, mask = left_padded([e.ids for e in batch.encoded], pad=self._pad, device=self._model.device)
-        with self._kernels(), self._guards.installed(decoding, ids, mask) as guarded:
+        with self._kernels(prepacked=True), self._guards.installed(decoding, ids, mask) as guarded:
             decode(self._model, ids, mask, batch.rows, max_new_tokens=max(batch.limits), guarded=guarded)
 
     def _decode_shown(self, batch: Batch, looks: Sequence[Look], decoding: Decoding) -> None:
@@ -290,7 +292,7 @@ class HFEngine:
             )
             asking = self._answers.asking(decoding)
             looks = [look for one in asked if (look := asking.encode("prompt", one).look) is not None]
-            with self._kernels():
+            with self._kernels(prepacked=True):
                 if looks:
                     sight = self._sight()
                     scores = score_shown(sight.model, prompts, tokens, looks, pad=sight.padding(self._pad))
@@ -316,8 +318,8 @@ class HFEngine:
         return self._seen
 
     @contextmanager
-    def _kernels(self) -> Generator[None]:
-        with self._safe(), threads(self._threads):
+    def _kernels(self, *, prepacked: bool = False) -> Generator[None]:
+        with self._safe(), threads(self._threads), self._prepacking.used() if prepacked else nullcontext():
             yield
 
     @property

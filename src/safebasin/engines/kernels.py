@@ -20,10 +20,10 @@ import torch
 
 from safebasin.processors import share
 
-__all__ = ["fitting_threads", "safe_kernels", "threads"]
+__all__ = ["SMALL", "fitting_threads", "safe_kernels", "threads"]
 
 SMALL = 20_000_000
-"""Parameters below which a model on a CPU runs on one thread."""
+"""Parameters below which a model on a CPU runs on one thread, and its weights are read from a cache."""
 
 _log = logging.getLogger(__name__)
 _PROBE = """

@@ -167,4 +167,4 @@ def _attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bia
 
 
 def _linear(x: torch.Tensor, linear: nn.Linear) -> torch.Tensor:
-    return functional.linear(x, linear.weight, linear.bias)
+    return linear.forward(x)  # without the checks of a module, which has no hooks; if prepacked, `forward` is its own

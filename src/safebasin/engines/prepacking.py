@@ -1,0 +1,117 @@
+"""Products with weights laid out for the processor: float32 models on a CPU read them as oneDNN wants them.
+
+A pass of decoding multiplies few rows with every weight. The general product first lays the weights out, at each pass
+anew; here that is done once a point. What comes out is the same sum in another order, and a row's result does not
+depend on how many rows stand beside it.
+
+Not for small models and layers, where a call costs more than it saves, nor for other devices and dtypes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from safebasin.engines.kernels import SMALL
+from safebasin.models.files import memory_errors
+from safebasin.models.spreading import devices_of
+
+__all__ = ["Prepacking"]
+
+LARGE = 2**16
+"""Weights of a layer from which it is prepacked, in a model that is not `SMALL`: what a cache holds is read fast anyway."""
+MOST_BYTES = 4 * 2**30
+"""What prepacked weights may take beside the model's own."""
+_ROWS = 40
+"""Rows for which oneDNN is to choose a layout; it takes the same one for any other number."""
+_FEWEST = 4
+"""Rows of a product: fewer are filled up, since a product of one row takes longer than of four."""
+
+Product = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Prepacking:
+    """The large linear layers of a model, prepacked when they are first wanted and until they are forgotten.
+
+    Args:
+        model: any; what is not float32 on a CPU, and what would take more than `MOST_BYTES`, stays as it is.
+        wanted: False where there is no memory for another copy of the weights.
+    """
+
+    def __init__(self, model: PreTrainedModel, *, wanted: bool) -> None:
+        self._model = model
+        self.is_on = wanted and _can_be(model)
+        self._products: list[tuple[nn.Linear, Product]] = []
+
+    def forget(self) -> None:
+        """The weights have changed, or will."""
+        self._products = []
+
+    @contextmanager
+    def used(self) -> Generator[None]:
+        """In the block the layers compute with what is prepacked.
+
+        Raises:
+            MemoryError: where there is none for it.
+        """
+        if self.is_on and not self._products:
+            with memory_errors(), torch.inference_mode():
+                self._products = [(layer, _product(layer)) for layer in _layers(self._model)]
+        try:
+            for layer, product in self._products:
+                layer.forward = product
+            yield
+        finally:
+            for layer, _ in self._products:
+                vars(layer).pop("forward", None)
+
+
+def _can_be(model: PreTrainedModel) -> bool:
+    """Whether layers of a model can be prepacked; it does not depend on what memory is free."""
+    if [device.type for device in devices_of(model)] != ["cpu"] or model.num_parameters() < SMALL:
+        return False
+    return 0 < sum(layer.weight.nbytes for layer in _layers(model)) <= MOST_BYTES and _works()
+
+
+def _layers(model: PreTrainedModel) -> list[nn.Linear]:
+    found = [module for module in model.modules() if type(module) is nn.Linear and "forward" not in vars(module)]
+    return [f for f in found if f.weight.numel() >= LARGE and f.weight.dtype == torch.float32]
+
+
+def _product(layer: nn.Linear) -> Product:
+    operations = cast("Any", torch.ops.mkldnn)
+    packed, bias = operations._reorder_linear_weight(layer.weight.detach(), _ROWS), layer.bias
+
+    def product(x: torch.Tensor) -> torch.Tensor:
+        rows = x.numel() // x.shape[-1]
+        if not 0 < rows < _FEWEST:
+            return operations._linear_pointwise(x, packed, bias, "none", [], "")
+        filled = functional.pad(x.reshape(rows, -1), (0, 0, 0, _FEWEST - rows))
+        found = operations._linear_pointwise(filled, packed, bias, "none", [], "")[:rows]
+        return found.reshape(*x.shape[:-1], -1)
+
+    return product
+
+
+@cache
+def _works() -> bool:
+    """Whether this build of torch has the operations, and they give the product: they are not part of its interface."""
+    with torch.random.fork_rng(devices=[]):  # a layer draws its weights
+        layer = nn.Linear(512, 512)
+    with torch.inference_mode():
+        for rows in (1, _ROWS):
+            x = torch.randn(1, rows, 512, generator=torch.Generator().manual_seed(0))
+            try:
+                found = _product(layer)(x)
+            except (AttributeError, RuntimeError):
+                return False
+            if not torch.allclose(found, layer(x), rtol=1e-4, atol=1e-4):
+                return False
+    return True

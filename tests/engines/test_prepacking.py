@@ -1,0 +1,148 @@
+"""Prepacked products: those of the weights that a model has now, and nothing left behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from helpers.models import make_lora
+from safebasin.engines import prepacking
+from safebasin.engines.hf import HFEngine
+from safebasin.engines.prepacking import Prepacking
+from safebasin.records import Decoding, DirectionSpec, Message, Point
+
+CHAT = [[Message(role="user", content=text)] for text in ("How do I weigh the clay?", "one two", "Ring the bell.", "no")]
+DECODING = Decoding(max_new_tokens=40)
+AWAY = Point.at((DirectionSpec(kind="random", seed=3), 0.4))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models and layers of any size are prepacked."""
+    monkeypatch.setattr(prepacking, "SMALL", 0)
+    monkeypatch.setattr(prepacking, "LARGE", 0)
+
+
+def load(folder: Path, **given: str) -> PreTrainedModel:
+    return AutoModelForCausalLM.from_pretrained(folder, **given).eval()
+
+
+def prepacked(model: PreTrainedModel, *, wanted: bool = True) -> Prepacking:
+    found = Prepacking(model, wanted=wanted)
+    assert found.is_on
+    return found
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 4, 5, 40, 300])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_product_is_the_sum_in_double_precision(n_rows: int, bias: bool) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layer = nn.Linear(130, 67, bias=bias)
+        x = torch.randn(n_rows, 1, 130)
+    expected = x.double() @ layer.weight.double().T + (layer.bias.double() if bias else 0)
+    with torch.inference_mode():
+        found = prepacking._product(layer)(x)
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() < 1e-5
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("arch", ["llama", "qwen2", "gemma3", "gpt_neox", "phi3"])
+def test_texts_and_scores_are_those_of_plain_products(arch, checkpoint) -> None:
+    engines = {on: HFEngine(str(checkpoint(arch)), device="cpu", low_memory=not on) for on in (True, False)}
+    assert {on: engine.facts().details["prepacked"] for on, engine in engines.items()} == {True: True, False: False}
+    for point in (Point(), AWAY, Point()):
+        for engine in engines.values():
+            engine.move_to(point)
+        answers = {on: engine.generate(CHAT, DECODING) for on, engine in engines.items()}
+        assert [g.text for g in answers[True]] == [g.text for g in answers[False]]
+        texts = ["Weigh it twice.", "yes", "Let it rest in sand.", ""]
+        scores = {on: engine.score(CHAT, texts, DECODING) for on, engine in engines.items()}
+        for ours, plain in zip(scores[True], scores[False], strict=True):
+            assert ours.nll == pytest.approx(plain.nll, abs=1e-4)
+
+
+@pytest.mark.usefixtures("small")
+def test_products_are_of_the_weights_of_the_point_and_come_back_bit_for_bit(checkpoint) -> None:
+    engine = HFEngine(str(checkpoint("llama")), device="cpu")
+    texts = ["Weigh it twice.", "yes", "Let it rest in sand.", "no"]
+    first = engine.score(CHAT, texts, DECODING)
+    engine.move_to(AWAY)
+    assert engine.score(CHAT, texts, DECODING) != first
+    engine.move_to(Point())
+    assert engine.score(CHAT, texts, DECODING) == first
+
+
+@pytest.mark.usefixtures("small")
+def test_a_merged_adapter_is_in_what_is_prepacked(checkpoint, tmp_path) -> None:
+    base = checkpoint("llama")
+    adapted = f"{base}+{make_lora(tmp_path / 'lora', base)}"
+    texts = {on: [] for on in (True, False)}
+    for on in texts:
+        engine = HFEngine(adapted, device="cpu")
+        engine._prepacking.is_on = on
+        texts[on] = [g.text for g in engine.generate(CHAT, DECODING)]
+    assert texts[True] == texts[False]
+    assert texts[True] != [g.text for g in HFEngine(str(base), device="cpu").generate(CHAT, DECODING)]
+
+
+@pytest.mark.usefixtures("small")
+def test_outside_the_block_layers_are_their_own_also_after_a_failure(checkpoint) -> None:
+    model = load(checkpoint("llama"))
+    layers = [module for module in model.modules() if type(module) is nn.Linear]
+    prepacking_of = prepacked(model)
+    with pytest.raises(KeyError), prepacking_of.used():
+        assert all("forward" in vars(layer) for layer in layers)
+        raise KeyError
+    assert not any("forward" in vars(layer) for layer in layers)
+    with prepacking_of.used():
+        before = layers[0](torch.ones(1, layers[0].in_features))
+    with torch.no_grad():
+        layers[0].weight.mul_(2)
+    prepacking_of.forget()
+    with prepacking_of.used():
+        assert torch.allclose(layers[0](torch.ones(1, layers[0].in_features)), 2 * before, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_not_served_computes_as_it_is(checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(checkpoint("llama"))
+    assert not Prepacking(model, wanted=False).is_on
+    assert not Prepacking(load(checkpoint("llama"), dtype="bfloat16"), wanted=True).is_on
+    assert not Prepacking(load(checkpoint("gpt2")).to("meta"), wanted=True).is_on
+    monkeypatch.setattr(prepacking, "MOST_BYTES", 4 * sum(p.numel() for p in model.parameters()) // 2)
+    assert not Prepacking(model, wanted=True).is_on
+
+
+def test_small_models_compute_as_they_are(checkpoint) -> None:
+    assert not Prepacking(load(checkpoint("llama")), wanted=True).is_on
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("fault", [AttributeError, RuntimeError, None])
+def test_a_torch_without_the_operations_or_with_wrong_ones_computes_as_it_is(
+    fault: type[Exception] | None, checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(layer: nn.Linear) -> prepacking.Product:
+        if fault is not None:
+            raise fault
+        return lambda x: layer(x) + 1
+
+    monkeypatch.setattr(prepacking, "_product", broken)
+    prepacking._works.cache_clear()
+    try:
+        assert not Prepacking(load(checkpoint("llama")), wanted=True).is_on
+    finally:
+        prepacking._works.cache_clear()
+
+
+def test_asking_whether_it_works_draws_nothing_from_the_shared_generator() -> None:
+    prepacking._works.cache_clear()
+    before = torch.random.get_rng_state()
+    prepacking._works()
+    assert torch.equal(torch.random.get_rng_state(), before)
