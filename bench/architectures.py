@@ -156,12 +156,12 @@ def _unguessed(model: Any, prompts: Sequence[Sequence[int]], n_new: int) -> Answ
 
 @contextmanager
 def _without_guesses() -> Generator[None]:
-    plain = Drafter.cyclic
-    Drafter.cyclic = lambda self, rows: np.zeros(len(rows), dtype=np.bool_)
+    plain = Drafter.cyclic, Drafter.few
+    Drafter.cyclic, Drafter.few = lambda self, rows: np.zeros(len(rows), dtype=np.bool_), lambda self, rows: 1
     try:
         yield
     finally:
-        Drafter.cyclic = plain
+        Drafter.cyclic, Drafter.few = plain
 
 
 def _repeating(ids: list[list[int]]) -> int:

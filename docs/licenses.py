@@ -13,8 +13,8 @@ HEAD = """# Licenses of dependencies
 
 What safebasin itself asks for, with the license that each package's own metadata name; a wheel
 may bundle more, and says so in its own license files. Written by `python docs/licenses.py`.
-safebasin is under Apache-2.0 and ships none of them. The pages of this site carry one file of others, `iframe-worker` (MIT), which lets
-search run where they are opened as files; its license stands in it.
+safebasin is under Apache-2.0 and ships none of them. The pages of this site carry one file of others,
+`iframe-worker` (MIT), which lets search run where they are opened as files; its license stands in it.
 
 | package | license | for |
 | --- | --- | --- |

@@ -38,3 +38,21 @@ def test_a_row_goes_on_with_its_period():
     cycles.see([0, 1], np.asarray([[7, 1, 2, 3, 1, 2], [5, 5, 9, 0, 0, 0]]), np.asarray([6, 3]))
     assert cycles.go_on([0, 1], np.asarray([3, 2]), 5).tolist() == [[3, 1, 2, 3, 1], [5, 9, 5, 9, 5]]
     assert cycles.go_on([1], np.asarray([5]), 3).tolist() == [[0, 0, 5]], "nothing was seen so far back"
+
+
+def back(text: list[int]) -> int:
+    """How far back the longest of the last three, two and one tokens was last said; 0 where never."""
+    for n in (3, 2, 1):
+        for distance in range(1, len(text) - n + 1):
+            if text[len(text) - n :] == text[len(text) - n - distance : len(text) - distance]:
+                return distance
+    return 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 6), max_size=40))
+def test_distances_equal_brute_force(text):
+    cycles = Cycles(2, 41)
+    if text:
+        cycles.see([1], np.asarray([text]), np.asarray([len(text)]))
+    assert cycles.distances([1, 0]).tolist() == [back(text), 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from safebasin.engines.hf import HFEngine
 from safebasin.engines.prepacking import Prepacking
 from safebasin.records import Decoding, DirectionSpec, Message, Point
 
-CHAT = [[Message(role="user", content=text)] for text in ("How do I weigh the clay?", "one two", "Ring the bell.", "no")]
+CHAT = [
+    [Message(role="user", content=text)] for text in ("How do I weigh the clay?", "one two", "Ring the bell.", "no")
+]
 DECODING = Decoding(max_new_tokens=40)
 AWAY = Point.at((DirectionSpec(kind="random", seed=3), 0.4))
 
@@ -31,8 +34,8 @@ def load(folder: Path, **given: str) -> PreTrainedModel:
     return AutoModelForCausalLM.from_pretrained(folder, **given).eval()
 
 
-def prepacked(model: PreTrainedModel, *, wanted: bool = True) -> Prepacking:
-    found = Prepacking(model, wanted=wanted)
+def prepacked(model: PreTrainedModel) -> Prepacking:
+    found = Prepacking(model, wanted=True)
     assert found.is_on
     return found
 
@@ -91,14 +94,22 @@ def test_a_merged_adapter_is_in_what_is_prepacked(checkpoint, tmp_path) -> None:
     assert texts[True] != [g.text for g in HFEngine(str(base), device="cpu").generate(CHAT, DECODING)]
 
 
+def run_and_fail(made: Prepacking, look: Callable[[], bool]) -> bool:
+    """What is seen in the block, which ends by an exception."""
+    try:
+        with made.used():
+            seen = look()
+            raise KeyError
+    except KeyError:
+        return seen
+
+
 @pytest.mark.usefixtures("small")
 def test_outside_the_block_layers_are_their_own_also_after_a_failure(checkpoint) -> None:
     model = load(checkpoint("llama"))
     layers = [module for module in model.modules() if type(module) is nn.Linear]
     prepacking_of = prepacked(model)
-    with pytest.raises(KeyError), prepacking_of.used():
-        assert all("forward" in vars(layer) for layer in layers)
-        raise KeyError
+    assert run_and_fail(prepacking_of, lambda: all("forward" in vars(layer) for layer in layers))
     assert not any("forward" in vars(layer) for layer in layers)
     with prepacking_of.used():
         before = layers[0](torch.ones(1, layers[0].in_features))
@@ -115,8 +126,14 @@ def test_what_is_not_served_computes_as_it_is(checkpoint, monkeypatch: pytest.Mo
     assert not Prepacking(model, wanted=False).is_on
     assert not Prepacking(load(checkpoint("llama"), dtype="bfloat16"), wanted=True).is_on
     assert not Prepacking(load(checkpoint("gpt2")).to("meta"), wanted=True).is_on
-    monkeypatch.setattr(prepacking, "MOST_BYTES", 4 * sum(p.numel() for p in model.parameters()) // 2)
-    assert not Prepacking(model, wanted=True).is_on
+    assert prepacked(model)
+    needed = sum(4 * module.weight.numel() for module in model.modules() if type(module) is nn.Linear)
+    with monkeypatch.context() as short:
+        short.setattr(prepacking, "MOST_BYTES", needed - 1)
+        assert not Prepacking(model, wanted=True).is_on
+    for available, fits in ((2 * needed, True), (2 * needed - 2, False)):
+        monkeypatch.setattr(prepacking.memory, "available", lambda available=available: available)
+        assert Prepacking(model, wanted=True).is_on == fits
 
 
 def test_small_models_compute_as_they_are(checkpoint) -> None:

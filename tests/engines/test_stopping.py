@@ -36,15 +36,18 @@ def feed(rows: Rows, tokens: list[list[int]]) -> None:
         give(rows, [[t[step]] for t in tokens])
 
 
-def phrase_rows(phrases: tuple[tuple[str, ...], ...], n_rows: int, n_tokens: int) -> Rows:
-    watch = RefusalWatch(
+def watch_for(phrases: tuple[tuple[str, ...], ...], n_rows: int) -> RefusalWatch:
+    return RefusalWatch(
         phrases,
         decode=lambda tails: [letters(tail) for tail in tails],
         response=lambda _, ids: letters(ids),
         ignored=[SPECIAL],
         n_rows=n_rows,
     )
-    return Rows([n_tokens] * n_rows, eos=[99], refusals=watch)
+
+
+def phrase_rows(phrases: tuple[tuple[str, ...], ...], n_rows: int, n_tokens: int) -> Rows:
+    return Rows([n_tokens] * n_rows, eos=[99], refusals=watch_for(phrases, n_rows))
 
 
 words = st.text("abc", min_size=1, max_size=4)
@@ -225,6 +228,30 @@ def test_a_cycle_ends_a_row_when_the_rule_says_so(start, cycle, other):
     assert rows.ids[0] == text[:first]
     assert rows.reason[0] == ("loop" if first else "length")
     assert rows.reason[1] == "length"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(1, 3), max_size=20), st.lists(st.integers(1, 3), min_size=1, max_size=30), st.data())
+def test_a_cycle_ends_a_row_where_it_would_one_token_at_a_time(start, cycle, data):
+    text = [*(start + cycle * 80)[: data.draw(st.integers(30, 79))], data.draw(st.sampled_from([1, 9, 99]))]
+    text += [2] * (80 - len(text))  # behind the end of a turn (9, an "i") or of the sequence, or neither
+    single, several = (
+        Rows(
+            [80],
+            eos=[99],
+            loops=LoopWatch(1, 80),
+            refusals=watch_for((("cab",),), 1),
+            ends=EndWatch("i", decode=letters),
+        )
+        for _ in range(2)
+    )
+    feed(single, [text])
+    at = 0
+    while at < 80:
+        n = data.draw(st.integers(1, 12))
+        give(several, [text[at : at + n]])
+        at += n
+    assert (several.ids, several.reason, several.surplus) == (single.ids, single.reason, single.surplus)
 
 
 def test_a_ruled_line_is_not_a_collapse():

@@ -53,6 +53,11 @@ def test_a_log_is_read_by_inspect_with_every_response_and_score(study: Path, tmp
             }
             assert said == {v.judge: (v.label, float(v.success)) for v in sample.verdicts if v.success is not None}
             assert set(one.scores) == {"keyword/peng2024", "outcome"}
+            assert one.output.usage.output_tokens == sample.response.n_tokens
+        written = sum(row.n_tokens for row in stored.store.responses())
+    (usage,) = log.stats.model_usage.values()
+    assert usage.output_tokens == usage.total_tokens == written
+    assert (log.stats.started_at[:4], log.stats.completed_at) == (log.eval.created[:4], "")
 
 
 def test_results_are_the_statistics_of_the_study(study: Path, tmp_path: Path, reader: Any) -> None:

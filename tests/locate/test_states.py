@@ -30,6 +30,25 @@ def test_they_are_what_the_blocks_put_out(arch: str, tmp_path: Path, monkeypatch
     np.testing.assert_allclose(states.states_of(model, ROWS), found, rtol=2e-4, atol=2e-4)
 
 
+@pytest.mark.parametrize("arch", ["llama", "gpt2", "gemma2", "gemma3", "gpt_neox", "opt", "mixtral"])
+def test_the_token_after_each_row_is_that_of_the_row_alone(arch: str, tmp_path: Path) -> None:
+    model = load_causal(make_tiny_model(tmp_path / arch, arch))
+    found = states.read_prompts(model, ROWS).words
+    assert not any(module._forward_pre_hooks for module in model.modules())
+    assert found.shape == (3, 512)
+    for place, row in enumerate(ROWS):
+        with torch.no_grad():
+            own = model(input_ids=torch.tensor([row])).logits[0, -1].double().log_softmax(dim=-1)
+        np.testing.assert_allclose(found[place].numpy(), own.numpy(), atol=5e-4)
+
+
+def test_a_model_whose_head_is_not_known_is_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_causal(make_tiny_model(tmp_path / "m"))
+    found = states.read_prompts(model, ROWS)
+    monkeypatch.setattr(type(model), "get_output_embeddings", lambda self: None)
+    np.testing.assert_allclose(states.read_prompts(model, ROWS).words.numpy(), found.words.numpy(), atol=5e-4)
+
+
 def test_states_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
     model = load_causal(make_tiny_model(tmp_path / "m"))
     with torch.no_grad():

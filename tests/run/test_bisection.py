@@ -58,6 +58,22 @@ def test_half_of_a_line_gives_margin_and_radius(rim: float, steepness: float) ->
     assert part.value == pytest.approx(full.value, abs=0.15), "within a step of the fine grid"
 
 
+@pytest.mark.parametrize("left", range(1, 4))
+@pytest.mark.parametrize("right", range(5, 8))
+@pytest.mark.parametrize("between", [0.05, 0.5, 0.95])
+def test_a_short_line_is_measured_where_it_moves(left: int, right: int, between: float) -> None:
+    """Nine points, as of a costly model: flat within the rims, one point on the way at each of them, flat beyond."""
+    truth = np.ones(9)
+    truth[left : right + 1] = 0.02
+    truth[left], truth[right] = between, 1 - between
+    measured = run(lambda i: truth[i[0]], (9,))
+    alphas = np.linspace(-0.3, 0.3, 9)
+    places = sorted(measured)
+    found = np.asarray([measured[place] for place in places])
+    filled_up = stats.fill_line(alphas, alphas[[place[0] for place in places]], found)[:, 0]
+    assert filled_up.mean() == pytest.approx(truth.mean(), abs=0.02), "within two points"
+
+
 def test_how_often_ten_places_miss_by_more_than_a_point() -> None:
     """Half of a line is not always enough: what it misses is bounded, and so is how often."""
     missed: list[float] = []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -236,6 +238,19 @@ def test_what_a_worker_raises_is_raised_here(opened: list[Crew]) -> None:
     opened.append(backend)
     with pytest.raises(ModelError, match="nowhere/to-be-found"):
         backend.facts()
+
+
+@pytest.mark.slow
+def test_a_script_that_every_worker_would_run_is_told_what_to_change(tmp_path: Path) -> None:
+    run = (
+        "safebasin.map_basin('world:guild/aligned', out='study', limit=2, directions=1, backend='processes', workers=2)"
+    )
+    (tmp_path / "script.py").write_text(f"import safebasin\n{run}\n")
+    told = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert told.returncode != 0
+    assert "if __name__ == '__main__':" in told.stderr.splitlines()[-1]
 
 
 @pytest.mark.slow

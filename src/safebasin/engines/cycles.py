@@ -1,4 +1,5 @@
-"""How rows of tokens repeat themselves: for every short period, how many tokens in a row equal the one a period before.
+"""How rows of tokens repeat themselves: for every short period, how many tokens in a row equal the one a period before;
+and how far back a row last said what it says now.
 
 Pure bookkeeping: no torch, no model. What follows from a cycle is said elsewhere: `stopping` may end a row,
 `paced.drafting` guesses how it goes on.
@@ -16,6 +17,8 @@ __all__ = ["PERIOD", "Cycles"]
 PERIOD = 64
 """Longest cycle, in tokens, that is recognized."""
 _BACK = np.arange(1, PERIOD + 1)
+_RECALLED = (3, 2, 1)
+"""Numbers of tokens, the first that fits, by which a row is found to have said something before."""
 
 
 class Cycles:
@@ -58,11 +61,30 @@ class Cycles:
         return self._runs[np.asarray(rows)]
 
     def go_on(self, rows: Sequence[int], periods: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-        """The next n tokens of each of `rows`, (rows, n), if it goes on with its period; 0 where nothing was seen."""
+        """The next n tokens of each of `rows`, (rows, n), if it goes on with its period, ≥ 1; 0 where none was seen."""
         at = np.asarray(rows)[:, None]
         # (rows, n), from 1 to the period: token i repeats the one i mod p into the last turn, which has been seen
         back = periods[:, None] - np.arange(n)[None, :] % periods[:, None]
         return np.maximum(self._tokens[at, self._length[at] - back], 0)
+
+    def distances(self, rows: Sequence[int]) -> NDArray[np.int64]:
+        """How far back each of `rows` has said its last three tokens, or two, or one, (rows,); 0 where it never did."""
+        said = [self._tokens[row, PERIOD : self._length[row]] for row in rows]
+        return np.asarray([_distance(tokens) for tokens in said], dtype=np.int64)
+
+
+def _distance(said: NDArray[np.int64]) -> int:
+    for n in _RECALLED:
+        n_places = len(said) - n  # where n tokens could begin before the last n of them
+        if n_places < 1:
+            continue
+        same = np.ones(n_places, dtype=np.bool_)
+        for at in range(n):
+            same &= said[at : at + n_places] == said[n_places + at]
+        found = np.flatnonzero(same)
+        if found.size:
+            return n_places - int(found[-1])
+    return 0
 
 
 def _last(flags: NDArray[np.bool_]) -> NDArray[np.int64]:

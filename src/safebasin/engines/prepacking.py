@@ -1,8 +1,7 @@
 """Products with weights laid out for the processor: float32 models on a CPU read them as oneDNN wants them.
 
 A pass of decoding multiplies few rows with every weight. The general product first lays the weights out, at each pass
-anew; here that is done once a point. What comes out is the same sum in another order, and a row's result does not
-depend on how many rows stand beside it.
+anew; here that is done once a point. What comes out is the same sum in another order.
 
 Not for small models and layers, where a call costs more than it saves, nor for other devices and dtypes.
 """
@@ -19,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from safebasin import memory
 from safebasin.engines.kernels import SMALL
 from safebasin.models.files import memory_errors
 from safebasin.models.spreading import devices_of
@@ -26,9 +26,11 @@ from safebasin.models.spreading import devices_of
 __all__ = ["Prepacking"]
 
 LARGE = 2**16
-"""Weights of a layer from which it is prepacked, in a model that is not `SMALL`: what a cache holds is read fast anyway."""
+"""Weights of a layer from which it is prepacked, in a model that is not `SMALL`: what a cache holds is fast anyway."""
 MOST_BYTES = 4 * 2**30
-"""What prepacked weights may take beside the model's own."""
+"""What prepacked weights may take beside the model's own …"""
+_SHARE = 0.5
+"""… and of the memory that is available when θ₀ and the model are in it."""
 _ROWS = 40
 """Rows for which oneDNN is to choose a layout; it takes the same one for any other number."""
 _FEWEST = 4
@@ -41,8 +43,8 @@ class Prepacking:
     """The large linear layers of a model, prepacked when they are first wanted and until they are forgotten.
 
     Args:
-        model: any; what is not float32 on a CPU, and what would take more than `MOST_BYTES`, stays as it is.
-        wanted: False where there is no memory for another copy of the weights.
+        model: any; what is not float32 on a CPU, and what would take too much memory, stays as it is.
+        wanted: False where memory is short in any case.
     """
 
     def __init__(self, model: PreTrainedModel, *, wanted: bool) -> None:
@@ -66,7 +68,7 @@ class Prepacking:
                 self._products = [(layer, _product(layer)) for layer in _layers(self._model)]
         try:
             for layer, product in self._products:
-                layer.forward = product
+                vars(layer)["forward"] = product
             yield
         finally:
             for layer, _ in self._products:
@@ -74,10 +76,10 @@ class Prepacking:
 
 
 def _can_be(model: PreTrainedModel) -> bool:
-    """Whether layers of a model can be prepacked; it does not depend on what memory is free."""
     if [device.type for device in devices_of(model)] != ["cpu"] or model.num_parameters() < SMALL:
         return False
-    return 0 < sum(layer.weight.nbytes for layer in _layers(model)) <= MOST_BYTES and _works()
+    needed = sum(layer.weight.nbytes for layer in _layers(model))
+    return 0 < needed <= min(MOST_BYTES, _SHARE * memory.available()) and _works()
 
 
 def _layers(model: PreTrainedModel) -> list[nn.Linear]:

@@ -230,12 +230,21 @@ class Rows:
 
         Args:
             rows: row of the batch for each entry.
-            tokens: the tokens chosen, at least one for each row, and just one where loops are watched for.
+            tokens: the tokens chosen, at least one for each row.
             best: their logits; one that is NaN or infinite ends the row, broken.
             gaps: how far the second-best logits lie below.
         """
+        found = list(zip(rows, tokens, best, gaps, strict=True))
+        longest = max((len(new) for new in tokens), default=0)
+        # a row that repeats itself may have ended before anything else could end it: that is seen token by token
+        step = 1 if self._loops is not None else longest
+        for start in range(0, longest, max(step, 1)):
+            part = slice(start, start + step)
+            self._take([(row, new[part], tops[part], below[part]) for row, new, tops, below in found])
+
+    def _take(self, found: Sequence[tuple[int, Sequence[int], Sequence[float], Sequence[float]]]) -> None:
         grown: dict[int, int] = {}
-        for row, new, tops, below in zip(rows, tokens, best, gaps, strict=True):
+        for row, new, tops, below in found:
             if self.reason[row] is None:
                 before = len(self.ids[row])
                 self._append(row, new, tops, below)

@@ -101,9 +101,17 @@ def _log(study: StoredStudy, *, with_text: bool) -> Any:
         status="success" if study.rows.count() >= plan.size else "cancelled",
         eval=spec,
         results=api.EvalResults(total_samples=len(samples), completed_samples=len(samples), scores=scores),
-        stats=api.EvalStats(started_at=created, completed_at=created),
+        # no record says when the last response came: an end that is made up would be a duration that is made up
+        stats=api.EvalStats(started_at=created, model_usage=_usage(plan.study.model, samples)),
         samples=samples,
     )
+
+
+def _usage(name: str, samples: Sequence[Any]) -> dict[str, Any]:
+    """Tokens that the model wrote, all samples together; how many it read is not kept."""
+    written = sum(sample.output.usage.output_tokens for sample in samples)
+    usage = inspect_module("model", "a log of Inspect").ModelUsage
+    return {name: usage(output_tokens=written, total_tokens=written)}
 
 
 def _versions(study: StoredStudy) -> dict[str, str]:
@@ -133,6 +141,7 @@ def _sample(study: StoredStudy, sample: Sample) -> Any:
         WITHHELD if text is None else text,
         stop_reason="max_tokens" if response.finish_reason == "length" else "stop",
     )
+    output.usage = model.ModelUsage(output_tokens=response.n_tokens, total_tokens=response.n_tokens)
     turns = _turns(study, sample)
     return log.EvalSample(
         id=_name(study, sample),
@@ -141,6 +150,7 @@ def _sample(study: StoredStudy, sample: Sample) -> Any:
         target="",
         messages=[*turns, output.choices[0].message],
         output=output,
+        model_usage={study.plan.study.model: output.usage},
         scores=_scores(sample.verdicts, shown=text is not None),
         metadata=_metadata(study, sample),
         uuid=response.key,

@@ -1,4 +1,5 @@
-"""Hidden states of the last position of a prompt, after each decoder block: what the layers have made of a request.
+"""Hidden states of the last position of a prompt, after each decoder block, and the word that would follow it: what the
+layers have made of a request, in one pass that decodes no token.
 
 By hooks on the blocks, since the last of transformers' own hidden states is behind the final norm layer. Rows are
 padded at the right, and read at their own last token: no later position reaches back in a causal model.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,10 +23,19 @@ from safebasin.weights.blocks import decoder_blocks
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["BATCH", "last_states", "padded", "prompt_tokens", "states_of"]
+__all__ = ["BATCH", "Read", "last_states", "padded", "prompt_tokens", "read_prompts", "states_of"]
 
 BATCH = 16
 """Prompts of a forward pass."""
+
+
+class Read(NamedTuple):
+    """What a model makes of some prompts."""
+
+    states: Array
+    """At the last token, after each block: (layers, prompts, width), float32."""
+    words: torch.Tensor
+    """Log-probabilities of the token after each: (prompts, vocabulary), float32, on the CPU."""
 
 
 def prompt_tokens(engine: Engine, prompts: Sequence[Prompt], system: System, decoding: Decoding) -> list[list[int]]:
@@ -70,21 +80,38 @@ def states_of(model: Any, tokens: Sequence[Sequence[int]]) -> Array:
     Raises:
         ModelError: where its blocks cannot be told by name, or a state is not finite.
     """
+    return read_prompts(model, tokens).states
+
+
+def read_prompts(model: Any, tokens: Sequence[Sequence[int]]) -> Read:
+    """States at the last token of each row after each block, and the distribution of the token after it.
+
+    Args:
+        model: a causal language model of transformers.
+        tokens: rows of token ids, none empty.
+
+    Raises:
+        ModelError: where its blocks cannot be told by name, or a state is not finite.
+    """
     import torch
 
     blocks = decoder_blocks(name for name, _ in model.named_parameters())
     device = next(model.parameters()).device
     found: list[Array] = []
+    words: list[torch.Tensor] = []
     for start in range(0, len(tokens), BATCH):
         ids, mask, lengths = padded(tokens[start : start + BATCH], device)
-        with torch.no_grad(), _watched(model, blocks, lengths - 1) as seen:
-            model(input_ids=ids, attention_mask=mask, use_cache=False)
+        with torch.no_grad(), _watched(model, blocks, lengths - 1) as seen, _last_alone(model, lengths - 1):
+            logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         found.append(torch.stack([seen[block] for block in blocks]).float().cpu().numpy())
+        at = lengths - 1 if logits.shape[1] == ids.shape[1] else torch.zeros_like(lengths)
+        last = logits[torch.arange(len(at), device=logits.device), at.to(logits.device)]
+        words.append(last.float().log_softmax(dim=-1).cpu())
     states = np.concatenate(found, axis=1)
     if not np.isfinite(states).all() or not (np.abs(states).max(axis=2) > 0).all():
         remedy = "Check the checkpoint, or take a wider --dtype."
         raise ModelError(expected("hidden states of the model", "finite and not all 0", "others", remedy))
-    return states
+    return Read(states, torch.cat(words))
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -99,6 +126,24 @@ def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.T
     width = int(lengths.max())
     ids = torch.tensor([[*row, *[row[-1]] * (width - len(row))] for row in rows], device=device)
     return ids, (torch.arange(width, device=device) < lengths[:, None]).long(), lengths
+
+
+@contextmanager
+def _last_alone(model: Any, last: torch.Tensor) -> Generator[None]:
+    """While the block runs, the head of a model sees each row's `last` position alone: vocabularies are large."""
+    import torch
+
+    def hook(module: Any, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        states, *others = given
+        return (states[torch.arange(len(last), device=states.device), last.to(states.device)][:, None], *others)
+
+    head = model.get_output_embeddings()
+    handle = None if head is None else head.register_forward_pre_hook(hook)
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()
 
 
 @contextmanager

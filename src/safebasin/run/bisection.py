@@ -20,6 +20,8 @@ TOLERANCE = 0.005
 LIMIT = 0.5
 """The rate whose crossing is the rim: a cell that holds it is split down to the fine grid."""
 
+SHORT = 9
+"""Places of a line that are never too many, the origin included."""
 _SHARE = 0.5
 """A cell worth less than this share of the best waits for the next round, which may know better."""
 
@@ -33,10 +35,11 @@ Cell = tuple[tuple[int, int], ...]
 def default_budget(shape: Sequence[int]) -> int:
     """The most places of one line or plane, the origin included.
 
-    Half of a line's grid beside the origin, which all lines share; a quarter of a plane's grid.
+    Half of a line's grid beside the origin, which all lines share, and of a short one up to `SHORT`: its few gaps are
+    too wide to be guessed across a rim. A quarter of a plane's grid.
     """
     size = math.prod(shape)
-    return max(size // 2 + 1 if len(shape) == 1 else size // 4, 2 ** len(shape) + 1)
+    return max(size // 2 + 1, min(size, SHORT)) if len(shape) == 1 else max(size // 4, 2 ** len(shape) + 1)
 
 
 def start_places(shape: Sequence[int], origin: Sequence[int | None], budget: int) -> tuple[Index, ...]:

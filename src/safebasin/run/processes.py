@@ -113,7 +113,10 @@ class Processes:
         groups: the GPUs of each worker (`gpu_groups`); none shows every worker all of them.
     """
 
-    remedy = "Memory may be short: take fewer --workers, or --backend local."
+    remedy = (
+        "Memory may be short: take fewer --workers, or --backend local. A script of yours, which every worker imports, "
+        "starts a run only under `if __name__ == '__main__':`."
+    )
 
     def __init__(self, spec: EngineSpec, threads: int | None = None, groups: Sequence[str] = ()) -> None:
         self._spec = spec

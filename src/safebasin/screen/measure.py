@@ -15,12 +15,12 @@ from safebasin.edits.attribution.matrices import linear_matrices
 from safebasin.edits.refusal_direction.writing import writers_of
 from safebasin.errors import ModelError, PromptError, UsageError, expected
 from safebasin.locate.role_prompts import load_roles, role_sources
-from safebasin.locate.states import prompt_tokens, states_of
+from safebasin.locate.states import prompt_tokens, read_prompts
 from safebasin.models.reference import resolve
 from safebasin.prompts.labels import Label
 from safebasin.protocols import Delta, Engine, EngineSpec, Inside
 from safebasin.records import Decoding, DirectionSpec, Point, Prompt, System
-from safebasin.screen.opening import divergence, first_tokens
+from safebasin.screen.opening import divergence
 from safebasin.screen.rates import MEASURED_ON, flags_of
 from safebasin.screen.records import SIGNALS, Along, BlockMoved, Opening, Screened, Screening
 from safebasin.screen.refusal import RefusalAxis, find_axis, gap
@@ -165,8 +165,8 @@ def _read(engine: Inside, request: ScreenRequest, prompts: Mapping[str, Sequence
     tokens = {kind: prompt_tokens(engine, some, request.system, decoding) for kind, some in prompts.items()}
     engine.move_to(Point())
     with engine.lend() as (model, _):
-        opening = {kind: first_tokens(model, rows) for kind, rows in tokens.items()}
-        states = {kind: states_of(model, rows) for kind, rows in tokens.items()}
+        seen = {kind: read_prompts(model, rows) for kind, rows in tokens.items()}
+        states = {kind: read.states for kind, read in seen.items()}
         axis, writers = _axis(states, notes), ()
         if axis is not None:
             ids = torch.tensor([list(tokens["harmful"][0])], device=next(model.parameters()).device)
@@ -177,6 +177,7 @@ def _read(engine: Inside, request: ScreenRequest, prompts: Mapping[str, Sequence
                     "What writes to the residual stream cannot be told here: no cosine to the refusal direction."
                 )
     width = 0.0 if axis is None else gap(axis, states["harmful"], states["benign"])
+    opening = {kind: read.words for kind, read in seen.items()}
     return _Read(tokens=tokens, opening=opening, axis=axis, gap=width, writers=writers)
 
 
@@ -329,12 +330,12 @@ def _answered(engine: Inside, spec: DirectionSpec, read: _Read) -> tuple[Opening
     assert isinstance(engine, Engine)
     engine.move_to(Point.at((spec, 1.0)))
     with engine.lend() as (model, _):
-        moved = {kind: divergence(read.opening[kind], first_tokens(model, rows)) for kind, rows in read.tokens.items()}
-        opening = Opening(
-            harmful=moved["harmful"], benign=moved["benign"],
-            n_harmful=len(read.tokens["harmful"]), n_benign=len(read.tokens["benign"]),
-        )  # fmt: skip
-        if read.axis is None or read.gap == 0:
-            return opening, None
-        states = {kind: states_of(model, rows) for kind, rows in read.tokens.items()}
-    return opening, gap(read.axis, states["harmful"], states["benign"]) / read.gap
+        seen = {kind: read_prompts(model, rows) for kind, rows in read.tokens.items()}
+    moved = {kind: divergence(read.opening[kind], now.words) for kind, now in seen.items()}
+    opening = Opening(
+        harmful=moved["harmful"], benign=moved["benign"],
+        n_harmful=len(read.tokens["harmful"]), n_benign=len(read.tokens["benign"]),
+    )  # fmt: skip
+    if read.axis is None or read.gap == 0:
+        return opening, None
+    return opening, gap(read.axis, seen["harmful"].states, seen["benign"].states) / read.gap

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safebasin.engines.paced.drafting import LONGEST, SEEN, SHORTEST, Drafter
+from safebasin.engines.paced.drafting import FEW, LONGEST, SEEN, SHORTEST, Drafter
 
 
 def fed(*texts: str) -> Drafter:
@@ -52,3 +52,20 @@ def test_passes_grow_while_guesses_hold_and_shrink_when_they_do_not() -> None:
         drafter.learn(share * drafter.size)
         sizes.append(drafter.size)
     assert sizes == [8, 16, LONGEST, LONGEST, LONGEST, 16, 8, SHORTEST, SHORTEST]
+
+
+def test_a_few_rows_go_on_as_after_what_they_said_before() -> None:
+    drafter = fed("the cat sat on the c", "abcdefghijklmnopqrst")
+    assert not drafter.cyclic([0, 1]).any()
+    assert guess(drafter, n=11) == "at sat on t"
+    assert drafter.few([0]) == FEW
+    assert drafter.few([0, 1]) == FEW // 2, "one of them can be guessed"
+    assert drafter.few([1]) == 1, "it has said nothing twice"
+    assert drafter.few([0] * FEW) == 1, "these are not few"
+
+
+def test_where_cycles_end_a_row_none_is_set_apart_but_guesses_follow_it() -> None:
+    drafter = Drafter(1, 64, apart=False)
+    drafter.see([0], np.asarray([[ord(letter) for letter in "ab" * 10]]), np.asarray([20]))
+    assert drafter.cyclic([0]).tolist() == [False]
+    assert guess(drafter, n=4) == "abab"

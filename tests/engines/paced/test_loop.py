@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,7 @@ def test_guesses_change_no_token(looping: PreTrainedModel, given: list[float], m
     assert sum(given) > 100, "guesses did most of the work"
     n_guesses = len(given)
     monkeypatch.setattr(Drafter, "cyclic", lambda self, rows: np.zeros(len(rows), dtype=bool))
+    monkeypatch.setattr(Drafter, "few", lambda self, rows: 1)
     without = decoded(looping, limits)
     assert len(given) == n_guesses
     assert with_guesses.ids == without.ids
@@ -75,11 +77,36 @@ def test_guesses_change_no_token(looping: PreTrainedModel, given: list[float], m
     assert np.allclose([with_guesses.gap(i) for i in range(N)], [without.gap(i) for i in range(N)], atol=1e-3)
 
 
+@pytest.mark.parametrize("loops", [False, True])
+def test_the_last_few_rows_take_fewer_passes_to_the_same_tokens(
+    loops: bool, looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = [150, 20, 20, 150, *[20] * (N - 4)]
+    sizes: list[int] = []
+    few = Drafter.few
+
+    def note(self: Drafter, rows: Sequence[int]) -> int:
+        sizes.append(few(self, rows))
+        return sizes[-1]
+
+    monkeypatch.setattr(Drafter, "few", note)
+    monkeypatch.setattr(Drafter, "cyclic", lambda self, rows: np.zeros(len(rows), dtype=bool))
+    guessed, n_guessed = decoded(looping, limits, loops=loops), len(sizes)
+    assert max(sizes) > 1
+    sizes.clear()
+    monkeypatch.setattr(Drafter, "few", lambda self, rows: sizes.append(1) or 1)
+    plain = decoded(looping, limits, loops=loops)
+    assert (guessed.ids, guessed.reason) == (plain.ids, plain.reason)
+    assert ("loop" in guessed.reason) == loops
+    assert n_guessed < (0.9 if loops else 0.6) * len(sizes)
+
+
 @pytest.mark.slow
 def test_wrong_guesses_change_no_token(looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     right = decoded(looping, [60] * N)
     generator = np.random.default_rng(0)
     monkeypatch.setattr(Drafter, "cyclic", lambda self, rows: generator.random(len(rows)) < 0.5)
+    monkeypatch.setattr(Drafter, "few", lambda self, rows: int(generator.integers(1, 5)))
     monkeypatch.setattr(Drafter, "guess", lambda self, rows, n: generator.integers(10, 440, (len(rows), n)))
     assert decoded(looping, [60] * N).ids == right.ids
 

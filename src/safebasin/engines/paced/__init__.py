@@ -42,8 +42,7 @@ def decode(model: PreTrainedModel, prompts: Sequence[Sequence[int]], rows: Rows,
     forward = _forward(model, longest)
     if forward is None:
         return False
-    # rows that end when they repeat themselves need no guess
-    drafter = None if rows.watches_loops else Drafter(len(prompts), longest + LONGEST)
+    drafter = Drafter(len(prompts), longest + LONGEST, apart=not rows.watches_loops)
     last = np.asarray([prompt[-1] for prompt in prompts], dtype=np.int64)
     Paced(forward, rows, drafter).run(read(forward, prompts), last)
     return True

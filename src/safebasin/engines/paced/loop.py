@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,10 +53,10 @@ class Paced:
     Args:
         forward: the forward pass.
         rows: the batch, still empty; in the end the result.
-        drafter: guesses; None where rows are to take one token a pass.
+        drafter: guesses.
     """
 
-    def __init__(self, forward: Pass, rows: Rows, drafter: Drafter | None) -> None:
+    def __init__(self, forward: Pass, rows: Rows, drafter: Drafter) -> None:
         self._forward = forward
         self._rows = rows
         self._drafter = drafter
@@ -80,7 +80,7 @@ class Paced:
         while True:
             # 1) Rows that began, or ceased, to repeat themselves leave for the other turn, where they are many enough
             live = self._live(pool)  # (rows,), as `moving`
-            moving = live & (self._repeats(pool) != repeating)
+            moving = live & (self._drafter.cyclic(pool.rows) != repeating)
             if moving.any() and moving.sum() >= MOVE_SHARE * len(live):
                 aside.append(pool.part(moving))
                 live &= ~moving
@@ -95,13 +95,10 @@ class Paced:
     def _live(self, pool: _Pool) -> NDArray[np.bool_]:
         return np.asarray([self._rows.is_live(row) for row in pool.rows])
 
-    def _repeats(self, pool: _Pool) -> NDArray[np.bool_]:
-        return np.zeros(len(pool.rows), dtype=np.bool_) if self._drafter is None else self._drafter.cyclic(pool.rows)
-
     def _pass(self, pool: _Pool, *, repeating: bool) -> None:
         """One forward pass: each row gets the tokens of its guess that hold, and the one after them."""
         # 1) Read the last token of each row and its guess, (rows, n), or that token alone
-        tokens = self._guessed(pool) if repeating else pool.last[:, None]
+        tokens = self._guessed(pool, self._drafter.size if repeating else self._drafter.few(pool.rows))
         logits = self._forward(torch.from_numpy(tokens).to(self._forward.device), pool.cache)
         # 2) Choose: of the n − 1 guessed tokens those that hold, and one after them
         found = _checked(logits, tokens) if tokens.shape[1] > 1 else chosen(logits[:, 0])
@@ -110,18 +107,18 @@ class Paced:
         counts = np.asarray([len(taken) for taken in found.tokens]) * self._live(pool)  # ended rows stay where they are
         pool.cache.lengths = pool.cache.lengths + counts
         pool.last = np.asarray([taken[-1] for taken in found.tokens])
-        if self._drafter is not None:
-            self._drafter.see(pool.rows, _filled(found.tokens, tokens.shape[1]), counts)
-            if repeating:
-                self._drafter.learn(counts.mean())
+        self._drafter.see(pool.rows, _filled(found.tokens, tokens.shape[1]), counts)
+        if repeating:
+            self._drafter.learn(counts.mean())
 
-    def _guessed(self, pool: _Pool) -> NDArray[np.int64]:
-        """The last token of each row and its guess, (rows, n); n is what is wanted, within a bound for the logits."""
-        drafter = cast("Drafter", self._drafter)
+    def _guessed(self, pool: _Pool, size: int) -> NDArray[np.int64]:
+        """The last token of each row and its guess, (rows, n); n is `size`, or less: what is wanted, and fits."""
         fits = _LOGITS // (4 * len(pool.rows) * self._forward.vocabulary)
         wanted = max(self._rows.room(row) for row in pool.rows if self._rows.is_live(row))
-        n = max(min(drafter.size, wanted, fits), 1)
-        return np.hstack([pool.last[:, None], drafter.guess(pool.rows, n - 1)])
+        n = max(min(size, wanted, fits), 1)
+        if n == 1:
+            return pool.last[:, None]
+        return np.hstack([pool.last[:, None], self._drafter.guess(pool.rows, n - 1)])
 
 
 def _filled(rows: Sequence[Sequence[int]], n: int) -> NDArray[np.int64]:

@@ -31,7 +31,7 @@ __all__ = ["VLLMEngine"]
 _EXTENSION = "safebasin.engines.vllm.worker.Regenerating"
 _LARGEST_BATCH = 256
 """Sequences that vLLM decodes at once by default; more of a batch wait."""
-_OF_REFERENCE = ("attention", "device_name", "logit_rules", "threads")
+_OF_REFERENCE = ("attention", "device_name", "logit_rules", "prepacked", "threads")
 """Details of the reference engine that say nothing of this one."""
 
 
