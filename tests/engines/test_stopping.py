@@ -254,6 +254,12 @@ def test_a_cycle_ends_a_row_where_it_would_one_token_at_a_time(start, cycle, dat
     assert (several.ids, several.reason, several.surplus) == (single.ids, single.reason, single.surplus)
 
 
+def test_the_last_row_may_end_its_turn_by_a_text_where_loops_are_watched():
+    rows = Rows([10], eos=[], loops=LoopWatch(1, 10), ends=EndWatch(["c"], decode=letters))
+    feed(rows, [[1, 2, 3]])
+    assert (rows.ids, rows.reason) == ([[1, 2]], ["stop"])
+
+
 def test_a_ruled_line_is_not_a_collapse():
     rows = Rows([100], eos=[], loops=LoopWatch(1, 100))
     feed(rows, [[7] * 30 + list(range(70))])

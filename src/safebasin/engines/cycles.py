@@ -68,7 +68,7 @@ class Cycles:
         return np.maximum(self._tokens[at, self._length[at] - back], 0)
 
     def distances(self, rows: Sequence[int]) -> NDArray[np.int64]:
-        """How far back each of `rows` has said its last three tokens, or two, or one, (rows,); 0 where it never did."""
+        """Count the tokens since each of `rows` said its last three, or two, or one, before: (rows,); 0 where never."""
         said = [self._tokens[row, PERIOD : self._length[row]] for row in rows]
         return np.asarray([_distance(tokens) for tokens in said], dtype=np.int64)
 

@@ -276,7 +276,7 @@ class Rows:
             for row, n in self._refusals.ended(grown, self.ids).items():
                 del self.ids[row][n:], self._gaps[row][n:]
                 self.reason[row], self.broken[row] = "verdict", ""
-        if self._loops is not None:
+        if self._loops is not None and grown:
             for row in self._loops.ended(list(grown), [self.ids[row][-1] for row in grown]):
                 if self.reason[row] != "verdict":
                     self.reason[row] = "loop"

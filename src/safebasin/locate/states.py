@@ -30,7 +30,7 @@ BATCH = 16
 
 
 class Read(NamedTuple):
-    """What a model makes of some prompts."""
+    """States and first words of some prompts, as a model has them."""
 
     states: Array
     """At the last token, after each block: (layers, prompts, width), float32."""
