@@ -123,6 +123,14 @@ def test_an_adapter_and_a_checkpoint_are_ordered_and_one_that_does_not_fit_is_na
         screen(ScreenRequest(spec=spec, tuned=(str(base),)))
 
 
+def test_a_model_that_is_not_there_is_said_before_the_base_is_loaded(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "open_engine", lambda spec: pytest.fail("loaded"))
+    with pytest.raises(ModelError, match="nothing there"):
+        one(base, tmp_path / "missing", sources=sources(tmp_path))
+
+
 def test_too_few_prompts_are_refused(base: Path, tmp_path: Path) -> None:
     with pytest.raises(PromptError, match="at least 8"):
         one(base, base, sources=sources(tmp_path, 5))

@@ -6,7 +6,8 @@ refusal direction out; and what the first token of an answer has become. Orders 
     records   what is found, as plain values
     spectra   leading singular values and stable rank of a change
     refusal   the direction in which a model tells harmful requests, without asking it for a word
-    opening   what the first token of an answer is, before and after
+    along     how a change lies to other changes
+    opening   how far the first token of an answer has moved
     rates     how often the screen was wrong on tuned models whose harm is known
     measure   all of it, for one base and its tuned models
 """

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from safebasin.models.reference import resolve
 from safebasin.prompts.labels import Label
 from safebasin.protocols import Delta, Engine, EngineSpec, Inside
 from safebasin.records import Decoding, DirectionSpec, Point, Prompt, System
+from safebasin.screen.along import along, along_refusal
 from safebasin.screen.opening import divergence
 from safebasin.screen.rates import MEASURED_ON, flags_of
 from safebasin.screen.records import SIGNALS, Along, BlockMoved, Opening, Screened, Screening
@@ -27,13 +28,13 @@ from safebasin.screen.refusal import RefusalAxis, find_axis, gap
 from safebasin.screen.spectra import LEADING, Spectrum, spectrum
 from safebasin.stats.landscape import Array
 from safebasin.weights.distance import Distance, block_labels, measure_distance, whole_change
-from safebasin.weights.layout import row_blocks
 from safebasin.weights.stream import prepare_one
 
 __all__ = ["FEWEST", "ScreenRequest", "known_before", "screen"]
 
 FEWEST = 8
 """Prompts of each kind below which no direction is taken from them."""
+_T = TypeVar("_T")
 KINDS: dict[str, Label] = {"harmful": "harmful", "benign": "benign"}
 
 
@@ -79,6 +80,7 @@ def screen(request: ScreenRequest, note: Callable[[str], None] = lambda text: No
         StudyError: where only one kind of prompts is given.
     """
     prompts = _prompts(request)
+    toward, unusable = _tried(request.tuned, lambda model: _toward(model, request))  # before anything is read
     engine = catalog.open_engine(request.spec)
     if not isinstance(engine, Inside):
         got = engine.facts().engine
@@ -87,18 +89,14 @@ def screen(request: ScreenRequest, note: Callable[[str], None] = lambda text: No
     aligned = None if before is None else prepare_one(_toward(before, request), engine.base)
     notes: list[str] = []
     read = _read(engine, request, prompts, notes) if prompts else None
-    found: list[Screened] = []
-    failed: dict[str, str] = {}
-    error: ModelError | None = None
-    for model in request.tuned:
+
+    def look(model: str) -> Screened:
         note(f"looking at {model}")
-        try:
-            found.append(_screened(engine, request, model, aligned, read))
-        except ModelError as problem:
-            failed[model], error = str(problem), problem
+        return _screened(engine, request, model, toward[model], aligned, read)
+
+    seen, failed = _tried(tuple(toward), look)
+    found = tuple(seen.values())
     engine.move_to(Point())
-    if not found and error is not None:
-        raise error
     by = next(signal for signal in SIGNALS if all(signal in model.signals for model in found))
     return Screening(
         base=request.spec.model,
@@ -109,9 +107,27 @@ def screen(request: ScreenRequest, note: Callable[[str], None] = lambda text: No
         ordered_by=by,
         flags_hold=request.spec.model.startswith(MEASURED_ON),
         models=tuple(sorted(found, key=lambda model: (-len(model.flags), -model.signals[by]))),
-        failed=failed,
+        failed={model: str(problem) for model, problem in (unusable | failed).items()},
         notes=tuple(notes),
     )
+
+
+def _tried(models: Sequence[str], act: Callable[[str], _T]) -> tuple[dict[str, _T], dict[str, ModelError]]:
+    """What came of each model, and what went wrong with others.
+
+    Raises:
+        ModelError: where it went wrong with all of them; the first.
+    """
+    found: dict[str, _T] = {}
+    failed: dict[str, ModelError] = {}
+    for model in models:
+        try:
+            found[model] = act(model)
+        except ModelError as problem:
+            failed[model] = problem
+    if failed and not found:
+        raise next(iter(failed.values()))
+    return found, failed
 
 
 def known_before(model: str) -> str | None:
@@ -193,20 +209,19 @@ def _axis(states: Mapping[str, Array], notes: list[str]) -> RefusalAxis | None:
 
 
 def _screened(
-    engine: Inside, request: ScreenRequest, model: str, aligned: Delta | None, read: _Read | None
+    engine: Inside, request: ScreenRequest, model: str, spec: DirectionSpec, aligned: Delta | None, read: _Read | None
 ) -> Screened:
-    spec = _toward(model, request)
     delta = prepare_one(spec, engine.base)
     distance = measure_distance(engine.base, delta)
     if distance.n_tensors == 0:
         raise ModelError(expected(model, "another model than BASE", "the same weights", "Name what was tuned."))
     with engine.lend() as (module, _):
         spectra = _spectra(engine, delta, [matrix.name for matrix in linear_matrices(module)])
-    unalignment = None if aligned is None else _along(engine, delta, aligned)
+    unalignment = None if aligned is None else along(engine.base, delta, aligned)
     refusal = separation = opening = None
     if read is not None:
         if read.axis is not None and read.writers:
-            refusal = _along_refusal(engine, delta, read.axis.direction, read.writers)
+            refusal = along_refusal(engine.base, delta, read.axis.direction, read.writers)
         opening, separation = _answered(engine, spec, read)
     signals = _signals(distance, unalignment, refusal, separation, opening)
     return Screened(
@@ -279,50 +294,6 @@ def _mean_spectrum(spectra: Sequence[Spectrum]) -> tuple[float, ...]:
     rows = [np.pad(np.asarray(made.leading), (0, most - len(made.leading)))[:most] / made.norm for made in spectra]
     mean = sum(made.norm**2 / total * row for made, row in zip(spectra, rows, strict=True))
     return tuple(float(value) for value in np.asarray(mean))
-
-
-# --- along other changes ---------------------------------------------------------------------------------------------
-
-
-def _along(engine: Inside, delta: Delta, other: Delta) -> Along:
-    """How a change lies to another one, over all weights."""
-    inner = own = its = 0.0
-    n = 0
-    for name in engine.base.names:
-        for start, stop in row_blocks(engine.base.shape(name)):
-            change, toward = delta.rows(name, start, stop), other.rows(name, start, stop)
-            n += 0 if toward is None else toward.numel()
-            own += 0.0 if change is None else float(change.double().square().sum())
-            its += 0.0 if toward is None else float(toward.double().square().sum())
-            if change is not None and toward is not None:
-                inner += float((change.double() * toward.double()).sum())
-    if its == 0:
-        remedy = "Name the model that BASE was aligned from."
-        raise ModelError(expected("the model before alignment", "another model than BASE", "the same weights", remedy))
-    return _lies(inner, own, its, n)
-
-
-def _along_refusal(engine: Inside, delta: Delta, direction: Array, writers: Sequence[tuple[str, bool]]) -> Along:
-    """How a change lies to −r rᵀ W, over the weights that write to the residual stream."""
-    r = torch.from_numpy(direction)
-    inner = own = its = 0.0
-    n = 0
-    for name, transposed in writers:
-        stored = engine.base.rows(name, 0, engine.base.shape(name)[0]).double()
-        written = (stored @ r) if transposed else (r @ stored)
-        change = whole_change(engine.base, delta, name)
-        its += float(written.square().sum())
-        n += stored.numel()
-        if change is not None:
-            turned = (change.double() @ r) if transposed else (r @ change.double())
-            own += float(change.double().square().sum())
-            inner -= float((turned * written).sum())
-    return _lies(inner, own, its, n)
-
-
-def _lies(inner: float, own: float, its: float, n: int) -> Along:
-    cosine = inner / math.sqrt(own * its) if own and its else 0.0
-    return Along(cosine=cosine, share=inner / its if its else 0.0, chance=1 / math.sqrt(max(n, 1)))
 
 
 def _answered(engine: Inside, spec: DirectionSpec, read: _Read) -> tuple[Opening, float | None]:
