@@ -72,8 +72,7 @@ def _vllm(monkeypatch: pytest.MonkeyPatch, *, calls: tuple[str, ...] = _CALLS, p
     for depth in range(1, 5):
         monkeypatch.setitem(sys.modules, ".".join(path.split(".")[:depth]), ModuleType(path))
     monkeypatch.setattr(sys.modules["vllm"], "LLM", type("LLM", (), dict.fromkeys(calls)), raising=False)
-    engine = type("WeightTransferEngine", (), {"start_weight_update": None})
-    monkeypatch.setattr(sys.modules[path], "WeightTransferEngine", engine, raising=False)
+    monkeypatch.setattr(sys.modules["vllm.distributed.weight_transfer"], "base", sys.modules[path], raising=False)
     declared = [EntryPoint(name, "x:y", "vllm.general_plugins") for name in plugins]
     monkeypatch.setattr(needs, "entry_points", lambda group: [e for e in declared if e.group == group])
 

