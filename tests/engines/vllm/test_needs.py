@@ -93,7 +93,11 @@ def test_weights_are_transferred_where_nothing_is_against_it(monkeypatch: pytest
     ],
 )
 def test_weights_are_reloaded_where_something_is_and_it_is_told(
-    monkeypatch: pytest.MonkeyPatch, calls: tuple[str, ...], plugins: tuple[str, ...], environ: dict[str, str], reason: str
+    monkeypatch: pytest.MonkeyPatch,
+    calls: tuple[str, ...],
+    plugins: tuple[str, ...],
+    environ: dict[str, str],
+    reason: str,
 ) -> None:
     _vllm(monkeypatch, calls=calls, plugins=plugins)
     assert reason in (needs.why_no_transfer(environ) or "")

@@ -251,9 +251,7 @@ class VLLMEngine:
                     engine.abort_request([output.request_id])
 
 
-def _start(
-    folder: str, *, name: str, dtype: str, limit: int | None, eager: bool, gpus: int, transfers: bool
-) -> Any:
+def _start(folder: str, *, name: str, dtype: str, limit: int | None, eager: bool, gpus: int, transfers: bool) -> Any:
     """Start vLLM with a model, its own tokenizer, generation settings and prefix cache left out.
 
     Eager on a processor: compiling takes minutes there and gains little. Over several GPUs its workers are children of
