@@ -208,7 +208,7 @@ class VLLMEngine:
     def _set_out(
         self, model: str, origin: tuple[str, str, str | None], wanted: tuple[Expected, ...], without: str | None
     ) -> tuple[float, dict[str, str]]:
-        """Take the road that the self-test lets pass: by weight transfer where there is nothing against it, else reload.
+        """Take the road that the self-test lets pass: weight transfer where there is nothing against it, else reload.
 
         Returns:
             The largest difference that the test saw, in nats, and for the facts how weights are brought and why so.

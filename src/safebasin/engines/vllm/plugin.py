@@ -1,7 +1,7 @@
 """What vLLM calls in each of its processes, of every user who has both installed: one name for its registry.
 
-The entry point `safebasin` of `vllm.general_plugins`. It loads no module of ours, and never raises, since vLLM would not
-start; what it names (`transfer`) is loaded where a configuration asks for it, which `engine` alone does.
+The entry point `safebasin` of `vllm.general_plugins`. It loads no module of ours, and never raises, since vLLM would
+not start; what it names (`transfer`) is loaded where a configuration asks for it, which `engine` alone does.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Regenerated(WeightTransferEngine):
         self._mover = origin(init_info.folder, init_info.dtype, init_info.adapter)
 
     def start_weight_update(self) -> None:
-        """Nothing: the layers are opened once the point is known to fit, so that one that does not leaves them whole."""
+        """Nothing: layers are opened once the point is known to fit, so that one that does not leaves them whole."""
 
     def receive_weights(self, update_info: Recipe) -> None:
         """Make the weights of a point and load them.
