@@ -11,7 +11,7 @@ import pytest
 from helpers.models import make_lora
 from safebasin import catalog
 from safebasin.engines.hf import HFEngine
-from safebasin.errors import UsageError
+from safebasin.errors import ModelError, UsageError
 from safebasin.models.reference import resolve
 from safebasin.protocols import Engine
 from safebasin.records import Decoding, DirectionSpec, Message, Point
@@ -171,6 +171,18 @@ def test_a_transfer_that_brings_other_weights_is_left_for_the_reload(monkeypatch
     other = opened(MODEL, "reload")
     other.move_to(POINTS[1])
     assert engine.checksum() == other.checksum()
+
+
+def test_neither_road_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from safebasin.engines.vllm import roads
+
+    def breaks(*_: object) -> None:
+        raise Exception("Call to collective_rpc failed:\nno kernel")
+
+    monkeypatch.setattr(roads.Transfer, "open", breaks)
+    monkeypatch.setattr(roads.Reload, "open", breaks)
+    with pytest.raises(ModelError, match=r"vLLM can reload; got .* \(Call to collective_rpc failed: no kernel\)"):
+        opened(MODEL)
 
 
 def test_a_transfer_that_breaks_off_is_left_for_the_reload(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from safebasin.engines.vllm.needs import check_device, check_model, settle, vllm
 from safebasin.engines.vllm.plugin import BACKEND, register
 from safebasin.engines.vllm.roads import Reload, Road, Transfer
 from safebasin.engines.vllm.selftest import TOLERANCE, Expected, check, expectations
-from safebasin.errors import ModelError, UsageError, expected
+from safebasin.errors import ModelError, SafebasinError, UsageError, expected
 from safebasin.models.loading import load_config, n_embeddings
 from safebasin.models.placement import resolve_dtype
 from safebasin.models.reference import resolve
@@ -33,8 +33,6 @@ __all__ = ["VLLMEngine"]
 _EXTENSION = "safebasin.engines.vllm.worker.Regenerating"
 _LARGEST_BATCH = 256
 """Sequences that vLLM decodes at once by default; more of a batch wait."""
-_CANNOT = (RuntimeError, ValueError, LookupError, AttributeError, TypeError, AssertionError)
-"""What vLLM raises where it cannot load a model, or cannot load other weights into it."""
 _OF_REFERENCE = ("attention", "device_name", "logit_rules", "prepacked", "threads")
 """Details of the reference engine that say nothing of this one."""
 
@@ -219,11 +217,13 @@ class VLLMEngine:
         if without is None:
             try:
                 return self._tested(Transfer(self._llm), origin, wanted), {"by": Transfer.name}
-            except (*_CANNOT, ModelError) as error:
+            except Exception as error:  # of any kind: a worker in another process sends nothing more precise
                 without = _said(error)
         try:
             return self._tested(Reload(self._llm), origin, wanted), {"by": Reload.name, "because": without}
-        except _CANNOT as error:
+        except SafebasinError:
+            raise
+        except Exception as error:
             remedy = f"({_said(error)}) Use the engine hf."
             constraint = "one whose weights vLLM can reload"
             raise ModelError(expected("model of the engine 'vllm'", constraint, model, remedy)) from error
