@@ -152,6 +152,17 @@ def test_a_point_that_does_not_fit_leaves_the_weights_as_they_are(engine) -> Non
     assert engine.checksum() != before
 
 
+def test_the_plugin_is_found_in_a_process_of_vllms_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There nobody but vLLM registers it, by the entry point of the installed package."""
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    engine = opened(MODEL)
+    assert type(engine._llm.llm_engine.engine_core).__name__ == "SyncMPClient"
+    assert engine.facts().details["weights"] == {"by": "weight transfer"}
+    before = engine.checksum()
+    engine.move_to(POINTS[1])
+    assert engine.checksum() != before
+
+
 def test_vllm_knows_the_point_that_its_weights_are_of() -> None:
     engine = opened(MODEL)
     engine.move_to(POINTS[2])
