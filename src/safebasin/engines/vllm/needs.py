@@ -57,7 +57,7 @@ def vllm_version() -> str:
 
 
 def why_no_transfer(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Why a weight-transfer engine of ours cannot bring the weights of a point, so that they are reloaded; or None.
+    """The reason why a weight-transfer engine of ours cannot bring the weights of a point, or None where it can.
 
     Args:
         environ: `VLLM_PLUGINS` names the plugins that vLLM loads; it loads all where nobody has set it.

@@ -41,9 +41,11 @@ class Transfer:
         self._llm = llm
 
     def open(self, folder: str, dtype: str, adapter: str | None) -> None:
+        """Have every worker's weight-transfer engine read θ₀."""
         self._llm.init_weight_transfer_engine({"init_info": {"folder": folder, "dtype": dtype, "adapter": adapter}})
 
     def move(self, point: Point) -> None:
+        """Send the recipe as a weight update, and its key as the version."""
         self._llm.start_weight_update()
         self._llm.update_weights({"update_info": {"recipe": point.recipe}})
         self._llm.finish_weight_update(weight_version=point.key)
@@ -58,7 +60,9 @@ class Reload:
         self._llm = llm
 
     def open(self, folder: str, dtype: str, adapter: str | None) -> None:
+        """Have every worker read θ₀."""
         self._llm.collective_rpc("safebasin_open", args=(folder, dtype, adapter))
 
     def move(self, point: Point) -> None:
+        """Send the recipe to a method of the worker."""
         self._llm.collective_rpc("safebasin_move", args=(point.recipe,))

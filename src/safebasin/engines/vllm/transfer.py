@@ -27,7 +27,7 @@ __all__ = ["Origin", "Recipe", "Regenerated"]
 
 @dataclass
 class Origin(WeightTransferInitInfo):
-    """Where θ₀ is read from, as in `worker.origin`."""
+    """The place that θ₀ is read from, as in `worker.origin`."""
 
     folder: str
     dtype: str
@@ -55,7 +55,7 @@ class Regenerated(WeightTransferEngine):
         self._mover = origin(init_info.folder, init_info.dtype, init_info.adapter)
 
     def start_weight_update(self) -> None:
-        """Nothing: layers are opened once the point is known to fit, so that one that does not leaves them whole."""
+        """Do nothing: layers are opened once the point is known to fit, so one that does not leaves them whole."""
 
     def receive_weights(self, update_info: Recipe) -> None:
         """Make the weights of a point and load them.
@@ -73,7 +73,7 @@ class Regenerated(WeightTransferEngine):
             repack_tied(self.model)
 
     def finish_weight_update(self) -> None:
-        """Nothing: each update is a whole point."""
+        """Do nothing: each update is a whole point."""
 
     def shutdown(self) -> None:
         """Let go of θ₀."""
