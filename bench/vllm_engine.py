@@ -1,12 +1,15 @@
-"""The vLLM engine beside the reference: tokens a second, and seconds a point. Run it in the environment of test-vllm.
+"""The vLLM engine beside the reference: tokens a second, and seconds a point, by either road to it (`roads`).
+
+Run it in the environment of test-vllm.
 
     OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 .venv-vllm/bin/python bench/vllm_engine.py
 
-Both in one process, one after the other, three rounds in turn; times are the process's own on one thread.
+All in one process, one after the other, three rounds in turn; times are the process's own on one thread.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 
@@ -22,11 +25,13 @@ ALPHAS = (0.0, 0.05, -0.05, 0.1, -0.1)
 
 
 def main() -> None:
-    """Print the two ratios, with what they are of."""
+    """Print the ratios to the reference, with what they are of."""
     world = catalog.world("guild")
     asked = [p.messages for name in world.prompt_sets for p in world.load_prompts(name)][:80]
     line = DirectionSpec(kind="random", seed=0)
     engines: dict[str, Engine] = {"hf": HFEngine(MODEL, device="cpu"), "vllm": VLLMEngine(MODEL)}
+    os.environ["VLLM_PLUGINS"] = ""  # vLLM leaves the package's plugin out, so that weights are reloaded
+    engines["vllm, reload"] = VLLMEngine(MODEL)
     moved: dict[str, list[float]] = {name: [] for name in engines}
     rate: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(3):
@@ -39,8 +44,9 @@ def main() -> None:
                 moved[name].append(middle - start)
                 rate[name].append(tokens / (time.process_time() - middle))
     for what, found in (("tokens a second", rate), ("seconds a point", moved)):
-        hf, vllm = (statistics.median(found[name]) for name in engines)
-        print(f"{what}: hf {hf:.4g}, vllm {vllm:.4g}, ratio {vllm / hf:.3g}")
+        hf, *others = (statistics.median(found[name]) for name in engines)
+        for name, other in zip(list(engines)[1:], others, strict=True):
+            print(f"{what}: hf {hf:.4g}, {name} {other:.4g}, ratio {other / hf:.3g}")
 
 
 if __name__ == "__main__":

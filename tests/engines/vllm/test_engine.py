@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from helpers.models import make_lora
 from safebasin import catalog
 from safebasin.engines.hf import HFEngine
+from safebasin.errors import ModelError, UsageError
 from safebasin.models.reference import resolve
 from safebasin.protocols import Engine
 from safebasin.records import Decoding, DirectionSpec, Message, Point
 from safebasin.testing import check_engine
+
+if TYPE_CHECKING:
+    from safebasin.engines.vllm.engine import VLLMEngine
 
 pytestmark = [
     pytest.mark.vllm,
@@ -26,15 +31,27 @@ POINTS = [Point.at((DirectionSpec(kind="random", seed=0), alpha)) for alpha in (
 HOW = Decoding(max_new_tokens=32)
 
 
-def opened(model: str) -> Engine:
+ROADS = {"weight transfer": None, "reload": "VLLM_PLUGINS leaves 'safebasin' out"}
+"""How the workers get the weights of a point, and why so: vLLM is told to leave the plugin out."""
+
+
+def opened(model: str, road: str = "weight transfer") -> VLLMEngine:
     from safebasin.engines.vllm.engine import VLLMEngine
 
-    return VLLMEngine(model)
+    with pytest.MonkeyPatch.context() as patch:
+        if road == "reload":
+            patch.setenv("VLLM_PLUGINS", "")
+        return VLLMEngine(model)
+
+
+@pytest.fixture(scope="module", params=ROADS)
+def road(request: pytest.FixtureRequest) -> str:
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    return opened(MODEL)
+def engine(road: str) -> VLLMEngine:
+    return opened(MODEL, road)
 
 
 @pytest.fixture(scope="module")
@@ -107,20 +124,96 @@ def test_it_keeps_the_contract_of_engines(engine, asked) -> None:
     check_engine(engine, conversations=asked[:6])
 
 
-def test_what_it_is_stands_in_its_name_and_the_manifest(engine, reference) -> None:
+def test_what_it_is_stands_in_its_name_and_the_manifest(engine, reference, road: str) -> None:
     facts = engine.facts()
+    because = {"because": ROADS[road]} if ROADS[road] else {}
+    assert facts.details["weights"] == {"by": road, **because}
     assert facts.engine.startswith("vllm(version=")
     assert facts.details["prefix_caching"] is False
     assert facts.batch_invariant is False
     assert (facts.fingerprint, facts.perturbed) == (reference.facts().fingerprint, reference.facts().perturbed)
 
 
-def test_a_model_with_an_adapter_is_the_merged_one(tmp_path: Path, asked) -> None:
+def test_both_roads_lead_to_the_same_weights_bit_for_bit() -> None:
+    engines = [opened(MODEL, road) for road in ROADS]
+    for point in (*POINTS, Point()):
+        for engine in engines:
+            engine.move_to(point)
+        assert len({engine.checksum() for engine in engines}) == 1
+
+
+def test_a_point_that_does_not_fit_leaves_the_weights_as_they_are(engine) -> None:
+    engine.move_to(POINTS[2])
+    before = engine.checksum()
+    with pytest.raises(UsageError, match="direction"):
+        engine.move_to(Point.at((DirectionSpec(kind="unheard-of", seed=0), 0.5)))
+    assert engine.checksum() == before
+    engine.move_to(POINTS[1])
+    assert engine.checksum() != before
+
+
+def test_the_plugin_is_found_in_a_process_of_vllms_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There nobody but vLLM registers it, by the entry point of the installed package."""
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "1")
+    engine = opened(MODEL)
+    assert type(engine._llm.llm_engine.engine_core).__name__ == "SyncMPClient"
+    assert engine.facts().details["weights"] == {"by": "weight transfer"}
+    before = engine.checksum()
+    engine.move_to(POINTS[1])
+    assert engine.checksum() != before
+
+
+def test_vllm_knows_the_point_that_its_weights_are_of() -> None:
+    engine = opened(MODEL)
+    engine.move_to(POINTS[2])
+    assert engine._llm.llm_engine.get_weight_version() == POINTS[2].key
+
+
+def test_a_transfer_that_brings_other_weights_is_left_for_the_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    from safebasin.engines.vllm import transfer
+
+    monkeypatch.setattr(transfer, "repack_tied", lambda module: None)  # the head keeps the matrix of the last point
+    engine = opened(MODEL)
+    found = engine.facts().details["weights"]
+    assert isinstance(found, dict)
+    assert found["by"] == "reload"
+    assert "self-test of the engine 'vllm'" in found["because"]
+    engine.move_to(POINTS[1])
+    other = opened(MODEL, "reload")
+    other.move_to(POINTS[1])
+    assert engine.checksum() == other.checksum()
+
+
+def test_neither_road_is_an_error_of_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from safebasin.engines.vllm import roads
+
+    def breaks(*_: object) -> None:
+        raise Exception("Call to collective_rpc failed:\nno kernel")
+
+    monkeypatch.setattr(roads.Transfer, "open", breaks)
+    monkeypatch.setattr(roads.Reload, "open", breaks)
+    with pytest.raises(ModelError, match=r"vLLM can reload; got .* \(Call to collective_rpc failed: no kernel\)"):
+        opened(MODEL)
+
+
+def test_a_transfer_that_breaks_off_is_left_for_the_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    from safebasin.engines.vllm import transfer
+
+    def breaks(*_: object) -> None:
+        raise NotImplementedError("no kernel for this")
+
+    monkeypatch.setattr(transfer, "finalize_layerwise_reload", breaks)
+    engine = opened(MODEL)
+    assert engine.facts().details["weights"] == {"by": "reload", "because": "no kernel for this"}
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_a_model_with_an_adapter_is_the_merged_one(tmp_path: Path, asked, road: str) -> None:
     adapter = make_lora(tmp_path / "adapter", resolve(MODEL).folder)
     model = f"{resolve(MODEL).folder}+{adapter}"
-    mine, theirs = opened(model), HFEngine(model, device="cpu")
+    mine, theirs = opened(model, road), HFEngine(model, device="cpu")
     for point in POINTS[:3]:
         assert answers(mine, point, asked, HOW) == answers(theirs, point, asked, HOW)
     line = DirectionSpec(kind="adapter", target=str(adapter))
-    plain = opened(MODEL)
+    plain = opened(MODEL, road)
     assert answers(plain, Point.at((line, 1.0)), asked, HOW) == answers(mine, Point(), asked, HOW)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError
+import sys
+from importlib.metadata import EntryPoint, PackageNotFoundError
+from types import ModuleType
 
 import pytest
 
@@ -59,3 +61,48 @@ def test_what_the_user_has_set_stays() -> None:
     assert environ["VLLM_LOGGING_LEVEL"] == "DEBUG"
     assert environ["VLLM_NO_USAGE_STATS"] == "1"
     assert not needs.settle({"VLLM_BATCH_INVARIANT": "0"})
+
+
+_CALLS = ("init_weight_transfer_engine", "start_weight_update", "update_weights", "finish_weight_update")
+
+
+def _vllm(monkeypatch: pytest.MonkeyPatch, *, calls: tuple[str, ...] = _CALLS, plugins: tuple[str, ...]) -> None:
+    """A vLLM whose `LLM` has these methods, in an environment whose packages declare these plugins."""
+    path = "vllm.distributed.weight_transfer.base"
+    for depth in range(1, 5):
+        monkeypatch.setitem(sys.modules, ".".join(path.split(".")[:depth]), ModuleType(path))
+    monkeypatch.setattr(sys.modules["vllm"], "LLM", type("LLM", (), dict.fromkeys(calls)), raising=False)
+    monkeypatch.setattr(sys.modules["vllm.distributed.weight_transfer"], "base", sys.modules[path], raising=False)
+    declared = [EntryPoint(name, "x:y", "vllm.general_plugins") for name in plugins]
+    monkeypatch.setattr(needs, "entry_points", lambda group: [e for e in declared if e.group == group])
+
+
+def test_weights_are_transferred_where_nothing_is_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    _vllm(monkeypatch, plugins=("other", "safebasin"))
+    assert needs.why_no_transfer({}) is None
+    assert needs.why_no_transfer({"VLLM_PLUGINS": "other,safebasin"}) is None
+
+
+@pytest.mark.parametrize(
+    ("calls", "plugins", "environ", "reason"),
+    [
+        (_CALLS[:1], ("safebasin",), {}, "has no start_weight_update"),
+        (_CALLS, ("other",), {}, "entry point 'safebasin' of vllm.general_plugins is not installed"),
+        (_CALLS, ("safebasin",), {"VLLM_PLUGINS": ""}, "VLLM_PLUGINS leaves 'safebasin' out"),
+        (_CALLS, ("safebasin",), {"VLLM_PLUGINS": "other"}, "VLLM_PLUGINS leaves 'safebasin' out"),
+    ],
+)
+def test_weights_are_reloaded_where_something_is_and_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+    calls: tuple[str, ...],
+    plugins: tuple[str, ...],
+    environ: dict[str, str],
+    reason: str,
+) -> None:
+    _vllm(monkeypatch, calls=calls, plugins=plugins)
+    assert reason in (needs.why_no_transfer(environ) or "")
+
+
+def test_a_vllm_of_before_weight_transfer_reloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", ModuleType("vllm"))
+    assert "no weight-transfer engines" in (needs.why_no_transfer({}) or "")

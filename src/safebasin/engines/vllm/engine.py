@@ -1,4 +1,4 @@
-"""The vLLM engine: greedy requests that rows end, and scores of texts; weights are the workers' business (`worker`).
+"""The vLLM engine: greedy requests that rows end, and scores of texts; weights are the workers' business (`roads`).
 
 Before the first answer it is compared with the reference engine (`selftest`), and refused where it differs. Tokens,
 templates and what ends a row are those of the reference (`answering`), so that a response differs from the reference's
@@ -15,9 +15,11 @@ import torch
 
 from safebasin.engines.answering import Answering, Batch
 from safebasin.engines.hf import HFEngine
-from safebasin.engines.vllm.needs import check_device, check_model, settle, vllm_version
-from safebasin.engines.vllm.selftest import TOLERANCE, check, expectations
-from safebasin.errors import ModelError, UsageError, expected
+from safebasin.engines.vllm.needs import check_device, check_model, settle, vllm_version, why_no_transfer
+from safebasin.engines.vllm.plugin import BACKEND, register
+from safebasin.engines.vllm.roads import Reload, Road, Transfer
+from safebasin.engines.vllm.selftest import TOLERANCE, Expected, check, expectations
+from safebasin.errors import ModelError, SafebasinError, UsageError, expected
 from safebasin.models.loading import load_config, n_embeddings
 from safebasin.models.placement import resolve_dtype
 from safebasin.models.reference import resolve
@@ -89,13 +91,14 @@ class VLLMEngine:
             )
         del module, reference
         # 2) vLLM with the same weights, and whether it is what it should be
+        without = why_no_transfer()
         self._llm = _start(
             str(found.folder), name=model, dtype=kind, limit=self._answers.limit, eager=where == "cpu",
-            gpus=gpus_per_worker,
+            gpus=gpus_per_worker, transfers=without is None,
         )  # fmt: skip
-        self._call("safebasin_open", str(found.folder), kind, str(found.adapter) if found.adapter else None)
-        worst = check(self, wanted, dtype=kind)
-        self._facts = _described(facts, version, where, invariant, worst, gpus_per_worker)
+        origin = (str(found.folder), kind, str(found.adapter) if found.adapter else None)
+        worst, weights = self._set_out(model, origin, wanted, without)
+        self._facts = _described(facts, version, where, invariant, worst, gpus_per_worker, weights)
 
     @property
     def date(self) -> str | None:
@@ -120,11 +123,11 @@ class VLLMEngine:
         Raises:
             UsageError: where a direction is not known, or does not fit the model.
         """
-        self._call("safebasin_move", point.recipe)
+        self._road.move(point)
 
     def checksum(self) -> str:
         """Of the weights that the workers hold now; equal where they are equal bit for bit."""
-        return " ".join(self._call("safebasin_checksum"))
+        return " ".join(self._llm.collective_rpc("safebasin_checksum"))
 
     def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
         """Decode one batch greedily, results in the order given.
@@ -200,8 +203,35 @@ class VLLMEngine:
     def _readable(self) -> int | None:
         return None if self._answers.limit is None else self._answers.limit - 1
 
-    def _call(self, method: str, *args: object) -> list[Any]:
-        return self._llm.collective_rpc(method, args=args)
+    def _set_out(
+        self, model: str, origin: tuple[str, str, str | None], wanted: tuple[Expected, ...], without: str | None
+    ) -> tuple[float, dict[str, str]]:
+        """Take the road that the self-test lets pass: weight transfer where there is nothing against it, else reload.
+
+        Returns:
+            The largest difference that the test saw, in nats, and for the facts how weights are brought and why so.
+
+        Raises:
+            ModelError: where neither does.
+        """
+        if without is None:
+            try:
+                return self._tested(Transfer(self._llm), origin, wanted), {"by": Transfer.name}
+            except Exception as error:  # of any kind: a worker in another process sends nothing more precise
+                without = _said(error)
+        try:
+            return self._tested(Reload(self._llm), origin, wanted), {"by": Reload.name, "because": without}
+        except SafebasinError:
+            raise
+        except Exception as error:
+            remedy = f"({_said(error)}) Use the engine hf."
+            constraint = "one whose weights vLLM can reload"
+            raise ModelError(expected("model of the engine 'vllm'", constraint, model, remedy)) from error
+
+    def _tested(self, road: Road, origin: tuple[str, str, str | None], wanted: tuple[Expected, ...]) -> float:
+        self._road = road
+        road.open(*origin)
+        return check(self, wanted, dtype=origin[1])
 
     def _decode(self, batch: Batch) -> None:
         """Step vLLM until every row has ended; a request whose row ends before it is dropped."""
@@ -221,7 +251,7 @@ class VLLMEngine:
                     engine.abort_request([output.request_id])
 
 
-def _start(folder: str, *, name: str, dtype: str, limit: int | None, eager: bool, gpus: int) -> Any:
+def _start(folder: str, *, name: str, dtype: str, limit: int | None, eager: bool, gpus: int, transfers: bool) -> Any:
     """Start vLLM with a model, its own tokenizer, generation settings and prefix cache left out.
 
     Eager on a processor: compiling takes minutes there and gains little. Over several GPUs its workers are children of
@@ -229,17 +259,24 @@ def _start(folder: str, *, name: str, dtype: str, limit: int | None, eager: bool
     """
     from vllm import LLM  # pyright: ignore[reportMissingImports]
 
-    spread: dict[str, Any] = {"tensor_parallel_size": gpus, "distributed_executor_backend": "mp"} if gpus > 1 else {}
+    more: dict[str, Any] = {"tensor_parallel_size": gpus, "distributed_executor_backend": "mp"} if gpus > 1 else {}
+    if transfers:
+        register()  # vLLM calls it too, but once a process: another may have kept it from doing so here
+        more["weight_transfer_config"] = {"backend": BACKEND}
     try:
         return LLM(
             model=folder, dtype=dtype, max_model_len=limit, seed=0, skip_tokenizer_init=True, generation_config="vllm",
             enable_prefix_caching=False, worker_extension_cls=_EXTENSION, disable_log_stats=True,
-            enforce_eager=eager, **spread,
+            enforce_eager=eager, **more,
         )  # fmt: skip
     except (RuntimeError, ValueError, NotImplementedError, KeyError, AttributeError) as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        remedy = f"({said}) Use the engine hf."
+        remedy = f"({_said(error)}) Use the engine hf."
         raise ModelError(expected("model of the engine 'vllm'", "one that vLLM can load", name, remedy)) from error
+
+
+def _said(error: Exception) -> str:
+    """What an exception says, in a line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _sampling(*, delta: bool = False, **settings: object) -> Any:
@@ -259,7 +296,15 @@ def _best(position: Mapping[int, Any]) -> tuple[float, float]:
     return first, first - second
 
 
-def _described(facts: EngineFacts, version: str, device: str, invariant: bool, worst: float, gpus: int) -> EngineFacts:
+def _described(
+    facts: EngineFacts,
+    version: str,
+    device: str,
+    invariant: bool,
+    worst: float,
+    gpus: int,
+    weights: Mapping[str, str],
+) -> EngineFacts:
     """What the reference says of the model, with this engine's own; versions decide responses, so they name it."""
     kept = {key: value for key, value in facts.details.items() if key not in _OF_REFERENCE}
     invariance = ", batch_invariant=true" if invariant else ""
@@ -268,6 +313,7 @@ def _described(facts: EngineFacts, version: str, device: str, invariant: bool, w
         "vllm": version,
         "prefix_caching": False,
         "tensor_parallel_size": gpus,
+        "weights": weights,
         "self_test": {"largest_difference_nats": worst, "tolerance_nats": TOLERANCE[facts.dtype]},
     }
     return replace(

