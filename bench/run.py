@@ -33,6 +33,7 @@ SECTIONS = (
     "ranking",
     "clusters",
     "database",
+    "longrun",
     "plan",
     "coverage",
 )
@@ -79,6 +80,7 @@ def section(name: str, *, quick: bool, full: bool, n_rows: int | None) -> str:
         fast,
         judges,
         landscape,
+        longrun,
         memory,
         plan,
         points,
@@ -109,6 +111,7 @@ def section(name: str, *, quick: bool, full: bool, n_rows: int | None) -> str:
         "fast": fast.main,
         "ranking": ranking.main,
         "clusters": clusters.main,
+        "longrun": longrun.main,
         "plan": plan.main,
     }
     return sections[name](quick=quick)
