@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from safebasin.memory import available
+from safebasin.memory import available, total
 
 V2 = "sys/fs/cgroup/pods/one/"
 V1 = "sys/fs/cgroup/memory/docker/ab/"
@@ -48,12 +48,34 @@ CASES = {
 }
 
 
+def groups_of(root: Path, cgroup: str, files: dict[str, str]) -> None:
+    for name, text in {"proc/self/cgroup": cgroup, **files}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text + "\n")
+
+
 @pytest.mark.parametrize(("cgroup", "files", "left"), CASES.values(), ids=CASES.keys())
 def test_what_is_left(
     cgroup: str, files: dict[str, str], left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
-    for name, text in {"proc/self/cgroup": cgroup, **files}.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text + "\n")
+    groups_of(tmp_path, cgroup, files)
     assert available(tmp_path) == left
+
+
+@pytest.mark.parametrize(
+    ("case", "most"),
+    [
+        ("no group", 3000),
+        ("version 2, files can be let go of", 900),
+        ("version 2, no limit", 3000),
+        ("version 2, the least on the way up", 900),
+        ("version 1", 800),
+        ("version 1, no limit", 3000),
+    ],
+)
+def test_what_there_is_whoever_holds_it(case: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=3000, available=1))
+    cgroup, files, _ = CASES[case]
+    groups_of(tmp_path, cgroup, files)
+    assert total(tmp_path) == most

@@ -9,7 +9,7 @@ import psutil
 
 from safebasin.control_groups import groups, kernel_text
 
-__all__ = ["available"]
+__all__ = ["available", "total"]
 
 _FILES = (
     ("memory.max", "memory.current", "inactive_file"),
@@ -25,6 +25,16 @@ def available(root: Path = Path("/")) -> int:
         root: of the file system, with `proc/self/cgroup` and `sys/fs/cgroup`.
     """
     return max(0, min([int(psutil.virtual_memory().available), *_left(root)]))
+
+
+def total(root: Path = Path("/")) -> int:
+    """Bytes that this process could have if nobody else took any: of the machine, or of its control groups.
+
+    Args:
+        root: as in `available`.
+    """
+    stated = [kernel_text(folder / limit) for folder in groups("memory", root) for limit, _, _ in _FILES]
+    return min([int(psutil.virtual_memory().total), *(int(limit) for limit in stated if limit.isdecimal())])
 
 
 def _left(root: Path) -> Iterator[int]:

@@ -131,8 +131,9 @@ def test_what_is_not_served_computes_as_it_is(checkpoint, monkeypatch: pytest.Mo
     with monkeypatch.context() as short:
         short.setattr(prepacking, "MOST_BYTES", needed - 1)
         assert not Prepacking(model, wanted=True).is_on
-    for available, fits in ((2 * needed, True), (2 * needed - 2, False)):
-        monkeypatch.setattr(prepacking.memory, "available", lambda available=available: available)
+    monkeypatch.setattr(prepacking.memory, "available", lambda: 0)  # what is free does not count
+    for total, fits in ((8 * needed, True), (8 * needed - 8, False)):
+        monkeypatch.setattr(prepacking.memory, "total", lambda total=total: total)
         assert Prepacking(model, wanted=True).is_on == fits
 
 

@@ -38,7 +38,7 @@ from safebasin.prompts.chat import Tokenizer, template_hash
 from safebasin.prompts.turns import turn_ends
 from safebasin.protocols import BaseWeights, EngineFacts, Generation, TokenScores
 from safebasin.records import Decoding, Message, Point, Scalar
-from safebasin.weights.base import holds_copy, open_base
+from safebasin.weights.base import open_base
 from safebasin.weights.stream import Mover
 
 __all__ = ["HFEngine"]
@@ -99,7 +99,7 @@ class HFEngine:
         self._safe = safe_kernels(where, self._model.dtype)
         self._threads = fitting_threads(where, self._model.num_parameters())
         self._scorer: llama_float32.LlamaScorer | None = None
-        self._prepacking = Prepacking(self._model, wanted=holds_copy(self._base))
+        self._prepacking = Prepacking(self._model, wanted=low_memory is not True)
         self._guards = Guards(self._model, self._tokenizer)
         eos, n_rows = end_ids(self._model.generation_config, self._tokenizer), n_embeddings(self._model)
         self._pad = padding(self._tokenizer.pad_token_id, n_rows, eos)

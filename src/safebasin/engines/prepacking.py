@@ -29,8 +29,8 @@ LARGE = 2**16
 """Weights of a layer from which it is prepacked, in a model that is not `SMALL`: what a cache holds is fast anyway."""
 MOST_BYTES = 4 * 2**30
 """What prepacked weights may take beside the model's own …"""
-_SHARE = 0.5
-"""… and of the memory that is available when θ₀ and the model are in it."""
+_SHARE = 1 / 8
+"""… and of all memory, whatever is free: last bits must not depend on who else runs, nor differ between workers."""
 _ROWS = 40
 """Rows for which oneDNN is to choose a layout; it takes the same one for any other number."""
 _FEWEST = 4
@@ -44,7 +44,7 @@ class Prepacking:
 
     Args:
         model: any; what is not float32 on a CPU, and what would take too much memory, stays as it is.
-        wanted: False where memory is short in any case.
+        wanted: False where no more memory than needed is to be taken.
     """
 
     def __init__(self, model: PreTrainedModel, *, wanted: bool) -> None:
@@ -79,7 +79,7 @@ def _can_be(model: PreTrainedModel) -> bool:
     if [device.type for device in devices_of(model)] != ["cpu"] or model.num_parameters() < SMALL:
         return False
     needed = sum(layer.weight.nbytes for layer in _layers(model))
-    return 0 < needed <= min(MOST_BYTES, _SHARE * memory.available()) and _works()
+    return 0 < needed <= min(MOST_BYTES, _SHARE * memory.total()) and _works()
 
 
 def _layers(model: PreTrainedModel) -> list[nn.Linear]:

@@ -149,11 +149,6 @@ def open_base(
     return mapped
 
 
-def holds_copy(base: BaseWeights) -> bool:
-    """Tell whether θ₀ is a copy in memory that was wanted there, rather than in its files or for want of those."""
-    return isinstance(base, HostWeights) and not base.why
-
-
 def matching_files(layout: Layout, folder: Path) -> dict[str, Path] | str:
     """Canonical name → safetensors file, where every parameter is there under its name and shape; else why not."""
     stored = stored_shapes(folder)

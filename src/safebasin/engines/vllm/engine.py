@@ -7,6 +7,7 @@ by rounding alone. No prefix is cached: a cache would outlive the weights that i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -33,6 +34,9 @@ __all__ = ["VLLMEngine"]
 _EXTENSION = "safebasin.engines.vllm.worker.Regenerating"
 _LARGEST_BATCH = 256
 """Sequences that vLLM decodes at once by default; more of a batch wait."""
+_REFUSALS = (RuntimeError, ValueError, NotImplementedError, KeyError, AttributeError)
+"""What vLLM raises where it cannot run a model."""
+_log = logging.getLogger(__name__)
 _OF_REFERENCE = ("attention", "device_name", "logit_rules", "prepacked", "threads")
 """Details of the reference engine that say nothing of this one."""
 
@@ -217,13 +221,16 @@ class VLLMEngine:
         if without is None:
             try:
                 return self._tested(Transfer(self._llm), origin, wanted), {"by": Transfer.name}
-            except Exception as error:  # of any kind: a worker in another process sends nothing more precise
+            except Exception as error:
+                if not (isinstance(error, SafebasinError) or _is_of_vllm(error)):
+                    raise
                 without = _said(error)
+                _log.warning("weights are reloaded, since vLLM's weight transfer failed: %s", without)
         try:
             return self._tested(Reload(self._llm), origin, wanted), {"by": Reload.name, "because": without}
-        except SafebasinError:
-            raise
         except Exception as error:
+            if not _is_of_vllm(error):
+                raise
             remedy = f"({_said(error)}) Use the engine hf."
             constraint = "one whose weights vLLM can reload"
             raise ModelError(expected("model of the engine 'vllm'", constraint, model, remedy)) from error
@@ -269,9 +276,14 @@ def _start(folder: str, *, name: str, dtype: str, limit: int | None, eager: bool
             enable_prefix_caching=False, worker_extension_cls=_EXTENSION, disable_log_stats=True,
             enforce_eager=eager, **more,
         )  # fmt: skip
-    except (RuntimeError, ValueError, NotImplementedError, KeyError, AttributeError) as error:
+    except _REFUSALS as error:
         remedy = f"({_said(error)}) Use the engine hf."
         raise ModelError(expected("model of the engine 'vllm'", "one that vLLM can load", name, remedy)) from error
+
+
+def _is_of_vllm(error: Exception) -> bool:
+    """Whether vLLM may have raised it over a model; one of its own processes sends a plain `Exception`."""
+    return type(error) is Exception or (isinstance(error, _REFUSALS) and not isinstance(error, SafebasinError))
 
 
 def _said(error: Exception) -> str:
