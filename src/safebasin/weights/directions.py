@@ -83,7 +83,7 @@ class RandomDelta:
 
     @property
     def is_drawn_anywhere(self) -> bool:
-        """Whether a device draws the same bits; not where other directions are taken out, nor in version 1."""
+        """True where a device draws the same bits; not where other directions are taken out, nor in version 1."""
         return not self.others and self.spec.version == philox.VERSION
 
     def rows_on(self, device: torch.device, name: str, start: int, stop: int) -> torch.Tensor | None:
