@@ -3,8 +3,8 @@
 Either is one pass over memory. The noise is integers, so its bits are those of the host by construction, and Triton's
 interpreter shows that on a CPU. The sum is a product and a sum, each rounded by itself as in `sums`: a compiler would
 fuse the two, which `enable_fp_fusion=False` forbids; the interpreter never fuses and cuts bfloat16 off, so that it
-shows neither. `accelerated` therefore tries both on the device before it uses them, and is the only one to import this
-module: Triton is no dependency.
+shows neither. The tests marked `gpu` do, and instructions compiled without a GPU; and `accelerated` tries both kernels on
+the device before it uses them. It alone imports this module: Triton is no dependency.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def looked_up(
         with torch.cuda.device_of(out):  # Triton launches on the current device
             _look_up[(n_programs,)](  # pyright: ignore[reportIndexIssue]
                 out, table, *key, start, stop, least_chosen or 0,
-                is_sparse=least_chosen is not None, n_counters=_COUNTERS,
+                is_sparse=least_chosen is not None, n_counters=_COUNTERS, enable_fp_fusion=False,
             )  # fmt: skip
     return out
 
