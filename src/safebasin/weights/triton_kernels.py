@@ -3,8 +3,8 @@
 Either is one pass over memory. The noise is integers, so its bits are those of the host by construction, and Triton's
 interpreter shows that on a CPU. The sum is a product and a sum, each rounded by itself as in `sums`: a compiler would
 fuse the two, which `enable_fp_fusion=False` forbids; the interpreter never fuses and cuts bfloat16 off, so that it
-shows neither. The tests marked `gpu` do, and instructions compiled without a GPU; and `accelerated` tries both kernels on
-the device before it uses them. It alone imports this module: Triton is no dependency.
+shows neither. The tests marked `gpu` do, and instructions compiled without a GPU. `accelerated` tries both kernels on
+the device before it uses them, and alone imports this module: Triton is no dependency.
 """
 
 from __future__ import annotations
