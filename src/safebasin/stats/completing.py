@@ -31,10 +31,10 @@ def complete_rows(success: Array, asked: NDArray[np.bool_], among: NDArray[np.bo
         asked: which were, the same shape.
         among: the prompts that a statistic is taken over, shape (prompts,); None is all. Others get values of no use.
     """
-    among = np.ones(success.shape[-1], dtype=np.bool_) if among is None else among
+    wanted: NDArray[np.bool_] = np.full(success.shape[-1], fill_value=True) if among is None else among
     found = success.copy()
-    for row in np.flatnonzero((~asked & among).any(axis=-1)):
-        found[row] = _completed(success[row], asked[row], among)
+    for row in np.flatnonzero((~asked & wanted).any(axis=-1)):
+        found[row] = _completed(success[row], asked[row], wanted)
     return found
 
 

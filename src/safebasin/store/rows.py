@@ -184,7 +184,8 @@ class PlanRows:
                 yield read_verdict(row)
 
     def _places(self, condition: str, **given: str) -> list[StoredPlace]:
-        query = f"SELECT r.key, r.point, r.system, r.prompt FROM responses r WHERE {self.condition} {condition} ORDER BY r.key"
+        query = f"""SELECT r.key, r.point, r.system, r.prompt FROM responses r
+                    WHERE {self.condition} {condition} ORDER BY r.key"""
         with self.store.reading() as db:
             share = _Shared()
             rows = db.execute(query, {**self.asked, **given})
