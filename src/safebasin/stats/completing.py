@@ -31,7 +31,7 @@ def complete_rows(success: Array, asked: NDArray[np.bool_], among: NDArray[np.bo
         asked: which were, the same shape.
         among: the prompts that a statistic is taken over, shape (prompts,); None is all. Others get values of no use.
     """
-    wanted: NDArray[np.bool_] = np.full(success.shape[-1], fill_value=True) if among is None else among
+    wanted = np.ones(success.shape[1:], dtype=np.bool_) if among is None else among
     found = success.copy()
     for row in np.flatnonzero((~asked & wanted).any(axis=-1)):
         found[row] = _completed(success[row], asked[row], wanted)
