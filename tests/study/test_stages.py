@@ -1,0 +1,33 @@
+"""In which order fast mode asks, and after how many prompts it may stop."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from safebasin.stats.sequences import confidence_set
+from safebasin.study.fast import CHECKED, PILOT
+from safebasin.study.stages import FEWEST, WIDTH, ask_order, stages
+
+
+def test_the_order_is_of_the_prompts_and_not_of_their_source() -> None:
+    ids = [str(i) for i in range(50)]
+    shuffled = random.Random(1).sample(ids, 50)
+    assert ask_order(ids) == ask_order(shuffled) == ask_order([*ids, *ids])
+    assert sorted(ask_order(ids)) == sorted(ids)
+    assert ask_order(ids) != tuple(ids)
+
+
+@pytest.mark.parametrize("size", [FEWEST, 80, 100, 200, 400, 520, 5000])
+def test_the_first_stage_is_the_least_that_decides_anything(size: int) -> None:
+    found = stages(size)
+    assert list(found) == sorted(set(found))
+    assert found[-1] <= 0.8 * size
+    first = found[0]
+    assert confidence_set(0, first, size)[1] <= WIDTH * size < confidence_set(0, first - 1, size)[1]
+    assert first >= PILOT + CHECKED, "what is checked is asked at points that are stopped"
+
+
+def test_small_sets_are_asked_whole() -> None:
+    assert stages(FEWEST - 1) == stages(1) == stages(0) == ()
