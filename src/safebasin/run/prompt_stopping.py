@@ -14,10 +14,10 @@ from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import rates
 from safebasin.landscape.tables import StudyTables
 from safebasin.protocols import Judge
-from safebasin.records import Point
+from safebasin.records import Estimate, Point
 from safebasin.store.db import StudyStore
 from safebasin.study.plan import Plan, PromptSet
-from safebasin.study.stages import WIDTH
+from safebasin.study.stages import WIDTH, further_stage
 
 __all__ = ["begun", "next_stage"]
 
@@ -37,7 +37,7 @@ def begun(plan: Plan, settled: Collection[str] = ()) -> Plan:
 
 
 def next_stage(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> Plan | None:
-    """The plan with the next stage of each set at the points where one of its rates is not known; None if all are.
+    """The plan with a further stage of each set at the points where one of its rates is not known; None if all are.
 
     Args:
         store: with the verdicts of the stages so far.
@@ -50,8 +50,9 @@ def next_stage(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> Plan |
     tables = StudyTables.read(StoredStudy(store, plan, tuple(named)))
     stopped = {point: dict(counts) for point, counts in plan.stopped.items()}
     for prompts in plan.sets:
-        for point in _open_points(tables, prompts):
-            further = next((count for count in prompts.stages if count > stopped[point][prompts.name]), None)
+        for point, rates_there in _open_points(tables, prompts):
+            n = stopped[point][prompts.name]
+            further = further_stage(len(prompts.ids), n, [rate.value for rate in rates_there])
             if further is None:
                 del stopped[point][prompts.name]
             else:
@@ -60,8 +61,8 @@ def next_stage(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> Plan |
     return None if made == plan.stopped else replace(plan, stopped=made)
 
 
-def _open_points(tables: StudyTables, prompts: PromptSet) -> Iterator[str]:
-    """The stopped points at which a rate of a set is not known, by key."""
+def _open_points(tables: StudyTables, prompts: PromptSet) -> Iterator[tuple[str, tuple[Estimate, ...]]]:
+    """The stopped points at which a rate of a set is not known, by key, with all rates there."""
     plan = tables.plan
     points = [point for point, counts in plan.stopped.items() if prompts.name in counts]
     grids = [tables.grid(plan.regions[0], system, prompts) for system in plan.systems]
@@ -69,4 +70,4 @@ def _open_points(tables: StudyTables, prompts: PromptSet) -> Iterator[str]:
     for point, of_point in zip(points, zip(*known, strict=True), strict=True):
         widths = [1.0 if e.low is None or e.high is None else e.high - e.low for e in of_point]
         if max(widths) > WIDTH + 1e-12:
-            yield point
+            yield point, of_point

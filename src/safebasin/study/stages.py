@@ -10,16 +10,17 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from safebasin.records import content_hash
-from safebasin.stats.sequences import fewest_to_decide
+from safebasin.stats.sequences import confidence_set, fewest_to_decide
 
-__all__ = ["FEWEST", "WIDTH", "ask_order", "stages"]
+__all__ = ["FEWEST", "WIDTH", "ask_order", "further_stage", "stages"]
 
 FEWEST = 64
 """Prompts of a set from which on points are stopped: of fewer hardly any would be left out."""
 WIDTH = 0.1
 """A rate is known where its confidence sequence is no wider: ± 5 points."""
-_GROWTH, _NEARLY_ALL = 1.5, 0.8
-"""A stage over the one before; and the share of a set that is no stage, but asked to the end."""
+_BATCH, _NEARLY_ALL = 128, 0.8
+"""Prompts of the second stage, doubled for each further one: as batches hold so many, a set that is asked whole takes
+one batch more than it would without stages; and the share of a set from which on all is asked."""
 
 
 def ask_order(prompts: Iterable[str]) -> tuple[str, ...]:
@@ -36,6 +37,25 @@ def stages(size: int) -> tuple[int, ...]:
     if size < FEWEST:
         return ()
     found = [fewest_to_decide(size, WIDTH)]
-    while (further := round(found[-1] * _GROWTH)) <= _NEARLY_ALL * size:
+    further = _BATCH
+    while further <= _NEARLY_ALL * size:
         found.append(further)
+        further *= 2
     return tuple(found)
+
+
+def further_stage(size: int, n: int, rates: Iterable[float | None]) -> int | None:
+    """The first stage after n at which rates would be known if they stayed as they are; None is all of the set.
+
+    So that a point in the middle of a rim is asked whole at once, and not stage by stage.
+    """
+    known = list(rates)
+    for count in stages(size):
+        if count > n and all(rate is not None and _is_known(round(rate * count), count, size) for rate in known):
+            return count
+    return None
+
+
+def _is_known(k: int, n: int, size: int) -> bool:
+    low, high = confidence_set(k, n, size)
+    return high - low <= WIDTH * size
