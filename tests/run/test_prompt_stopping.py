@@ -98,10 +98,10 @@ def test_points_are_stopped_where_their_rate_is_known(tmp_path: Path) -> None:
 
 
 def test_a_further_stage_is_asked_where_one_answer_differs(tmp_path: Path) -> None:
-    found = fast(tmp_path / "study", few, limit=100)
+    found = fast(tmp_path / "study", few, limit=200)
     counts = {cell.asr[KEYWORD].n for cell in found.panels[0].points}
-    assert 56 in counts, "neither the first stage nor all"
-    exact = fast(tmp_path / "whole", few, limit=100, fast=False, points="auto")
+    assert counts == {44, 128, 200}
+    exact = fast(tmp_path / "whole", few, limit=200, fast=False, points="auto")
     both = {cell.coords: cell.asr[KEYWORD] for cell in exact.panels[0].points}
     for cell in found.panels[0].points:
         rate, whole = cell.asr[KEYWORD], both[cell.coords].value
@@ -112,7 +112,10 @@ def test_a_further_stage_is_asked_where_one_answer_differs(tmp_path: Path) -> No
 
 
 def test_small_sets_are_asked_whole_beside_large_ones(tmp_path: Path) -> None:
-    sets = [{"name": "large", "source": "world:guild/harmful[:80]"}, {"name": "small", "source": "world:guild/benign[:20]"}]
+    sets = [
+        {"name": "large", "source": "world:guild/harmful[:80]"},
+        {"name": "small", "source": "world:guild/benign[:20]"},
+    ]
     found = fast(tmp_path / "study", prompts=sets, limit=None)
     counts = {panel.prompts: {cell.asr[KEYWORD].n for cell in panel.points} for panel in found.panels}
     assert counts == {"large": {34, 80}, "small": {20}}
@@ -150,16 +153,17 @@ class Interrupted(ScriptedEngine):
 
 @pytest.mark.slow
 def test_interrupted_anywhere_it_goes_on_to_the_same_rows(tmp_path: Path) -> None:
-    whole, n = fast(tmp_path / "whole", few), 0
-    for n in range(300):
+    whole, broken_off = fast(tmp_path / "whole", few), 0
+    while True:
         engine = Interrupted(few, model=GUILD)
         engine.left = 3
         try:
             found = fast(tmp_path / "parts", engine=engine)
         except KeyboardInterrupt:
+            broken_off += 1
             continue
         break
-    assert n > 10
+    assert broken_off > 10
     assert rows(tmp_path / "parts") == rows(tmp_path / "whole")
     assert (found.panels, found.fast, found.notes) == (whole.panels, whole.fast, whole.notes)
 
@@ -173,14 +177,15 @@ def test_asked_again_nothing_is_generated_and_the_plan_is_the_same(tmp_path: Pat
 
 
 def test_a_folder_of_exact_mode_is_not_read_beyond_what_was_asked(tmp_path: Path) -> None:
-    fast(tmp_path / "study", fast=False, decoding={"max_new_tokens": 64, "stop": "none"})
-    found = fast(tmp_path / "study")
+    short = {"max_new_tokens": 32}  # as many as the budget, so that what is there is taken over
+    fast(tmp_path / "study", fast=False, decoding={**short, "stop": "none"})
+    found = fast(tmp_path / "study", decoding=short)
     with StoredStudy.open(tmp_path / "study") as stored:
         taken = sum(1 for _ in stored.store.responses(stored.plan.decoding.key))
         assert taken > stored.plan.size == stored.rows.count(), "refusals of exact mode were taken over"
         assert sum(1 for _ in read_samples(stored)) == stored.plan.size
     assert {cell.asr[KEYWORD].n for cell in found.panels[0].points} == {34, 80}
-    assert found.panels == fast(tmp_path / "alone").panels
+    assert found.panels == fast(tmp_path / "alone", decoding=short).panels
     assert missing(tmp_path / "study") == []
 
 
@@ -196,7 +201,11 @@ def test_what_is_left_out_is_told_and_is_not_missing(tmp_path: Path) -> None:
     cells = found.panels[0].points
     n_asked = sum(cell.n_planned for cell in cells)
     assert left.points == sum(cell.n_planned < 80 for cell in cells)
-    assert (left.all_points, left.responses, left.all_responses) == (len(cells), 80 * len(cells) - n_asked, 80 * len(cells))
+    assert (left.all_points, left.responses, left.all_responses) == (
+        len(cells),
+        80 * len(cells) - n_asked,
+        80 * len(cells),
+    )
     said = " ".join(found.notes)
     assert f"at {left.points} of {left.all_points} points prompts were left out" in said
     assert f"{left.responses:,} of {left.all_responses:,} responses" in said

@@ -196,7 +196,7 @@ class Grid:
         return self._over_grid(lambda points: self.verdicts(table, points))
 
     def weights(self) -> Array:
-        """How many prompts one that is asked stands for, of a line, shape (directions, alphas)."""
+        """Count the prompts that one that is asked stands for, at each point of a line, shape (directions, alphas)."""
         found = np.ones((self.region.n_directions, *self.region.shape))
         index = {coords: i for i, coords in enumerate(self._coords())}
         for place, key in zip(self.places, self.keys, strict=True):

@@ -147,7 +147,7 @@ class ExactCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
-    """What fast mode did not ask, since the rates of a point were known before."""
+    """Prompts that fast mode did not ask, since the rates of a point were known before."""
 
     points: int
     """Points at which prompts were left out, of all."""

@@ -183,8 +183,7 @@ def estimate_margin_difference(
     values = margins(alphas, curves_of(after)) - margins(alphas, curves_of(before))
     there = ~np.isnan(values)
     before, after, values = before[there], after[there], values[there]
-    either = np.isnan(before_told[there]) | np.isnan(after_told[there])
-    both = np.where(either, np.nan, before_told[there]), np.where(either, np.nan, after_told[there])
+    both = None if told is None else _in_both(before_told[there], after_told[there])
     missing = np.isnan(before) | np.isnan(after)
     n, n_missing = int((~missing).sum()), int(missing.sum())
     n_undefined = int((~there).sum())
@@ -194,16 +193,10 @@ def estimate_margin_difference(
         return Estimate(value=None, level=level, n_undefined=n_undefined, method=method)
     fillings = FILLINGS if n_missing else FILLINGS[:1]
     filled = [(fill(before, a), fill(after, b)) for a, b in fillings]
-    fewest = before.shape[2] if told is None else int((~either).sum(axis=-1).min())
-    found = hull(
-        [
-            _difference_interval(pair, pair if told is None else both, alphas, level, seed, n_prompts=fewest)
-            for pair in filled
-        ]
-    )
+    found = hull([_difference_interval(pair, both, alphas, level, seed) for pair in filled])
     made = interval_method(before.shape[0], before.shape[2], level, seed, found, paired=True)
     if found is not None:
-        changed = _prompt_changes(before, after, alphas) if told is None else _prompt_changes(*both, alphas)
+        changed = _prompt_changes(*(both or (before, after)), alphas)
         made += _sign_words(changed, level, widened=0.0 in (found.low, found.high))
     sample = sample_words(there.size, before.shape[2]) + undefined_words(n_undefined)
     return Estimate(
@@ -216,6 +209,12 @@ def estimate_margin_difference(
         n_undefined=n_undefined,
         method=f"{words}; paired, {sample}; {made}{missing_words(n_missing)}",
     )
+
+
+def _in_both(before: Array, after: Array) -> tuple[Array, Array]:
+    """Both, as far as both were answered; NaN where one of them was not."""
+    either = np.isnan(before) | np.isnan(after)
+    return np.where(either, np.nan, before), np.where(either, np.nan, after)
 
 
 def _prompt_changes(before: Array, after: Array, alphas: Array) -> tuple[int, int]:
@@ -239,16 +238,11 @@ def _sign_words(changed: tuple[int, int], level: float, *, widened: bool) -> str
 
 
 def _difference_interval(
-    pair: tuple[Array, Array],
-    told: tuple[Array, Array],
-    alphas: Array,
-    level: float,
-    seed: int,
-    *,
-    n_prompts: int,
+    pair: tuple[Array, Array], both: tuple[Array, Array] | None, alphas: Array, level: float, seed: int
 ) -> Interval | None:
+    n_prompts = pair[0].shape[2] if both is None else int((~np.isnan(both[0])).sum(axis=-1).min())
     found = _bare_interval(*pair, alphas, level, seed, n_prompts)
-    n_changed = sum(_prompt_changes(*told, alphas))
+    n_changed = sum(_prompt_changes(*(both or pair), alphas))
     if found is None or found.n_alike or n_changed >= fewest_changes(level):
         return found
     return replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))
