@@ -1,9 +1,9 @@
 """Points that are stopped before all prompts are asked: what it saves in fast mode, and what it does to intervals.
 
-`fast`: a random line of `world:guild/aligned` with all of its 400 prompts, 41 points, `--fast` as it is and with every
-prompt asked at every point, in turn, one thread, beside exact mode on the full grid. Time is that of the processor.
-`coverage`: landscapes of `bench/coverage.py`, stopped as a study is, and how often an interval of the margin, of the
-radius and of a rate holds the truth.
+A random line of `world:guild/aligned`, 41 points, and a plane, 13 × 13: `--fast` as it is and with every prompt asked at
+every point, in turn, one thread, beside exact mode on the full grid. Time is that of the processor.
+Then landscapes of `bench/coverage.py`, stopped as a study is, and how often an interval of the margin, of the radius
+and of a rate holds the truth.
 """
 
 from __future__ import annotations
@@ -52,14 +52,16 @@ class Side:
     run: fast.Run
 
 
-def measure(judges: Sequence[str], n_prompts: int, tokens: int, spread: str, repetitions: int) -> str:
+def measure(
+    judges: Sequence[str], n_prompts: int, tokens: int, spread: str, repetitions: int, *, n_axes: int = 1
+) -> str:
     """A table of three sides that take turns."""
     fields = {
         "model": "world:guild/aligned",
         "prompts": "world:guild/harmful",
         "limit": n_prompts,
         "judges": list(judges),
-        "axes": [{"range": spread, "directions": 1}],
+        "axes": [{"range": spread, "directions": 1} if n_axes == 1 else {"range": spread}] * n_axes,
         "decoding": {"max_new_tokens": tokens},
     }
     seconds: dict[str, list[float]] = {name: [] for name in ("exact mode", "`--fast`, all asked", "`--fast`")}
@@ -166,14 +168,16 @@ def _held(whole: Array, asked: NDArray[np.bool_]) -> float:
 def main(*, quick: bool) -> str:
     """The section of the benchmark report."""
     torch.set_num_threads(1)
-    sizes = (80, 48, "-1.5:1.5:9", 1) if quick else (400, 128, SPREAD, 3)
+    sizes = (160, 48, "-1.5:1.5:9", 1) if quick else (400, 128, SPREAD, 3)
     parts = [f"Judges {', '.join(judges)}:\n\n{measure(judges, *sizes)}" for judges in JUDGES]
+    plane = (160, 48, "-1.5:1.5:5", 1) if quick else (200, 128, "-1.5:1.5:13", 2)
+    parts.append(f"A plane:\n\n{measure(JUDGES[0], *plane, n_axes=2)}")
     lines = [
         "| landscape | directions | prompts | left out | statistic | whole | stopped | width, whole | width, stopped |",
         "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: |",
     ]
     base = coverage.SCENARIOS[0]
-    for n_prompts in (80, 200, 520):
+    for n_prompts in (200, 520):
         lines += covered(replace(base, n_prompts=n_prompts), 40 if quick else 1000)
     shoulders = replace(base, name="wide shoulders", n_prompts=200, prompt=0.12, cell=0.04)
     for scenario in (shoulders, replace(shoulders, name="wide shoulders, directions equal", direction=0.0, side=0.0)):

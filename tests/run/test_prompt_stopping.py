@@ -52,7 +52,7 @@ def few(conversation: Sequence[Message], point: Point) -> str:
 
 def fast(folder: Path, reply: Any = slope, *, engine: ScriptedEngine | None = None, **given: Any) -> Landscape:
     fields = {
-        "model": GUILD, "limit": 80, "judges": [KEYWORD], "fast": True, "batch_size": 16,
+        "model": GUILD, "limit": 150, "judges": [KEYWORD], "fast": True, "batch_size": 16,
         "axes": [{"range": "-1:1:9", "directions": 1}], "decoding": {"max_new_tokens": 64}, **given,
     }  # fmt: skip
     engine = engine or ScriptedEngine(reply, model=GUILD)
@@ -78,23 +78,23 @@ def test_points_are_stopped_where_their_rate_is_known(tmp_path: Path) -> None:
     found = fast(tmp_path / "study")
     (panel,) = found.panels
     asked = {cell.coords[0]: cell.asr[KEYWORD] for cell in panel.points}
-    assert asked[0.0].n == 80, "the origin is asked whole"
+    assert asked[0.0].n == 150, "the origin is asked whole"
     for alpha, rate in asked.items():
         if alpha and rate.value in (0.0, 1.0):
-            assert rate.n == 34
+            assert rate.n == 41
             assert (rate.high or 0) - (rate.low or 0) <= 0.1
-            assert "95% confidence sequence for the rate over all 80" in rate.method
+            assert "95% confidence sequence for the rate over all 150" in rate.method
         if rate.value not in (0.0, 1.0):
-            assert (rate.n, "Wilson" in rate.method) == (80, True)
-    assert {rate.n for rate in asked.values()} == {34, 80}
+            assert (rate.n, "Wilson" in rate.method) == (150, True)
+    assert {rate.n for rate in asked.values()} == {41, 150}
     assert all(cell.n_planned == cell.asr[KEYWORD].n for cell in panel.points)
     with StoredStudy.open(tmp_path / "study") as stored:
         plan, prompts = stored.plan, stored.plan.sets[0]
-        first = set(ask_order(prompts.ids)[:34])
+        first = set(ask_order(prompts.ids)[:41])
         at = {(r.point, r.prompt) for r in stored.store.responses(plan.decoding.key)}
         for point in plan.stopped:
             assert {prompt for key, prompt in at if key == point} == first
-        assert len(at) == plan.size == stored.rows.count() < 80 * len(plan.points)
+        assert len(at) == plan.size == stored.rows.count() < 150 * len(plan.points)
 
 
 def test_a_further_stage_is_asked_where_one_answer_differs(tmp_path: Path) -> None:
@@ -113,12 +113,12 @@ def test_a_further_stage_is_asked_where_one_answer_differs(tmp_path: Path) -> No
 
 def test_small_sets_are_asked_whole_beside_large_ones(tmp_path: Path) -> None:
     sets = [
-        {"name": "large", "source": "world:guild/harmful[:80]"},
+        {"name": "large", "source": "world:guild/harmful[:150]"},
         {"name": "small", "source": "world:guild/benign[:20]"},
     ]
     found = fast(tmp_path / "study", prompts=sets, limit=None)
     counts = {panel.prompts: {cell.asr[KEYWORD].n for cell in panel.points} for panel in found.panels}
-    assert counts == {"large": {34, 80}, "small": {20}}
+    assert counts == {"large": {41, 150}, "small": {20}}
     assert missing(tmp_path / "study") == []
 
 
@@ -184,7 +184,7 @@ def test_a_folder_of_exact_mode_is_not_read_beyond_what_was_asked(tmp_path: Path
         taken = sum(1 for _ in stored.store.responses(stored.plan.decoding.key))
         assert taken > stored.plan.size == stored.rows.count(), "refusals of exact mode were taken over"
         assert sum(1 for _ in read_samples(stored)) == stored.plan.size
-    assert {cell.asr[KEYWORD].n for cell in found.panels[0].points} == {34, 80}
+    assert {cell.asr[KEYWORD].n for cell in found.panels[0].points} == {41, 150}
     assert found.panels == fast(tmp_path / "alone", decoding=short).panels
     assert missing(tmp_path / "study") == []
 
@@ -200,11 +200,11 @@ def test_what_is_left_out_is_told_and_is_not_missing(tmp_path: Path) -> None:
     assert left is not None
     cells = found.panels[0].points
     n_asked = sum(cell.n_planned for cell in cells)
-    assert left.points == sum(cell.n_planned < 80 for cell in cells)
+    assert left.points == sum(cell.n_planned < 150 for cell in cells)
     assert (left.all_points, left.responses, left.all_responses) == (
         len(cells),
-        80 * len(cells) - n_asked,
-        80 * len(cells),
+        150 * len(cells) - n_asked,
+        150 * len(cells),
     )
     said = " ".join(found.notes)
     assert f"at {left.points} of {left.all_points} points prompts were left out" in said
@@ -216,9 +216,9 @@ def test_what_is_left_out_is_told_and_is_not_missing(tmp_path: Path) -> None:
     jsonschema.validate(document, schema())
     assert document["fast"]["left_out"]["responses"] == left.responses
     margin = found.summary["margin"]
-    assert margin.n == n_asked - 80
+    assert margin.n == n_asked - 150
     assert margin.n_missing == 0
-    assert f"at {left.points} of them the first 34 of 80 prompts in random order" in margin.method
+    assert f"at {left.points} of them the first 41 of 150 prompts in random order" in margin.method
 
 
 def test_a_response_that_is_gone_is_missing(tmp_path: Path) -> None:
@@ -228,23 +228,23 @@ def test_a_response_that_is_gone_is_missing(tmp_path: Path) -> None:
         point = next(iter(stored.plan.stopped))
         stored.store.forget(point, stored.plan.decoding.key)
         size = stored.plan.size
-    assert missing(folder) == [f"34 of {size} responses are missing: run `safebasin map` again"]
+    assert missing(folder) == [f"41 of {size} responses are missing: run `safebasin map` again"]
     assert fast(folder).panels == fast(tmp_path / "whole").panels
 
 
 def test_a_plan_counts_the_first_stage(tmp_path: Path) -> None:
-    made = study.make({"model": GUILD, "limit": 80, "judges": [KEYWORD], "fast": True,
+    made = study.make({"model": GUILD, "limit": 150, "judges": [KEYWORD], "fast": True,
                        "axes": [{"range": "-1:1:9", "directions": 1}]})  # fmt: skip
     shown = preview(made, tmp_path / "study")
-    assert shown.responses == 80 + (shown.points - 1) * 34
-    assert any("counted here are the first 34 of 80" in words for words in shown.unknown)
+    assert shown.responses == 150 + (shown.points - 1) * 41
+    assert any("counted here are the first 41 of 150" in words for words in shown.unknown)
 
 
 # --- statistics ------------------------------------------------------------------------------------------------------
 
 
 def test_statistics_are_near_those_of_all_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fields: dict[str, Any] = {"limit": 100, "axes": [{"range": "-1:1:5", "directions": 3}]}
+    fields: dict[str, Any] = {"limit": 140, "axes": [{"range": "-1:1:5", "directions": 3}]}
     found = fast(tmp_path / "part", few, **fields)
     monkeypatch.setattr(stages, "FEWEST", 10**9)
     stages.stages.cache_clear()
@@ -264,7 +264,7 @@ def test_statistics_are_near_those_of_all_prompts(tmp_path: Path, monkeypatch: p
 
 
 def test_the_curve_of_a_filled_grid_goes_through_the_rates(tmp_path: Path) -> None:
-    found = fast(tmp_path / "study", few, limit=100)
+    found = fast(tmp_path / "study", few, limit=140)
     with StoredStudy.open(tmp_path / "study") as stored:
         tables = StudyTables.read(stored)
         grid, table = next(tables.grids()), tables.tables[0]

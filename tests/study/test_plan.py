@@ -185,7 +185,7 @@ def test_a_stop_rule_by_name_reuses_what_an_earlier_set_of_judges_left(stop: str
 # --- points that are stopped -----------------------------------------------------------------------------------------
 
 
-def fast_plan(n: int = 80, *, batch_size: int = 16) -> Plan:
+def fast_plan(n: int = 160, *, batch_size: int = 16) -> Plan:
     made = study.make(study.with_flags({"model": "world:guild/aligned", "fast": True}, {"range": "-1:1:5"}))
     regions = [spec.region() for spec in made.regions]
     decoding = resolve_decoding(made, ())
@@ -209,10 +209,10 @@ def _asked_at(made: Plan, point: str) -> set[str]:
 def test_a_stopped_point_is_asked_the_first_prompts_alone() -> None:
     whole = fast_plan()
     (asked,), (_, point, other, *_) = whole.sets, [p.key for p in whole.points]
-    made = replace(whole, stopped={point: {"harmful": 34}, "elsewhere": {"harmful": 34}})
-    assert made.size == whole.size - 2 * (80 - 34) == len(set(made.keys()))
+    made = replace(whole, stopped={point: {"harmful": 42}, "elsewhere": {"harmful": 42}})
+    assert made.size == whole.size - 2 * (160 - 42) == len(set(made.keys()))
     assert set(made.left_out) == {point}
-    assert _asked_at(made, point) == set(ask_order(asked.ids)[:34])
+    assert _asked_at(made, point) == set(ask_order(asked.ids)[:42])
     assert _asked_at(made, other) == set(asked.ids)
     every = Answered.of(whole.keys())
     assert made.asked(every) == Answered.of(made.keys())
@@ -239,13 +239,13 @@ def test_what_a_further_stage_asks_is_in_batches_of_its_own() -> None:
 
 def test_batches_of_a_set_that_is_never_stopped_are_as_before() -> None:
     assert fast_plan(40).batches == assign_batches(prompts(40), {}, 16)
-    assert fast_plan(80).batches != assign_batches(prompts(80), {}, 16)
+    assert fast_plan(160).batches != assign_batches(prompts(160), {}, 16)
 
 
 def test_a_prompt_of_two_sets_is_asked_where_either_asks_it() -> None:
     one = fast_plan()
     both = replace(one, sets=(*one.sets, PromptSet(name="few", source="y", prompts=prompts(10))))
     point = both.points[1].key
-    made = replace(both, stopped={point: {"harmful": 34}})
-    asked = set(ask_order(one.sets[0].ids)[:34]) | set(both.sets[1].ids)
+    made = replace(both, stopped={point: {"harmful": 42}})
+    asked = set(ask_order(one.sets[0].ids)[:42]) | set(both.sets[1].ids)
     assert _asked_at(made, point) == asked

@@ -14,8 +14,8 @@ from safebasin.stats.sequences import confidence_set, fewest_to_decide
 
 __all__ = ["FEWEST", "WIDTH", "ask_order", "further_stage", "stages"]
 
-FEWEST = 64
-"""Prompts of a set from which on points are stopped: of fewer hardly any would be left out."""
+FEWEST = 129
+"""Prompts of a set from which on points are stopped: as many as one batch holds are asked sooner in one than in two."""
 WIDTH = 0.1
 """A rate is known where its confidence sequence is no wider: ± 5 points."""
 _BATCH, _NEARLY_ALL = 128, 0.8
