@@ -30,6 +30,7 @@ SECTIONS = (
     "refusals",
     "adaptive",
     "fast",
+    "stopping",
     "ranking",
     "clusters",
     "database",
@@ -90,6 +91,7 @@ def section(name: str, *, quick: bool, full: bool, n_rows: int | None) -> str:
         scoring,
         speed,
         startup,
+        stopping,
     )
 
     if name == "speed":
@@ -109,6 +111,7 @@ def section(name: str, *, quick: bool, full: bool, n_rows: int | None) -> str:
         "refusals": refusals.main,
         "adaptive": adaptive.main,
         "fast": fast.main,
+        "stopping": stopping.main,
         "ranking": ranking.main,
         "clusters": clusters.main,
         "longrun": longrun.main,

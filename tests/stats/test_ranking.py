@@ -54,7 +54,7 @@ def test_pairs_are_apart_where_holm_rejects_their_p_values(rates: list[float]) -
     """Against Holm as written: ordered p-values, each against 5 % by the number that is left."""
     error = 0.125
 
-    def normal(before: np.ndarray, after: np.ndarray, alphas: np.ndarray, *, level: float, seed: int) -> Estimate:
+    def normal(before: np.ndarray, after: np.ndarray, alphas: np.ndarray, *, level: float, **_: object) -> Estimate:
         value, half = before.flat[0] - after.flat[0], error * NormalDist().inv_cdf((1 + level) / 2)
         return Estimate(value=value, low=value - half, high=value + half, level=level)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from safebasin.store import db
 from safebasin.store import rows as module
 from safebasin.store.db import StudyStore
 from safebasin.store.rows import PlanRows
+from safebasin.store.verdict_arrays import read_verdict_arrays
 from safebasin.study.plan import Plan
 
 
@@ -32,6 +34,27 @@ def test_only_what_the_plan_asks_for(store: StudyStore, plan: Plan) -> None:
     assert {(p.point, p.system, p.prompt) for p in rows.places()} == set(plan.keys())
     stored = rows.stored_at(Point().key, SYSTEMS[0].id)
     assert stored == {prompt.id: made(plan.decoding, Point(), SYSTEMS[0], prompt).key for prompt in PROMPTS}
+
+
+def test_what_is_left_out_at_a_point_is_not_of_the_plan(store: StudyStore, plan: Plan) -> None:
+    (asked,) = plan.sets
+    points = [point.key for point in plan.points]
+    part = replace(plan, stopped={points[1]: {asked.name: 2}, points[2]: {asked.name: 4}})
+    rows, wanted = PlanRows.of(store, part), set(part.keys())
+    assert rows.count() == part.size == len(wanted) == plan.size - 4
+    assert {(p.point, p.system, p.prompt) for p in rows.places()} == wanted
+    assert rows.count_unscored() == rows.count_unjudged([JUDGE])[0] == part.size
+    assert sum(len(page) for page in rows.unjudged(*JUDGE)) == part.size
+    store.put_verdicts(verdict(r.key) for r in store.responses())
+    assert sum(1 for _ in rows.verdicts_by(*JUDGE)) == part.size
+    (said,) = read_verdict_arrays(rows, part, [JUDGE])
+    told = {
+        (point, *question)
+        for point, row in said.points.items()
+        for question, column in said.questions.items()
+        if said.successes[row, column] >= 0
+    }
+    assert told == wanted
 
 
 def _asked(plan: Plan) -> list[tuple[Point, System, Prompt]]:

@@ -22,6 +22,9 @@ def test_they_are_a_set(
     points, systems, prompts = ({question[i] for question in asked} for i in range(3))
     kept = {q for q in some | more if q[0] in points and q[1] in systems and q[2] in prompts}
     assert held.within(points, systems, prompts) == Answered.of(kept)
+    without = {"a": frozenset("b"), "c": frozenset("ac")}
+    less = {q for q in kept if q[2] not in without.get(q[0], ())}
+    assert held.within(points, systems, prompts, without=without) == Answered.of(less)
     assert all(held.prompts(p, s) == {q[2] for q in some | more if q[:2] == (p, s)} for p in "abc" for s in "abc")
 
 

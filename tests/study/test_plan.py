@@ -12,7 +12,8 @@ from safebasin import study
 from safebasin.errors import StudyError
 from safebasin.records import Message, Prompt, System
 from safebasin.study.answered import Answered
-from safebasin.study.plan import PromptSet, assign_batches, make_plan, plain_decoding, resolve_decoding
+from safebasin.study.plan import Plan, PromptSet, assign_batches, make_plan, plain_decoding, resolve_decoding
+from safebasin.study.stages import ask_order
 
 
 def prompts(n: int, start: int = 0) -> tuple[Prompt, ...]:
@@ -179,3 +180,72 @@ def test_a_stop_rule_by_name_reuses_what_an_earlier_set_of_judges_left(stop: str
     assert resolve_decoding(made, [A, B], [first, both]) == both, "that of the same judges comes first"
     other = study.make({"model": "world:guild/aligned", "decoding": {"stop": stop, "max_new_tokens": 9}})
     assert resolve_decoding(other, [A], [first]) != first, "other settings are other responses"
+
+
+# --- points that are stopped -----------------------------------------------------------------------------------------
+
+
+def fast_plan(n: int = 160, *, batch_size: int = 16) -> Plan:
+    made = study.make(study.with_flags({"model": "world:guild/aligned", "fast": True}, {"range": "-1:1:5"}))
+    regions = [spec.region() for spec in made.regions]
+    decoding = resolve_decoding(made, ())
+    return make_plan(
+        made,
+        [PromptSet(name="harmful", source="x", prompts=prompts(n))],
+        systems=[System(name="default"), System(name="none", text="")],
+        regions=regions,
+        decoding=decoding,
+        known={},
+        batch_size=batch_size,
+        chosen={region.name: tuple(region.grid()) for region in regions},
+        exact=decoding,
+    )
+
+
+def _asked_at(made: Plan, point: str) -> set[str]:
+    return {question[2] for question in list(made.keys()) if question[0] == point}
+
+
+def test_a_stopped_point_is_asked_the_first_prompts_alone() -> None:
+    whole = fast_plan()
+    (asked,), (_, point, other, *_) = whole.sets, [p.key for p in whole.points]
+    made = replace(whole, stopped={point: {"harmful": 42}, "elsewhere": {"harmful": 42}})
+    assert made.size == whole.size - 2 * (160 - 42) == len(set(made.keys()))
+    assert set(made.left_out) == {point}
+    assert _asked_at(made, point) == set(ask_order(asked.ids)[:42])
+    assert _asked_at(made, other) == set(asked.ids)
+    every = Answered.of(whole.keys())
+    assert made.asked(every) == Answered.of(made.keys())
+    assert made.tasks(Answered.of(made.keys())) == ()
+    for is_whole in (True, False):
+        tasks = made.tasks(whole=is_whole)
+        assert {(t.point.key, t.system.id, p.id) for t in tasks for p in t.prompts} == set(made.keys())
+
+
+def test_what_a_further_stage_asks_is_in_batches_of_its_own() -> None:
+    whole = fast_plan(170)
+    (asked,), point = whole.sets, whole.points[1].key
+    assert asked.stages == (43, 128)
+    first, second = (replace(whole, stopped={point: {"harmful": n}}) for n in asked.stages)
+    tasks = second.tasks(Answered.of(first.keys()))
+    further = {prompt for prompt, rank in asked.ranks.items() if 43 <= rank < 128}
+    of_point = [t for t in tasks if t.point.key == point]
+    assert {p.id for t in of_point for p in t.prompts} == further
+    assert sum(len(t.prompts) for t in of_point) == 2 * len(further), "nothing is decoded again"
+    again = replace(second, stopped={})
+    left = [t for t in again.tasks(Answered.of(second.keys())) if t.point.key == point]
+    assert sum(len(t.prompts) for t in left) == 2 * (170 - 128)
+
+
+def test_batches_of_a_set_that_is_never_stopped_are_as_before() -> None:
+    assert fast_plan(40).batches == assign_batches(prompts(40), {}, 16)
+    assert fast_plan(160).batches != assign_batches(prompts(160), {}, 16)
+
+
+def test_a_prompt_of_two_sets_is_asked_where_either_asks_it() -> None:
+    one = fast_plan()
+    both = replace(one, sets=(*one.sets, PromptSet(name="few", source="y", prompts=prompts(10))))
+    point = both.points[1].key
+    made = replace(both, stopped={point: {"harmful": 42}})
+    asked = set(ask_order(one.sets[0].ids)[:42]) | set(both.sets[1].ids)
+    assert _asked_at(made, point) == asked

@@ -120,9 +120,11 @@ def _cursor(text: str) -> tuple[int, str]:
 def _keys(study: StoredStudy, point: str, condition: str, given: Mapping[str, object]) -> list[str]:
     query = f"""SELECT r.key FROM responses r WHERE r.decoding = :decoding AND r.point = :point
         AND r.system IN (SELECT value FROM json_each(:systems)) AND r.prompt IN (SELECT value FROM json_each(:prompts))
+        AND r.prompt NOT IN (SELECT value FROM json_each(:left_out))
         AND r.key > :after {condition} ORDER BY r.key LIMIT :n"""
+    left_out = json.dumps(sorted(study.plan.left_out.get(point, ())))
     with study.store.reading() as db:
-        return [stored_text(key) for (key,) in db.execute(query, {**given, "point": point})]
+        return [stored_text(key) for (key,) in db.execute(query, {**given, "point": point, "left_out": left_out})]
 
 
 def _samples(study: StoredStudy, where: StudyPlace, keys: Sequence[str], *, with_text: bool) -> Iterator[Sample]:

@@ -83,11 +83,13 @@ def _named(side: str | None) -> str:
 
 def _margin_difference(before: Grid, after: Grid, table: VerdictTable, side: str | None) -> Estimate:
     first, second = before.success(table), after.success(table)
+    told = (before.told(table), after.told(table)) if before.stopped or after.stopped else None
     if side is None:
-        return stats.estimate_margin_difference(first, second, before.alphas)
+        return stats.estimate_margin_difference(first, second, before.alphas, told=told)
     alphas = before.alphas[0]
     there = stats.on_side(alphas, side)
-    return stats.estimate_margin_difference(first[:, there], second[:, there], alphas[there])
+    own = None if told is None else (told[0][:, there], told[1][:, there])
+    return stats.estimate_margin_difference(first[:, there], second[:, there], alphas[there], told=own)
 
 
 def _there(alphas: Array, side: str | None) -> NDArray[np.bool_]:
@@ -102,9 +104,13 @@ def _retention_difference(
     refused, elicited = table.held(("refusal",)), table.held(("complied", "harmful"))
     kept = (plain.origin(refused)[left] == 1) & (wrapped.origin(elicited)[right] == 1)
     there = _there(plain.alphas[0], side)
+    told = None
+    if plain.stopped or wrapped.stopped:
+        told = plain.told(refused)[:, there][..., left], wrapped.told(elicited)[:, there][..., right]
     return stats.estimate_retention_difference(
-        plain.success(refused)[:, there][..., left],
-        wrapped.success(elicited)[:, there][..., right],
+        plain.success(refused, left, kept)[:, there],
+        wrapped.success(elicited, right, kept)[:, there],
         plain.alphas[0][there],
         kept,
+        told=told,
     )

@@ -32,6 +32,8 @@ class _Read:
     landscape: Landscape
     grid: Grid
     success: Array
+    told: Array | None
+    """As it was answered, where points were stopped."""
     judge: str
 
 
@@ -60,22 +62,26 @@ def _ranking(read: Sequence[_Read]) -> Ranking:
     """By margin over the region; of a line that leads somewhere toward the target only, where that side is measured."""
     region, name = read[0].grid.region, read[0].grid.region.name
     success, axes = [one.success for one in read], read[0].grid.alphas
+    told = [one.success if one.told is None else one.told for one in read]
     if region.sides:
         there = stats.on_side(axes[0], region.sides[0])
-        success, axes, name = [one[:, there] for one in success], (axes[0][there],), f"{name}, {region.sides[0]}"
+        success, told = [one[:, there] for one in success], [one[:, there] for one in told]
+        axes, name = (axes[0][there],), f"{name}, {region.sides[0]}"
     names = [one.landscape.name for one in read]
-    return stats.rank_by_margin(names, success, axes, region=name, is_drawn=region.is_drawn)
+    own = told if any(one.told is not None for one in read) else None
+    return stats.rank_by_margin(names, success, axes, region=name, is_drawn=region.is_drawn, told=own)
 
 
 def _read(path: Path) -> _Read:
     with StoredStudy.open(path) as study:
         tables = StudyTables.read(study)
         judge = main_judge([name for name, _ in study.judges])
-        grid = next(tables.grids())
+        grid, table = next(tables.grids()), tables.table(judge)
         return _Read(
             landscape=read_landscape(study),
             grid=grid,
-            success=grid.success(tables.table(judge)),
+            success=grid.success(table),
+            told=grid.told(table) if grid.stopped else None,
             judge=judge,
         )
 

@@ -1,5 +1,6 @@
-"""Fast mode as a folder has it: its token budget, and how its verdicts agree with those of exact mode. Reads, asks
-nothing.
+"""Fast mode as a folder has it: its token budget, what it left out, how its verdicts agree with those of exact mode.
+
+Reads, asks nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from safebasin import stats
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.tables import Array, VerdictTable
-from safebasin.records import Decoding, Estimate, ExactCheck, FastMode
+from safebasin.records import Decoding, Estimate, ExactCheck, FastMode, LeftOut
 from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.store.rows import PlanRows
@@ -93,7 +94,15 @@ def read_fast_mode(study: StoredStudy, tables: Sequence[VerdictTable]) -> FastMo
         max_new_tokens=sample.decoding.max_new_tokens,
         points=len(sample.points),
         checks=tuple(_check(sample, fast, own) for fast, own in zip(tables, exact, strict=True)),
+        left_out=_left_out(study.plan),
     )
+
+
+def _left_out(plan: Plan) -> LeftOut | None:
+    n = len(plan.systems) * sum(map(len, plan.left_out.values()))
+    if not n:
+        return None
+    return LeftOut(points=len(plan.left_out), all_points=len(plan.points), responses=n, all_responses=plan.size + n)
 
 
 def _check(sample: Plan, fast: VerdictTable, exact: VerdictTable) -> ExactCheck:
@@ -134,5 +143,7 @@ def fast_notes(found: FastMode | None) -> Iterator[str]:
         f"repeats itself (in {found.pilot} responses that calibrated it no refusal took more than {found.longest}); a "
         "text that was cut is judged by its beginning. VISAGE is not computed."
     )
+    if found.left_out is not None:
+        yield f"Fast mode: {found.left_out.words()}."
     for check in found.checks:
         yield f"Agreement with exact mode by {check.judge}, measured at {found.points} points: {check.words()}."

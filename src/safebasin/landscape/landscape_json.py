@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from safebasin.records import Cell, Estimate, Landscape, Region, canonical_json
+from safebasin.records import Cell, Estimate, FastMode, Landscape, Region, canonical_json
 
 SCHEMA_VERSION = 2
 
@@ -38,10 +38,14 @@ def to_json(landscape: Landscape) -> str:
         ],
         "comparisons": [asdict(comparison) for comparison in landscape.comparisons],
         "trajectories": [asdict(trajectory) for trajectory in landscape.trajectories],
-        **({} if landscape.fast is None else {"fast": asdict(landscape.fast)}),
+        **({} if landscape.fast is None else {"fast": _fast(landscape.fast)}),
         "notes": list(landscape.notes),
     }
     return json.dumps(document, indent=1, allow_nan=False, sort_keys=False) + "\n"
+
+
+def _fast(found: FastMode) -> dict[str, object]:
+    return {name: value for name, value in asdict(found).items() if value is not None or name != "left_out"}
 
 
 def _estimates(summary: Mapping[str, Estimate]) -> dict[str, object]:

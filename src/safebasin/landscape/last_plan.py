@@ -48,6 +48,7 @@ def write_last_plan(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> N
                 "judges": [[judge.name, calibrated(judge, store).version] for judge in judges],
                 **({} if plan.shard is None else {"shard": str(plan.shard)}),
                 **({} if plan.exact is None else {"exact": plan.exact.key}),
+                **({"stopped": plan.stopped} if plan.stopped else {}),
                 "scored": bool(score_rules(judges)),
             }
         ),
@@ -113,6 +114,7 @@ def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[JudgeVersion, ...]]
         measurements=tuple(kept["gauges"]),
         shard=parse_shard(kept["shard"]) if "shard" in kept else None,
         exact=store.decodings()[kept["exact"]] if "exact" in kept else None,
+        stopped={point: dict(counts) for point, counts in kept.get("stopped", {}).items()},
     )
     return plan, tuple((name, version) for name, version in kept["judges"])
 
@@ -121,6 +123,7 @@ def _check(plan: Plan) -> None:
     """Raise where a stored plan has values that no plan has: they would fail far from the file that holds them."""
     _ = plan.decoding.key  # identities are hashes, which numbers that are none do not have
     _ = hash((plan.regions, plan.systems))  # they are kept by value, which a list in the place of a number has not
+    _ = plan.left_out  # counts are compared with numbers
     for _, _, point in plan.numbered_places():
         _ = point.key
     for prompt in (prompt for prompt_set in plan.sets for prompt in prompt_set.prompts):

@@ -13,7 +13,7 @@ from safebasin.landscape.compare_panels import compare_panels
 from safebasin.landscape.fast_mode import fast_notes, read_fast_mode, without_visage
 from safebasin.landscape.notes import find_notes
 from safebasin.landscape.stored import StoredStudy
-from safebasin.landscape.summaries import composing_judge, main_judge, panel_judge, rate, summarize
+from safebasin.landscape.summaries import composing_judge, main_judge, panel_judge, rates, summarize
 from safebasin.landscape.tables import Grid, StudyTables, VerdictTable
 from safebasin.landscape.traces import read_traces
 from safebasin.records import OUTCOMES, Cell, Landscape, Measurement, Panel, Place
@@ -74,20 +74,21 @@ def _measurements(grid: Grid, measured: Sequence[StoredMeasurement]) -> Iterator
 
 def _cells(grid: Grid, places: Sequence[Place], tables: Sequence[VerdictTable], labeling: VerdictTable) -> list[Cell]:
     """Summarize what was measured at some places of a panel."""
-    system, ids = grid.system.id, grid.ids
+    system = grid.system.id
     keys = [grid.region.point(place).key for place in places]
     # one judge after the other, all places at once: an array of every judge would be most of the memory
-    rates = {t.judge: [rate(success) for success in t.success(keys, system, ids)] for t in tables}
+    of_judges = {table.judge: rates(grid, table, keys) for table in tables}
     found: list[Cell] = []
     for at, (place, key) in enumerate(zip(places, keys, strict=True)):
-        counts = labeling.counts(key, system, ids)
+        asked = grid.asked_at(key)
+        counts = labeling.counts(key, system, asked)
         cell = Cell(
             point=key,
             coords=place.coords,
             direction=place.direction,
-            asr={judge: of_judge[at] for judge, of_judge in rates.items()},
+            asr={judge: of_judge[at] for judge, of_judge in of_judges.items()},
             outcomes={outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome]},
-            n_planned=len(ids),
+            n_planned=len(asked),
         )
         found.append(cell)
     return found

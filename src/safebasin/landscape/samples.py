@@ -64,13 +64,15 @@ def read_samples(
     plan, store = study.plan, study.store
     shown = Shown.of(study, with_text=with_text)
     for number, place, point in plan.numbered_places():
+        left_out = plan.left_out.get(point.key, frozenset())
         for prompt_set in plan.sets:
+            prompts = [prompt for prompt in prompt_set.prompts if prompt.id not in left_out]
             for system in plan.systems:
-                first = [prompt.id for prompt in prompt_set.prompts[:most]]
+                first = [prompt.id for prompt in prompts[:most]]
                 stored = study.rows.stored_at(point.key, system.id, None if most is None else first)
                 if len(stored) < len(first):  # the next ones of the set stand for those that are not there
                     stored = study.rows.stored_at(point.key, system.id)
-                asked = [(prompt, stored[prompt.id]) for prompt in prompt_set.prompts if prompt.id in stored][:most]
+                asked = [(prompt, stored[prompt.id]) for prompt in prompts if prompt.id in stored][:most]
                 keys = [key for _, key in asked]
                 responses, verdicts = store.keyed(keys), store.verdicts_of(keys)
                 scores = store.scores(keys) if with_scores else {}

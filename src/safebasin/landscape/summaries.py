@@ -15,9 +15,10 @@ from safebasin.landscape.tables import Array, Grid, VerdictTable
 from safebasin.prompts.labels import labels_of
 from safebasin.records import Estimate
 from safebasin.stats.landscape import with_origin
+from safebasin.stats.method_words import stopped_words
 from safebasin.study.plan import PromptSet
 
-__all__ = ["composing_judge", "is_benign", "main_judge", "panel_judge", "rate", "summarize"]
+__all__ = ["composing_judge", "is_benign", "main_judge", "panel_judge", "rate", "rates", "summarize"]
 
 Summary = dict[str, Estimate]
 
@@ -58,6 +59,21 @@ def rate(success: Array) -> Estimate:
     """The share of these verdicts that are a success, with Wilson's interval."""
     scored = success[~np.isnan(success)]
     return stats.estimate_rate(int(scored.sum()), int(scored.size), n_missing=int(success.size - scored.size))
+
+
+def rates(grid: Grid, table: VerdictTable, points: Sequence[str]) -> list[Estimate]:
+    """The rate at each of some points, by key; where one was stopped, with its confidence sequence."""
+    return [_rate_at(grid, point, row) for point, row in zip(points, grid.verdicts(table, points), strict=True)]
+
+
+def _rate_at(grid: Grid, point: str, success: Array) -> Estimate:
+    n = grid.stopped.get(point)
+    if n is None:
+        return rate(success)
+    ranks = grid.prompts.ranks
+    order = sorted(range(len(grid.ids)), key=lambda i: ranks[grid.ids[i]])[:n]
+    looks = [*(count for count in grid.prompts.stages if count < n), n]
+    return stats.estimate_sequence(success[order], looks, len(grid.ids))
 
 
 def summarize(grid: Grid, tables: Sequence[VerdictTable], judge: str | None = None) -> Summary:
@@ -128,35 +144,41 @@ class _Curves:
 
     def margins(self, name: str) -> Summary:
         def whole() -> Estimate:
-            return stats.estimate_margin(self.success, self.grid.alphas)
+            return stats.estimate_margin(self.success, self.grid.alphas, n_prompts=self.grid.fewest)
 
         def of(side: str) -> Estimate:
             x, grid = with_origin(self.alphas, self.success, self.origin)
             there = stats.on_side(x, side)
-            return stats.estimate_margin(grid[:, there], x[there])  # with the origin, which ends both sides
+            # with the origin, which ends both sides
+            return stats.estimate_margin(grid[:, there], x[there], n_prompts=self.grid.fewest)
 
         return self._by_side(name, whole, of)
 
     def radii(self, name: str, limit: float = 0.5) -> Summary:
+        n_prompts = self.grid.fewest
+
         def whole() -> Estimate:
-            return stats.estimate_radius(self.success, self.grid.alphas, self.origin, limit=limit)
+            axes = self.grid.alphas
+            return stats.estimate_radius(self.success, axes, self.origin, limit=limit, n_prompts=n_prompts)
 
         def of(side: str) -> Estimate:
             there = stats.on_side(self.alphas, side)
-            return stats.estimate_radius(self.success[:, there], self.alphas[there], self.origin, limit=limit)
+            own = self.success[:, there], self.alphas[there], self.origin
+            return stats.estimate_radius(*own, limit=limit, n_prompts=n_prompts)
 
         return self._by_side(name, whole, of)
 
     def collapse(self, composer: VerdictTable, found: Summary) -> Summary:
         """Beyond the radii among `found`: as a whole that of the side whose crossing is the nearer one."""
-        labels, sides = self.grid.labels(composer), self._sides()
+        labels, weights, sides = self.grid.labels(composer), self.grid.weights(), self._sides()
         if not sides:
-            return {"collapse": stats.estimate_collapse(labels, self.success, self.alphas, self.origin)}
+            own = labels, self.success, self.alphas, self.origin
+            return {"collapse": stats.estimate_collapse(*own, weights=weights)}
         made: Summary = {}
         for side in sides:
             there = stats.on_side(self.alphas, side)
             own = labels[:, there], self.success[:, there], self.alphas[there]
-            made[side] = stats.estimate_collapse(*own, self.origin)
+            made[side] = stats.estimate_collapse(*own, self.origin, weights=weights[:, there])
         near = stats.nearer_side({side: found[f"radius_{side}"] for side in sides})
         return _named("collapse", made, near)
 
@@ -186,8 +208,10 @@ def _as_measured(estimate: Estimate, grid: Grid, table: VerdictTable, side: str 
     there = np.full(coords.shape, fill_value=True) if side is None else stats.on_side(coords, side)
     # points of the grid along the first axis on this side; times the other axes and the lines, all there could be
     of_grid = first.size if side is None else int(stats.on_side(first, side).sum())
-    measured = grid.measured(table)[there]
+    keys = [key for key, is_there in zip(grid.keys, there, strict=True) if is_there]
+    measured = grid.verdicts(table, keys)[grid.asked(keys)]
     size = grid.region.n_directions * of_grid * int(np.prod(grid.region.shape[1:], dtype=np.int64))
     words = f"; measured at {int(there.sum())} of {size} points, interpolated linearly between them"
+    words += stopped_words([grid.stopped[key] for key in keys if key in grid.stopped], len(grid.ids))
     n, n_missing = int((~np.isnan(measured)).sum()), int(np.isnan(measured).sum())
     return replace(estimate, n=n, n_missing=n_missing, method=estimate.method + words)

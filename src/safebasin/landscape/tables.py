@@ -1,14 +1,15 @@
 """Stored verdicts as arrays, the way the statistics take them: 1 success, 0 none, NaN missing. No estimates here.
 
 On a region that is sampled adaptively, what was not measured is interpolated linearly between what was, prompt by
-prompt, so that the curve of the filled array is the interpolated curve.
+prompt, so that the curve of the filled array is the interpolated curve. In fast mode a row of a point that was stopped
+is completed first (`safebasin.stats.completing`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -114,7 +115,8 @@ class StudyTables:
 
     def grid(self, region: Region, system: System, prompts: PromptSet) -> Grid:
         """The questions of one panel."""
-        return Grid(region=region, places=self.plan.places(region), system=system, prompts=prompts)
+        counts = {point: of[prompts.name] for point, of in self.plan.stopped.items() if prompts.name in of}
+        return Grid(region=region, places=self.plan.places(region), system=system, prompts=prompts, stopped=counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +128,8 @@ class Grid:
     """What is measured of it, the origin left out."""
     system: System
     prompts: PromptSet
+    stopped: Mapping[str, int] = field(default_factory=dict[str, int])
+    """By `Point.key`, how many of the first prompts are asked where not all are."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -137,28 +141,80 @@ class Grid:
         """The coordinates of each axis."""
         return tuple(np.asarray(axis.alphas) for axis in self.region.axes)
 
+    def asked(self, points: Sequence[str]) -> NDArray[np.bool_]:
+        """Tell which prompts are asked at some points, by key. Shape (points, prompts)."""
+        if not self.stopped:
+            return np.ones((len(points), len(self.ids)), dtype=np.bool_)
+        ranks = np.asarray([self.prompts.ranks[prompt] for prompt in self.ids])
+        return ranks < np.asarray([self.stopped.get(point, len(self.ids)) for point in points])[:, None]
+
+    def asked_at(self, point: str) -> tuple[str, ...]:
+        """The `Prompt.id`s that are asked at a point, by key; where not all are, in the order in which they are."""
+        if point not in self.stopped:
+            return self.ids
+        return tuple(prompt for prompt, rank in self.prompts.ranks.items() if rank < self.stopped[point])
+
+    def verdicts(self, table: VerdictTable, points: Sequence[str]) -> Array:
+        """Success at some points, by key; NaN where it is missing or was not asked. Shape (points, prompts)."""
+        found = table.success(points, self.system.id, self.ids)
+        return np.where(self.asked(points), found, np.nan) if self.stopped else found
+
     def origin(self, table: VerdictTable) -> Array:
         """Success of each prompt at θ₀, shape (prompts,)."""
-        return table.success([Point().key], self.system.id, self.ids)[0]
+        return self.verdicts(table, [Point().key])[0]
 
-    def measured(self, table: VerdictTable) -> Array:
-        """Success at every measured place, shape (places, prompts): for counts, not for curves."""
-        return table.success([self.region.point(p).key for p in self.places], self.system.id, self.ids)
+    @property
+    def keys(self) -> list[str]:
+        """`Point.key` of every measured place."""
+        return [self.region.point(place).key for place in self.places]
 
-    def success(self, table: VerdictTable) -> Array:
-        """Success over the grid, shape (directions, alphas, prompts) or (directions, alphas, betas, prompts)."""
-        rows = [self._direction(table, direction) for direction in range(self.region.n_directions)]
-        return np.stack(rows)
+    @property
+    def fewest(self) -> int:
+        """Prompts that are asked at every measured place."""
+        return min((self.stopped.get(key, len(self.ids)) for key in self.keys), default=len(self.ids))
 
-    def _direction(self, table: VerdictTable, direction: int) -> Array:
+    def success(
+        self, table: VerdictTable, pick: Sequence[int] | None = None, among: NDArray[np.bool_] | None = None
+    ) -> Array:
+        """Success over the grid, shape (directions, alphas, prompts) or (directions, alphas, betas, prompts).
+
+        Args:
+            table: whose verdicts.
+            pick: numbers of the prompts of the last axis; None is all.
+            among: those of them that a statistic is taken over, shape (prompts,); None is all.
+        """
+        columns = slice(None) if pick is None else list(pick)
+
+        def rows(points: Sequence[str]) -> Array:
+            found = self.verdicts(table, points)[:, columns]
+            return stats.complete_rows(found, self.asked(points)[:, columns], among) if self.stopped else found
+
+        return self._over_grid(rows)
+
+    def told(self, table: VerdictTable) -> Array:
+        """The same with NaN for what was not asked: what each prompt itself was answered, for counts of prompts."""
+        return self._over_grid(lambda points: self.verdicts(table, points))
+
+    def weights(self) -> Array:
+        """Count the prompts that one that is asked stands for, at each point of a line, shape (directions, alphas)."""
+        found = np.ones((self.region.n_directions, *self.region.shape))
+        index = {coords: i for i, coords in enumerate(self._coords())}
+        for place, key in zip(self.places, self.keys, strict=True):
+            found[place.direction, index[place.coords]] = len(self.ids) / self.stopped.get(key, len(self.ids))
+        return found
+
+    def _over_grid(self, rows: Callable[[Sequence[str]], Array]) -> Array:
+        return np.stack([self._direction(rows, direction) for direction in range(self.region.n_directions)])
+
+    def _direction(self, rows: Callable[[Sequence[str]], Array], direction: int) -> Array:
         places = [p for p in self.places if p.direction == direction]
         if self.region.points == "grid":
             keys = {p.coords: self.region.point(p).key for p in places}
             every = [keys.get(coords, Point().key) for coords in self._coords()]
-            return table.success(every, self.system.id, self.ids).reshape(*self.region.shape, -1)
+            return rows(every).reshape(*self.region.shape, -1)
         places.append(Place(direction=-1, coords=self.region.origin.coords))
         places.sort(key=lambda p: p.coords)
-        success = table.success([self.region.point(p).key for p in places], self.system.id, self.ids)
+        success = rows([self.region.point(p).key for p in places])
         coords = np.asarray([p.coords for p in places])
         if self.region.is_plane:
             alphas, betas = self.alphas
@@ -178,7 +234,8 @@ class Grid:
             flat[:, index[self.region.origin.coords]] = origin
         for place in self.places:
             key = self.region.point(place).key
-            flat[place.direction, index[place.coords]] = table.labels([key], self.system.id, self.ids)[0]
+            said = table.labels([key], self.system.id, self.ids)[0]
+            flat[place.direction, index[place.coords]] = np.where(self.asked([key])[0], said, "")
         return found
 
     def _coords(self) -> list[tuple[float, ...]]:

@@ -146,6 +146,27 @@ class ExactCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Prompts that fast mode did not ask, since the rates of a point were known before."""
+
+    points: int
+    """Points at which prompts were left out, of all."""
+    all_points: int
+    responses: int
+    """Responses that were left out, of those that all prompts would have made at these points and the others."""
+    all_responses: int
+
+    def words(self) -> str:
+        """Write it as a sentence."""
+        return (
+            f"at {self.points} of {self.all_points} points prompts were left out, since every rate there was known "
+            f"within 10 points before all were asked: {self.responses:,} of {self.all_responses:,} responses. The "
+            "interval of such a rate is a 95 % confidence sequence for the rate over the whole set, which holds "
+            "whenever one stops"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FastMode:
     """The savings of fast mode, and how far its verdicts can be relied on."""
 
@@ -161,6 +182,8 @@ class FastMode:
     """Points of the sample that is measured in exact mode too."""
     checks: tuple[ExactCheck, ...]
     """One a judge, in the study's order."""
+    left_out: LeftOut | None = None
+    """Where points were stopped before all prompts were asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

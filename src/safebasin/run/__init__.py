@@ -20,6 +20,7 @@ prompt_settings  how the prompts are asked, recorded once and compared
 continued        whether a folder goes on with the engine, dtype and template that it began with, and its dtype
 noise_version    by which version of the noise a folder's random directions are drawn
 token_budget     the token budget of fast mode, calibrated on its pilot
+prompt_stopping  in fast mode, which points are asked more prompts, by what they were answered so far
 borrowing        answers of θ₀ that another folder of the same model has
 adopt            what another stop rule has left in a folder
 calibration      calibrating the test of language

@@ -106,7 +106,6 @@ class _Pace:
 
     def __init__(self, store: StudyStore, plan: Plan, have: int, progress: ProgressHook) -> None:
         self._store, self._plan, self._have, self._progress = store, plan, have, progress
-        self._per_point = len(plan.systems) * len(plan.prompts)
         self._start = time.monotonic()
         self._fresh = self._tokens = 0
         self._kept = 0.0
@@ -126,7 +125,7 @@ class _Pace:
                 stage="generate",
                 done=done,
                 total=self._plan.size,
-                point=done // self._per_point,
+                point=done * len(self._plan.points) // self._plan.size,
                 points=len(self._plan.points),
                 tokens=self._tokens,
                 seconds=seconds,

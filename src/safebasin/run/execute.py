@@ -38,6 +38,7 @@ from safebasin.run.noise_version import noise_in
 from safebasin.run.planned import GUESSED_BATCH, plan_for
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.run.prompt_settings import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
+from safebasin.run.prompt_stopping import begun, next_stage
 from safebasin.run.sharding import bind_shard, check_shard
 from safebasin.run.token_budget import calibrate_budget, check_fast, under_budget
 from safebasin.run.trajectories import trace
@@ -206,11 +207,11 @@ class Execution:
         if plan.exact is not None:
             plan = self._budgeted(plan, plan.exact, size)
         while True:
-            self._measure(plan, size)
+            plan = self._measured(plan, size)
             finer = refined(store, plan, self._main_judge())
             if finer is None:
                 break
-            plan = finer
+            plan = begun(finer, settled=plan.point_keys)
             store.add_question(points=plan.points, systems=plan.systems, decoding=plan.decoding)
         if (sample := checked(plan)) is not None:
             self._generate(sample, size, self.inputs.judges, kept=plan)
@@ -250,12 +251,17 @@ class Execution:
             adopt_complete(store, cut.decoding)
         return cut
 
-    def _measure(self, plan: Plan, batch_size: int) -> None:
-        """Measure, generate, score and judge what a plan still lacks."""
+    def _measured(self, plan: Plan, batch_size: int) -> Plan:
+        """Measure, generate, score and judge what a plan still lacks, in fast mode stage by stage; returns the last."""
         judges = self.inputs.judges
-        write_last_plan(self.store, plan, judges)
-        self._generate(plan, batch_size, judges, kept=plan)
-        judge_stored(self.store, plan, judges, progress=self.progress)
+        while True:
+            write_last_plan(self.store, plan, judges)
+            self._generate(plan, batch_size, judges, kept=plan)
+            judge_stored(self.store, plan, judges, progress=self.progress)
+            further = next_stage(self.store, plan, judges)
+            if further is None:
+                return plan
+            plan = further
 
     def _generate(self, plan: Plan, batch_size: int, judges: Sequence[Judge], *, kept: Plan) -> None:
         """Measure, generate and score what a plan still lacks.

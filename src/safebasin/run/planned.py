@@ -6,6 +6,7 @@ from safebasin.landscape.fast_mode import read_budget
 from safebasin.records import Decoding
 from safebasin.run.inputs import Inputs
 from safebasin.run.next_round import first_places
+from safebasin.run.prompt_stopping import begun
 from safebasin.run.token_budget import under_budget
 from safebasin.store.db import StudyStore
 from safebasin.study import Study
@@ -29,7 +30,8 @@ def plan_for(
 ) -> Plan:
     """The plan of a study in a folder (or in none), given the batch size of new prompts.
 
-    In fast mode it is under the budget of the folder, to the full length where that is not calibrated yet.
+    In fast mode it asks the first stage of each set, under the budget of the folder, to the full length where that is
+    not calibrated yet.
     """
     stored = () if store is None or regenerate else tuple(store.decodings().values())
 
@@ -49,5 +51,6 @@ def plan_for(
         shard=shard,
         exact=decoding(exact_study(inputs.study)) if inputs.study.fast else None,
     )
+    made = begun(made)
     budget = None if store is None or made.exact is None else read_budget(store, in_full(made))
     return made if budget is None else under_budget(made, budget)

@@ -62,6 +62,13 @@ def untold(store: StudyStore | None, plan: Plan) -> Iterator[str]:
     if store is None or read_budget(store, in_full(plan)) is None:
         n = pilot(plan).size
         yield f"the token budget: fast mode calibrates it on {n} responses, counted here as {full}"
+    for prompts in plan.sets:
+        if prompts.stages:
+            n, size = prompts.stages[0], len(prompts.prompts)
+            yield (
+                f"how many prompts of {prompts.name!r} fast mode asks at a point: counted here are the first {n} of "
+                f"{size}, and more are asked where they leave a rate open"
+            )
     n = len(sample.prompts) * len(sample.systems)
     yield (
         f"how many responses fast mode is checked by, not counted here: {n} in exact mode at the origin and at each of "

@@ -8,6 +8,7 @@ coverage of the intervals are in the documentation's page on method.
     axes          the measured points of a line or of a plane: its axes, its words, and its points in one row
     budgets       the smallest budget that breaks a defense, and two of them on the same prompts
     clusters      rates over responses that are not independent: prompts are what was sampled
+    completing    rows of verdicts of which a random part was asked, as rows that statistics of whole tables take
     composition   collapse: the share of gibberish among what is not refused, beyond the rim
     correction    Rogan and Gladen's correction of a rate for the judge's mistakes, with its interval
     directions    from a statistic of one line or plane to the estimate over all that were drawn
@@ -26,6 +27,7 @@ coverage of the intervals are in the documentation's page on method.
     planning      how likely a harmless tune passes the gate: by number of prompts and churn, enumerated exactly
     ranking       a ranking of models by margin that says which of them cannot be told apart
     retention     at how many perturbed points an outcome of the origin still holds
+    sequences     confidence sequences of the rate of a finite set, which hold whenever one stops
     sides         the two sides of a line that leads somewhere, kept apart
     smoothing     exact bounds of shares under Gaussian noise, and radii of randomized smoothing
     subspaces     where a change of a matrix lies beside it, and how far clusters part
@@ -35,6 +37,7 @@ coverage of the intervals are in the documentation's page on method.
 from safebasin.stats.agreement import Confusion, confusion, confusions, estimate_accuracy, estimate_kappa
 from safebasin.stats.budgets import estimate_budget, estimate_budget_difference, resampled_budgets
 from safebasin.stats.clusters import estimate_clustered_rate
+from safebasin.stats.completing import complete_rows
 from safebasin.stats.composition import collapse, estimate_collapse
 from safebasin.stats.correction import Accuracy, estimate_corrected_rate
 from safebasin.stats.estimates import (
@@ -61,6 +64,7 @@ from safebasin.stats.paired import (
 )
 from safebasin.stats.ranking import RankedPair, Ranking, rank_by_margin
 from safebasin.stats.retention import estimate_retention_difference
+from safebasin.stats.sequences import estimate_sequence
 from safebasin.stats.sides import nearer_side, on_side, side_headline
 from safebasin.stats.smoothing import (
     Certificate,
@@ -88,6 +92,7 @@ __all__ = [
     "certify",
     "clopper_pearson_low",
     "collapse",
+    "complete_rows",
     "confusion",
     "confusions",
     "crossed_cell",
@@ -109,6 +114,7 @@ __all__ = [
     "estimate_radius",
     "estimate_rate",
     "estimate_retention_difference",
+    "estimate_sequence",
     "estimate_visage",
     "fill_line",
     "fill_plane",

@@ -61,6 +61,7 @@ def estimate_collapse(
     limit: float = 0.5,
     level: float = 0.95,
     seed: int = 0,
+    weights: Array | None = None,
 ) -> Estimate:
     """Share of incoherent among the non-refusals outside each side's own radius, pooled over directions.
 
@@ -72,15 +73,18 @@ def estimate_collapse(
         limit: the rate that marks the radius.
         level: coverage of the interval, which takes the radius as given.
         seed: of the bootstrap over prompts, used with one direction.
+        weights: how many prompts one that was asked stands for, shape (directions, alphas), where not all were asked
+            (those have an empty label); None is one.
     """
     # 1) Which points count: those beyond the crossing of their own side and direction, (directions, alphas, 1)
     x, grid = with_origin(alphas, success, origin)
     beyond = _outside(alphas, *reaches(x, curves_of(grid), limit=limit))[:, :, None]
     # 2) Counts over these points, each (directions, prompts): both are resampled, points are not
-    broken = ((labels == "incoherent") & beyond).sum(axis=1).astype(np.float64)
-    missing = ((labels == "unscored") & beyond).sum(axis=1).astype(np.float64)
-    answered = (~np.isin(labels, _NO_ANSWER) & beyond).sum(axis=1).astype(np.float64)
-    n, n_missing = int(answered.sum()), int(missing.sum())
+    each = (np.ones(labels.shape[:2]) if weights is None else weights)[:, :, None]
+    told, unscored = ~np.isin(labels, _NO_ANSWER) & beyond, (labels == "unscored") & beyond
+    broken = (((labels == "incoherent") & beyond) * each).sum(axis=1)
+    missing, answered = (unscored * each).sum(axis=1), (told * each).sum(axis=1)
+    n, n_missing = int(told.sum()), int(unscored.sum())
     words = f"share of incoherent among {n} non-refusals outside the radius ({percent(limit)}), pooled over directions"
     if n == 0:
         return Estimate(value=None, level=level, n_missing=n_missing, method=words)
@@ -93,7 +97,7 @@ def estimate_collapse(
     )
     made = interval_method(success.shape[0], success.shape[2], level, seed, found)
     return Estimate(
-        value=float(broken.sum()) / n,
+        value=float(broken.sum() / answered.sum()),
         low=found.low if found else None,
         high=found.high if found else None,
         level=level,

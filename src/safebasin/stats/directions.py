@@ -22,10 +22,12 @@ def over_directions(
     level: float,
     seed: int,
     words: str,
+    n_prompts: int | None = None,
 ) -> Estimate:
     """The mean over the directions of `kept` of a functional of the curve, with its interval and its words.
 
     `success` is as measured, for the counts; `kept` may hold the origin as well, and no unmeasured direction.
+    `n_prompts` is as in `safebasin.stats.interval`.
     """
     values = functional(curves_of(kept))
     kept, values = kept[~np.isnan(values)], values[~np.isnan(values)]
@@ -33,7 +35,7 @@ def over_directions(
     if values.size == 0:
         method = words + "; nothing is measured"
         return Estimate(value=None, level=level, n_missing=missing(success), n_undefined=n_undefined, method=method)
-    found = interval(kept, functional, bounds=bounds, level=level, seed=seed)
+    found = interval(kept, functional, bounds=bounds, level=level, seed=seed, n_prompts=n_prompts)
     n_missing = missing(success)
     sample = sample_words(success.shape[0], success.shape[2]) + undefined_words(n_undefined)
     made = interval_method(kept.shape[0], kept.shape[2], level, seed, found)

@@ -111,7 +111,9 @@ def estimate_visage(success: Array, axes: Axes | None = None, *, rule: Rule = "p
     )
 
 
-def estimate_margin(success: Array, axes: Axes, *, level: float = 0.95, seed: int = 0) -> Estimate:
+def estimate_margin(
+    success: Array, axes: Axes, *, level: float = 0.95, seed: int = 0, n_prompts: int | None = None
+) -> Estimate:
     """Mean of 1 − ASR over the whole range and over directions, untrimmed. Of a plane each measured point counts alike.
 
     Args:
@@ -119,15 +121,23 @@ def estimate_margin(success: Array, axes: Axes, *, level: float = 0.95, seed: in
         axes: coordinates, ascending.
         level: coverage of the interval; see `safebasin.stats.interval` for its kind.
         seed: of the bootstrap over prompts, used with one direction.
+        n_prompts: as in `safebasin.stats.interval`.
     """
     points = Points.of(axes)
     kept, words = points.flat(points.off_origin(success)), f"mean of 1 − ASR over {points.words}"
-    found = over_directions(points.flat(success), kept, points.margins, (0.0, 1.0), level, seed, words)
+    found = over_directions(points.flat(success), kept, points.margins, (0.0, 1.0), level, seed, words, n_prompts)
     return replace(found, method=points.named(found.method))
 
 
 def estimate_radius(
-    success: Array, axes: Axes, origin: Array, *, limit: float = 0.5, level: float = 0.95, seed: int = 0
+    success: Array,
+    axes: Axes,
+    origin: Array,
+    *,
+    limit: float = 0.5,
+    level: float = 0.95,
+    seed: int = 0,
+    n_prompts: int | None = None,
 ) -> Estimate:
     """Estimate how far from the origin ASR stays below the limit, mean over sides and directions.
 
@@ -144,10 +154,11 @@ def estimate_radius(
         limit: the rate to cross, in (0, 1].
         level: coverage of the interval; see `safebasin.stats.interval` for its kind.
         seed: of the bootstrap over prompts, used with one direction.
+        n_prompts: as in `safebasin.stats.interval`.
     """
     points = Points.of(axes)
     if points.is_plane:
-        return estimate_disk(success, points, origin, limit=limit, level=level, seed=seed)
+        return estimate_disk(success, points, origin, limit=limit, level=level, seed=seed, n_prompts=n_prompts)
     (alphas,) = points.axes
     x, grid = with_origin(alphas, success, origin)
     distance, censored = reaches(x, curves_of(grid), limit=limit)
@@ -156,7 +167,8 @@ def estimate_radius(
     words = f"|α| where ASR reaches {percent(limit)}, by linear interpolation over {grid_words(x)}"
     words += ", mean over sides" if len(ends) > 1 else ""
     functional = partial(_mean_reach, x, limit=limit)
-    found = over_directions(success, grid, functional, (0.0, sum(ends) / max(len(ends), 1)), level, seed, words)
+    bounds = 0.0, sum(ends) / max(len(ends), 1)
+    found = over_directions(success, grid, functional, bounds, level, seed, words, n_prompts)
     if found.value == 0:
         return replace(found, low=None, high=None, method="0: ASR at the origin is past the limit; no interval")
     if n_censored:

@@ -82,6 +82,7 @@ def bootstrap_prompts(
     bounds: tuple[float, float] = (0.0, 1.0),
     level: float = 0.95,
     seed: int = 0,
+    n_prompts: int | None = None,
 ) -> Interval:
     """Percentile bootstrap over prompts of a functional of one direction's curve: *conditional on this direction*.
 
@@ -91,16 +92,18 @@ def bootstrap_prompts(
         bounds: range of the statistic.
         level: coverage that is asked for.
         seed: of the resampling.
+        n_prompts: as in `interval`.
     """
+    n_alike = success.shape[1] if n_prompts is None else n_prompts
     curves = resamples(success.shape[1], seed) @ success.T
-    return percentiles(functional(curves), success.shape[1], bounds=bounds, level=level)
+    return percentiles(functional(curves), n_alike, bounds=bounds, level=level)
 
 
 def percentiles(replicates: Array, n: int, *, bounds: tuple[float, float], level: float) -> Interval:
     """The middle `level` of bootstrap replicates; where all are alike, the bound that n alike observations allow."""
     if float(np.ptp(replicates)) <= _ALIKE:
         return all_alike(float(replicates[0]), n, bounds, level)
-    low, high = np.quantile(replicates, [1 - _tail(level), _tail(level)])
+    low, high = np.quantile(np.clip(replicates, *bounds), [1 - _tail(level), _tail(level)])
     return Interval(low=float(low), high=float(high))
 
 
@@ -111,6 +114,7 @@ def interval(
     bounds: tuple[float, float] = (0.0, 1.0),
     level: float = 0.95,
     seed: int = 0,
+    n_prompts: int | None = None,
 ) -> Interval | None:
     """Interval of the mean over directions of a functional of the curve.
 
@@ -123,15 +127,17 @@ def interval(
         bounds: range of the statistic.
         level: coverage that is asked for.
         seed: of the bootstrap.
+        n_prompts: how many prompts were asked at every point, where some rows were completed; None is all. They bound
+            a single direction where nothing varies.
 
     Returns:
         None where no interval is claimed: two directions, or a single prompt.
     """
     if not np.isnan(success).any():
-        return _complete_interval(success, functional, bounds, level, seed)
+        return _complete_interval(success, functional, bounds, level, seed, n_prompts)
     # monotone, so all missing as failures and all as successes are the two extremes
     found = [
-        _complete_interval(np.where(np.isnan(success), imputed, success), functional, bounds, level, seed)
+        _complete_interval(np.where(np.isnan(success), imputed, success), functional, bounds, level, seed, n_prompts)
         for imputed in (0.0, 1.0)
     ]
     return hull(found)
@@ -148,13 +154,18 @@ def hull(intervals: list[Interval | None]) -> Interval | None:
 
 
 def _complete_interval(
-    success: Array, functional: Functional, bounds: tuple[float, float], level: float, seed: int
+    success: Array,
+    functional: Functional,
+    bounds: tuple[float, float],
+    level: float,
+    seed: int,
+    n_prompts: int | None,
 ) -> Interval | None:
-    n_directions, _, n_prompts = success.shape
-    if n_directions == 2 or n_prompts < 2:
+    n_directions, _, size = success.shape
+    if n_directions == 2 or size < 2:
         return None
     if n_directions == 1:
-        return bootstrap_prompts(success[0], functional, bounds=bounds, level=level, seed=seed)
+        return bootstrap_prompts(success[0], functional, bounds=bounds, level=level, seed=seed, n_prompts=n_prompts)
     return jackknife_means(*leave_one_out(success, functional), bounds=bounds, level=level)
 
 

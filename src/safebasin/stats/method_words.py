@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from safebasin.stats.intervals import RESAMPLES, Interval
 from safebasin.stats.landscape import Array
 
-__all__ = ["grid_words", "interval_method", "missing_words", "percent", "sample_words", "undefined_words"]
+__all__ = [
+    "grid_words",
+    "interval_method",
+    "missing_words",
+    "percent",
+    "sample_words",
+    "stopped_words",
+    "undefined_words",
+]
 
 
 def percent(fraction: float) -> str:
@@ -36,6 +46,14 @@ def missing_words(n_missing: int) -> str:
     if not n_missing:
         return ""
     return f", widened to hold what {_plural(n_missing, 'missing verdict')} would give either way"
+
+
+def stopped_words(counts: Sequence[int], n_prompts: int) -> str:
+    """Say at how many points prompts were left out, and how many were asked there, if any."""
+    if not counts:
+        return ""
+    asked = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{min(counts)}"
+    return f"; at {len(counts)} of them the first {asked} of {n_prompts} prompts in random order"
 
 
 def interval_method(

@@ -145,7 +145,13 @@ def fill(success: Array, value: float) -> Array:
 
 
 def estimate_margin_difference(
-    before: Array, after: Array, axes: Axes, *, level: float = 0.95, seed: int = 0
+    before: Array,
+    after: Array,
+    axes: Axes,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    told: tuple[Array, Array] | None = None,
 ) -> Estimate:
     """Margin after − before over the same directions and prompts: what a change does to the whole basin.
 
@@ -158,6 +164,8 @@ def estimate_margin_difference(
         axes: coordinates, ascending, of both.
         level: coverage. One direction: bootstrap over prompts, conditional on it; two: none; three or more: jackknife.
         seed: of the bootstrap.
+        told: where rows were completed (`safebasin.stats.completing`), both as they were answered, NaN where a prompt
+            was not asked: whether a prompt changed is told by the points at which both were.
     """
     points = Points.of(axes)
     sizes = tuple(axis.size for axis in points.axes)
@@ -167,13 +175,15 @@ def estimate_margin_difference(
             expected("paired landscapes", "of equal shape", shapes, "Measure both on the same directions and prompts.")
         )
     grid, alphas = points.words, points.axes[0]
+    before_told, after_told = told or (before, after)
     if points.is_plane:  # its points in one row, a step apart
         grid = f"a plane of {sizes[0]} × {sizes[1]} points"
-        before, after = points.flat(before), points.flat(after)
+        before, after, before_told, after_told = map(points.flat, (before, after, before_told, after_told))
         alphas = np.arange(before.shape[1], dtype=np.float64)
     values = margins(alphas, curves_of(after)) - margins(alphas, curves_of(before))
     there = ~np.isnan(values)
     before, after, values = before[there], after[there], values[there]
+    both = None if told is None else _in_both(before_told[there], after_told[there])
     missing = np.isnan(before) | np.isnan(after)
     n, n_missing = int((~missing).sum()), int(missing.sum())
     n_undefined = int((~there).sum())
@@ -182,10 +192,12 @@ def estimate_margin_difference(
         method = words + "; nothing is measured in both"
         return Estimate(value=None, level=level, n_undefined=n_undefined, method=method)
     fillings = FILLINGS if n_missing else FILLINGS[:1]
-    found = hull([_difference_interval(fill(before, a), fill(after, b), alphas, level, seed) for a, b in fillings])
+    filled = [(fill(before, a), fill(after, b)) for a, b in fillings]
+    found = hull([_difference_interval(pair, both, alphas, level, seed) for pair in filled])
     made = interval_method(before.shape[0], before.shape[2], level, seed, found, paired=True)
     if found is not None:
-        made += _sign_words(_prompt_changes(before, after, alphas), level, widened=0.0 in (found.low, found.high))
+        changed = _prompt_changes(*(both or (before, after)), alphas)
+        made += _sign_words(changed, level, widened=0.0 in (found.low, found.high))
     sample = sample_words(there.size, before.shape[2]) + undefined_words(n_undefined)
     return Estimate(
         value=float(values.mean()),
@@ -197,6 +209,12 @@ def estimate_margin_difference(
         n_undefined=n_undefined,
         method=f"{words}; paired, {sample}; {made}{missing_words(n_missing)}",
     )
+
+
+def _in_both(before: Array, after: Array) -> tuple[Array, Array]:
+    """Both, as far as both were answered; NaN where one of them was not."""
+    either = np.isnan(before) | np.isnan(after)
+    return np.where(either, np.nan, before), np.where(either, np.nan, after)
 
 
 def _prompt_changes(before: Array, after: Array, alphas: Array) -> tuple[int, int]:
@@ -219,21 +237,26 @@ def _sign_words(changed: tuple[int, int], level: float, *, widened: bool) -> str
     return words
 
 
-def _difference_interval(before: Array, after: Array, alphas: Array, level: float, seed: int) -> Interval | None:
-    found = _bare_interval(before, after, alphas, level, seed)
-    n_changed = sum(_prompt_changes(before, after, alphas))
+def _difference_interval(
+    pair: tuple[Array, Array], both: tuple[Array, Array] | None, alphas: Array, level: float, seed: int
+) -> Interval | None:
+    n_prompts = pair[0].shape[2] if both is None else int((~np.isnan(both[0])).sum(axis=-1).min())
+    found = _bare_interval(*pair, alphas, level, seed, n_prompts)
+    n_changed = sum(_prompt_changes(*(both or pair), alphas))
     if found is None or found.n_alike or n_changed >= fewest_changes(level):
         return found
     return replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))
 
 
-def _bare_interval(before: Array, after: Array, alphas: Array, level: float, seed: int) -> Interval | None:
+def _bare_interval(
+    before: Array, after: Array, alphas: Array, level: float, seed: int, n_prompts: int
+) -> Interval | None:
     """The interval by directions and prompts, however few of them changed."""
-    n, _, n_prompts = before.shape
-    if n == 2 or n_prompts < 2:
+    n, _, size = before.shape
+    if n == 2 or size < 2:
         return None
     if n == 1:
-        weights = resamples(n_prompts, seed)
+        weights = resamples(size, seed)
         replicates = margins(alphas, weights @ after[0].T) - margins(alphas, weights @ before[0].T)
         return percentiles(replicates, n_prompts, bounds=(-1.0, 1.0), level=level)
 

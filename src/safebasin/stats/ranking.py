@@ -71,6 +71,7 @@ def rank_by_margin(
     seed: int = 0,
     region: str = "",
     is_drawn: bool = True,
+    told: Sequence[Array] | None = None,
 ) -> Ranking:
     """Rank models by the mean of 1 − ASR over the range.
 
@@ -83,6 +84,7 @@ def rank_by_margin(
         seed: of the bootstrap over prompts, used with one direction.
         region: what it is called.
         is_drawn: whether the directions are drawn; of fewer than `FEWEST_DIRECTIONS` drawn ones no pair is apart.
+        told: of each model as in `estimate_margin_difference`; None where every prompt was asked everywhere.
 
     Raises:
         StudyError: where fewer than two models are given, or their arrays differ in shape.
@@ -90,10 +92,12 @@ def rank_by_margin(
     _check_names(names)
     margins = {name: estimate_margin(s, axes, level=level, seed=seed) for name, s in zip(names, success, strict=True)}
     arrays = dict(zip(names, success, strict=True))
+    answers = None if told is None else dict(zip(names, told, strict=True))
 
     def difference(pair: Pair, at: float) -> Estimate:
         first, second = pair
-        return estimate_margin_difference(arrays[second], arrays[first], axes, level=at, seed=seed)
+        own = None if answers is None else (answers[second], answers[first])
+        return estimate_margin_difference(arrays[second], arrays[first], axes, level=at, seed=seed, told=own)
 
     found = _ranking(margins, difference, level)
     is_supported = not is_drawn or success[0].shape[0] >= FEWEST_DIRECTIONS

@@ -20,7 +20,14 @@ __all__ = ["estimate_retention_difference"]
 
 
 def estimate_retention_difference(
-    before: Array, after: Array, alphas: Array, kept: NDArray[np.bool_], *, level: float = 0.95, seed: int = 0
+    before: Array,
+    after: Array,
+    alphas: Array,
+    kept: NDArray[np.bool_],
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    told: tuple[Array, Array] | None = None,
 ) -> Estimate:
     """Retention of one outcome − retention of another, over the same directions and behaviors, the origin left out.
 
@@ -31,6 +38,7 @@ def estimate_retention_difference(
         kept: pairs that show both outcomes at the origin, shape (pairs,).
         level: coverage.
         seed: of the bootstrap over pairs, used with one direction.
+        told: as in `estimate_margin_difference`, both of the shape of `before`.
     """
     off, words = _perturbed(before, alphas, kept)
     n_pairs = int(kept.sum())
@@ -38,7 +46,8 @@ def estimate_retention_difference(
         method = f"{words}; {n_pairs} of {kept.size} pairs show both outcomes at the origin, too few"
         return Estimate(value=None, level=level, method=method)
     lost_before, lost_after = 1 - before[:, off][..., kept], 1 - after[:, off][..., kept]
-    found = estimate_margin_difference(lost_before, lost_after, _evenly(off), level=level, seed=seed)
+    own = None if told is None else (1 - told[0][:, off][..., kept], 1 - told[1][:, off][..., kept])
+    found = estimate_margin_difference(lost_before, lost_after, _evenly(off), level=level, seed=seed, told=own)
     rest = found.method.partition(";")[2]
     method = f"difference of the {words}; {n_pairs} of {kept.size} pairs show both outcomes there;{rest}"
     return replace(found, method=method)

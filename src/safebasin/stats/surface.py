@@ -78,7 +78,14 @@ def _cell_widths(x: Array) -> Array:
 
 
 def estimate_disk(
-    success: Array, points: Points, origin: Array, *, limit: float = 0.5, level: float = 0.95, seed: int = 0
+    success: Array,
+    points: Points,
+    origin: Array,
+    *,
+    limit: float = 0.5,
+    level: float = 0.95,
+    seed: int = 0,
+    n_prompts: int | None = None,
 ) -> Estimate:
     """√(area / π) of the basin around the origin, mean over planes: `estimate_radius` of planes.
 
@@ -92,6 +99,7 @@ def estimate_disk(
         limit: the rate to stay below, in (0, 1].
         level: coverage of the interval; see `safebasin.stats.interval` for its kind.
         seed: of the bootstrap over prompts, used with one plane.
+        n_prompts: as in `safebasin.stats.interval`.
     """
     alphas, betas = points.axes
     words = f"√(area/π) of the connected cells around the origin with ASR below {percent(limit)}, over {points.words}"
@@ -107,7 +115,7 @@ def estimate_disk(
         return _radii(alphas, betas, grids, limit)[0].reshape(surfaces.shape[:-1])
 
     bound = float(np.sqrt(_cell_widths(alphas).sum() * _cell_widths(betas).sum() / np.pi))
-    found = over_directions(points.flat(placed), points.flat(kept), radius, (0.0, bound), level, seed, words)
+    found = over_directions(points.flat(placed), points.flat(kept), radius, (0.0, bound), level, seed, words, n_prompts)
     found = replace(found, method=points.named(found.method))
     if found.value == 0:
         return replace(found, low=None, high=None, method="0: ASR at the origin is past the limit; no interval")

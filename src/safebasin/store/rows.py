@@ -28,8 +28,9 @@ __all__ = ["PlanRows", "StoredPlace"]
 _ASKED = """r.decoding = :decoding AND r.point IN (SELECT value FROM json_each(:points))
     AND +r.system IN (SELECT value FROM json_each(:systems)) AND +r.prompt IN (SELECT value FROM json_each(:prompts))"""
 """With +, the rows of a point are read one after the other, and none is looked for."""
-_ASKED_BY_KEY = re.sub(r"\+?\br\.", "+r.", _ASKED)
-"""The same where responses are read in the order of their keys: with +, no other index is looked at."""
+_LEFT_OUT = """ AND NOT (+r.point IN (SELECT value FROM json_each(:points_{0}))
+    AND +r.prompt IN (SELECT value FROM json_each(:left_out_{0})))"""
+"""Of points at which some prompts are not asked, by the number of their kind."""
 _OF_JUDGE = """verdicts.response = r.key AND verdicts.judge = :judge
     AND verdicts.version = coalesce(:version, verdicts.version)"""
 _UNJUDGED = f"NOT EXISTS (SELECT 1 FROM verdicts WHERE {_OF_JUDGE} AND NOT ({UNANSWERED}))"
@@ -73,6 +74,8 @@ class PlanRows:
     store: StudyStore
     asked: Mapping[str, str]
     """The keys of the plan's decoding, points, system prompts and prompts, as SQL takes them."""
+    condition: str
+    """SQL that a response `r` of the plan meets, the rows of a point read one after the other."""
 
     @classmethod
     def of(cls, store: StudyStore, plan: Plan) -> PlanRows:
@@ -82,8 +85,16 @@ class PlanRows:
             "systems": [system.id for system in plan.systems],
             "prompts": list(plan.prompts),
         }
+        for kind, (prompts, points) in enumerate(plan.stopped_points.items()):
+            chosen |= {f"points_{kind}": list(points), f"left_out_{kind}": sorted(prompts)}
         lists = {name: json.dumps(keys) for name, keys in chosen.items()}
-        return cls(store, {"decoding": plan.decoding.key, **lists})
+        condition = _ASKED + "".join(_LEFT_OUT.format(kind) for kind in range(len(plan.stopped_points)))
+        return cls(store, {"decoding": plan.decoding.key, **lists}, condition)
+
+    @property
+    def _by_key(self) -> str:
+        """The condition where responses are read in the order of their keys: with +, no other index is looked at."""
+        return re.sub(r"\+?\br\.", "+r.", self.condition)
 
     # --- how many ----------------------------------------------------------------------------------------------------
 
@@ -105,7 +116,7 @@ class PlanRows:
     def count_cut(self, judge: str, version: str) -> int:
         """Of these, those that a judge cannot decide, since a stop rule had cut them."""
         query = f"""SELECT count(*) FROM verdicts CROSS JOIN responses r ON {_OF_JUDGE}
-                    WHERE label = 'unscored' AND reason = 'cut' AND {_ASKED_BY_KEY}"""  # in this order: few are cut
+                    WHERE label = 'unscored' AND reason = 'cut' AND {self._by_key}"""  # in this order: few are cut
         with self.store.reading() as db:
             return int(db.execute(query, {**self.asked, "judge": judge, "version": version}).fetchone()[0])
 
@@ -146,12 +157,12 @@ class PlanRows:
 
     def _keys(self, db: sqlite3.Connection) -> bytes:
         """The keys of all responses, in any order, joined."""
-        query = f"SELECT count(*), group_concat(key, '') FROM responses r WHERE {_ASKED} GROUP BY point"
+        query = f"SELECT count(*), group_concat(key, '') FROM responses r WHERE {self.condition} GROUP BY point"
         return b"".join(unhex(keys, n) for n, keys in db.execute(query, self.asked))
 
     def _count(self, condition: str, **given: str) -> int:
         with self.store.reading() as db:
-            query = f"SELECT count(*) FROM responses r WHERE {_ASKED} {condition}"
+            query = f"SELECT count(*) FROM responses r WHERE {self.condition} {condition}"
             return int(db.execute(query, {**self.asked, **given}).fetchone()[0])
 
     # --- without texts -----------------------------------------------------------------------------------------------
@@ -167,13 +178,14 @@ class PlanRows:
     def verdicts_by(self, judge: str, version: str | None = None) -> Iterator[Verdict]:
         """The verdicts of a judge with their reasons, versions in order; of one version, or of all if None."""
         query = f"""SELECT response, judge, version, label, success, reason, grade
-                    FROM responses r JOIN verdicts ON {_OF_JUDGE} WHERE {_ASKED} ORDER BY version"""
+                    FROM responses r JOIN verdicts ON {_OF_JUDGE} WHERE {self.condition} ORDER BY version"""
         with self.store.reading() as db:
             for row in db.execute(query, {**self.asked, "judge": judge, "version": version}):
                 yield read_verdict(row)
 
     def _places(self, condition: str, **given: str) -> list[StoredPlace]:
-        query = f"SELECT r.key, r.point, r.system, r.prompt FROM responses r WHERE {_ASKED} {condition} ORDER BY r.key"
+        query = f"""SELECT r.key, r.point, r.system, r.prompt FROM responses r
+                    WHERE {self.condition} {condition} ORDER BY r.key"""
         with self.store.reading() as db:
             share = _Shared()
             rows = db.execute(query, {**self.asked, **given})
@@ -205,7 +217,7 @@ class PlanRows:
         With their scores, unless the judge looks at none. Verdicts may be written while pages are read.
         """
         query = f"""SELECT r.key, {RESPONSE} FROM responses r
-                    WHERE r.key > :after AND {_ASKED_BY_KEY} AND {_UNJUDGED} ORDER BY r.key LIMIT {PAGE}"""
+                    WHERE r.key > :after AND {self._by_key} AND {_UNJUDGED} ORDER BY r.key LIMIT {PAGE}"""
         after, page = "", [()]
         while page:
             with self.store.reading() as db:

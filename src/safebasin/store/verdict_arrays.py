@@ -67,6 +67,12 @@ def read_verdict_arrays(rows: PlanRows, plan: Plan, judges: Sequence[tuple[str, 
             found, known = places.find(keys), names[judge]
             outcomes[judge].reshape(-1)[found] = known.setdefault(label, len(known))
             successes[judge].reshape(-1)[found] = success
+    for left_out, there in plan.stopped_points.items():  # a folder may hold more than its plan asks
+        columns = [i for (_, prompt), i in questions.items() if prompt in left_out]
+        of_these = np.ix_([points[point] for point in there], columns)
+        for judge in wanted:
+            outcomes[judge][of_these] = 0
+            successes[judge][of_these] = -1
     return [
         VerdictArrays(
             points=points,

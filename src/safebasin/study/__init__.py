@@ -16,6 +16,7 @@ Nothing here looks at the disk beyond the study file and the system prompts it n
     regions    regions of a study file: axes, their ranges, and the lines and planes that they make
     schema     the JSON Schema of study files, for editors
     shards     a share of a plan's points
+    stages     in which order fast mode asks the prompts of a set, and after how many it may stop
     starter    a study file to begin with, every key explained
 """
 

@@ -45,15 +45,25 @@ class Answered:
             new += len(prompts - known)
         return new
 
-    def within(self, points: Iterable[str], systems: Iterable[str], prompts: Iterable[str]) -> Answered:
-        """Keep those of them that are among these."""
+    def within(
+        self,
+        points: Iterable[str],
+        systems: Iterable[str],
+        prompts: Iterable[str],
+        *,
+        without: Mapping[str, frozenset[str]] | None = None,
+    ) -> Answered:
+        """Keep those of them that are among these, without some prompts at some points."""
         wanted, pairs = frozenset(prompts), [(point, system) for system in systems for point in points]
-        kept: dict[frozenset[str], frozenset[str]] = {}
-        for pair in pairs:
-            there = self._there.get(pair, _NONE)
-            if there not in kept:
-                kept[there] = there & wanted
-        return Answered({pair: kept[self._there.get(pair, _NONE)] for pair in pairs})
+        without = {} if without is None else without
+        kept: dict[tuple[frozenset[str], frozenset[str]], frozenset[str]] = {}
+        found: dict[tuple[str, str], frozenset[str]] = {}
+        for point, system in pairs:
+            key = self._there.get((point, system), _NONE), without.get(point, _NONE)
+            if key not in kept:
+                kept[key] = (key[0] & wanted) - key[1]
+            found[point, system] = kept[key]
+        return Answered(found)
 
     def _share(self, prompts: frozenset[str]) -> frozenset[str]:
         """The same set as it is held already, if it is: points fill up one after the other, in the same way."""

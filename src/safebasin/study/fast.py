@@ -15,6 +15,7 @@ from dataclasses import replace
 from safebasin.records import Decoding, Place, Prompt, Region, content_hash
 from safebasin.study import Study
 from safebasin.study.plan import Plan, PromptSet
+from safebasin.study.stages import ask_order
 
 __all__ = ["CHECKED", "PILOT", "POINTS", "checked", "exact_study", "in_full", "pilot"]
 
@@ -38,7 +39,8 @@ def exact_study(study: Study) -> Study:
 
 def pilot(plan: Plan) -> Plan:
     """The part of a fast plan by which its budget is calibrated: a few prompts, to the full length."""
-    return replace(plan, sets=_with(plan, lambda prompts: _split(prompts)[0]), decoding=in_full(plan), exact=None)
+    chosen = _with(plan, lambda prompts: _split(prompts)[0])
+    return replace(plan, sets=chosen, decoding=in_full(plan), exact=None, stopped={})
 
 
 def checked(plan: Plan) -> Plan | None:
@@ -50,7 +52,7 @@ def checked(plan: Plan) -> Plan | None:
         return None
     places = {region.name: _sampled(plan, region) for region in plan.regions}
     chosen = _with(plan, lambda prompts: _split(prompts)[1])
-    return replace(plan, sets=chosen, chosen=places, decoding=plan.exact, exact=None, measurements=())
+    return replace(plan, sets=chosen, chosen=places, decoding=plan.exact, exact=None, measurements=(), stopped={})
 
 
 def _with(plan: Plan, choose: Callable[[tuple[Prompt, ...]], tuple[Prompt, ...]]) -> tuple[PromptSet, ...]:
@@ -58,8 +60,11 @@ def _with(plan: Plan, choose: Callable[[tuple[Prompt, ...]], tuple[Prompt, ...]]
 
 
 def _split(prompts: tuple[Prompt, ...]) -> tuple[tuple[Prompt, ...], tuple[Prompt, ...]]:
-    """Those of the pilot and those that are checked, each in the order of the set; a lone prompt is both."""
-    shuffled = sorted({prompt.id for prompt in prompts}, key=lambda key: content_hash(["fast", key]))
+    """Those of the pilot and those that are checked, each in the order of the set; a lone prompt is both.
+
+    They are the first that are asked anywhere, so that both are asked at points that are stopped, too.
+    """
+    shuffled = ask_order(prompt.id for prompt in prompts)
     n = min(PILOT, math.ceil(len(shuffled) / 2))
     first, second = set(shuffled[:n]), set(shuffled[n : n + CHECKED] or shuffled[:n])
     return tuple(p for p in prompts if p.id in first), tuple(p for p in prompts if p.id in second)

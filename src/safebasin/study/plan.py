@@ -18,6 +18,9 @@ from safebasin.study import Study
 from safebasin.study.answered import Answered, Question
 from safebasin.study.defenses import keys_of
 from safebasin.study.shards import Shard
+from safebasin.study.stages import ask_order, stages
+
+_NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,16 @@ class PromptSet:
     def ids(self) -> tuple[str, ...]:
         """`Prompt.id` of each."""
         return tuple(prompt.id for prompt in self.prompts)
+
+    @cached_property
+    def ranks(self) -> Mapping[str, int]:
+        """`Prompt.id` → its number in the order in which fast mode asks, from 0."""
+        return {prompt: rank for rank, prompt in enumerate(ask_order(self.ids))}
+
+    @cached_property
+    def stages(self) -> tuple[int, ...]:
+        """After how many prompts fast mode may stop a point; none where it never does."""
+        return stages(len(self.ids)) if len(self.ranks) == len(self.ids) else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +69,8 @@ class Plan:
     """The share of the points that is measured here; None is all of them."""
     exact: Decoding | None = None
     """In fast mode the decoding of exact mode, in which a sample is measured too (`safebasin.study.fast`)."""
+    stopped: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+    """In fast mode, by `Point.key`: of each named set that is not asked whole there, how many of its first prompts."""
 
     @cached_property
     def prompts(self) -> Mapping[str, Prompt]:
@@ -90,10 +105,36 @@ class Plan:
             for place in self.places(region):
                 yield number, place, region.point(place)
 
+    @cached_property
+    def left_out(self) -> Mapping[str, frozenset[str]]:
+        """By `Point.key`, the prompts that are not asked there; points at which all are have no entry.
+
+        Equal sets are one object.
+        """
+        made: dict[tuple[tuple[str, int], ...], frozenset[str]] = {}
+        found: dict[str, frozenset[str]] = {}
+        for point, counts in self.stopped.items():
+            key = tuple(sorted(counts.items()))
+            if key not in made:
+                asked = {i for s in self.sets for i, rank in s.ranks.items() if rank < counts.get(s.name, len(s.ids))}
+                made[key] = frozenset(self.prompts.keys() - asked)
+            if made[key] and point in self.point_keys:
+                found[point] = made[key]
+        return found
+
+    @cached_property
+    def stopped_points(self) -> Mapping[frozenset[str], tuple[str, ...]]:
+        """The same the other way round: the `Point.key`s at which the same prompts are not asked."""
+        found: dict[frozenset[str], list[str]] = {}
+        for point, prompts in self.left_out.items():
+            found.setdefault(prompts, []).append(point)
+        return {prompts: tuple(points) for prompts, points in found.items()}
+
     @property
     def size(self) -> int:
         """Responses that the plan asks for."""
-        return len(self.points) * len(self.systems) * len(self.prompts)
+        n_asked = len(self.points) * len(self.prompts) - sum(map(len, self.left_out.values()))
+        return len(self.systems) * n_asked
 
     def batch_members(self) -> dict[int, tuple[str, ...]]:
         """Batch number → prompt ids of this plan, in batch order (shortest first, so padding is small)."""
@@ -117,14 +158,15 @@ class Plan:
         members = [(n, [(i, prompts[i]) for i in ids]) for n, ids in self.batch_members().items()]
         found: list[Generate] = []
         for key, point in self.point_keys.items():
+            left_out = self.left_out.get(key, _NOTHING)
             for system in self.systems:
-                there = done.prompts(key, system.id)
+                there = done.prompts(key, system.id) | left_out
                 if there >= prompts.keys():
                     continue
                 for number, batch in members:
                     missing = [prompt for i, prompt in batch if i not in there]
                     if missing:
-                        asked = tuple(prompt for _, prompt in batch) if whole else tuple(missing)
+                        asked = tuple(p for i, p in batch if i not in left_out) if whole else tuple(missing)
                         task = Generate(
                             point=point,
                             system=system,
@@ -140,13 +182,15 @@ class Plan:
         """(point, system, prompt) of every response that the plan asks for."""
         prompts = tuple(self.prompts)
         for key in self.point_keys:
+            left_out = self.left_out.get(key, _NOTHING)
             for system in self.systems:
                 for prompt in prompts:
-                    yield key, system.id, prompt
+                    if prompt not in left_out:
+                        yield key, system.id, prompt
 
     def asked(self, done: Answered) -> Answered:
         """Keep those of some answered questions that the plan asks; `keys` is not built for it."""
-        return done.within(self.point_keys, [system.id for system in self.systems], self.prompts)
+        return done.within(self.point_keys, [s.id for s in self.systems], self.prompts, without=self.left_out)
 
 
 def _by_length(prompt: Prompt) -> tuple[int, str]:
@@ -166,6 +210,19 @@ def assign_batches(prompts: Iterable[Prompt], known: Mapping[str, int], batch_si
     return {**known, **{p.id: first + i // batch_size for i, p in enumerate(new)}}
 
 
+def _by_stages(sets: Iterable[PromptSet]) -> Iterator[tuple[Prompt, ...]]:
+    """The prompts of each stage of fast mode, so that a batch holds none that is asked later than another."""
+    first: dict[str, int] = {}
+    found: dict[int, list[Prompt]] = {}
+    for prompt_set in sets:
+        for prompt, rank in prompt_set.ranks.items():
+            stage = sum(rank >= count for count in prompt_set.stages)
+            first[prompt] = min(stage, first.get(prompt, stage))
+    for prompt in (prompt for prompt_set in sets for prompt in prompt_set.prompts):
+        found.setdefault(first[prompt.id], []).append(prompt)
+    return (tuple(found[stage]) for stage in sorted(found))
+
+
 def make_plan(
     study: Study,
     sets: Sequence[PromptSet],
@@ -181,14 +238,16 @@ def make_plan(
     exact: Decoding | None = None,
 ) -> Plan:
     """Put a plan together; `known` is what `assign_batches` takes."""
-    prompts = [p for s in sets for p in s.prompts]
+    batches = dict(known)
+    for prompts in [[p for s in sets for p in s.prompts]] if exact is None else _by_stages(sets):
+        batches = assign_batches(prompts, batches, batch_size)
     return Plan(
         study=study,
         sets=tuple(sets),
         systems=tuple(systems),
         regions=tuple(regions),
         decoding=decoding,
-        batches=assign_batches(prompts, known, batch_size),
+        batches=batches,
         chosen=chosen or {},
         measurements=tuple(measurements),
         shard=shard,
