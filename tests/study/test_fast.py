@@ -68,7 +68,8 @@ def test_pilot_and_sample_are_bounded_and_no_prompt_is_in_both(n: int) -> None:
     assert 1 <= len(second.prompts) <= CHECKED
     assert n == 1 or not set(first.prompts) & set(second.prompts)
     assert len(second.points) == 1 + 2 * POINTS
-    assert set(second.points) < set(plan.points)
+    assert len(first.points) == 1 + 2 * POINTS
+    assert set(first.points) | set(second.points) < set(plan.points)
     assert first.decoding == in_full(plan) != plan.decoding
     assert (second.decoding.stop, second.decoding.max_new_tokens) == ("none", 128)
 
@@ -89,6 +90,16 @@ def test_of_a_plane_twice_as_many_points_are_checked() -> None:
     sample = checked(a_plan(4, a_study(axes=[{"range": "-1:1:5"}, {"range": "-1:1:5"}])))
     assert sample is not None
     assert len(sample.points) == 1 + 2 * POINTS
+
+
+@pytest.mark.parametrize(("n_asked", "n_of_pilot"), [(2, 1), (3, 2), (8, POINTS)])
+def test_the_pilot_takes_half_of_few_points(n_asked: int, n_of_pilot: int) -> None:
+    plan = a_plan(8, a_study(axes=[{"directions": 3, "range": "-1:1:9"}]))
+    (region,) = plan.regions
+    asked = [[p for p in region.grid() if p.direction == d and region.point(p).terms][:n_asked] for d in range(3)]
+    begun = pilot(replace(plan, chosen={region.name: tuple(place for line in asked for place in line)}))
+    there = [sum(region.point(place) in begun.points for place in line) for line in asked]
+    assert (there, len(begun.points)) == ([n_of_pilot] * 3, 1 + 3 * n_of_pilot)
 
 
 def test_another_plan_has_nothing_to_check() -> None:

@@ -1,6 +1,6 @@
 """Fast mode: which part of a plan calibrates its token budget, and which is measured in exact mode too. Pure.
 
-A fast plan first asks a few prompts of each set at its first points to the full length: the pilot, by which
+A fast plan first asks a few prompts of each set at some of its first points to the full length: the pilot, by which
 `run.token_budget` finds the budget of everything else. In the end other prompts are asked in exact mode at a sample of
 its points, which tells how far fast verdicts can be relied on. Both are chosen by hashes of what is asked, not by
 order: the same prompts and points in every run, and none that somebody chose.
@@ -24,7 +24,8 @@ PILOT = 8
 CHECKED = 16
 """Prompts of each set that are asked in exact mode too, at most, none of them of the pilot."""
 POINTS = 2
-"""Points of each line on which they are asked so, beside the origin; twice as many of a plane."""
+"""Points of each line on which either is asked, beside the origin; twice as many of a plane. For the pilot no more than
+half of those that are asked first: it costs the full length, wherever no answer refuses."""
 
 
 def in_full(plan: Plan) -> Decoding:
@@ -38,9 +39,10 @@ def exact_study(study: Study) -> Study:
 
 
 def pilot(plan: Plan) -> Plan:
-    """The part of a fast plan by which its budget is calibrated: a few prompts, to the full length."""
+    """The part of a fast plan by which its budget is calibrated: the origin and some of its points, to the full length."""
+    places = {region.name: _sampled(plan, region, of_pilot=True) for region in plan.regions}
     chosen = _with(plan, lambda prompts: _split(prompts)[0])
-    return replace(plan, sets=chosen, decoding=in_full(plan), exact=None, stopped={})
+    return replace(plan, sets=chosen, chosen=places, decoding=in_full(plan), exact=None, stopped={})
 
 
 def checked(plan: Plan) -> Plan | None:
@@ -50,7 +52,7 @@ def checked(plan: Plan) -> Plan | None:
     """
     if plan.exact is None:
         return None
-    places = {region.name: _sampled(plan, region) for region in plan.regions}
+    places = {region.name: _sampled(plan, region, of_pilot=False) for region in plan.regions}
     chosen = _with(plan, lambda prompts: _split(prompts)[1])
     return replace(plan, sets=chosen, chosen=places, decoding=plan.exact, exact=None, measurements=(), stopped={})
 
@@ -70,13 +72,13 @@ def _split(prompts: tuple[Prompt, ...]) -> tuple[tuple[Prompt, ...], tuple[Promp
     return tuple(p for p in prompts if p.id in first), tuple(p for p in prompts if p.id in second)
 
 
-def _sampled(plan: Plan, region: Region) -> tuple[Place, ...]:
+def _sampled(plan: Plan, region: Region, *, of_pilot: bool) -> tuple[Place, ...]:
     """Points of a region, so many of each line or plane, in the order of its grid."""
-    n = POINTS * len(region.axes)
     found: list[Place] = []
     for direction in range(region.n_directions):
         there = [place for place in plan.places(region) if place.direction == direction]
         ranked = sorted(there, key=lambda place: content_hash(["fast", region.point(place).key]))
+        n = min(POINTS * len(region.axes), math.ceil(len(there) / 2) if of_pilot else len(there))
         kept = set(ranked[:n])
         found += [place for place in there if place in kept]
     return tuple(found)
