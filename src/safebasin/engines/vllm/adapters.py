@@ -6,6 +6,7 @@ rightly: `selftest` compares a copy with the merged weights.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
 import tempfile
@@ -27,6 +28,8 @@ AT_ONCE = 8
 """Adapters in one running batch: as many copies of the largest are held beside the weights."""
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks that vLLM makes room for."""
+_NUMBERS = itertools.count(1)
+"""Of copies: vLLM keeps what it has read under a number, whatever is asked for under it later."""
 _log = logging.getLogger(__name__)
 
 
@@ -123,7 +126,6 @@ class Copies:
         self._adapters = adapters
         self._folder = tempfile.TemporaryDirectory(prefix="safebasin-", ignore_cleanup_errors=True)
         self._there: dict[Point, tuple[int, Path]] = {}
-        self._made = 0
 
     def serves(self, point: Point) -> bool:
         """Whether a point is a copy beside the weights of θ₀."""
@@ -132,7 +134,7 @@ class Copies:
     def requests(self, points: Sequence[Point]) -> list[Any]:
         """What vLLM is given with the prompts of each point (`LoRARequest`); copies of any others are removed.
 
-        vLLM may read a copy again at any time, as long as it is asked for. A number is never given twice.
+        vLLM may read a copy again at any time, as long as it is asked for.
         """
         from vllm.lora.request import LoRARequest  # pyright: ignore[reportMissingImports]
 
@@ -141,9 +143,9 @@ class Copies:
         for point in points:
             if point not in self._there:
                 spec, alpha = point.terms[0]
-                self._made += 1
-                folder = Path(self._folder.name) / str(self._made)
+                number = next(_NUMBERS)
+                folder = Path(self._folder.name) / str(number)
                 write_copy(spec, alpha, self._adapters[spec], folder)
-                self._there[point] = self._made, folder
+                self._there[point] = number, folder
         there = (self._there[point] for point in points)
         return [LoRARequest(f"{number}", number, str(folder)) for number, folder in there]
