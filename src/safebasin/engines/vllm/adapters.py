@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safebasin.errors import UsageError
 from safebasin.models.reference import locate_adapter
 from safebasin.records import DirectionSpec, Point
 from safebasin.weights.adapter_copies import rank_of, shape_of, why_merged, write_copy
@@ -94,17 +93,16 @@ def sort_out(directions: Sequence[DirectionSpec], layout: Layout) -> Adapters:
     Args:
         directions: of any kind.
         layout: of the model.
+
+    Raises:
+        ModelError: where one is no sum of ΔW and the weights of this model (DoRA), which merging would find too.
     """
     beside: dict[DirectionSpec, AdapterFiles] = {}
     merged: dict[DirectionSpec, str] = {}
     for spec in directions:
         if spec.kind != "adapter":
             continue
-        try:
-            adapter = read_adapter(locate_adapter(spec.target or ""), layout)
-        except UsageError as error:  # raised again where a task asks for it
-            merged[spec] = str(error)
-            continue
+        adapter = read_adapter(locate_adapter(spec.target or ""), layout)
         why = why_merged(spec, adapter, layout)
         if why is None and (rank := rank_of(spec, adapter)) > _RANKS[-1]:
             why = f"its rank {rank} is above {_RANKS[-1]}, the most that vLLM makes room for"
