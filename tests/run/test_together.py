@@ -51,7 +51,6 @@ class Beside(ScriptedEngine):
     def generate_together(
         self, points: Sequence[Point], conversations: Sequence[Sequence[Sequence[Message]]], decoding: Decoding
     ) -> list[list[Generation]]:
-        assert self.point == Point()
         self.together.append([alpha for point in points for _, alpha in point.terms])
         found: list[list[Generation]] = []
         for point, asked in zip(points, conversations, strict=True):

@@ -143,7 +143,7 @@ class ManyPoints(Protocol):
     def generate_together(
         self, points: Sequence[Point], conversations: Sequence[Sequence[Sequence[Message]]], decoding: Decoding
     ) -> list[list[Generation]]:
-        """Decode as `Engine.generate`, the conversations of each point at that point; it is at θ₀ afterwards.
+        """Decode as `Engine.generate`, the conversations of each point at that point, wherever it is; then it is at θ₀.
 
         Args:
             points: at most `EngineFacts.at_once`, each of one term along `EngineFacts.unmerged`.

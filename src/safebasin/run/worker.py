@@ -77,12 +77,15 @@ class Worker:
                 assert_never(task)
 
     def _move(self, point: Point, date: str | None = None) -> None:
-        if date is not None and isinstance(self._engine, Dated):
-            self._engine.set_date(date)
+        self._tell(date)
         if point != self._at:
             self._at = None  # a move that fails half-way leads nowhere
             self._engine.move_to(point)
             self._at = point
+
+    def _tell(self, date: str | None) -> None:
+        if date is not None and isinstance(self._engine, Dated):
+            self._engine.set_date(date)
 
     def _generate(self, task: Generate) -> tuple[Generation, ...] | Split:
         self._move(task.point, task.date)
@@ -101,7 +104,8 @@ class Worker:
         if not isinstance(self._engine, ManyPoints):
             constraint, kind = "one that answers at several points at once", type(self._engine).__name__
             raise ModelError(expected("engine", constraint, kind, "Let all workers have the same engine."))
-        self._move(Point(), first.date)
+        self._tell(first.date)
+        self._at = None  # should it be left half-way
         found: list[list[Generation]] = [[] for _ in task.tasks]
         most = max(len(part.prompts) for part in task.tasks)
         size = -(-most // first.split)
@@ -121,6 +125,7 @@ class Worker:
                     rows += answered
         except MemoryError as error:
             return _smaller(size, first.split, error)
+        self._at = Point()
         return tuple(generation for rows in found for generation in rows)
 
     def _inspect(self, task: Inspect) -> tuple[Inspected, ...]:
@@ -129,8 +134,7 @@ class Worker:
                 Inspected(problem=_blind(prompt) if prompt.images and not self._reads_images() else "")
                 for prompt in task.prompts
             )
-        if task.date is not None and isinstance(self._engine, Dated):
-            self._engine.set_date(task.date)
+        self._tell(task.date)
         found: list[Inspected] = []
         for prompt in task.prompts:
             if prompt.images and not self._reads_images():

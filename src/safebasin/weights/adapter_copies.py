@@ -29,13 +29,13 @@ def why_merged(spec: DirectionSpec, adapter: AdapterFiles, layout: Layout) -> st
     """
     if spec.orthogonal_to:
         return "the direction is made orthogonal to another"
+    moved = _moved(spec, adapter)
+    if words := layout.vocabulary & (moved.keys() | adapter.replaced.keys()):
+        return f"it changes an embedding or the head ({min(words)})"
     if adapter.replaced:
         return f"it replaces {min(adapter.replaced)} outright (modules_to_save, or a trained bias)"
-    moved = _moved(spec, adapter)
     if not moved:
         return "it has no low-rank pair that moves"
-    if words := layout.vocabulary & moved.keys():
-        return f"it changes an embedding or the head ({min(words)})"
     return None
 
 
