@@ -10,6 +10,7 @@ import itertools
 import logging
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +123,7 @@ class Copies:
 
     def __init__(self, adapters: Mapping[DirectionSpec, AdapterFiles]) -> None:
         self._adapters = adapters
-        self._folder = tempfile.TemporaryDirectory(prefix="safebasin-", ignore_cleanup_errors=True)
+        self._folder: Path | None = None
         self._there: dict[Point, tuple[int, Path]] = {}
 
     def serves(self, point: Point) -> bool:
@@ -136,13 +137,16 @@ class Copies:
         """
         from vllm.lora.request import LoRARequest  # pyright: ignore[reportMissingImports]
 
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="safebasin-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         for point in self._there.keys() - set(points):
             shutil.rmtree(self._there.pop(point)[1], ignore_errors=True)
         for point in points:
             if point not in self._there:
                 spec, alpha = point.terms[0]
                 number = next(_NUMBERS)
-                folder = Path(self._folder.name) / str(number)
+                folder = self._folder / str(number)
                 write_copy(spec, alpha, self._adapters[spec], folder)
                 self._there[point] = number, folder
         there = (self._there[point] for point in points)
