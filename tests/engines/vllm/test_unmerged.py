@@ -31,7 +31,7 @@ pytestmark = [
 MODEL = "world:guild/aligned"
 FOLDER = resolve(MODEL).folder
 HOW = Decoding(max_new_tokens=32)
-ALPHAS = (0.1, 0.5, 1.0, -0.3)
+ALPHAS = (0.25, 0.5, 1.0, -0.75)
 ASKED = [p.messages for name in list(catalog.world("guild").prompt_sets)[:2]
          for p in catalog.world("guild").load_prompts(name)[:10]]  # fmt: skip
 
@@ -48,7 +48,9 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, DirectionSpe
     made = tmp_path_factory.mktemp("a")
     folders = {
         "plain": make_lora(made / "plain", FOLDER, rank=4),
-        "rs": make_lora(made / "rs", FOLDER, rank=12, use_rslora=True, targets=["q_proj", "down_proj"], seed=1),
+        "rs": make_lora(
+            made / "rs", FOLDER, rank=12, alpha=40, use_rslora=True, targets=["q_proj", "down_proj"], seed=1
+        ),
         "saved": make_lora(made / "saved", FOLDER, targets=["q_proj"], modules_to_save=["norm"], seed=2),
     }
     return {name: DirectionSpec(kind="adapter", target=str(f), normalize="none") for name, f in folders.items()}
@@ -148,7 +150,7 @@ def test_a_copy_that_is_not_the_point_fails_the_cross_check_and_the_adapter_is_m
 
 
 def test_an_architecture_that_vllm_serves_no_adapters_of_is_merged(tmp_path: Path) -> None:
-    model = make_tiny_model(tmp_path / "m", "gpt_neox")
+    model = make_tiny_model(tmp_path / "m", "stablelm", hidden_size=128)
     spec = DirectionSpec(kind="adapter", target=str(make_lora(tmp_path / "a", model)), normalize="none")
     engine, other = opened(spec, model=str(model)), HFEngine(str(model), device="cpu")
     told: Any = engine.facts().details["adapters"]
