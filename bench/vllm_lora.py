@@ -4,8 +4,8 @@ Run it in the environment of test-vllm, with `large` for a random Llama of 100 m
 
     OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 .venv-vllm/bin/python bench/vllm_lora.py [large]
 
-Both in one process, in turn; times are the process's own on one thread, moves and copies included. The adapter is drawn,
-of rank 16 on every linear layer.
+All in one process, in turn; times are the process's own on one thread, moves and copies included. The adapter is
+drawn, of rank 16 on every linear layer.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
         spec = DirectionSpec(kind="adapter", target=str(_adapter(folder, Path(made) / "lora")), normalize="none")
         world = catalog.world("guild")
         asked = [p.messages for name in world.prompt_sets for p in world.load_prompts(name)][:N_PROMPTS]
-        how = Decoding(max_new_tokens=32 if is_large else 64)
+        how = Decoding(max_new_tokens=16 if is_large else 64)
         merged, beside = VLLMEngine(str(folder)), VLLMEngine(str(folder), directions=[spec])
         assert beside.facts().unmerged == (spec,), beside.facts().details
         points = [Point.at((spec, alpha)) for alpha in ALPHAS]

@@ -134,7 +134,7 @@ def version_words(known: Sequence[Mapping[str, str]]) -> str:
 
 
 def adapter_words(told: object) -> str:
-    """What an engine that serves adapters beside the weights tells of them (`details["adapters"]`), in sentences.
+    """Say which adapters an engine served beside the weights (`details["adapters"]`), and why others not.
 
     Args:
         told: `unmerged`, a list of labels, and `merged`, label → reason; anything else is nothing.

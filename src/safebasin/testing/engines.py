@@ -36,14 +36,14 @@ def check_engine(
 ) -> None:
     """Check the contract of `safebasin.protocols.Engine`. The engine must be at θ₀; it is left there.
 
-    It says what it is; the same batch gives the same results; results come in the order given; tokens, finish reasons
-    and scores are consistent, and where it honors `verdict` a row that stops at a phrase is the beginning of the whole
-    text. One that moves gives other results elsewhere, the same ones at a point whatever came before, decodes far out
-    without a crash, and is back at θ₀ bit for bit; one that does not refuses to go. One that says that it is invariant
-    to its batch gives every row alone bit for bit as in the batch; where it does not say so, batches are part of the
-    plan, and only texts are compared across them. One that serves adapters beside the weights says so in its name, and
-    gives at points that are asked together the texts that it gives at each. Of one that lends its module (`Inside`), `base` stays θ₀. A defense
-    that it cannot install is refused.
+    It says what it is; the same batch gives the same results; results come in the order given; tokens, finish
+    reasons and scores are consistent, and where it honors `verdict` a row that stops at a phrase is the beginning
+    of the whole text. One that moves gives other results elsewhere, the same ones at a point whatever came before,
+    decodes far out without a crash, and is back at θ₀ bit for bit; one that does not refuses to go. One that says
+    that it is invariant to its batch gives every row alone bit for bit as in the batch; where it does not say so,
+    batches are part of the plan, and only texts are compared across them. One that serves adapters beside the
+    weights says so in its name, and gives at points that are asked together the texts that it gives at each. Of one
+    that lends its module (`Inside`), `base` stays θ₀. A defense that it cannot install is refused.
 
     Args:
         engine: the engine, loaded.

@@ -1,4 +1,4 @@
-"""Which adapters are served beside the weights, and the copies that are; without vLLM. On a real one: `test_unmerged`."""
+"""Which adapters are served beside the weights, and the copies that are; on a real vLLM: `test_unmerged`."""
 
 from __future__ import annotations
 

@@ -50,11 +50,11 @@ class Adapters:
         return Adapters(beside=beside, merged={**self.merged, **reasons})
 
     def shapes(self) -> dict[DirectionSpec, object]:
-        """What of each decides how vLLM serves it; equal where two differ in numbers alone."""
+        """Shapes by direction, which decide how vLLM serves each; equal where two differ in numbers alone."""
         return {spec: shape_of(spec, adapter) for spec, adapter in self.beside.items()}
 
     def settings(self) -> dict[str, Any]:
-        """The arguments of `vllm.LLM` that make room for them; none where there are none.
+        """Arguments of `vllm.LLM` that make room for them; none where there are none.
 
         Only the layers that they move are prepared for it: the head, which scores texts, stays as it is.
         """
@@ -127,11 +127,11 @@ class Copies:
         self._there: dict[Point, tuple[int, Path]] = {}
 
     def serves(self, point: Point) -> bool:
-        """Whether a point is a copy beside the weights of θ₀."""
+        """Tell whether a point is a copy beside the weights of θ₀."""
         return len(point.terms) == 1 and point.terms[0][0] in self._adapters
 
     def requests(self, points: Sequence[Point]) -> list[Any]:
-        """What vLLM is given with the prompts of each point (`LoRARequest`); copies of any others are removed.
+        """Make a `LoRARequest` for the prompts of each point; copies of any others are removed.
 
         vLLM may read a copy again at any time, as long as it is asked for.
         """

@@ -24,7 +24,7 @@ def described(
     gpus: int,
     more: Mapping[str, object],
 ) -> EngineFacts:
-    """What the reference says of the model, with this engine's own; versions decide responses, so they name it."""
+    """Facts of the reference on the model, with this engine's own; versions decide responses, so they name it."""
     kept = {key: value for key, value in facts.details.items() if key not in _OF_REFERENCE}
     invariance = ", batch_invariant=true" if invariant else ""
     details = {

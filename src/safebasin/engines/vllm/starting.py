@@ -64,10 +64,10 @@ def start(
 
 
 def is_of_vllm(error: Exception) -> bool:
-    """Whether vLLM may have raised it over a model; one of its own processes sends a plain `Exception`."""
+    """Tell whether vLLM may have raised it over a model; one of its own processes sends a plain `Exception`."""
     return type(error) is Exception or (isinstance(error, _REFUSALS) and not isinstance(error, SafebasinError))
 
 
 def said(error: Exception) -> str:
-    """What an exception says, in a line."""
+    """The words of an exception, in a line."""
     return " ".join(str(error).split())[:200] or type(error).__name__
