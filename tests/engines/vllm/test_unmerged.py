@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from helpers.models import make_lora, make_tiny_model
 from safebasin import catalog, study
@@ -144,6 +145,50 @@ def test_a_copy_that_is_not_the_point_fails_the_cross_check_and_the_adapter_is_m
     (why,) = told["merged"].values()
     assert "log-probabilities within 0.002 nats of those of the merged weights; got 'a difference of" in why
     assert "is merged into the weights: adapter beside the weights must be" in caplog.text
+    point = Point.at((adapters["plain"], 0.5))
+    engine.move_to(point)
+    assert [said(engine.generate(ASKED, HOW))] == wanted(reference, [point])
+
+
+def test_an_adapter_that_vllm_refuses_is_merged_and_the_others_are_not(
+    reference, adapters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safebasin.engines.vllm import adapters as module
+
+    right = module.write_copy
+
+    def renamed(spec: DirectionSpec, alpha: float, adapter: Any, folder: Path) -> None:
+        right(spec, alpha, adapter, folder)
+        if spec == adapters["rs"]:
+            path = folder / "adapter_model.safetensors"
+            save_file({name.replace("q_proj", "gone"): t for name, t in load_file(path).items()}, path)
+
+    monkeypatch.setattr(module, "write_copy", renamed)
+    engine = opened(adapters["rs"], adapters["plain"])
+    assert engine.facts().unmerged == (adapters["plain"],)
+    told: Any = engine.facts().details["adapters"]
+    assert "expected target modules" in told["merged"][adapters["rs"].label()]
+    points = [Point.at((adapters[name], 0.5)) for name in ("rs", "plain")]
+    found: list[Any] = []
+    for point in points:
+        engine.move_to(point)
+        found.append(said(engine.generate(ASKED, HOW)))
+    assert found == wanted(reference, points)
+
+
+def test_an_engine_that_fails_with_adapters_is_started_without(
+    reference, adapters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safebasin.engines.vllm import engine as module
+
+    def breaks(*_: object, **__: object) -> float:
+        raise RuntimeError("no kernel for this")
+
+    monkeypatch.setattr(module, "cross_check", breaks)
+    engine = opened(adapters["plain"])
+    assert engine.facts().unmerged == ()
+    told: Any = engine.facts().details["adapters"]
+    assert told["merged"] == {adapters["plain"].label(): "vLLM does not serve it so (no kernel for this)"}
     point = Point.at((adapters["plain"], 0.5))
     engine.move_to(point)
     assert [said(engine.generate(ASKED, HOW))] == wanted(reference, [point])

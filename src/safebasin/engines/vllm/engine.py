@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import torch
 
@@ -98,18 +98,19 @@ class VLLMEngine:
             )
             adapters = sort_out(directions, Layout.of(module))
         del module, reference
-        # 2) vLLM with the same weights, and whether it is what it should be
-        without = why_no_transfer()
-        adapters = self._start(
-            adapters, folder=str(found.folder), name=model, dtype=kind, limit=self._answers.limit, eager=where == "cpu",
-            gpus=gpus_per_worker, transfers=without is None,
+        # 2) vLLM with the same weights, and whether it is what it should be; without adapters where it is not with them
+        open_with = partial(
+            self._open, model=model, origin=(str(found.folder), kind, str(found.adapter) if found.adapter else None),
+            wanted=wanted, eager=where == "cpu", gpus=gpus_per_worker,
         )  # fmt: skip
-        origin = (str(found.folder), kind, str(found.adapter) if found.adapter else None)
-        worst, weights = self._set_out(model, origin, wanted, without)
-        # 3) Adapters beside these weights, and whether they are as good as merged
-        adapters, apart = self._beside(adapters, kind)
-        more = adapters.described(apart, TOLERANCE[kind])
-        self._facts = described(facts, version, where, invariant, worst, gpus_per_worker, {"weights": weights, **more})
+        try:
+            adapters, told = open_with(adapters)
+        except Exception as error:
+            if not (adapters.beside and (isinstance(error, (ModelError, TypeError)) or is_of_vllm(error))):
+                raise  # a `TypeError` is that of a vLLM that knows no such setting
+            why = f"vLLM does not serve it so ({said(error.__cause__ or error)})"
+            adapters, told = open_with(adapters.without(dict.fromkeys(adapters.beside, why)))
+        self._facts = described(facts, version, where, invariant, gpus_per_worker, told)
         if adapters.beside:
             self._facts = unmerged(self._facts, adapters)
 
@@ -262,23 +263,36 @@ class VLLMEngine:
         road.open(*origin)
         return check(self, wanted, dtype=origin[1])
 
-    def _start(self, adapters: Adapters, **settings: Any) -> Adapters:
-        """Start vLLM with room for adapters, or without where it has none; those that are left to be served so.
+    def _open(
+        self,
+        adapters: Adapters,
+        *,
+        model: str,
+        origin: tuple[str, str, str | None],
+        wanted: tuple[Expected, ...],
+        eager: bool,
+        gpus: int,
+    ) -> tuple[Adapters, dict[str, object]]:
+        """Start vLLM with room for adapters, test its weights, and adapters beside these weights.
+
+        Returns:
+            The adapters, those that differ from merged ones among the merged, and what the manifest is told of it all.
 
         Raises:
-            ModelError: where vLLM cannot load the model.
+            ModelError: where vLLM cannot load the model, or answers otherwise than the reference.
         """
+        if "_road" in vars(self):
+            del self._road, self._llm  # they make room
         self._copies, self._lora = Copies({}), None
-        if adapters.beside:
-            try:
-                self._llm = start(**settings, loras=adapters.settings())
-            except (ModelError, TypeError) as error:  # a `TypeError` where this vLLM knows no such setting
-                why = said(error.__cause__ if isinstance(error.__cause__, Exception) else error)
-                adapters = adapters.without(dict.fromkeys(adapters.beside, f"vLLM does not serve it so ({why})"))
-            else:
-                return adapters
-        self._llm = start(**settings, loras={})
-        return adapters
+        without, (folder, dtype, _) = why_no_transfer(), origin
+        self._llm = start(
+            folder, name=model, dtype=dtype, limit=self._answers.limit, eager=eager, gpus=gpus,
+            transfers=without is None, loras=adapters.settings(),
+        )  # fmt: skip
+        worst, weights = self._set_out(model, origin, wanted, without)
+        left, apart = self._beside(adapters, dtype)
+        test = {"largest_difference_nats": worst, "tolerance_nats": TOLERANCE[dtype]}
+        return left, {"weights": weights, "self_test": test, **left.described(apart, TOLERANCE[dtype])}
 
     def _beside(self, adapters: Adapters, dtype: str) -> tuple[Adapters, float]:
         """Compare an adapter of each shape at α = 1 beside the weights with the same in the weights.
@@ -292,15 +306,20 @@ class VLLMEngine:
                 continue
             point = Point.at((spec, 1.0))
             self._copies = Copies({})
+            (merged,) = expectations(self, (point,))
+            self._copies = Copies({spec: adapters.beside[spec]})
+            self.move_to(point)
             try:
-                (merged,) = expectations(self, (point,))
-                self._copies = Copies({spec: adapters.beside[spec]})
-                self.move_to(point)
-                found[shape] = cross_check(self, merged, dtype=dtype)
+                self._llm.llm_engine.add_lora(self._lora)  # here, and not in the middle of a batch, it may be refused
             except Exception as error:
-                if not (isinstance(error, SafebasinError) or is_of_vllm(error)):
+                if not is_of_vllm(error):
                     raise
-                found[shape] = said(error)
+                found[shape] = f"vLLM does not serve it so ({said(error)})"
+                continue
+            try:
+                found[shape] = cross_check(self, merged, dtype=dtype)
+            except ModelError as error:
+                found[shape] = str(error)
         whys = {spec: why for spec, shape in adapters.shapes().items() if isinstance(why := found[shape], str)}
         left = adapters.without(whys)
         self._copies = Copies(left.beside)

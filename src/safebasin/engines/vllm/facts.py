@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from safebasin.engines.vllm.adapters import AT_ONCE, Adapters
-from safebasin.engines.vllm.selftest import TOLERANCE
 from safebasin.protocols import UNMERGED, EngineFacts
 
 __all__ = ["described", "unmerged"]
@@ -20,9 +19,8 @@ def described(
     version: str,
     device: str,
     invariant: bool,
-    worst: float,
     gpus: int,
-    more: Mapping[str, object],
+    told: Mapping[str, object],
 ) -> EngineFacts:
     """Facts of the reference on the model, with this engine's own; versions decide responses, so they name it."""
     kept = {key: value for key, value in facts.details.items() if key not in _OF_REFERENCE}
@@ -32,8 +30,7 @@ def described(
         "vllm": version,
         "prefix_caching": False,
         "tensor_parallel_size": gpus,
-        "self_test": {"largest_difference_nats": worst, "tolerance_nats": TOLERANCE[facts.dtype]},
-        **more,
+        **told,
     }
     return replace(
         facts, engine=f"vllm(version={version}{invariance})", device=device, batch_invariant=invariant, details=details

@@ -68,6 +68,6 @@ def is_of_vllm(error: Exception) -> bool:
     return type(error) is Exception or (isinstance(error, _REFUSALS) and not isinstance(error, SafebasinError))
 
 
-def said(error: Exception) -> str:
+def said(error: BaseException) -> str:
     """The words of an exception, in a line."""
     return " ".join(str(error).split())[:200] or type(error).__name__
