@@ -120,6 +120,16 @@ def test_points_that_come_later_make_groups_of_their_own(adapter: Path, tmp_path
     assert finer.together == [[0.25, 0.75]] * 2
 
 
+def test_points_that_were_answered_without_a_group_stay_alone(adapter: Path, tmp_path: Path) -> None:
+    made = line(adapter)
+    folder = measure(made, tmp_path / "s", engine=Beside(spec_of(made), at_once=1))
+    lose(folder, first_point(made), " LIMIT 1")
+    later = Beside(spec_of(made))
+    measure(line(adapter, "0:1:11"), folder, engine=later)
+    assert later.together == [[0.1, 0.3, 0.5]] * 2 + [[0.7, 0.9]] * 2
+    assert len(texts(folder)) == 11 * 4
+
+
 def test_where_memory_is_short_the_whole_group_is_asked_in_smaller_batches(adapter: Path, tmp_path: Path) -> None:
     made = line(adapter, batch_size=4)
     engine = Beside(spec_of(made), largest_batch=2)

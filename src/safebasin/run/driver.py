@@ -57,7 +57,7 @@ def generate(
     keys = {point: f"split:{plan.decoding.key}:{point.key}" for point in plan.points}
     splits = {point: int(number_in(store.meta(key), store.path) or 1) for point, key in keys.items()}
     pace = _Pace(store, plan, len(plan.asked(done)), progress)
-    groups = settled_groups(store, plan, facts)
+    groups = settled_groups(store, plan, done, facts)
     every = plan.tasks(date=date) if groups and whole else ()
     left = plan.tasks(done, whole=whole, date=date)
     while left:  # once, and once more for every round in which memory was short somewhere

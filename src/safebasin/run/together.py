@@ -15,6 +15,7 @@ from safebasin.records import DirectionSpec, Point, Region
 from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.store.folder import DATABASE
+from safebasin.study.answered import Answered
 from safebasin.study.plan import Plan
 
 __all__ = ["bundled", "lines_of", "settled_groups", "tasks_in"]
@@ -41,12 +42,13 @@ def lines_of(regions: Iterable[Region], *folders: Path) -> tuple[DirectionSpec, 
     return tuple(dict.fromkeys(lines))
 
 
-def settled_groups(store: StudyStore, plan: Plan, facts: EngineFacts) -> tuple[Group, ...]:
+def settled_groups(store: StudyStore, plan: Plan, done: Answered, facts: EngineFacts) -> tuple[Group, ...]:
     """The points of a plan that are asked together, those that were grouped before as they were.
 
     Args:
         store: of the study; keeps them.
         plan: what is asked.
+        done: the responses that exist; a point that has some and no group, as after joining shards, stays alone.
         facts: of the engine, which says what it can.
     """
     lines = frozenset(facts.unmerged)
@@ -57,7 +59,7 @@ def settled_groups(store: StudyStore, plan: Plan, facts: EngineFacts) -> tuple[G
     with parsed(store.path):
         known = [[str(key) for key in group] for group in json.loads(store.meta(name) or "[]")]
     there = {key for group in known for key in group}
-    new = [key for key in fit if key not in there]
+    new = [key for key in fit if key not in there and not any(done.prompts(key, s.id) for s in plan.systems)]
     groups = [*known, *(new[start : start + facts.at_once] for start in range(0, len(new), facts.at_once))]
     if new:
         store.set_meta(name, json.dumps(groups))
