@@ -1,5 +1,5 @@
 # The short list of commands. Each makes .venv from the committed lock if it is missing or older than the lock.
-.PHONY: demo real real-methods test test-all test-real test-vllm lint types bench docs setup clean
+.PHONY: demo real real-methods test test-all test-real test-vllm test-triton lint types bench docs setup clean
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -49,6 +49,18 @@ $(VLLM_STAMP): pyproject.toml
 
 test-vllm: $(VLLM_STAMP) ## the tests of the vLLM engine, on its CPU build
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(VLLM)/bin/python -m pytest -m vllm tests/engines/vllm
+
+# Triton comes with torch's CUDA builds; this is the version that they want, beside the CPU build of the lock.
+TRITON := .venv-triton
+TRITON_STAMP := $(TRITON)/.installed
+$(TRITON_STAMP): pyproject.toml constraints.txt
+	@test -x $(TRITON)/bin/python || $(PYTHON) -m venv $(TRITON)
+	$(TRITON)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . pytest pytest-timeout hypothesis triton==3.7.1
+	@touch $@
+
+test-triton: $(TRITON_STAMP) ## the tests of the Triton kernels, without a GPU: interpreted, then compiled
+	OMP_NUM_THREADS=1 TRITON_INTERPRET=1 $(TRITON)/bin/python -m pytest -m triton tests/weights/test_triton_kernels.py
+	OMP_NUM_THREADS=1 TRITON_INTERPRET=0 $(TRITON)/bin/python -m pytest -m triton tests/weights/test_triton_kernels.py
 
 lint: $(STAMP)           ## style, types, import layers
 	$(BIN)/ruff format --check src tests bench studies docs/hooks.py

@@ -81,6 +81,24 @@ class RaggedCache:
         ]
         return RaggedCache(layers, lengths)
 
+    def keep(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Let go of all other rows: those of the last places move into the gaps, so that hardly anything is copied.
+
+        Returns:
+            Of each place that is left, the row that is there now: `rows` in another order.
+        """
+        n = len(rows)
+        order = np.arange(n)
+        gaps = np.setdiff1d(order, rows)
+        order[gaps] = np.sort(rows[rows >= n])  # as many as there are gaps
+        if gaps.size:
+            to, moved = (torch.from_numpy(places).to(self._layers[0][0].device) for places in (gaps, order[gaps]))
+            for held in (states for layer in self._layers for states in layer):
+                held[to] = held[moved]  # to the last column: what a broken row left behind there may be NaN
+        self._layers = [(keys[:n], values[:n]) for keys, values in self._layers]
+        self.lengths = self.lengths[order]
+        return order
+
     @classmethod
     def joined(cls, caches: Sequence[RaggedCache]) -> RaggedCache:
         """The rows of several caches, one after the other."""

@@ -1,5 +1,6 @@
 """Weight-space arithmetic: θ = θ₀ + Σ αᵢ·d̂ᵢ from tensors that are never modified. Knows nothing of text.
 
+accelerated      noise and sums by Triton's kernels where they were tried, else by torch
 adapter_copies   an adapter times α as an adapter of its own, for what serves adapters beside the weights
 adapter_kinds    kinds of adapters that are a ΔW on a model's own weights, and what to do with others
 adapter_targets  whether the file of an adapter holds all that its configuration promises
@@ -23,4 +24,5 @@ stream           the weights at a point, as a stream of row blocks or whole tens
 sums             θ₀ + Σ αᵢ·d̂ᵢ in pieces that stay in the cache
 target_text      what the target of a direction says, and which it is exactly
 trajectory       the checkpoints of a training run, as differences from θ₀
+triton_kernels   Philox4x64-10 with its table, and the sum of a point, in one pass each on CUDA
 """

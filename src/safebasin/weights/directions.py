@@ -19,7 +19,7 @@ from pydantic import Field
 from safebasin.errors import StudyError, expected
 from safebasin.protocols import BaseWeights, Delta
 from safebasin.records import DirectionSpec
-from safebasin.weights import philox
+from safebasin.weights import accelerated, philox
 from safebasin.weights.base import MappedWeights
 from safebasin.weights.checkpoints import Adapter, TaskVector, ToCheckpoint
 from safebasin.weights.kept import KeptRows
@@ -81,16 +81,18 @@ class RandomDelta:
             self.kept_rows.put(key, rows)
         return rows
 
+    @property
+    def is_drawn_anywhere(self) -> bool:
+        """True where a device draws the same bits; not where other directions are taken out, nor in version 1."""
+        return not self.others and self.spec.version == philox.VERSION
+
     def rows_on(self, device: torch.device, name: str, start: int, stop: int) -> torch.Tensor | None:
-        """The same rows, drawn on a device where that has the same bits."""
+        """The same rows, drawn on a device; only where `is_drawn_anywhere`."""
         if name not in self.factors:
             return None
-        if self.others or self.spec.version != philox.VERSION:
-            rows = self.rows(name, start, stop)
-            return None if rows is None else rows.to(device)
         shape = self.base.shape(name)
         width = math.prod(shape[1:])
-        drawn = philox.elements(
+        drawn = accelerated.elements(
             self.spec.seed, self.spec.index, name, start * width, stop * width, device=device, density=self.density
         )
         rows = drawn.reshape((stop - start, *shape[1:]) if shape else ())

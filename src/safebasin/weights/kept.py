@@ -29,10 +29,14 @@ class KeptRows:
         """Return what is kept under a key, shared: never write to it; None where nothing is."""
         return self._rows.get(key)
 
+    def fits(self, rows: torch.Tensor) -> bool:
+        """Tell whether there is room for rows."""
+        return rows.nbytes <= self._left
+
     def put(self, key: Hashable, rows: torch.Tensor) -> None:
         """Keep rows, if they fit and there are none under this key."""
         with self._lock:
-            if key not in self._rows and rows.nbytes <= self._left:
+            if key not in self._rows and self.fits(rows):
                 self._left -= rows.nbytes
                 self._rows[key] = rows
 

@@ -2,7 +2,8 @@
 
 The words are numpy's (`numpy.random.Philox`; Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"), so an
 accelerator draws the bits that a CPU draws, by construction: integers and one look-up, no floating-point operation.
-torch has no unsigned 64-bit arithmetic everywhere; signed numbers wrap to the same bits.
+torch has no unsigned 64-bit arithmetic everywhere; signed numbers wrap to the same bits. A kernel that does the same in
+one pass is in `triton_kernels`; `accelerated` says which of the two draws.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 
 from safebasin.weights.noise import BLOCK, key_words, least_chosen, quantiles
 
-__all__ = ["VERSION", "elements", "words"]
+__all__ = ["VERSION", "elements", "table", "words"]
 
 VERSION = 2
 """Of the noise that is drawn here."""
@@ -40,7 +41,7 @@ def elements(
     """
     key = key_words(VERSION, seed, index, name)
     bits = _bits(key, start, stop, width=16, device=device)
-    drawn = _table(device).index_select(0, bits)
+    drawn = table(device).index_select(0, bits)
     if density < 1:
         bits = _bits(key, start, stop, width=32, device=device, after=BLOCK // 16)
         drawn.masked_fill_(bits >= least_chosen(density), 0)
@@ -48,7 +49,8 @@ def elements(
 
 
 @lru_cache(maxsize=8)
-def _table(device: torch.device) -> torch.Tensor:
+def table(device: torch.device) -> torch.Tensor:
+    """The quantiles of `noise` on a device, never to be written to."""
     return torch.from_numpy(quantiles().copy()).to(device)
 
 

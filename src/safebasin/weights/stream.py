@@ -20,10 +20,10 @@ from safebasin import catalog
 from safebasin.models.spreading import devices_of
 from safebasin.protocols import BaseWeights, Delta, Direction, WeightBlock
 from safebasin.records import DirectionSpec, Point
+from safebasin.weights.accelerated import summed
 from safebasin.weights.base import row_blocks
 from safebasin.weights.planes import orthogonal
-from safebasin.weights.resident import OnDevice, OnHost, free_bytes
-from safebasin.weights.sums import summed
+from safebasin.weights.resident import OnDevice, OnHost, free_bytes, pinnable_bytes
 
 Terms = list[tuple[float, torch.Tensor]]
 _SUMMED_ON = ("cuda",)
@@ -183,9 +183,12 @@ class Mover:
             UsageError: as `blocks`.
         """
         deltas = self._prepared(point)
-        for device in devices_of(module):
-            if device.type in _SUMMED_ON and device not in self._on_devices:
-                self._on_devices[device] = OnDevice(self._base, device, budget_bytes=free_bytes(device))
+        used = [device for device in devices_of(module) if device.type in _SUMMED_ON]
+        for device in used:
+            if device not in self._on_devices:
+                pinned = pinnable_bytes(self._base) // len(used)
+                there = OnDevice(self._base, device, budget_bytes=free_bytes(device), pinned_bytes=pinned)
+                self._on_devices[device] = there
         write(self._base, point, deltas, module, devices=self._on_devices)
 
     def blocks(self, point: Point) -> Iterator[WeightBlock]:

@@ -2,6 +2,7 @@
 
 A block is summed in pieces that stay in a processor's cache. The operations and their order are those of
 θ₀ + Σ αᵢ·d̂ᵢ written out (a product, a sum, never fused), so that a piece has the bits of the whole on any device.
+On CUDA this is what is left where no kernel sums (`accelerated`).
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from safebasin import catalog
 from safebasin.engines.decoding import decode, greedy_config, left_padded
-from safebasin.engines.paced import loop
 from safebasin.engines.paced.drafting import Drafter
 from safebasin.engines.paced.loop import Paced
 from safebasin.engines.stopping import LoopWatch, Rows
@@ -121,21 +120,23 @@ def test_tokens_equal_generate_where_rows_repeat(looping: PreTrainedModel, given
     assert given
 
 
-def test_a_row_that_has_ended_stays_where_it_is(looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = [150] * N
-    limits[3] = 60
-    monkeypatch.setattr(loop, "MOVE_SHARE", 0.5)  # so that a single row that has ended is not dropped
-    plain, rode = Paced._pass, []
+def test_a_row_that_has_ended_is_in_no_further_pass(looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [150, 60, 90, *[150] * (N - 3)]
+    monkeypatch.setattr(Drafter, "cyclic", lambda self, rows: np.zeros(len(rows), dtype=np.bool_))
+    whole = decoded(looping, [150] * N).ids
+    plain, sizes = Paced._pass, list[int]()
 
     def watched(self: Paced, pool: Any, *, repeating: bool) -> None:
+        assert all(self._rows.is_live(row) for row in pool.rows)
+        sizes.append(len(pool.rows))
         plain(self, pool, repeating=repeating)
         room = [LENGTHS[row] + limits[row] for row in pool.rows]
         assert (pool.cache.lengths <= room).all()
-        rode.extend(row for row in pool.rows if not self._rows.is_live(row))
 
     monkeypatch.setattr(Paced, "_pass", watched)
-    assert [len(ids) for ids in decoded(looping, limits).ids] == limits
-    assert rode.count(3) > 1, "the row was carried on after its end"
+    found = decoded(looping, limits).ids
+    assert found == [ids[:limit] for ids, limit in zip(whole, limits, strict=True)]
+    assert {N, N - 1, N - 2} <= set(sizes), "rows ended one by one, and left at once"
 
 
 def test_logits_that_break_end_their_row(looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,11 @@ class _Pool:
         index = np.flatnonzero(keep)
         return _Pool([self.rows[at] for at in index], self.cache.part(index), self.last[index])
 
+    def keep(self, keep: NDArray[np.bool_]) -> None:
+        """Let go of the others."""
+        order = self.cache.keep(np.flatnonzero(keep))
+        self.rows, self.last = [self.rows[at] for at in order], self.last[order]
+
     @staticmethod
     def joined(pools: Sequence[_Pool]) -> _Pool:
         if len(pools) == 1:
@@ -84,11 +89,11 @@ class Paced:
             if moving.any() and moving.sum() >= MOVE_SHARE * len(live):
                 aside.append(pool.part(moving))
                 live &= ~moving
-            # 2) Rows that have ended are dropped, where they are many enough: it copies the cache of the others
+            # 2) Rows that have ended, or left, are dropped
             if not live.any():
                 return aside
-            if live.sum() <= len(live) * (1 - MOVE_SHARE):
-                pool = pool.part(live)
+            if not live.all():
+                pool.keep(live)
             # 3) One pass over the rest
             self._pass(pool, repeating=repeating)
 

@@ -1,0 +1,63 @@
+"""Tests of the cache of rows of their own lengths: letting go of rows in place, against a copy of those that stay."""
+
+import numpy as np
+import pytest
+import torch
+
+from safebasin.engines.ragged import RaggedCache
+
+LENGTHS = np.asarray([3, 5, 1, 4, 2])
+
+
+def filled() -> RaggedCache:
+    """Five rows of two layers, every number in them another one; what lies behind the end of a row is -1."""
+
+    def states(layer: int, side: int) -> torch.Tensor:
+        every = torch.arange(5 * 2 * 7 * 3, dtype=torch.float32).view(5, 2, 7, 3) + 1000 * layer + 500 * side
+        for row, length in enumerate(LENGTHS):
+            every[row, :, length:] = -1
+        return every
+
+    return RaggedCache([(states(layer, 0), states(layer, 1)) for layer in range(2)], LENGTHS.copy())
+
+
+@pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4], [0, 1], [3, 4], [1, 4], [2], [0, 2, 3, 4]])
+def test_letting_go_of_rows_keeps_what_the_others_hold(rows: list[int]) -> None:
+    before, cache = filled(), filled()
+    order = cache.keep(np.asarray(rows))
+    assert sorted(order.tolist()) == rows
+    assert cache.lengths.tolist() == LENGTHS[order].tolist()
+    for held, had in zip(cache._layers, before._layers, strict=True):
+        for side in range(2):
+            assert held[side].shape[0] == len(rows)
+            for place, row in enumerate(order):
+                assert torch.equal(held[side][place, :, : LENGTHS[row]], had[side][row, :, : LENGTHS[row]])
+
+
+def test_rows_that_stay_in_their_place_are_not_copied() -> None:
+    cache = filled()
+    places = [states.data_ptr() for layer in cache._layers for states in layer]
+    assert cache.keep(np.asarray([0, 1, 4])).tolist() == [0, 1, 4]
+    assert [states.data_ptr() for layer in cache._layers for states in layer] == places
+
+
+def test_rows_that_stay_grow_and_are_written_as_before() -> None:
+    cache, copied = filled(), filled().part(np.asarray([4, 1]))
+    order = cache.keep(np.asarray([1, 4]))
+    assert order.tolist() == [4, 1]
+    for one in (cache, copied):
+        one.reserve(3)
+        new = torch.full((2, 2, 3, 3), 7.0)
+        keys, values = one.write(1, new, 2 * new, one.columns(3, 2), int(one.lengths.max()) + 3)
+        for place, length in enumerate(one.lengths):
+            assert bool((keys[place, :, length : length + 3] == 7).all())
+            assert bool((values[place, :, length : length + 3] == 14).all())
+            assert bool((keys[place, :, :length] != 7).all())
+
+
+def test_nothing_is_left_of_a_row_that_broke() -> None:
+    cache = filled()
+    for states in (states for layer in cache._layers for states in layer):
+        states[1] = float("nan")
+    cache.keep(np.asarray([0, 2, 3]))
+    assert all(bool(states.isfinite().all()) for layer in cache._layers for states in layer)
