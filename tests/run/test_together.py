@@ -14,6 +14,8 @@ from helpers.models import make_lora
 from safebasin import study
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import ModelError, UsageError
+from safebasin.landscape.stored import StoredStudy
+from safebasin.landscape.sweep import read_sweep
 from safebasin.models.reference import resolve
 from safebasin.protocols import UNMERGED, EngineFacts, Generate, GenerateTogether, Generation, Split
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, System
@@ -181,6 +183,8 @@ def test_the_report_says_that_points_were_served_unmerged(adapter: Path, tmp_pat
     assert str(adapter) in said
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["decoding"]["engine"] == f"scripted({UNMERGED})"
+    with StoredStudy.open(folder) as stored:
+        assert said in read_sweep(stored, {}).notes
     plain = measure(made, tmp_path / "merged", engine=Beside())
     assert not [note for note in api.read_study(plain).notes if "unmerged" in note]
 
