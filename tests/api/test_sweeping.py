@@ -12,7 +12,7 @@ from helpers.command import safebasin
 from helpers.guild import broken_guild
 from helpers.models import make_lora, make_tiny_model
 from safebasin import api
-from safebasin.api.sweeping import Swept
+from safebasin.api.sweeping import Swept, sweep_study
 from safebasin.errors import StudyError, UsageError
 from safebasin.landscape.sweep import sweep_document
 from safebasin.report.sweep import render_sweep
@@ -48,6 +48,15 @@ def test_who_complies_is_told_who_is_the_same_is_not_and_who_does_not_fit_is_nam
     assert by_name["same"].rate.value == table.base.value
     assert by_name["broken"].p_adjusted == min(1, 2 * by_name["broken"].p)  # Holm over two
     assert list(swept.sweep.failed) == ["other"]
+
+
+def test_an_adapter_that_is_no_difference_of_weights_is_named_before_anything_is_asked(tmp_path: Path) -> None:
+    base = WORLD.checkpoint("aligned")
+    for name, options in (("plain", {}), ("dora", {"use_dora": True})):
+        make_lora(tmp_path / name, base, targets=["q_proj"], **options)
+    study, failed = sweep_study(ALIGNED, tmp_path, limit=2)
+    assert [region.name for region in study.regions] == ["plain"]
+    assert "plain LoRA; got 'DoRA'" in failed["dora"]
 
 
 def test_the_origin_is_asked_once_and_the_folder_is_a_study(swept: Swept) -> None:

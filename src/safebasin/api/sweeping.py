@@ -164,7 +164,9 @@ def sweep_study(
 def _lines(base: str, names: dict[str, str], flags: StudyFlags) -> tuple[list[dict[str, object]], dict[str, str]]:
     """A region of a study file for each model, and why others have none."""
     from safebasin.audit.candidate import find_candidate
-    from safebasin.models.reference import resolve
+    from safebasin.models.reference import locate_adapter, resolve
+    from safebasin.weights.adapters import read_adapter
+    from safebasin.weights.layout import load_layout
 
     found: list[dict[str, object]] = []
     failed: dict[str, str] = {}
@@ -173,6 +175,8 @@ def _lines(base: str, names: dict[str, str], flags: StudyFlags) -> tuple[list[di
     for model, name in names.items():
         try:
             candidate = find_candidate(model, resolved, dtype=flags.get("dtype") or "auto")
+            if candidate.kind == "adapter":
+                read_adapter(locate_adapter(candidate.target), load_layout(resolved))
         except UsageError as problem:
             failed[model], error = str(problem), problem
             continue

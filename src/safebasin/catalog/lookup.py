@@ -193,6 +193,10 @@ def create(kind: str, text: str) -> object:
     return make(get(kind, name), {key: read_value(value, name) for key, value in written.items()}, written)
 
 
+_FOR_SOME = ("engine", "date", "directions")
+"""Fields of an `EngineSpec` that an engine may pass over: the day is for templates that ask."""
+
+
 def open_engine(spec: EngineSpec) -> Engine:
     """The engine of the catalogue that a specification names, its model loaded.
 
@@ -207,7 +211,7 @@ def open_engine(spec: EngineSpec) -> Engine:
         value = getattr(spec, field.name)
         if field.name in known:
             given[field.name] = value
-        elif field.name not in ("engine", "date") and value != field.default:  # the day is for templates that ask
+        elif field.name not in _FOR_SOME and value != field.default:
             what = f"{field.name} with the engine {spec.engine!r}"
             raise UsageError(expected(what, "left out", value, "That engine does not know it."))
     return factory(**given)

@@ -17,7 +17,7 @@ from safebasin.study.options import StudyFlags
 @app.command()
 @with_flags(
     StudyFlags, "prompts", "label", "limit", "systems", "judges", "defenses", "range", "max_new_tokens", "stop",
-    "template_args", "dtype", "batch_size", "device", "gpus_per_worker", "low_memory", "trust_remote_code",
+    "template_args", "dtype", "batch_size", "engine", "device", "gpus_per_worker", "low_memory", "trust_remote_code",
 )  # fmt: skip
 def sweep(
     options: Flags,

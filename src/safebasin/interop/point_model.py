@@ -22,6 +22,7 @@ from safebasin.protocols import Engine, Generation, Judge
 from safebasin.records import Decoding, Message, Point, Prompt, Response, Score, Verdict
 from safebasin.run.inputs import engine_spec
 from safebasin.run.prompt_settings import DATE
+from safebasin.run.together import lines_of
 from safebasin.study.plan import Plan
 
 __all__ = ["PointModel", "PointName", "judge_answer", "study_judges"]
@@ -111,7 +112,9 @@ class PointModel:
         with StoredStudy.open(name.folder) as study:
             plan, known, date = study.plan, study.store.meta("fingerprint"), study.store.meta(DATE)
         point = name.find(plan)
-        engine = catalog.open_engine(replace(engine_spec(plan.study), dtype=plan.decoding.dtype, date=date))
+        lines = lines_of(plan.regions, name.folder)
+        spec = engine_spec(plan.study, directions=lines)
+        engine = catalog.open_engine(replace(spec, dtype=plan.decoding.dtype, date=date))
         found = engine.facts().fingerprint
         if known != found:
             what, remedy = f"model {plan.study.model!r}", "Restore the model that the study was made for."

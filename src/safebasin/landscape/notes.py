@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 from safebasin.landscape.language_tests import read_tests
 from safebasin.landscape.stored import StoredStudy
@@ -16,8 +17,20 @@ from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.study.plan import Plan
 
-__all__ = ["COMPUTED", "DATE", "VERSIONS", "find_notes", "notes_on_asking", "version_words"]
+__all__ = [
+    "ADAPTERS",
+    "COMPUTED",
+    "DATE",
+    "VERSIONS",
+    "adapter_words",
+    "find_notes",
+    "notes_on_asking",
+    "version_words",
+]
 
+ADAPTERS = "adapters"
+"""Key of the sentences on adapters that were served beside the weights, and on those that were merged; empty where the
+engine does no such thing."""
 COMPUTED = "computed"
 """Key of the sentence on the dtype that `auto` came to; empty where it is simply the checkpoint's own."""
 DATE = "date"
@@ -120,6 +133,29 @@ def version_words(known: Sequence[Mapping[str, str]]) -> str:
     )
 
 
+def adapter_words(told: object) -> str:
+    """Say which adapters an engine served beside the weights (`details["adapters"]`), and why others not.
+
+    Args:
+        told: `unmerged`, a list of labels, and `merged`, label → reason; anything else is nothing.
+    """
+    if not isinstance(told, Mapping):
+        return ""
+    found = cast("Mapping[str, object]", told)
+    beside, merged = cast("Sequence[str]", found["unmerged"]), cast("Mapping[str, str]", found["merged"])
+    words: list[str] = []
+    if beside:
+        each = ", ".join(beside)
+        words.append(
+            f"Points along {each} were served unmerged: α·B·A beside the weights, "
+            "which rounds otherwise than their sum."
+        )
+    if merged:
+        each = "; ".join(f"{label}, because {why}" for label, why in merged.items())
+        words.append(f"Merged into the weights: {each}.")
+    return " ".join(words)
+
+
 def notes_on_asking(store: StudyStore, plan: Plan) -> list[str]:
     """Say what readers should know of how the prompts were asked: under which libraries, in which dtype, on which day,
     and tags that may hold thoughts.
@@ -129,6 +165,8 @@ def notes_on_asking(store: StudyStore, plan: Plan) -> list[str]:
         notes = [version_words(known)] if len(known) > 1 else []
     if computed := store.meta(COMPUTED):
         notes.append(computed)
+    if adapters := store.meta(ADAPTERS):
+        notes.append(adapters)
     if plan.decoding.defenses:
         names = ", ".join(key.rpartition("@")[0] for key in plan.decoding.defenses)
         notes.append(f"Every response was decoded under {names}; its likelihood is the bare model's at θ₀.")

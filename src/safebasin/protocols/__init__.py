@@ -17,6 +17,7 @@ from safebasin.protocols.backends import (
     Backend,
     EngineSpec,
     Generate,
+    GenerateTogether,
     Inspect,
     Inspected,
     Measure,
@@ -48,12 +49,14 @@ from safebasin.protocols.defenses import (
 )
 from safebasin.protocols.edits import Edit
 from safebasin.protocols.engines import (
+    UNMERGED,
     Dated,
     Engine,
     EngineFacts,
     Generation,
     Inside,
     Inspector,
+    ManyPoints,
     Prefilling,
     PrefixScorer,
     TokenScores,
@@ -66,6 +69,7 @@ from safebasin.protocols.worlds import World
 
 __all__ = [
     "STAGES",
+    "UNMERGED",
     "AskedJudge",
     "AskingDefense",
     "Attack",
@@ -85,6 +89,7 @@ __all__ = [
     "EngineFacts",
     "EngineSpec",
     "Generate",
+    "GenerateTogether",
     "Generation",
     "Guard",
     "IdentifiedDirection",
@@ -96,6 +101,7 @@ __all__ = [
     "Judge",
     "LiveBatch",
     "Loss",
+    "ManyPoints",
     "Measure",
     "Measured",
     "Prefilling",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from safebasin.protocols.engines import EngineFacts, Generation, TokenScores
-from safebasin.records import Decoding, Point, Prompt, Region, Scalar, System, Trajectory
+from safebasin.records import Decoding, DirectionSpec, Point, Prompt, Region, Scalar, System, Trajectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,8 @@ class EngineSpec:
     template_args: tuple[tuple[str, Scalar], ...] = ()
     date: str | None = None
     """The day that the template is told, ISO 8601, where no task says another; None is today."""
+    directions: tuple[DirectionSpec, ...] = ()
+    """Lines that its tasks will be on, for an engine that can prepare for them; others pass them over."""
 
 
 _ORIGIN = Point()
@@ -56,6 +58,22 @@ class Generate:
     """Into how many parts the batch is cut, because memory was short at this point before."""
     date: str | None = None
     """The day that the template is told; None leaves it to the engine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateTogether:
+    """Decode batches of several points in one running batch: the `Generation`s of all, task after task, or a `Split`.
+
+    The engine must be `ManyPoints`, and serve each of the points so.
+    """
+
+    tasks: tuple[Generate, ...]
+    """One a point, of one decoding and one split."""
+
+    @property
+    def point(self) -> Point:
+        """The first: whoever sorts tasks by their point keeps those of a group together."""
+        return self.tasks[0].point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +138,7 @@ class Inspect:
     point: Point = _ORIGIN
 
 
-Task: TypeAlias = Generate | ScoreTexts | Measure | Trace | Inspect
+Task: TypeAlias = Generate | GenerateTogether | ScoreTexts | Measure | Trace | Inspect
 
 # --- what comes back -------------------------------------------------------------------------------------------------
 
@@ -151,7 +169,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Memory was too short for a batch: every batch of its point is to be cut into `factor` parts, and done again."""
+    """Memory was too short for a batch: every batch of its point is to be cut into `factor` parts, and done again.
+
+    Of points that were asked together, those of each.
+    """
 
     factor: int
 

@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from safebasin.protocols.weights import BaseWeights
-from safebasin.records import Decoding, FinishReason, Message, Point
+from safebasin.records import Decoding, DirectionSpec, FinishReason, Message, Point
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+UNMERGED = "adapters=unmerged"
+"""In the name of an engine that serves adapters beside the weights (`EngineFacts.unmerged`): W + α·B·A computed apart
+rounds otherwise than one sum, so that the two never share a key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +68,11 @@ class EngineFacts:
     """Whether a prompt may have an image (`Message.image`); where not, nobody hands it one."""
     stops: frozenset[str] = frozenset({"none"})
     """The stop rules that it honors (`Decoding.stop`): of `none`, `verdict`, `loop`."""
+    unmerged: tuple[DirectionSpec, ...] = ()
+    """Directions whose points it serves beside the weights of θ₀ and not in them: `UNMERGED` is part of its name then.
+    Points of one term along these may be asked at once (`ManyPoints`), …"""
+    at_once: int = 1
+    """… so many of them."""
     details: Mapping[str, object] = field(default_factory=dict[str, object])
     """Whatever else belongs into the manifest, as JSON: versions, threads, end tokens."""
 
@@ -123,6 +133,27 @@ class Engine(Protocol):
         self, conversations: Sequence[Sequence[Message]], texts: Sequence[str], decoding: Decoding
     ) -> list[TokenScores]:
         """Score each text as the assistant's turn after its conversation, under the current weights."""
+        ...
+
+
+@runtime_checkable
+class ManyPoints(Protocol):
+    """The extra of an engine that answers at several points in one running batch (`EngineFacts.unmerged`)."""
+
+    def generate_together(
+        self, points: Sequence[Point], conversations: Sequence[Sequence[Sequence[Message]]], decoding: Decoding
+    ) -> list[list[Generation]]:
+        """Decode as `Engine.generate`, the conversations of each point at that point, wherever it is; then it is at θ₀.
+
+        Args:
+            points: at most `EngineFacts.at_once`, each of one term along `EngineFacts.unmerged`.
+            conversations: a batch a point.
+            decoding: of all.
+
+        Raises:
+            UsageError: where it serves one of the points in no other way than in the weights.
+            PromptError, MemoryError: as `Engine.generate`.
+        """
         ...
 
 

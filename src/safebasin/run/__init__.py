@@ -7,6 +7,7 @@ pricing/         what the rest of a study costs: tokens, memory, hours, money
 planned          the plan of a study in a folder
 execute          one run of a study in its folder: generate, score, judge, look where to measure next
 driver           the loops that hand tasks to a backend and write what comes back, the only writer
+together         points that are asked in one running batch: which stand together, and their tasks
 local            tasks on the engine of this process
 sharding         one study on machines without a network: shards, and joining them
 crew             several workers: who gets which task, and what is done where one dies

@@ -21,7 +21,7 @@ from safebasin import catalog
 from safebasin.errors import ModelError, UsageError, expected
 from safebasin.models.sizes import ITEMSIZE
 from safebasin.protocols import EngineFacts
-from safebasin.protocols.backends import EngineSpec, Generate, Results, Split, Task
+from safebasin.protocols.backends import EngineSpec, Generate, GenerateTogether, Results, Split, Task
 from safebasin.run.ending import is_wished
 from safebasin.run.full_disk import full_disk
 from safebasin.run.worker import Worker
@@ -277,7 +277,8 @@ def _by_point(tasks: Iterable[Task]) -> Iterator[deque[Task]]:
 
 def _without(todo: deque[Task], split: Task) -> deque[Task]:
     """What is left of some tasks once the batches of a point are to be cut: all but those to be generated there."""
-    return deque(task for task in todo if not (isinstance(task, Generate) and task.point == split.point))
+    kinds = (Generate, GenerateTogether)
+    return deque(task for task in todo if not (isinstance(task, kinds) and task.point == split.point))
 
 
 def _opened(answer: Answered) -> object:

@@ -8,10 +8,20 @@ from dataclasses import replace
 from typing import cast
 
 from safebasin.judges.scored import score_rules, scored_until, undecided
-from safebasin.protocols import Backend, Generate, Generation, Judge, ScoreTexts, Split, TokenScores
+from safebasin.protocols import (
+    Backend,
+    Generate,
+    GenerateTogether,
+    Generation,
+    Judge,
+    ScoreTexts,
+    Split,
+    TokenScores,
+)
 from safebasin.records import Point, Response, Score
 from safebasin.run.ending import batches, until_wished
 from safebasin.run.progress import ProgressHook, Tick
+from safebasin.run.together import bundled, settled_groups, tasks_in
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
 from safebasin.store.rows import PlanRows, StoredPlace
@@ -38,30 +48,35 @@ def generate(
 ) -> None:
     """Generate what a plan lacks, each batch written as it comes; `done` grows by it.
 
-    A batch that does not fit into memory halves the batches of its whole point: what was decoded there is forgotten, so
-    that all responses of a point come from batches of one size. Where batches mean nothing to the engine, it stays.
+    A batch that does not fit into memory halves the batches of its whole point, and of those that it was asked together
+    with: what was decoded there is forgotten, so that all responses of a point come from batches of one size. Where
+    batches mean nothing to the engine, it stays.
     """
-    whole = not backend.facts().batch_invariant
+    facts = backend.facts()
+    whole = not facts.batch_invariant
     keys = {point: f"split:{plan.decoding.key}:{point.key}" for point in plan.points}
     splits = {point: int(number_in(store.meta(key), store.path) or 1) for point, key in keys.items()}
     pace = _Pace(store, plan, len(plan.asked(done)), progress)
+    groups = settled_groups(store, plan, done, facts)
+    every = plan.tasks(date=date) if groups and whole else ()
     left = plan.tasks(done, whole=whole, date=date)
     while left:  # once, and once more for every round in which memory was short somewhere
         # 1) Do what is left
         given_up: dict[Point, int] = {}
-        for task, answer in backend.run(until_wished(_ready(left, splits, given_up))):
-            point = task.point
-            if point in given_up:
+        for task, answer in backend.run(until_wished(_ready(bundled(left, groups, every), splits, given_up))):
+            parts = tasks_in(cast("Generate | GenerateTogether", task))
+            if parts[0].point in given_up:
                 continue  # from before its batches turned out too large
             # 2) Too large: note the smaller size for whoever resumes, and forget what larger batches gave at this point
             if isinstance(answer, Split):
-                given_up[point] = answer.factor
-                store.set_meta(keys[point], str(answer.factor))
-                if whole:
-                    store.forget(point.key, plan.decoding.key)
+                for point in (part.point for part in parts):
+                    given_up[point] = answer.factor
+                    store.set_meta(keys[point], str(answer.factor))
+                    if whole:
+                        store.forget(point.key, plan.decoding.key)
                 continue
             # 3) Write first, count afterwards: a task may come back twice
-            responses = _responses(cast("Generate", task), cast("tuple[Generation, ...]", answer))
+            responses = _responses(parts, cast("tuple[Generation, ...]", answer))
             store.put_responses(responses)
             new = done.add((r.point, r.system, r.prompt) for r in responses)
             pace.tick(new, sum(r.n_tokens for r in responses))
@@ -74,22 +89,30 @@ def generate(
     pace.end()
 
 
-def _ready(left: Sequence[Generate], splits: dict[Point, int], given_up: dict[Point, int]) -> Iterator[Generate]:
+def _ready(
+    left: Sequence[Generate | GenerateTogether], splits: dict[Point, int], given_up: dict[Point, int]
+) -> Iterator[Generate | GenerateTogether]:
     """Tasks as they are taken, without those of points that have to be begun anew."""
     for task in left:
-        if task.point not in given_up:
-            yield replace(task, split=splits[task.point]) if splits[task.point] > 1 else task
+        if task.point in given_up:
+            continue
+        if (split := splits[task.point]) == 1:
+            yield task
+        elif isinstance(task, Generate):
+            yield replace(task, split=split)
+        else:
+            yield GenerateTogether(tasks=tuple(replace(part, split=split) for part in task.tasks))
 
 
-def _responses(task: Generate, generations: Sequence[Generation]) -> tuple[Response, ...]:
-    """The records of what was decoded."""
-    point, system, decoding = task.point.key, task.system.id, task.decoding.key
+def _responses(tasks: Sequence[Generate], generations: Sequence[Generation]) -> tuple[Response, ...]:
+    """The records of what was decoded, task after task."""
+    asked = [(task, prompt) for task in tasks for prompt in task.prompts]
     return tuple(
         Response(
-            point=point,
+            point=task.point.key,
             prompt=prompt.id,
-            system=system,
-            decoding=decoding,
+            system=task.system.id,
+            decoding=task.decoding.key,
             text=generation.text,
             thinking=generation.thinking,
             n_tokens=generation.n_tokens,
@@ -97,7 +120,7 @@ def _responses(task: Generate, generations: Sequence[Generation]) -> tuple[Respo
             broken=generation.broken,
             gap=generation.gap,
         )
-        for prompt, generation in zip(task.prompts, generations, strict=True)
+        for (task, prompt), generation in zip(asked, generations, strict=True)
     )
 
 

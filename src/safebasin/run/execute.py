@@ -17,10 +17,10 @@ from safebasin.judges.scored import score_rules
 from safebasin.landscape.fast_mode import read_budget
 from safebasin.landscape.language_tests import calibrated, read_tests
 from safebasin.landscape.last_plan import write_last_plan
-from safebasin.landscape.notes import COMPUTED
+from safebasin.landscape.notes import ADAPTERS, COMPUTED, adapter_words
 from safebasin.landscape.score_reach import opinions_suffice, settle, settle_opinions, suffices
 from safebasin.landscape.traces import is_traced
-from safebasin.protocols import Backend, Engine, EngineFacts, Judge
+from safebasin.protocols import Backend, Engine, EngineFacts, EngineSpec, Judge
 from safebasin.records import Decoding, Point
 from safebasin.run.adopt import adopt_complete
 from safebasin.run.calibration import calibrate, uncalibrated
@@ -40,6 +40,7 @@ from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.run.prompt_settings import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
 from safebasin.run.prompt_stopping import begun, next_stage
 from safebasin.run.sharding import bind_shard, check_shard
+from safebasin.run.together import lines_of
 from safebasin.run.token_budget import calibrate_budget, check_fast, under_budget
 from safebasin.run.trajectories import trace
 from safebasin.store import folder as folders
@@ -122,11 +123,13 @@ def measure(
     )
     check_fast(inputs)
     is_plain = backend == "local" and workers in (None, 1)
-    opened = None if is_plain else catalog.open_backend(backend, engine_spec(study, inputs.decoding.dtype), workers)
+    spec = engine_spec(study, inputs.decoding.dtype, lines_of(inputs.regions, folder, *beside))
+    opened = None if is_plain else catalog.open_backend(backend, spec, workers)
     made = folders.create(folder)
     with folders.writer(made), StudyStore.open(made) as store, beating(made, progress) as hook:
         Execution(
             inputs=inputs,
+            spec=spec,
             folder=made,
             store=store,
             study_text=study_text or dump(study),
@@ -148,6 +151,8 @@ class Execution:
     """One run of a study in its folder. `run` does all of it; the folder's writer lock is the caller's."""
 
     inputs: Inputs
+    spec: EngineSpec
+    """Of the study's engine."""
     folder: Path
     store: StudyStore
     study_text: str
@@ -284,6 +289,7 @@ class Execution:
             _check_moves(facts, plan)
             check_asked(store, plan.decoding, engine_settings(facts))
             self._note_dtype(facts)
+            self._note_adapters(facts)
             inspect_prompts(backend, plan, done, date=facts.date)
             check_renderings(store, backend, plan, facts)
             if strange:
@@ -315,6 +321,12 @@ class Execution:
             if self.settles:
                 _log.warning("%s", words)
 
+    def _note_adapters(self, facts: EngineFacts) -> None:
+        """Remember what is to be said of adapters that are served beside the weights, and of those that are not."""
+        words = adapter_words(facts.details.get("adapters"))
+        if words != (self.store.meta(ADAPTERS) or ""):
+            self.store.set_meta(ADAPTERS, words)
+
     def _main_judge(self) -> tuple[str, str]:
         """Name and version of the judge behind margin and radius, as it judges this folder."""
         judge = calibrated(self.inputs.main_judge, self.store)
@@ -326,7 +338,7 @@ class Execution:
         if self.engine is not None:
             return LocalBackend(self.engine)
         self.progress(Tick(stage="load", done=0, total=1))
-        return self.backend or catalog.open_backend("local", engine_spec(self.inputs.study, self.inputs.decoding.dtype))
+        return self.backend or catalog.open_backend("local", self.spec)
 
     @cached_property
     def _facts(self) -> EngineFacts:

@@ -309,12 +309,13 @@ def _parameter_names(study: Study, facts: EngineFacts | None) -> Iterable[str]:
     return facts.names if facts is not None and facts.names else stored_shapes(resolve(study.model).folder)
 
 
-def engine_spec(study: Study, dtype: str | None = None) -> EngineSpec:
+def engine_spec(study: Study, dtype: str | None = None, directions: tuple[DirectionSpec, ...] = ()) -> EngineSpec:
     """The engine that a study describes, for whoever makes it.
 
     Args:
         study: the study.
         dtype: what its `auto` means, so that no worker settles it anew; None leaves it.
+        directions: the lines that it is told of before.
     """
     return EngineSpec(
         engine=study.engine,
@@ -325,6 +326,7 @@ def engine_spec(study: Study, dtype: str | None = None) -> EngineSpec:
         trust_remote_code=study.trust_remote_code,
         low_memory=study.low_memory,
         template_args=tuple(sorted(study.template_args.items())),
+        directions=directions,
     )
 
 

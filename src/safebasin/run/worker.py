@@ -7,9 +7,19 @@ from pathlib import Path
 from typing import assert_never
 
 from safebasin.errors import ModelError, PromptError, expected
-from safebasin.protocols import Dated, Engine, Generation, Inside, Inspector, PrefixScorer, TokenScores
+from safebasin.protocols import (
+    Dated,
+    Engine,
+    Generation,
+    Inside,
+    Inspector,
+    ManyPoints,
+    PrefixScorer,
+    TokenScores,
+)
 from safebasin.protocols.backends import (
     Generate,
+    GenerateTogether,
     Inspect,
     Inspected,
     Measure,
@@ -50,6 +60,8 @@ class Worker:
         match task:
             case Generate():
                 return self._generate(task)
+            case GenerateTogether():
+                return self._generate_together(task)
             case ScoreTexts():
                 self._move(task.point, task.date)
                 asked = [task.system.messages(prompt) for prompt in task.prompts]
@@ -65,12 +77,15 @@ class Worker:
                 assert_never(task)
 
     def _move(self, point: Point, date: str | None = None) -> None:
-        if date is not None and isinstance(self._engine, Dated):
-            self._engine.set_date(date)
+        self._tell(date)
         if point != self._at:
             self._at = None  # a move that fails half-way leads nowhere
             self._engine.move_to(point)
             self._at = point
+
+    def _tell(self, date: str | None) -> None:
+        if date is not None and isinstance(self._engine, Dated):
+            self._engine.set_date(date)
 
     def _generate(self, task: Generate) -> tuple[Generation, ...] | Split:
         self._move(task.point, task.date)
@@ -81,11 +96,37 @@ class Worker:
                 asked = [task.system.messages(prompt) for prompt in task.prompts[start : start + size]]
                 found += self._engine.generate(asked, task.decoding)
         except MemoryError as error:
-            if size > 1:
-                return Split(factor=2 * task.split)
-            remedy = "Use fewer new tokens, a smaller dtype, or another device."
-            raise ModelError(expected("one prompt", "small enough for the memory", str(error), remedy)) from error
+            return _smaller(size, task.split, error)
         return tuple(found)
+
+    def _generate_together(self, task: GenerateTogether) -> tuple[Generation, ...] | Split:
+        first = task.tasks[0]
+        if not isinstance(self._engine, ManyPoints):
+            constraint, kind = "one that answers at several points at once", type(self._engine).__name__
+            raise ModelError(expected("engine", constraint, kind, "Let all workers have the same engine."))
+        self._tell(first.date)
+        self._at = None  # should it be left half-way
+        found: list[list[Generation]] = [[] for _ in task.tasks]
+        most = max(len(part.prompts) for part in task.tasks)
+        size = -(-most // first.split)
+        try:
+            for start in range(0, most, size):
+                parts = [
+                    (rows, part, part.prompts[start : start + size])
+                    for rows, part in zip(found, task.tasks, strict=True)
+                ]
+                parts = [(rows, part, prompts) for rows, part, prompts in parts if prompts]
+                answers = self._engine.generate_together(
+                    [part.point for _, part, _ in parts],
+                    [[part.system.messages(prompt) for prompt in prompts] for _, part, prompts in parts],
+                    first.decoding,
+                )
+                for (rows, _, _), answered in zip(parts, answers, strict=True):
+                    rows += answered
+        except MemoryError as error:
+            return _smaller(size, first.split, error)
+        self._at = Point()
+        return tuple(generation for rows in found for generation in rows)
 
     def _inspect(self, task: Inspect) -> tuple[Inspected, ...]:
         if not isinstance(self._engine, Inspector):
@@ -93,8 +134,7 @@ class Worker:
                 Inspected(problem=_blind(prompt) if prompt.images and not self._reads_images() else "")
                 for prompt in task.prompts
             )
-        if task.date is not None and isinstance(self._engine, Dated):
-            self._engine.set_date(task.date)
+        self._tell(task.date)
         found: list[Inspected] = []
         for prompt in task.prompts:
             if prompt.images and not self._reads_images():
@@ -118,6 +158,18 @@ class Worker:
             self._measurer = task.of, _measurer(self._engine, task.of)
         self._move(task.point)
         return self._measurer[1]()
+
+
+def _smaller(size: int, split: int, error: MemoryError) -> Split:
+    """The answer to a batch of so many prompts that did not fit.
+
+    Raises:
+        ModelError: where there was one prompt alone.
+    """
+    if size > 1:
+        return Split(factor=2 * split)
+    remedy = "Use fewer new tokens, a smaller dtype, or another device."
+    raise ModelError(expected("one prompt", "small enough for the memory", str(error), remedy)) from error
 
 
 def _blind(prompt: Prompt) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple, get_args
 
 from safebasin.errors import UsageError, expected
-from safebasin.protocols import Engine, EngineFacts, Generation, Inside, TokenScores
+from safebasin.protocols import UNMERGED, Engine, EngineFacts, Generation, Inside, ManyPoints, TokenScores
 from safebasin.records import Decoding, DirectionSpec, FinishReason, Message, Point
 from safebasin.testing.claims import claim
 
@@ -36,13 +36,14 @@ def check_engine(
 ) -> None:
     """Check the contract of `safebasin.protocols.Engine`. The engine must be at θ₀; it is left there.
 
-    It says what it is; the same batch gives the same results; results come in the order given; tokens, finish reasons
-    and scores are consistent, and where it honors `verdict` a row that stops at a phrase is the beginning of the whole
-    text. One that moves gives other results elsewhere, the same ones at a point whatever came before, decodes far out
-    without a crash, and is back at θ₀ bit for bit; one that does not refuses to go. One that says that it is invariant
-    to its batch gives every row alone bit for bit as in the batch; where it does not say so, batches are part of the
-    plan, and only texts are compared across them. Of one that lends its module (`Inside`), `base` stays θ₀. A defense
-    that it cannot install is refused.
+    It says what it is; the same batch gives the same results; results come in the order given; tokens, finish
+    reasons and scores are consistent, and where it honors `verdict` a row that stops at a phrase is the beginning
+    of the whole text. One that moves gives other results elsewhere, the same ones at a point whatever came before,
+    decodes far out without a crash, and is back at θ₀ bit for bit; one that does not refuses to go. One that says
+    that it is invariant to its batch gives every row alone bit for bit as in the batch; where it does not say so,
+    batches are part of the plan, and only texts are compared across them. One that serves adapters beside the
+    weights says so in its name, and gives at points that are asked together the texts that it gives at each. Of one
+    that lends its module (`Inside`), `base` stays θ₀. A defense that it cannot install is refused.
 
     Args:
         engine: the engine, loaded.
@@ -70,6 +71,8 @@ def check_engine(
     _check_order(engine, seen, start.generations)
     if facts.batch_invariant:
         _check_alone(seen, start)
+    if facts.unmerged or UNMERGED in facts.engine:
+        _check_together(seen, start, facts)
     if facts.moves:
         _check_moving(seen, start, line)
     else:
@@ -126,6 +129,25 @@ def _check_moving(seen: _Seen, start: _Results, line: DirectionSpec) -> None:
     claim(_digest(engine) == base, "Inside.base", "θ₀, wherever the engine is", "other weights after move_to", remedy)
     seen.repeats(start, "back at θ₀", "Every tensor is overwritten; nothing is added in place.")
     _check_distinct(start.generations, moved.generations)
+
+
+def _check_together(seen: _Seen, start: _Results, facts: EngineFacts) -> None:
+    """Points along an adapter that is served beside the weights, in one batch and one after the other."""
+    engine, is_named = seen.engine, UNMERGED in facts.engine
+    remedy = "Responses of merged weights have other keys."
+    claim(facts.unmerged and is_named, "facts().engine", f"one with {UNMERGED!r}", facts.engine, remedy)
+    claim(isinstance(engine, ManyPoints), "engine", "ManyPoints, since it has facts().unmerged", engine, "Be it.")
+    assert isinstance(engine, ManyPoints)
+    points = [Point.at((facts.unmerged[0], alpha)) for alpha in (0.5, 1.0)][: facts.at_once]
+    alone: list[list[str]] = []
+    for point in points:
+        engine.move_to(point)
+        alone.append([g.text for g in engine.generate(seen.asked, seen.decoding)])
+    found = engine.generate_together(points, [seen.asked] * len(points), seen.decoding)
+    texts = [[g.text for g in rows] for rows in found]
+    shown, remedy = _first_difference(alone, texts), "Each row is under the adapter of its own point."
+    claim(texts == alone, "generate_together()", "the texts of each point by itself", shown, remedy)
+    seen.repeats(start, "after points that were asked together", "It is at θ₀ then.")
 
 
 def _check_staying(engine: Engine, line: DirectionSpec) -> None:

@@ -1,6 +1,7 @@
 """Weight-space arithmetic: θ = θ₀ + Σ αᵢ·d̂ᵢ from tensors that are never modified. Knows nothing of text.
 
 accelerated      noise and sums by Triton's kernels where they were tried, else by torch
+adapter_copies   an adapter times α as an adapter of its own, for what serves adapters beside the weights
 adapter_kinds    kinds of adapters that are a ΔW on a model's own weights, and what to do with others
 adapter_targets  whether the file of an adapter holds all that its configuration promises
 adapters         LoRA adapters as weight differences: ΔW = scaling·B·A per target, never A and B apart

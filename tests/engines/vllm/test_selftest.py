@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from safebasin.engines.scripted import ScriptedEngine
-from safebasin.engines.vllm.selftest import POINTS, check, expectations
+from safebasin.engines.vllm.selftest import POINTS, check, cross_check, expectations
 from safebasin.errors import ModelError
 from safebasin.protocols import Generation, TokenScores
 from safebasin.records import Decoding, Message, Point
@@ -108,3 +108,19 @@ def test_an_answer_may_differ_where_the_reference_was_near_to_a_tie() -> None:
 
     engine = _Fake(says=lambda _, __: "Something else.")
     assert check(engine, expectations(Tied()), dtype="float32") == 0
+
+
+def test_an_adapter_beside_the_weights_must_say_what_the_merged_weights_say() -> None:
+    point = POINTS[1]
+    (merged,) = expectations(_Fake(), (point,))
+    same = _Fake(off=1e-3)
+    same.move_to(point)
+    assert cross_check(same, merged, dtype="float32") == pytest.approx(1e-3)
+    for other, reason in (
+        (_Fake(off=0.01), "those of the merged weights; got 'a difference of 0.01 nats at α = 0.1'"),
+        (_Fake(says=lambda _, __: "Something else."), "one with the greedy answers of the merged weights"),
+    ):
+        other.move_to(point)
+        with pytest.raises(ModelError, match=reason) as caught:
+            cross_check(other, merged, dtype="float32")
+        assert "Its points are made by merging it." in str(caught.value)

@@ -3,6 +3,8 @@
 Before the first answer it is compared with the reference engine (`selftest`), and refused where it differs. Tokens,
 templates and what ends a row are those of the reference (`answering`), so that a response differs from the reference's
 by rounding alone. No prefix is cached: a cache would outlive the weights that it was computed with.
+
+Points along an adapter that it was told of are served beside the weights of θ₀ (`adapters`), several in one batch.
 """
 
 from __future__ import annotations
@@ -10,16 +12,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 import torch
 
 from safebasin.engines.answering import Answering, Batch
 from safebasin.engines.hf import HFEngine
+from safebasin.engines.vllm.adapters import Adapters, Copies, sort_out
+from safebasin.engines.vllm.facts import described, unmerged
 from safebasin.engines.vllm.needs import check_device, check_model, settle, vllm_version, why_no_transfer
-from safebasin.engines.vllm.plugin import BACKEND, register
+from safebasin.engines.vllm.requests import decode, log_probabilities
 from safebasin.engines.vllm.roads import Reload, Road, Transfer
-from safebasin.engines.vllm.selftest import TOLERANCE, Expected, check, expectations
+from safebasin.engines.vllm.selftest import TOLERANCE, Expected, check, cross_check, expectations
+from safebasin.engines.vllm.starting import is_of_vllm, said, start
 from safebasin.errors import ModelError, SafebasinError, UsageError, expected
 from safebasin.models.loading import load_config, n_embeddings
 from safebasin.models.placement import resolve_dtype
@@ -27,18 +32,14 @@ from safebasin.models.reference import resolve
 from safebasin.models.spreading import check_gpus
 from safebasin.models.tokens import context_length, end_ids
 from safebasin.protocols import EngineFacts, Generation, TokenScores
-from safebasin.records import Decoding, Message, Point, Scalar
+from safebasin.records import Decoding, DirectionSpec, Message, Point, Scalar
+from safebasin.weights.layout import Layout
 
 __all__ = ["VLLMEngine"]
 
-_EXTENSION = "safebasin.engines.vllm.worker.Regenerating"
 _LARGEST_BATCH = 256
 """Sequences that vLLM decodes at once by default; more of a batch wait."""
-_REFUSALS = (RuntimeError, ValueError, NotImplementedError, KeyError, AttributeError)
-"""What vLLM raises where it cannot run a model."""
 _log = logging.getLogger(__name__)
-_OF_REFERENCE = ("attention", "device_name", "logit_rules", "prepacked", "threads")
-"""Details of the reference engine that say nothing of this one."""
 
 
 class VLLMEngine:
@@ -51,6 +52,7 @@ class VLLMEngine:
         dtype: as of the reference engine.
         template_args: passed to the chat template; those of a `Decoding` win.
         date: the day that the template's clock shows, ISO 8601; None is today, and stays it.
+        directions: lines that it will be asked along; adapters among them are served beside the weights if they can be.
 
     Raises:
         MissingExtra: where vLLM is not installed.
@@ -67,6 +69,7 @@ class VLLMEngine:
         dtype: str = "auto",
         template_args: Mapping[str, Scalar] | Iterable[tuple[str, Scalar]] = (),
         date: str | None = None,
+        directions: Sequence[DirectionSpec] = (),
     ) -> None:
         version, invariant = vllm_version(), settle()
         from vllm.platforms import current_platform  # pyright: ignore[reportMissingImports]
@@ -93,16 +96,23 @@ class VLLMEngine:
                 n_rows=n_embeddings(module),
                 eos=end_ids(module.generation_config, tokenizer),
             )
+            adapters = sort_out(directions, Layout.of(module))
         del module, reference
-        # 2) vLLM with the same weights, and whether it is what it should be
-        without = why_no_transfer()
-        self._llm = _start(
-            str(found.folder), name=model, dtype=kind, limit=self._answers.limit, eager=where == "cpu",
-            gpus=gpus_per_worker, transfers=without is None,
+        # 2) vLLM with the same weights, and whether it is what it should be; without adapters where it is not with them
+        open_with = partial(
+            self._open, model=model, origin=(str(found.folder), kind, str(found.adapter) if found.adapter else None),
+            wanted=wanted, eager=where == "cpu", gpus=gpus_per_worker,
         )  # fmt: skip
-        origin = (str(found.folder), kind, str(found.adapter) if found.adapter else None)
-        worst, weights = self._set_out(model, origin, wanted, without)
-        self._facts = _described(facts, version, where, invariant, worst, gpus_per_worker, weights)
+        try:
+            adapters, told = open_with(adapters)
+        except Exception as error:
+            if not (adapters.beside and (isinstance(error, (ModelError, TypeError)) or is_of_vllm(error))):
+                raise  # a `TypeError` is that of a vLLM that knows no such setting
+            why = f"vLLM does not serve it so ({said(error.__cause__ or error)})"
+            adapters, told = open_with(adapters.without(dict.fromkeys(adapters.beside, why)))
+        self._facts = described(facts, version, where, invariant, gpus_per_worker, told)
+        if adapters.beside:
+            self._facts = unmerged(self._facts, adapters)
 
     @property
     def date(self) -> str | None:
@@ -122,12 +132,19 @@ class VLLMEngine:
         return max(1, min(n_prompts, _LARGEST_BATCH))
 
     def move_to(self, point: Point) -> None:
-        """Have every worker make the weights of a point from θ₀ and load them; only the recipe is sent.
+        """Go to a point: the workers make its weights from θ₀ and load them, and only the recipe is sent.
+
+        Along an adapter that is served beside the weights, these are those of θ₀.
 
         Raises:
             UsageError: where a direction is not known, or does not fit the model.
         """
-        self._road.move(point)
+        if self._copies.serves(point):
+            self._load(Point())
+            (self._lora,) = self._copies.requests([point])
+        else:
+            self._load(point)
+            self._lora = None
 
     def checksum(self) -> str:
         """Of the weights that the workers hold now; equal where they are equal bit for bit."""
@@ -150,14 +167,26 @@ class VLLMEngine:
         Raises:
             UsageError, ModelError, PromptError: as `generate`.
         """
-        if decoding.defenses:
-            remedy = "Use the engine hf."
-            raise UsageError(expected("defenses", "none with the engine 'vllm'", decoding.defenses, remedy))
         if not conversations:
             return []
-        batch = self._answers.begin(conversations, begun, decoding)
-        self._decode(batch)
-        return batch.generations()
+        return decode(self._llm, [(self._begin(conversations, begun, decoding), self._lora)])[0]
+
+    def generate_together(
+        self, points: Sequence[Point], conversations: Sequence[Sequence[Sequence[Message]]], decoding: Decoding
+    ) -> list[list[Generation]]:
+        """Decode a batch at each of some points in one running batch; it is at θ₀ afterwards.
+
+        Raises:
+            UsageError: where a point is not along an adapter that is served beside the weights; as `generate`.
+            ModelError, PromptError: as `generate`.
+        """
+        if strange := [point for point in points if not self._copies.serves(point)]:
+            remedy = "Go to it by move_to."
+            constraint = "along adapters that are served beside the weights"
+            raise UsageError(expected("points asked together", constraint, strange[0].recipe, remedy))
+        batches = [self._begin(asked, [()] * len(asked), decoding) for asked in conversations]
+        self.move_to(Point())
+        return decode(self._llm, list(zip(batches, self._copies.requests(points), strict=True)))
 
     def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> list[int]:
         """Render and count one conversation, as `generate` will; `name` says which it is. Returns its tokens.
@@ -194,14 +223,8 @@ class VLLMEngine:
         """
         prompts, tokens = self._answers.texts(conversations, texts, untils, decoding)
         read = [[*prompt, *text.ids][: self._readable] for prompt, text in zip(prompts, tokens, strict=True)]
-        found = self._llm.generate(
-            [{"prompt_token_ids": ids} for ids in read], _sampling(max_tokens=1, prompt_logprobs=0), use_tqdm=False
-        )
-        scores: list[TokenScores] = []
-        for ids, prompt, text, output in zip(read, prompts, tokens, found, strict=True):
-            nll = tuple(-output.prompt_logprobs[at][ids[at]].logprob for at in range(len(prompt), len(ids)))
-            scores.append(TokenScores(nll=nll, ends=text.ends[: len(nll)]))
-        return scores
+        found = log_probabilities(self._llm, read, [len(prompt) for prompt in prompts], self._lora)
+        return [TokenScores(nll=nll, ends=text.ends[: len(nll)]) for nll, text in zip(found, tokens, strict=True)]
 
     @property
     def _readable(self) -> int | None:
@@ -222,112 +245,98 @@ class VLLMEngine:
             try:
                 return self._tested(Transfer(self._llm), origin, wanted), {"by": Transfer.name}
             except Exception as error:
-                if not (isinstance(error, SafebasinError) or _is_of_vllm(error)):
+                if not (isinstance(error, SafebasinError) or is_of_vllm(error)):
                     raise
-                without = _said(error)
+                without = said(error)
                 _log.warning("weights are reloaded, since vLLM's weight transfer failed: %s", without)
         try:
             return self._tested(Reload(self._llm), origin, wanted), {"by": Reload.name, "because": without}
         except Exception as error:
-            if not _is_of_vllm(error):
+            if not is_of_vllm(error):
                 raise
-            remedy = f"({_said(error)}) Use the engine hf."
+            remedy = f"({said(error)}) Use the engine hf."
             constraint = "one whose weights vLLM can reload"
             raise ModelError(expected("model of the engine 'vllm'", constraint, model, remedy)) from error
 
     def _tested(self, road: Road, origin: tuple[str, str, str | None], wanted: tuple[Expected, ...]) -> float:
-        self._road = road
+        self._road, self._at = road, None
         road.open(*origin)
         return check(self, wanted, dtype=origin[1])
 
-    def _decode(self, batch: Batch) -> None:
-        """Step vLLM until every row has ended; a request whose row ends before it is dropped."""
-        engine, rows = self._llm.llm_engine, batch.rows
-        for row, (encoded, limit) in enumerate(zip(batch.encoded, batch.limits, strict=True)):
-            sampling = _sampling(
-                max_tokens=limit, logprobs=2, stop_token_ids=sorted(batch.eos), ignore_eos=True, delta=True
-            )
-            engine.add_request(str(row), {"prompt_token_ids": encoded.ids}, sampling)
-        while engine.has_unfinished_requests():
-            for output in engine.step():
-                row, said = int(output.request_id), output.outputs[0]
-                for token, position in zip(said.token_ids, said.logprobs, strict=True):
-                    best, gap = _best(position)
-                    rows.advance([row], [[token]], [[best]], [[gap]])
-                if not (rows.is_live(row) or output.finished):
-                    engine.abort_request([output.request_id])
+    def _open(
+        self,
+        adapters: Adapters,
+        *,
+        model: str,
+        origin: tuple[str, str, str | None],
+        wanted: tuple[Expected, ...],
+        eager: bool,
+        gpus: int,
+    ) -> tuple[Adapters, dict[str, object]]:
+        """Start vLLM with room for adapters, test its weights, and adapters beside these weights.
 
+        Returns:
+            The adapters, those that differ from merged ones among the merged, and what the manifest is told of it all.
 
-def _start(folder: str, *, name: str, dtype: str, limit: int | None, eager: bool, gpus: int, transfers: bool) -> Any:
-    """Start vLLM with a model, its own tokenizer, generation settings and prefix cache left out.
-
-    Eager on a processor: compiling takes minutes there and gains little. Over several GPUs its workers are children of
-    this process, even in an actor of Ray, whose GPUs are already its own.
-    """
-    from vllm import LLM  # pyright: ignore[reportMissingImports]
-
-    more: dict[str, Any] = {"tensor_parallel_size": gpus, "distributed_executor_backend": "mp"} if gpus > 1 else {}
-    if transfers:
-        register()  # vLLM calls it too, but once a process: another may have kept it from doing so here
-        more["weight_transfer_config"] = {"backend": BACKEND}
-    try:
-        return LLM(
-            model=folder, dtype=dtype, max_model_len=limit, seed=0, skip_tokenizer_init=True, generation_config="vllm",
-            enable_prefix_caching=False, worker_extension_cls=_EXTENSION, disable_log_stats=True,
-            enforce_eager=eager, **more,
+        Raises:
+            ModelError: where vLLM cannot load the model, or answers otherwise than the reference.
+        """
+        if "_road" in vars(self):
+            del self._road, self._llm  # they make room
+        self._copies, self._lora = Copies({}), None
+        without, (folder, dtype, _) = why_no_transfer(), origin
+        self._llm = start(
+            folder, name=model, dtype=dtype, limit=self._answers.limit, eager=eager, gpus=gpus,
+            transfers=without is None, loras=adapters.settings(),
         )  # fmt: skip
-    except _REFUSALS as error:
-        remedy = f"({_said(error)}) Use the engine hf."
-        raise ModelError(expected("model of the engine 'vllm'", "one that vLLM can load", name, remedy)) from error
+        worst, weights = self._set_out(model, origin, wanted, without)
+        left, apart = self._beside(adapters, dtype)
+        test = {"largest_difference_nats": worst, "tolerance_nats": TOLERANCE[dtype]}
+        return left, {"weights": weights, "self_test": test, **left.described(apart, TOLERANCE[dtype])}
 
+    def _beside(self, adapters: Adapters, dtype: str) -> tuple[Adapters, float]:
+        """Compare an adapter of each shape at α = 1 beside the weights with the same in the weights.
 
-def _is_of_vllm(error: Exception) -> bool:
-    """Whether vLLM may have raised it over a model; one of its own processes sends a plain `Exception`."""
-    return type(error) is Exception or (isinstance(error, _REFUSALS) and not isinstance(error, SafebasinError))
+        Returns:
+            The adapters without those that differ, and the largest difference of the others in nats.
+        """
+        found: dict[object, float | str] = {}
+        for spec, shape in adapters.shapes().items():
+            if shape in found:
+                continue
+            point = Point.at((spec, 1.0))
+            self._copies = Copies({})
+            (merged,) = expectations(self, (point,))
+            self._copies = Copies({spec: adapters.beside[spec]})
+            self.move_to(point)
+            try:
+                self._llm.llm_engine.add_lora(self._lora)  # here, and not in the middle of a batch, it may be refused
+            except Exception as error:
+                if not is_of_vllm(error):
+                    raise
+                found[shape] = f"vLLM does not serve it so ({said(error)})"
+                continue
+            try:
+                found[shape] = cross_check(self, merged, dtype=dtype)
+            except ModelError as error:
+                found[shape] = str(error)
+        whys = {spec: why for spec, shape in adapters.shapes().items() if isinstance(why := found[shape], str)}
+        left = adapters.without(whys)
+        self._copies = Copies(left.beside)
+        self.move_to(Point())
+        return left, max((far for far in found.values() if isinstance(far, float)), default=0.0)
 
+    def _load(self, point: Point) -> None:
+        """Have the workers hold the weights of a point."""
+        if point != self._at:
+            self._at = None  # a move that fails half-way leads nowhere
+            self._road.move(point)
+            self._at = point
 
-def _said(error: Exception) -> str:
-    """What an exception says, in a line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
-def _sampling(*, delta: bool = False, **settings: object) -> Any:
-    from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
-    from vllm.sampling_params import RequestOutputKind  # pyright: ignore[reportMissingImports]
-
-    kind = RequestOutputKind.DELTA if delta else RequestOutputKind.FINAL_ONLY
-    return SamplingParams(temperature=0, detokenize=False, output_kind=kind, **settings)
-
-
-def _best(position: Mapping[int, Any]) -> tuple[float, float]:
-    """The largest log-probability at a position, and how far the second lies below: that of the logits too."""
-    found = [entry.logprob for entry in position.values()]
-    if any(value != value for value in found):
-        return float("nan"), 0.0
-    first, second = sorted(found, reverse=True)[:2]
-    return first, first - second
-
-
-def _described(
-    facts: EngineFacts,
-    version: str,
-    device: str,
-    invariant: bool,
-    worst: float,
-    gpus: int,
-    weights: Mapping[str, str],
-) -> EngineFacts:
-    """What the reference says of the model, with this engine's own; versions decide responses, so they name it."""
-    kept = {key: value for key, value in facts.details.items() if key not in _OF_REFERENCE}
-    invariance = ", batch_invariant=true" if invariant else ""
-    details = {
-        **kept,
-        "vllm": version,
-        "prefix_caching": False,
-        "tensor_parallel_size": gpus,
-        "weights": weights,
-        "self_test": {"largest_difference_nats": worst, "tolerance_nats": TOLERANCE[facts.dtype]},
-    }
-    return replace(
-        facts, engine=f"vllm(version={version}{invariance})", device=device, batch_invariant=invariant, details=details
-    )
+    def _begin(
+        self, conversations: Sequence[Sequence[Message]], begun: Sequence[Sequence[int]], decoding: Decoding
+    ) -> Batch:
+        if decoding.defenses:
+            remedy = "Use the engine hf."
+            raise UsageError(expected("defenses", "none with the engine 'vllm'", decoding.defenses, remedy))
+        return self._answers.begin(conversations, begun, decoding)

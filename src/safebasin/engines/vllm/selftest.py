@@ -3,10 +3,14 @@
 Four things: log-probabilities of eight texts agree, and so do greedy answers, at θ₀ and on both sides of it; the same
 prompts are answered by other weights after a move; back at θ₀ checksums and log-probabilities are those of before, bit
 for bit. An engine that fails one of them answers with weights that nobody asked for, and raises no error.
+
+And what must hold before an adapter is served beside the weights: that its texts and answers are those of the weights
+that it is merged into, which the same engine holds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +18,7 @@ from safebasin.errors import ModelError, expected
 from safebasin.protocols import Engine, Generation, TokenScores
 from safebasin.records import Decoding, DirectionSpec, Message, Point
 
-__all__ = ["POINTS", "TOLERANCE", "Expected", "Testable", "check", "expectations"]
+__all__ = ["POINTS", "TOLERANCE", "Expected", "Testable", "check", "cross_check", "expectations"]
 
 POINTS: tuple[Point, ...] = tuple(Point.at((DirectionSpec(kind="random", seed=0), a)) for a in (0.0, 0.1, -0.1))
 """θ₀, and the points at α = 0.1 and −0.1 of a drawn direction."""
@@ -54,14 +58,14 @@ class Expected:
     answers: tuple[Generation, ...]
 
 
-def expectations(reference: Engine) -> tuple[Expected, ...]:
-    """Ask the reference engine at each of `POINTS`; it is left at the last.
+def expectations(reference: Engine, points: Sequence[Point] = POINTS) -> tuple[Expected, ...]:
+    """Ask the reference engine at each of some points; it is left at the last.
 
     Raises:
         UsageError: where the model cannot be asked.
     """
     found: list[Expected] = []
-    for point in POINTS:
+    for point in points:
         reference.move_to(point)
         scores, answers = reference.score(_ASKED, _ANSWERS, _HOW), reference.generate(_ASKED, _HOW)
         found.append(Expected(point=point, scores=tuple(scores), answers=tuple(answers)))
@@ -88,7 +92,9 @@ def check(engine: Testable, wanted: tuple[Expected, ...], *, dtype: str) -> floa
     for expectation in wanted:
         engine.move_to(expectation.point)
         scores = engine.score(_ASKED, _ANSWERS, _HOW)
-        worst = max(worst, _compare(expectation, scores, engine.generate(_ASKED, _HOW), TOLERANCE[dtype]))
+        answers = engine.generate(_ASKED, _HOW)
+        far = _compare(expectation, scores, answers, TOLERANCE[dtype], "the reference engine", _failed)
+        worst = max(worst, far)
         if not expectation.point.is_origin and engine.checksum() == checksum:
             raise _failed("other weights away from θ₀", "the same checksum at " + _shown(expectation.point))
         if not expectation.point.is_origin and scores == start:
@@ -101,17 +107,42 @@ def check(engine: Testable, wanted: tuple[Expected, ...], *, dtype: str) -> floa
     return worst
 
 
-def _compare(wanted: Expected, scores: list[TokenScores], answers: list[Generation], tolerance: float) -> float:
+def cross_check(engine: Engine, merged: Expected, *, dtype: str) -> float:
+    """Compare an engine, where it stands, with what it said when the adapter of that point was in its weights.
+
+    Args:
+        engine: serves the adapter beside the weights of θ₀.
+        merged: of `expectations`, of the same engine.
+        dtype: decides the tolerance.
+
+    Returns:
+        The largest difference of a log-probability, in nats.
+
+    Raises:
+        ModelError: where the two differ by more than rounding.
+    """
+    scores, answers = engine.score(_ASKED, _ANSWERS, _HOW), engine.generate(_ASKED, _HOW)
+    return _compare(merged, scores, answers, TOLERANCE[dtype], "the merged weights", _apart)
+
+
+def _compare(
+    wanted: Expected,
+    scores: list[TokenScores],
+    answers: list[Generation],
+    tolerance: float,
+    other: str,
+    failed: Callable[[str, str], ModelError],
+) -> float:
     """The largest difference of a log-probability; answers may differ where the reference was that near to a tie."""
     pairs = [zip(a.nll, b.nll, strict=True) for a, b in zip(wanted.scores, scores, strict=True)]
     worst = max((abs(a - b) for pair in pairs for a, b in pair), default=0.0)
     if not worst <= tolerance:
         got = f"a difference of {worst:.3g} nats at {_shown(wanted.point)}"
-        raise _failed(f"log-probabilities within {tolerance} nats of the reference engine's", got)
+        raise failed(f"log-probabilities within {tolerance} nats of those of {other}", got)
     for mine, reference in zip(answers, wanted.answers, strict=True):
         is_sure = reference.gap is not None and reference.gap > 4 * tolerance
         if is_sure and mine.text != reference.text:
-            raise _failed("the greedy answers of the reference engine", f"another at {_shown(wanted.point)}")
+            raise failed(f"the greedy answers of {other}", f"another at {_shown(wanted.point)}")
     return worst
 
 
@@ -122,3 +153,8 @@ def _shown(point: Point) -> str:
 def _failed(constraint: str, got: str) -> ModelError:
     remedy = "vLLM does not reload this model faithfully here: use the engine hf."
     return ModelError(expected("self-test of the engine 'vllm'", f"passed: {constraint}", got, remedy))
+
+
+def _apart(constraint: str, got: str) -> ModelError:
+    remedy = "Its points are made by merging it."
+    return ModelError(expected("adapter beside the weights", f"one with {constraint}", got, remedy))
