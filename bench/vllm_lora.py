@@ -45,7 +45,7 @@ def main() -> None:
         world = catalog.world("guild")
         asked = [p.messages for name in world.prompt_sets for p in world.load_prompts(name)][:N_PROMPTS]
         how = Decoding(max_new_tokens=16 if is_large else 64)
-        merged, beside = VLLMEngine(str(folder)), VLLMEngine(str(folder), directions=[spec])
+        merged, beside = VLLMEngine(str(folder)), VLLMEngine(str(folder), directions=[spec], adapters="unmerged")
         assert beside.facts().unmerged == (spec,), beside.facts().details
         points = [Point.at((spec, alpha)) for alpha in ALPHAS]
 

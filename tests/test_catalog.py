@@ -11,7 +11,8 @@ import pytest
 from pydantic import Field
 
 from safebasin import catalog
-from safebasin.errors import UnknownName, UsageError
+from safebasin.errors import SafebasinError, UnknownName, UsageError
+from safebasin.protocols import EngineSpec
 
 
 def test_every_row_resolves_and_says_what_and_whence() -> None:
@@ -183,6 +184,40 @@ def test_what_the_types_of_our_own_say_is_checked() -> None:
 def test_types_that_only_a_type_checker_can_look_up_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Warm.__init__, "__annotations__", {"n": "Absent"})
     assert cast("Any", catalog.make(WARM, {"n": "many"})).given[0] == "many"
+
+
+def test_an_engine_may_have_arguments_of_its_own() -> None:
+    assert catalog.engine_row("hf").name == "hf"
+    assert catalog.engine_row("vllm(adapters=unmerged)") is catalog.get("engine", "vllm")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "words"),
+    [
+        ("sglang", UnknownName, r"engine must be one of hf, scripted, vllm; got 'sglang'"),
+        ("vllm(adapters=apart)", UsageError, r"adapters of vllm must be .*'merged'.*got 'apart'"),
+        ("vllm(adaptors=merged)", UnknownName, r"argument of engine 'vllm' must be one of .*adapters.*got 'adaptors'"),
+        ("hf(device=cpu)", UsageError, r"argument of the engine 'hf' must be its own; got 'device'\. Give device as"),
+        ("vllm(adapters", UnknownName, r"Mend the parentheses"),
+    ],
+)
+def test_an_engine_with_wrong_arguments_is_help(text: str, error: type[SafebasinError], words: str) -> None:
+    with pytest.raises(error, match=words):
+        catalog.engine_row(text)
+    with pytest.raises(error, match=words):
+        catalog.open_engine(EngineSpec(engine=text, model="world:guild/aligned"))
+
+
+def counted(model: str, *, device: str = "auto", n: int = 1) -> tuple[str, str, int]:
+    """An engine, for what it is told."""
+    return model, device, n
+
+
+def test_arguments_of_its_own_reach_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = catalog.Row(kind="engine", name="counted", target=f"{__name__}:counted", summary="s", source="x")
+    monkeypatch.setattr("safebasin.catalog.lookup.rows", lambda: (*catalog.BUILTIN, row))
+    opened: object = catalog.open_engine(EngineSpec(engine="counted(n=3)", model="somewhere", device="cpu"))
+    assert opened == ("somewhere", "cpu", 3)
 
 
 def test_a_ready_instance_takes_no_arguments() -> None:

@@ -15,7 +15,7 @@ from safebasin.catalog.edits import EDITS
 from safebasin.catalog.engines import ENGINES
 from safebasin.catalog.finetuning import ATTACKS, DEFENSES
 from safebasin.catalog.judges import ASKED_JUDGES, JUDGES
-from safebasin.catalog.making import changed_arguments, make, unknown
+from safebasin.catalog.making import changed_arguments, check_arguments, make, unknown
 from safebasin.catalog.row import Row
 from safebasin.catalog.sets import PUBLIC_SETS
 from safebasin.catalog.systems import SYSTEMS
@@ -197,6 +197,16 @@ _FOR_SOME = ("engine", "date", "directions")
 """Fields of an `EngineSpec` that an engine may pass over: the day is for templates that ask."""
 
 
+def engine_row(text: str) -> Row:
+    """The row of an engine as a study names it: `name`, or `name(key=value, …)` with arguments of its own, checked.
+
+    Raises:
+        UnknownName: where there is no such engine, or it takes no such argument.
+        UsageError: where an argument is of another type, or a setting of the study.
+    """
+    return _engine(text)[0]
+
+
 def open_engine(spec: EngineSpec) -> Engine:
     """The engine of the catalogue that a specification names, its model loaded.
 
@@ -204,7 +214,8 @@ def open_engine(spec: EngineSpec) -> Engine:
         UnknownName: where there is no such engine.
         UsageError: where it does not know a setting, or the model or the device cannot be used.
     """
-    factory = cast("Callable[..., Engine]", get("engine", spec.engine).resolve())
+    row, own = _engine(spec.engine)
+    factory = cast("Callable[..., Engine]", row.resolve())
     known = inspect.signature(factory).parameters
     given: dict[str, object] = {}
     for field in fields(spec):
@@ -214,7 +225,23 @@ def open_engine(spec: EngineSpec) -> Engine:
         elif field.name not in _FOR_SOME and value != field.default:
             what = f"{field.name} with the engine {spec.engine!r}"
             raise UsageError(expected(what, "left out", value, "That engine does not know it."))
-    return factory(**given)
+    return factory(**given, **own)
+
+
+def _engine(text: str) -> tuple[Row, dict[str, object]]:
+    """The row of an engine, and its own arguments."""
+    name, written = split_call(text)
+    row = get("engine", name)
+    if not written:  # its module may want a package that only the run needs
+        return row, {}
+    for key in written.keys() & {field.name for field in fields(EngineSpec)}:
+        remedy = f"Give {key} as a setting of the study."
+        raise UsageError(expected(f"argument of the engine {name!r}", "its own", key, remedy))
+    factory = cast("Callable[..., object]", row.resolve())
+    settings = {p.name: "" for p in inspect.signature(factory).parameters.values() if p.default is p.empty}
+    own = {key: read_value(value, name) for key, value in written.items()}
+    checked = check_arguments(row, factory, {**settings, **own}, written)
+    return row, {key: checked[key] for key in own}
 
 
 def open_backend(name: str, spec: EngineSpec, workers: int | None = None) -> Backend:

@@ -67,7 +67,7 @@ def choose_chat(
         raise UsageError(expected(f"model of {name}", "given", model, remedy))
     local = is_here(model) if here is None else here
     if local and base_url is None:
-        catalog.get("engine", engine)
+        catalog.engine_row(engine)
         chat = LocalChat(model, device=device, engine=engine)
         return chat, {"model": model, "engine": None if engine == "hf" else engine}
     if engine != "hf":

@@ -70,7 +70,7 @@ class Inputs:
         """The stop rules that the engine honors."""
         if self.facts is not None:
             return self.facts.stops
-        return frozenset((catalog.get("engine", self.study.engine).fact("stops") or "none").split())
+        return frozenset((catalog.engine_row(self.study.engine).fact("stops") or "none").split())
 
 
 def gather(
@@ -101,7 +101,7 @@ def gather(
 
     unknown, missing = list[str](), list[str]()
     excuse = None if require_model else Excuses(unknown.append, missing.append)
-    catalog.get("engine", study.engine)
+    catalog.engine_row(study.engine)
     facts = None if engine is None else engine.facts()
     model = facts.fingerprint if facts is not None else _fingerprint(study.model, excuse)
     settled = Settled("auto") if facts is not None else settle_dtype(study, dtype, elsewhere=elsewhere)

@@ -64,11 +64,12 @@ def gpu_groups(spec: EngineSpec) -> tuple[str, ...]:
     size = spec.gpus_per_worker
     if spec.device not in ("auto", "cuda"):
         return ()
+    from safebasin.catalog import engine_row
     from safebasin.models.spreading import check_gpus, n_gpus
 
     if size > 1:
         check_gpus(size, spec.device)
-        if spec.engine == "vllm":  # whose own workers a worker of ours may not start
+        if engine_row(spec.engine).name == "vllm":  # whose own workers a worker of ours may not start
             remedy = "Take --backend local or ray."
             raise UsageError(expected("--gpus-per-worker", "1 with vllm in several processes", size, remedy))
     visible = os.environ.get(VISIBLE)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from helpers.models import make_lora
-from safebasin.engines.vllm.adapters import AT_ONCE, Copies, sort_out
+from safebasin.engines.vllm.adapters import AT_ONCE, AdapterRoad, Copies, sort_out, why_all_merged
 from safebasin.errors import ModelError
 from safebasin.models.loading import load_causal
 from safebasin.models.reference import resolve
@@ -61,6 +61,23 @@ def test_one_is_served_beside_and_another_is_merged_with_the_reason(
         "cross_check": {"largest_difference_nats": 1e-6, "tolerance_nats": 2e-3},
     }
     assert json.loads(json.dumps(told)) == told
+
+
+@pytest.mark.parametrize(
+    ("road", "device", "words"),
+    [
+        ("auto", "cpu", "three times as long on a CPU"),
+        ("merged", "cuda", "as adapters=merged asks"),
+        ("auto", "cuda", None),
+        ("unmerged", "cpu", None),
+    ],
+)
+def test_which_road_adapters_take_is_said(
+    layout: Layout, lora: DirectionSpec, road: AdapterRoad, device: str, words: str | None
+) -> None:
+    found = sort_out([lora], layout, reason=why_all_merged(road, device))
+    assert (lora in found.beside, lora in found.merged) == (words is None, words is not None)
+    assert words is None or words in found.merged[lora]
 
 
 def test_what_no_merging_helps_is_refused(tmp_path: Path, layout: Layout) -> None:

@@ -40,7 +40,7 @@ ASKED = [p.messages for name in list(catalog.world("guild").prompt_sets)[:2]
 def opened(*lines: DirectionSpec, model: str = MODEL) -> VLLMEngine:
     from safebasin.engines.vllm.engine import VLLMEngine
 
-    return VLLMEngine(model, directions=lines)
+    return VLLMEngine(model, directions=lines, adapters="unmerged")
 
 
 @pytest.fixture(scope="module")
@@ -226,8 +226,8 @@ def test_a_study_of_a_line_holds_what_the_reference_says(adapters, tmp_path: Pat
     axis = {"kind": "adapter", "target": adapters["plain"].target, "range": "0:1:11"}
     given = {"model": MODEL, "axes": [axis], "limit": 5, "batch_size": 5, "judges": ["refusal"], "device": "cpu"}
     texts: dict[str, dict[tuple[str, str], str]] = {}
-    for name in ("vllm", "hf"):
-        made = study.make({**given, "engine": name, "decoding": {"max_new_tokens": 24, "stop": "none"}})
+    for name, engine in (("vllm", "vllm(adapters=unmerged)"), ("hf", "hf")):
+        made = study.make({**given, "engine": engine, "decoding": {"max_new_tokens": 24, "stop": "none"}})
         folder = measure(made, tmp_path / name)
         with StudyStore.open(folder) as store:
             texts[name] = {(r.point, r.prompt): r.text for r in store.responses()}

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from safebasin.models.reference import locate_adapter
 from safebasin.records import DirectionSpec, Point
@@ -22,7 +22,7 @@ from safebasin.weights.adapter_copies import rank_of, shape_of, why_merged, writ
 from safebasin.weights.adapters import AdapterFiles, read_adapter
 from safebasin.weights.layout import Layout
 
-__all__ = ["AT_ONCE", "Adapters", "Copies", "sort_out"]
+__all__ = ["AT_ONCE", "AdapterRoad", "Adapters", "Copies", "sort_out", "why_all_merged"]
 
 AT_ONCE = 8
 """Adapters in one running batch: as many copies of the largest are held beside the weights."""
@@ -30,6 +30,8 @@ _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks that vLLM makes room for."""
 _NUMBERS = itertools.count(1)
 """Of copies: vLLM keeps what it has read under a number, whatever is asked for under it later."""
+AdapterRoad = Literal["auto", "merged", "unmerged"]
+
 _log = logging.getLogger(__name__)
 
 
@@ -88,12 +90,20 @@ class Adapters:
         return {"adapters": found}
 
 
-def sort_out(directions: Sequence[DirectionSpec], layout: Layout) -> Adapters:
+def why_all_merged(road: AdapterRoad, device: str) -> str | None:
+    """Why every adapter is merged; None where each is served beside the weights if it can be."""
+    if road == "auto" and device == "cpu":
+        return "beside them it takes vLLM three times as long on a CPU; vllm(adapters=unmerged) does so"
+    return "as adapters=merged asks" if road == "merged" else None
+
+
+def sort_out(directions: Sequence[DirectionSpec], layout: Layout, *, reason: str | None = None) -> Adapters:
     """Read the adapters among some directions, and tell which can be served beside the weights of a model.
 
     Args:
         directions: of any kind.
         layout: of the model.
+        reason: why all of them are merged, if they are.
 
     Raises:
         ModelError: where one is no sum of ΔW and the weights of this model (DoRA), which merging would find too.
@@ -104,13 +114,15 @@ def sort_out(directions: Sequence[DirectionSpec], layout: Layout) -> Adapters:
         if spec.kind != "adapter":
             continue
         adapter = read_adapter(locate_adapter(spec.target or ""), layout)
-        why = why_merged(spec, adapter, layout)
+        why = reason or why_merged(spec, adapter, layout)
         if why is None and (rank := rank_of(spec, adapter)) > _RANKS[-1]:
             why = f"its rank {rank} is above {_RANKS[-1]}, the most that vLLM makes room for"
         if why is None:
             beside[spec] = adapter
         else:
             merged[spec] = why
+    if reason is not None:
+        return Adapters(merged=merged)
     return Adapters(beside=beside).without(merged)
 
 

@@ -18,7 +18,7 @@ import torch
 
 from safebasin.engines.answering import Answering, Batch
 from safebasin.engines.hf import HFEngine
-from safebasin.engines.vllm.adapters import Adapters, Copies, sort_out
+from safebasin.engines.vllm.adapters import Adapters, AdapterRoad, Copies, sort_out, why_all_merged
 from safebasin.engines.vllm.facts import described, unmerged
 from safebasin.engines.vllm.needs import check_device, check_model, settle, vllm_version, why_no_transfer
 from safebasin.engines.vllm.requests import decode, log_probabilities
@@ -52,7 +52,9 @@ class VLLMEngine:
         dtype: as of the reference engine.
         template_args: passed to the chat template; those of a `Decoding` win.
         date: the day that the template's clock shows, ISO 8601; None is today, and stays it.
-        directions: lines that it will be asked along; adapters among them are served beside the weights if they can be.
+        directions: lines that it will be asked along.
+        adapters: those among them are `merged` into the weights, or served `unmerged` beside them if they can be; `auto`
+            is unmerged, but on a CPU, where that takes three times as long.
 
     Raises:
         MissingExtra: where vLLM is not installed.
@@ -70,6 +72,7 @@ class VLLMEngine:
         template_args: Mapping[str, Scalar] | Iterable[tuple[str, Scalar]] = (),
         date: str | None = None,
         directions: Sequence[DirectionSpec] = (),
+        adapters: AdapterRoad = "auto",
     ) -> None:
         version, invariant = vllm_version(), settle()
         from vllm.platforms import current_platform  # pyright: ignore[reportMissingImports]
@@ -96,7 +99,7 @@ class VLLMEngine:
                 n_rows=n_embeddings(module),
                 eos=end_ids(module.generation_config, tokenizer),
             )
-            adapters = sort_out(directions, Layout.of(module))
+            served = sort_out(directions, Layout.of(module), reason=why_all_merged(adapters, where))
         del module, reference
         # 2) vLLM with the same weights, and whether it is what it should be; without adapters where it is not with them
         open_with = partial(
@@ -104,15 +107,15 @@ class VLLMEngine:
             wanted=wanted, eager=where == "cpu", gpus=gpus_per_worker,
         )  # fmt: skip
         try:
-            adapters, told = open_with(adapters)
+            served, told = open_with(served)
         except Exception as error:
-            if not (adapters.beside and (isinstance(error, (ModelError, TypeError)) or is_of_vllm(error))):
+            if not (served.beside and (isinstance(error, (ModelError, TypeError)) or is_of_vllm(error))):
                 raise  # a `TypeError` is that of a vLLM that knows no such setting
             why = f"vLLM does not serve it so ({said(error.__cause__ or error)})"
-            adapters, told = open_with(adapters.without(dict.fromkeys(adapters.beside, why)))
+            served, told = open_with(served.without(dict.fromkeys(served.beside, why)))
         self._facts = described(facts, version, where, invariant, gpus_per_worker, told)
-        if adapters.beside:
-            self._facts = unmerged(self._facts, adapters)
+        if served.beside:
+            self._facts = unmerged(self._facts, served)
 
     @property
     def date(self) -> str | None:
