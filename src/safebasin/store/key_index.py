@@ -7,7 +7,8 @@ apart those that begin alike.
 from __future__ import annotations
 
 import sqlite3
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ KEY_BYTES = 12
 """`Response.key` has 24 hex digits."""
 
 
+Number = TypeVar("Number", bound=np.integer)
+
+
 class KeyIndex(NamedTuple):
     """Responses by their keys, ascending, and where each stands in an array."""
 
@@ -30,24 +34,43 @@ class KeyIndex(NamedTuple):
     """The first 16 hex digits of `Response.key`."""
     low: NDArray[np.uint32]
     """The other 8."""
-    at: NDArray[np.int64]
+    at: NDArray[np.int32] | NDArray[np.int64]
 
     @classmethod
-    def of(cls, keys: bytes, at: NDArray[np.int64]) -> KeyIndex:
-        """The index of these keys, and where each of them stands."""
-        high, low = _numbers(keys)
+    def of(cls, parts: Iterable[tuple[bytes, NDArray[np.int32] | NDArray[np.int64]]]) -> KeyIndex:
+        """The index of some keys, joined, and where each of them stands: part after part, as they are read.
+
+        A column is put together and sorted when the one before it is done: most of the memory of a large study is here.
+        """
+        highs, lows, ats = list[NDArray[np.uint64]](), list[NDArray[np.uint32]](), list[NDArray[np.integer]]()
+        for keys, at in parts:
+            high, low = _numbers(keys)
+            highs.append(high)
+            lows.append(low)
+            ats.append(at)
+        if not ats:
+            return cls(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.int32))
+        high = _joined(highs)
         order = np.argsort(high)
-        return cls(high[order], low[order], at[order])
+        high = high[order]
+        return cls(high, _joined(lows)[order], _joined(ats)[order])
 
     def find(self, keys: bytes) -> NDArray[np.int64]:
         """Look up where these stand; those that are not here are left out."""
+        found = self.locate(keys)
+        return found[found >= 0]
+
+    def locate(self, keys: bytes) -> NDArray[np.int64]:
+        """Look up where each of these stands, −1 for one that is not here."""
         high, low = _numbers(keys)
         order = np.argsort(high)  # neighbors are looked up one after the other, which a cache rewards
         high, low = high[order], low[order]
         near = np.searchsorted(self.high, high)
         while (further := self._is(near, high) & (self._taken(self.low, near) != low)).any():
             near[further] += 1
-        return self.at[near[self._is(near, high)]]
+        found, here = np.full(high.size, -1, dtype=np.int64), self._is(near, high)
+        found[order[here]] = self.at[near[here]]
+        return found
 
     def _is(self, near: NDArray[np.intp], high: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return (near < self.high.size) & (self._taken(self.high, near) == high)
@@ -87,3 +110,10 @@ def _numbers(keys: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
     parts = np.frombuffer(keys, dtype=">u4").reshape(-1, 3)
     high = (parts[:, 0].astype(np.uint64) << np.uint64(32)) | parts[:, 1].astype(np.uint64)
     return high, parts[:, 2].astype(np.uint32)
+
+
+def _joined(parts: list[NDArray[Number]]) -> NDArray[Number]:
+    """The parts as one array; they are let go."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole

@@ -119,7 +119,7 @@ class PlanRows:
         with self.store.reading() as db:
             if n * _SMALL_PART > db.execute("SELECT count(*) FROM responses").fetchone()[0]:
                 with suppress(ValueError):  # keys that damage left, which no response has
-                    index = KeyIndex.of(self._keys(db), np.arange(n))
+                    index = KeyIndex.of(self._keys(db))
                     return [n - int(np.count_nonzero(told)) for told in self._told(db, table, had, index)]
         return [self._count(one.lacking, **one.given) for one in had]
 
@@ -144,10 +144,12 @@ class PlanRows:
                 told[index.find(unhex(keys, count))] = True
         return found
 
-    def _keys(self, db: sqlite3.Connection) -> bytes:
-        """The keys of all responses, in any order, joined."""
-        query = f"SELECT count(*), group_concat(key, '') FROM responses r WHERE {_ASKED} GROUP BY point"
-        return b"".join(unhex(keys, n) for n, keys in db.execute(query, self.asked))
+    def _keys(self, db: sqlite3.Connection) -> Iterator[tuple[bytes, NDArray[np.int32]]]:
+        """The keys of all responses, in any order, joined point by point, and a number for each."""
+        query, begun = f"SELECT count(*), group_concat(key, '') FROM responses r WHERE {_ASKED} GROUP BY point", 0
+        for n, keys in db.execute(query, self.asked):
+            yield unhex(keys, n), np.arange(begun, begun + n, dtype=np.int32)
+            begun += n
 
     def _count(self, condition: str, **given: str) -> int:
         with self.store.reading() as db:
