@@ -143,8 +143,10 @@ class Grid:
 
     def success(self, table: VerdictTable) -> Array:
         """Success over the grid, shape (directions, alphas, prompts) or (directions, alphas, betas, prompts)."""
-        rows = [self._direction(table, direction) for direction in range(self.region.n_directions)]
-        return np.stack(rows)
+        found = np.empty((self.region.n_directions, *self.region.shape, len(self.ids)))
+        for direction, row in enumerate(found):
+            row[:] = self._direction(table, direction)
+        return found
 
     def _direction(self, table: VerdictTable, direction: int) -> Array:
         places = [p for p in self.places if p.direction == direction]
