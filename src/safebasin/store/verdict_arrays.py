@@ -93,6 +93,6 @@ def _said(
     for known, numbers, joined in coded(db, "verdicts", ("judge", "version", "label", "success"), "response"):
         keys = np.frombuffer(unhex(joined, numbers.size), dtype=np.uint8).reshape(-1, KEY_BYTES)
         for number, (judge, version, label, success) in enumerate(known):
+            kind = stored_text(label), None if success is None else bool(success)
             if (judge, version) in wanted and (of_this := numbers == number).any():
-                kind = stored_text(label), None if success is None else bool(success)
                 yield (str(judge), str(version)), kind, keys[of_this].tobytes()
