@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ KEY_BYTES = 12
 """`Response.key` has 24 hex digits."""
 
 
-Number = TypeVar("Number", bound=np.integer)
-
-
 class KeyIndex(NamedTuple):
     """Responses by their keys, ascending, and where each stands in an array."""
 
@@ -40,20 +37,14 @@ class KeyIndex(NamedTuple):
     def of(cls, parts: Iterable[tuple[bytes, NDArray[np.int32] | NDArray[np.int64]]]) -> KeyIndex:
         """The index of some keys, joined, and where each of them stands: part after part, as they are read.
 
-        A column is put together and sorted when the one before it is done: most of the memory of a large study is here.
+        Most of the memory of a large study is here: a column is sorted when the one before it is done.
         """
-        highs, lows, ats = list[NDArray[np.uint64]](), list[NDArray[np.uint32]](), list[NDArray[np.integer]]()
+        high, low, where = _Column(), _Column(), _Column()
         for keys, at in parts:
-            high, low = _numbers(keys)
-            highs.append(high)
-            lows.append(low)
-            ats.append(at)
-        if not ats:
-            return cls(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint32), np.zeros(0, dtype=np.int32))
-        high = _joined(highs)
-        order = np.argsort(high)
-        high = high[order]
-        return cls(high, _joined(lows)[order], _joined(ats)[order])
+            for column, values in zip((high, low, where), (*_numbers(keys), at), strict=True):
+                column.append(values)
+        order = np.argsort(high.values)
+        return cls(high.taken(order), low.taken(order), where.taken(order))
 
     def find(self, keys: bytes) -> NDArray[np.int64]:
         """Look up where these stand; those that are not here are left out."""
@@ -112,8 +103,28 @@ def _numbers(keys: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
     return high, parts[:, 2].astype(np.uint32)
 
 
-def _joined(parts: list[NDArray[Number]]) -> NDArray[Number]:
-    """The parts as one array; they are let go."""
-    whole = np.concatenate(parts)
-    parts.clear()
-    return whole
+class _Column:
+    """An array that grows in its place: many small ones would leave their memory behind them."""
+
+    def __init__(self) -> None:
+        self._room: NDArray[Any] | None = None
+        self._n = 0
+
+    @property
+    def values(self) -> NDArray[Any]:
+        return np.zeros(0, dtype=np.int64) if self._room is None else self._room[: self._n]
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Put further ones behind those that are there, whose type is that of the first."""
+        end = self._n + values.size
+        if self._room is None:
+            self._room = np.empty(end, dtype=values.dtype)
+        if end > self._room.size:
+            self._room.resize(end + end // 4, refcheck=False)
+        self._room[self._n : end] = values
+        self._n = end
+
+    def taken(self, order: NDArray[np.intp]) -> NDArray[Any]:
+        """The values in an order; their room is given back."""
+        found, self._room = self.values[order], None
+        return found

@@ -7,7 +7,7 @@ order in which it lies in the file, whatever the number of judges.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from safebasin.store.cells import Cells
 from safebasin.store.coded import coded
-from safebasin.store.key_index import KEY_BYTES, unhex
+from safebasin.store.key_index import unhex
 from safebasin.store.rows import PlanRows
 from safebasin.store.values import stored_text
 from safebasin.study.plan import Plan
@@ -23,6 +23,7 @@ from safebasin.study.plan import Plan
 __all__ = ["NOTHING", "UNSCORED", "VerdictArrays", "VerdictKind", "read_said", "read_verdict_arrays"]
 
 UNSCORED = "unscored"
+_SAID = ("judge", "version", "label", "success")
 VerdictKind = tuple[str, bool | None]
 """Label and success."""
 NOTHING: VerdictKind = (UNSCORED, None)
@@ -68,12 +69,18 @@ def read_said(
     wanted = dict.fromkeys(judges)
     codes = {judge: np.zeros(cells.shape, dtype=np.uint8) for judge in wanted}
     kinds: dict[tuple[str, str], dict[VerdictKind | None, int]] = {judge: {None: 0} for judge in wanted}
-    for judge, kind, keys in _said(db, list(wanted)) if wanted else ():
-        known = kinds[judge]
-        code = known.setdefault(kind, len(known))
-        if code > np.iinfo(codes[judge].dtype).max:
-            codes[judge] = codes[judge].astype(np.uint16)
-        codes[judge].reshape(-1)[cells.index.find(keys)] = code
+    for known, numbers, joined in coded(db, "verdicts", _SAID, "response") if wanted else ():
+        at = cells.index.locate(unhex(joined, numbers.size))
+        for number, (name, version, label, success) in enumerate(known):
+            judge, kind = (name, version), (stored_text(label), None if success is None else bool(success))
+            here = at[numbers == number] if judge in wanted else at[:0]
+            if not here.size:
+                continue
+            of_judge = kinds[judge]
+            code = of_judge.setdefault(kind, len(of_judge))
+            if code > np.iinfo(codes[judge].dtype).max:
+                codes[judge] = codes[judge].astype(np.uint16)
+            codes[judge].reshape(-1)[here[here >= 0]] = code
     return {
         judge: VerdictArrays(
             points=cells.points,
@@ -84,15 +91,3 @@ def read_said(
         for judge in wanted
     }
 
-
-def _said(
-    db: sqlite3.Connection, judges: Sequence[tuple[str, str]]
-) -> Iterator[tuple[tuple[str, str], VerdictKind, bytes]]:
-    """Judge, what it says, and the keys of the responses it says so of, a part of the table at a time."""
-    wanted = set(judges)
-    for known, numbers, joined in coded(db, "verdicts", ("judge", "version", "label", "success"), "response"):
-        keys = np.frombuffer(unhex(joined, numbers.size), dtype=np.uint8).reshape(-1, KEY_BYTES)
-        for number, (judge, version, label, success) in enumerate(known):
-            kind = stored_text(label), None if success is None else bool(success)
-            if (judge, version) in wanted and (of_this := numbers == number).any():
-                yield (str(judge), str(version)), kind, keys[of_this].tobytes()
