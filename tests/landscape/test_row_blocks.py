@@ -103,7 +103,9 @@ def test_flat_rows_are_those_of_records(measured: Path, with_text: bool) -> None
         found = list(flat_rows(study, with_text=with_text))
         assert found == expected
         assert [list(row) for row in found] == [list(flat_columns(study))] * len(expected)
-        assert all(type(row[name]) is type(other[name]) for row, other in zip(found, expected, strict=True) for name in row)
+        assert all(
+            type(row[name]) is type(other[name]) for row, other in zip(found, expected, strict=True) for name in row
+        )
     assert ROWS - 2 <= len(found) < ROWS
     assert any(row["response"] is None for row in found) != with_text
     for name in ("nll", "n_scored", "verdict:outcome", "grade:rubric", "success:rubric"):

@@ -42,7 +42,8 @@ def test_means_are_those_of_scores_to_the_last_bit(
     likelihoods[3] = (math.inf, 1.0)
     keys = [response.key for response in store.responses()]
     store.put_scores(
-        Score(response=key, nll=nll, ends=tuple(range(len(nll)))) for key, nll in zip(keys[:-5], likelihoods, strict=False)
+        Score(response=key, nll=nll, ends=tuple(range(len(nll))))
+        for key, nll in zip(keys[:-5], likelihoods, strict=False)
     )
     with store.reading() as db:
         cells = Cells.read(db, plan)
@@ -79,15 +80,17 @@ def test_a_score_that_is_none_is_refused(store: StudyStore, plan: Plan, nll: str
     """Bytes of a score that are no numbers, though together with those of others they would be."""
     keys = [response.key for response in store.responses()]
     store.put_scores(Score(response=key, nll=(0.5,), ends=(3,)) for key in keys[:4])
-    with pytest.raises(StoreError, match="what a study wrote"), store.reading() as db:
+    with store.transaction() as db:
         db.execute(f"UPDATE scores SET nll = {nll}, ends = {ends} WHERE rowid > 0")
+    with pytest.raises(StoreError, match="what a study wrote"), store.reading() as db:
         read_means(db, Cells.read(db, plan))
 
 
 def test_a_reason_that_is_none_is_refused(store: StudyStore) -> None:
     key = next(store.responses()).key
     store.put_verdicts([verdict(key, reason="a lone \udc80 in it"), verdict(key, version="1", reason="plain")])
-    with pytest.raises(StoreError, match="int where a text was stored"), store.reading() as db:
+    with store.transaction() as db:
         check_reasons(db)
         db.execute("UPDATE verdicts SET reason = 5 WHERE version = '1'")
+    with pytest.raises(StoreError, match="int where a text was stored"), store.reading() as db:
         check_reasons(db)

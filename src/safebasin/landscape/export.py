@@ -153,9 +153,7 @@ def _nested(study: StoredStudy, *, with_text: bool) -> Iterator[Columns]:
 
 def _verdicts(blocks: RowBlocks, judge: tuple[str, str], block: Block) -> list[dict[str, object] | None]:
     """What a judge says of each response of a block, None where nothing."""
-    said = zip(
-        blocks.labels(judge, block), blocks.successes(judge, block), blocks.grades_of(judge, block), strict=True
-    )
+    said = zip(blocks.labels(judge, block), blocks.successes(judge, block), blocks.grades_of(judge, block), strict=True)
     name, version = judge
     return [
         None

@@ -168,7 +168,7 @@ class RowBlocks:
     def _outcomes(self, row: int, columns: NDArray[np.intp]) -> list[str]:
         """By the judge that composes outcomes; `unscored` where it says nothing."""
         found = [UNSCORED] * columns.size
-        for (name, _), said in reversed(self.said.items()):
+        for (name, _), said in reversed(tuple(self.said.items())):
             if name == self.shown.judge:
                 codes, labels = said.codes[row, columns].tolist(), [label for label, _ in said.kinds]
                 found = [labels[code] if code else before for code, before in zip(codes, found, strict=True)]

@@ -17,7 +17,7 @@ from safebasin import stats
 from safebasin.errors import StudyError, expected
 from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Place, Point, Region, System
-from safebasin.store.verdict_arrays import NOTHING, UNSCORED, VerdictArrays, read_verdict_arrays
+from safebasin.store.verdict_arrays import NOTHING, UNSCORED, Codes, VerdictArrays, read_verdict_arrays
 from safebasin.study.plan import Plan, PromptSet
 
 Array = NDArray[np.float64]
@@ -63,9 +63,7 @@ class VerdictTable:
             n[self.said.kinds[code][0]] += count
         return +n
 
-    def _codes(
-        self, points: Sequence[str], system: str, prompts: Sequence[str]
-    ) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    def _codes(self, points: Sequence[str], system: str, prompts: Sequence[str]) -> Codes:
         """What is said at these places, 0 where the table has none. Shape (points, prompts)."""
         rows = np.asarray([self.said.points.get(point, -1) for point in points], dtype=np.intp)
         columns = self.said.columns(system, tuple(prompts))

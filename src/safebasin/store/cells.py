@@ -1,4 +1,4 @@
-"""Where the responses of a plan stand: a row a point, a column a question. Read from an index, in bulk; no text is read."""
+"""Where the responses of a plan stand: a row a point, a column a question. Read in bulk, from an index: no text is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safebasin.study.plan import Plan
 
 __all__ = ["Cells", "Place"]
 
-Place = NDArray[np.int32] | NDArray[np.int64]
+Place = NDArray[np.int32 | np.int64]
 """Places in a flat array: 32 bits where they suffice, which is half the memory."""
 
 

@@ -306,7 +306,12 @@ class StudyStore:
         with self.reading() as db:
             for known, numbers, _ in coded(db, "verdicts", ("judge", "version"), "''"):
                 counted = np.bincount(numbers, minlength=len(known)).tolist()
-                n.update({(stored_text(judge), stored_text(version)): count for (judge, version), count in zip(known, counted, strict=True)})
+                n.update(
+                    {
+                        (stored_text(judge), stored_text(version)): count
+                        for (judge, version), count in zip(known, counted, strict=True)
+                    }
+                )
         return sorted((judge, version, count) for (judge, version), count in n.items())
 
     def verdicts_of(self, keys: Iterable[str]) -> dict[str, list[Verdict]]:

@@ -31,10 +31,10 @@ class KeyIndex(NamedTuple):
     """The first 16 hex digits of `Response.key`."""
     low: NDArray[np.uint32]
     """The other 8."""
-    at: NDArray[np.int32] | NDArray[np.int64]
+    at: NDArray[np.int32 | np.int64]
 
     @classmethod
-    def of(cls, parts: Iterable[tuple[bytes, NDArray[np.int32] | NDArray[np.int64]]]) -> KeyIndex:
+    def of(cls, parts: Iterable[tuple[bytes, NDArray[np.int32 | np.int64]]]) -> KeyIndex:
         """The index of some keys, joined, and where each of them stands: part after part, as they are read.
 
         Most of the memory of a large study is here: a column is sorted when the one before it is done.

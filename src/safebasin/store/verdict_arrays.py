@@ -20,12 +20,13 @@ from safebasin.store.rows import PlanRows
 from safebasin.store.values import stored_text
 from safebasin.study.plan import Plan
 
-__all__ = ["NOTHING", "UNSCORED", "VerdictArrays", "VerdictKind", "read_said", "read_verdict_arrays"]
+__all__ = ["NOTHING", "UNSCORED", "Codes", "VerdictArrays", "VerdictKind", "read_said", "read_verdict_arrays"]
 
 UNSCORED = "unscored"
 _SAID = ("judge", "version", "label", "success")
 VerdictKind = tuple[str, bool | None]
 """Label and success."""
+Codes = NDArray[np.uint8 | np.uint16]
 NOTHING: VerdictKind = (UNSCORED, None)
 """Stands where there is no verdict."""
 
@@ -38,7 +39,7 @@ class VerdictArrays:
     """`Point.key` → row."""
     questions: Mapping[tuple[str, str], int]
     """(`System.id`, `Prompt.id`) → column."""
-    codes: NDArray[np.uint8] | NDArray[np.uint16]
+    codes: Codes
     """Indices of `kinds`, shape (points, questions): a byte a verdict, unless a judge says more than 255 things."""
     kinds: tuple[VerdictKind, ...]
     """What is said; the first, `NOTHING`, stands where there is no verdict."""
@@ -67,12 +68,12 @@ def read_said(
 ) -> dict[tuple[str, str], VerdictArrays]:
     """The verdicts of some judges, (name, version) each, in the cells of a plan."""
     wanted = dict.fromkeys(judges)
-    codes = {judge: np.zeros(cells.shape, dtype=np.uint8) for judge in wanted}
+    codes: dict[tuple[str, str], Codes] = {judge: np.zeros(cells.shape, dtype=np.uint8) for judge in wanted}
     kinds: dict[tuple[str, str], dict[VerdictKind | None, int]] = {judge: {None: 0} for judge in wanted}
     for known, numbers, joined in coded(db, "verdicts", _SAID, "response") if wanted else ():
         at = cells.index.locate(unhex(joined, numbers.size))
         for number, (name, version, label, success) in enumerate(known):
-            judge, kind = (name, version), (stored_text(label), None if success is None else bool(success))
+            judge, kind = (str(name), str(version)), (stored_text(label), None if success is None else bool(success))
             here = at[numbers == number] if judge in wanted else at[:0]
             if not here.size:
                 continue
@@ -90,4 +91,3 @@ def read_said(
         )
         for judge in wanted
     }
-
