@@ -117,15 +117,15 @@ class RowBlocks:
                         yield block
 
     def labels(self, judge: JudgeVersion, block: Block) -> list[object]:
-        """What a judge says of the responses of a block, None where nothing."""
+        """Labels by a judge of the responses of a block, None where it says nothing."""
         return _looked_up(self._codes(judge, block), [label for label, _ in self.said[judge].kinds])
 
     def successes(self, judge: JudgeVersion, block: Block) -> list[object]:
-        """Whether a judge calls them a success, None where it cannot tell."""
+        """Successes by a judge, None where it cannot tell."""
         return _looked_up(self._codes(judge, block), [success for _, success in self.said[judge].kinds])
 
     def grades_of(self, judge: JudgeVersion, block: Block) -> list[object]:
-        """How a judge grades them, None where it does not."""
+        """Grades by a judge, None where it gives none."""
         if judge not in self.grades:
             return [None] * len(block)
         return _finite(self.grades[judge][block.row, block.columns])
