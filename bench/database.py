@@ -26,6 +26,7 @@ from safebasin.run.inputs import gather
 from safebasin.run.noise_version import noise_in
 from safebasin.run.planned import plan_for
 from safebasin.store.db import StudyStore
+from safebasin.store.folder import DATABASE
 from safebasin.study.answered import Answered
 from safebasin.study.plan import Plan
 
@@ -99,7 +100,7 @@ def pooled_score(draw: random.Random) -> tuple[tuple[float, ...], tuple[int, ...
 
 def batches(plan: Plan, draw: random.Random, texts: list[str], done: Answered) -> Iterator[list[Response]]:
     """The responses that a plan lacks, as a run writes them."""
-    prompts = list(plan.prompts)
+    prompts, decoding = list(plan.prompts), plan.decoding.key
     for point in plan.point_keys:
         for system in plan.systems:
             there = done.prompts(point, system.id)
@@ -107,7 +108,7 @@ def batches(plan: Plan, draw: random.Random, texts: list[str], done: Answered) -
             for i in range(0, len(left), BATCH):
                 yield [
                     Response(
-                        point=point, prompt=prompt, system=system.id, decoding=plan.decoding.key,
+                        point=point, prompt=prompt, system=system.id, decoding=decoding,
                         text=draw.choice(texts), n_tokens=70, finish_reason="stop", gap=draw.random(),
                     )
                     for prompt in left[i : i + BATCH]
@@ -165,17 +166,30 @@ def row_of(verb: str, folder: Path, asked: int, n_rows: int) -> str:
     return f"| {verb} | {seconds:.1f} s | {busy:.1f} s | {n_rows / busy:,.0f} | {peak:.0f} MB |"
 
 
-def main(*, quick: bool, n_rows: int | None = None) -> str:
-    """The section of the benchmark report."""
+def main(*, quick: bool, n_rows: int | None = None, keep: Path | None = None) -> str:
+    """The section of the benchmark report.
+
+    Args:
+        quick: as small as shows that it runs.
+        n_rows: about how many responses.
+        keep: where the study is made, and left; what is there already is measured as it is, and not judged again.
+    """
     asked = n_rows or (5_000 if quick else 200_000)
     with tempfile.TemporaryDirectory() as made:
-        at = Path(made) / "study"
-        n, seconds, busy = make(at, asked)
-        lines = [f"| insert | {seconds:.1f} s | {busy:.1f} s | {n / busy:,.0f} | |"]
-        size = (at / "study.sqlite").stat().st_size
+        at = Path(made) / "study" if keep is None else keep
+        is_new = not (at / DATABASE).exists()
+        inserted = _inserted(*make(at, asked)) if is_new else []
+        with StudyStore.open(at) as store:
+            n = store.counts()["responses"]
+        size = (at / DATABASE).stat().st_size
         head = [f"{n:,} responses, {size / 1e6:,.0f} MB, {size / n:,.0f} bytes a response.\n"]
         head += [
             "| | time | of the processor | responses a second of it | peak memory |",
             "| --- | --- | --- | --- | --- |",
         ]
-        return "\n".join([*head, *lines, *(row_of(verb, at, asked, n) for verb in VERBS)])
+        verbs = [verb for verb in VERBS if is_new or verb != "judge"]
+        return "\n".join([*head, *inserted, *(row_of(verb, at, asked, n) for verb in verbs)])
+
+
+def _inserted(n: int, seconds: float, busy: float) -> list[str]:
+    return [f"| insert | {seconds:.1f} s | {busy:.1f} s | {n / busy:,.0f} | |"]

@@ -56,7 +56,9 @@ def main(arguments: list[str]) -> None:
                 [sys.executable, str(ROOT / "bench/coverage.py"), *(["--quick"] if asked.quick else [])], check=True
             )
         else:
-            print(section(name, quick=asked.quick, full=asked.full, n_rows=asked.rows) + "\n", flush=True)
+            print(
+                section(name, quick=asked.quick, full=asked.full, n_rows=asked.rows, keep=asked.keep) + "\n", flush=True
+            )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,10 +69,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="as small as shows that it runs")
     parser.add_argument("--full", action="store_true", help="of `speed`: every repetition of the published side whole")
     parser.add_argument("--rows", type=int, help="of `database`: responses to write")
+    parser.add_argument(
+        "--keep", type=Path, help="of `database`: where to make the study, and to find it the next time"
+    )
     return parser
 
 
-def section(name: str, *, quick: bool, full: bool, n_rows: int | None) -> str:
+def section(name: str, *, quick: bool, full: bool, n_rows: int | None, keep: Path | None) -> str:
     """One table."""
     from bench import (
         adaptive,
@@ -97,7 +102,7 @@ def section(name: str, *, quick: bool, full: bool, n_rows: int | None) -> str:
     if name == "speed":
         return speed.main(quick=quick, full=full)
     if name == "database":
-        return database.main(quick=quick, n_rows=n_rows)
+        return database.main(quick=quick, n_rows=n_rows, keep=keep)
     sections = {
         "memory": memory.main,
         "landscape": landscape.main,

@@ -15,10 +15,11 @@ import pytest
 from helpers.models import make_tiny_model
 from safebasin import api
 from safebasin.errors import StoreError
-from safebasin.landscape import export
+from safebasin.landscape import export, row_blocks
 from safebasin.landscape.stored import Missing, StoredStudy
 from safebasin.run.execute import measure
 from safebasin.run.verify import verify
+from safebasin.store.columns import Answers
 from safebasin.store.folder import DATABASE
 
 SIZE = 3 * 6
@@ -100,18 +101,18 @@ def test_a_folder_that_is_no_study_or_has_another_writer_is_help(folder: Path, t
 
 
 def test_rows_are_written_as_they_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    events, row = list[str](), export.plain_values
+    events, read = list[str](), row_blocks.read_answers
 
-    def read(*given: Any) -> dict[str, object]:
+    def answers(*given: Any) -> Answers:
         events.append("read")
-        return row(*given)
+        return read(*given)
 
     def dumps(value: object, **given: Any) -> str:
         events.append("write")
         return json.dumps(value, **given)
 
-    monkeypatch.setattr(export, "plain_values", read)
+    monkeypatch.setattr(row_blocks, "read_answers", answers)
     monkeypatch.setattr(export, "json", SimpleNamespace(dumps=dumps))
     with StoredStudy.open(folder) as study:
         assert export.export(study, folder.parent / "rows.jsonl", format="jsonl", with_text=False) == SIZE
-    assert events == ["read", "write"] * SIZE
+    assert events == ["read", *["write"] * (SIZE // 3)] * 3

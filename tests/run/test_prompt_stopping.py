@@ -15,6 +15,7 @@ import pytest
 from safebasin import study
 from safebasin.engines.scripted import ScriptedEngine, distance
 from safebasin.landscape.compare_studies import compare_studies
+from safebasin.landscape.flat_rows import flat_rows
 from safebasin.landscape.landscape_json import schema, to_json
 from safebasin.landscape.results import read_landscape
 from safebasin.landscape.samples import read_samples
@@ -184,6 +185,7 @@ def test_a_folder_of_exact_mode_is_not_read_beyond_what_was_asked(tmp_path: Path
         taken = sum(1 for _ in stored.store.responses(stored.plan.decoding.key))
         assert taken > stored.plan.size == stored.rows.count(), "refusals of exact mode were taken over"
         assert sum(1 for _ in read_samples(stored)) == stored.plan.size
+        assert sum(1 for _ in flat_rows(stored)) == stored.plan.size
     assert {cell.asr[KEYWORD].n for cell in found.panels[0].points} == {41, 150}
     assert found.panels == fast(tmp_path / "alone", decoding=short).panels
     assert missing(tmp_path / "study") == []

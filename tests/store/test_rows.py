@@ -16,7 +16,7 @@ from safebasin.store import db
 from safebasin.store import rows as module
 from safebasin.store.db import StudyStore
 from safebasin.store.rows import PlanRows
-from safebasin.store.verdict_arrays import read_verdict_arrays
+from safebasin.store.verdict_arrays import NOTHING, read_verdict_arrays
 from safebasin.study.plan import Plan
 
 
@@ -52,7 +52,7 @@ def test_what_is_left_out_at_a_point_is_not_of_the_plan(store: StudyStore, plan:
         (point, *question)
         for point, row in said.points.items()
         for question, column in said.questions.items()
-        if said.successes[row, column] >= 0
+        if said.kinds[said.codes[row, column]] != NOTHING
     }
     assert told == wanted
 

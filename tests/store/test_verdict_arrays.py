@@ -11,11 +11,12 @@ import pytest
 from helpers.pots import JUDGE, PROMPTS, verdict
 from safebasin.errors import StoreError
 from safebasin.records import Point
-from safebasin.store import coded
+from safebasin.store import coded, verdict_arrays
+from safebasin.store.cells import Cells
 from safebasin.store.db import StudyStore
 from safebasin.store.key_index import KeyIndex
 from safebasin.store.rows import PlanRows
-from safebasin.store.verdict_arrays import read_verdict_arrays
+from safebasin.store.verdict_arrays import read_said, read_verdict_arrays
 from safebasin.study.plan import Plan
 
 
@@ -35,7 +36,7 @@ def test_arrays_hold_what_the_rows_hold(store: StudyStore, plan: Plan, monkeypat
             for v in rows.verdicts_by(*judge)
         }
         found = {
-            (point, *question): (arrays.names[arrays.outcomes[at]], {0: False, 1: True}.get(int(arrays.successes[at])))
+            (point, *question): arrays.kinds[arrays.codes[at]]
             for point, i in arrays.points.items()
             for question, j in arrays.questions.items()
             for at in [(i, j)]
@@ -55,9 +56,28 @@ def test_columns_of_prompts_that_were_never_asked(store: StudyStore, plan: Plan)
 def test_keys_that_begin_alike_are_told_apart() -> None:
     """A 64-bit beginning that two of ten million keys share is not likely, and not impossible."""
     keys = [bytes([1] * 8 + [0, 0, 0, i]) for i in (3, 1, 2)] + [bytes([2] * 12)]
-    places = KeyIndex.of(b"".join(keys), np.arange(4))
+    places = KeyIndex.of((b"".join(keys[i : i + 2]), np.arange(i, i + 2)) for i in (0, 2))
     asked = [keys[2], bytes([1] * 8 + [0, 0, 0, 9]), keys[3], keys[0], bytes([3] * 12)]
+    assert places.locate(b"".join(asked)).tolist() == [2, -1, 3, 0, -1]
     assert sorted(places.find(b"".join(asked)).tolist()) == [0, 2, 3]
+
+
+def test_an_index_of_nothing_finds_nothing() -> None:
+    assert KeyIndex.of([]).locate(bytes(12)).tolist() == [-1]
+
+
+def test_a_judge_may_say_more_than_a_byte_holds(store: StudyStore, plan: Plan) -> None:
+    key = PlanRows.of(store, plan).places()[0].key
+    said = [("judge", "2", f"kind {i}", 1) for i in range(300)]
+    store.put_verdicts([verdict(key)])
+    with store.reading() as db:
+        cells = Cells.read(db, plan)
+        parts = [(said[start : start + 3], np.arange(3, dtype=np.uint16), key * 3) for start in range(0, 300, 3)]
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(verdict_arrays, "coded", lambda *_: iter(parts))
+            arrays = read_said(db, cells, [JUDGE])[JUDGE]
+    assert arrays.codes.dtype == np.uint16
+    assert arrays.kinds[arrays.codes.max()] == ("kind 299", True)
 
 
 def test_a_key_that_is_none_is_damage(store: StudyStore, plan: Plan) -> None:

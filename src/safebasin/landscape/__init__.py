@@ -20,6 +20,7 @@ grades           harmfulness score and rate of a judge that grades
 points           one point of a plan by its coordinates
 samples          responses as rows to be shown, hazardous text withheld
 browsing         a page of them that passes a filter, of a study that may still run
+row_blocks       the same in columns, a place at a time, for what is written
 flat_rows        these rows with each value in a column of its own
 export           rows as a Parquet, JSONL or CSV file
 landscape_json   the landscape as plain values, and their schema

@@ -6,17 +6,15 @@ the report. Not how a file is written: `export`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from safebasin.landscape.last_plan import JudgeVersion, choose_judges
 from safebasin.landscape.points import AXES
-from safebasin.landscape.samples import Sample, read_samples
+from safebasin.landscape.row_blocks import Columns, RowBlocks
 from safebasin.landscape.stored import StoredStudy
-from safebasin.study.plan import Plan
 
-__all__ = ["Kind", "flat_columns", "flat_rows", "plain_values"]
+__all__ = ["Kind", "flat_columns", "flat_pages", "flat_rows"]
 
 Kind = Literal["string", "int64", "float64", "bool"]
 
@@ -42,29 +40,6 @@ _PLAIN: Mapping[str, Kind] = {
 as far as the judges needed it."""
 
 
-def plain_values(plan: Plan, sample: Sample) -> dict[str, object]:
-    """The values of the columns that every study has; None where withheld or not scored."""
-    mean = None if sample.score is None else sample.score.mean()
-    return {
-        "id": sample.response.key,
-        "prompt_id": sample.prompt_id,
-        "prompt": sample.prompt_text,
-        "response": sample.text,
-        "region": plan.regions[sample.region].name,
-        "direction": sample.direction,
-        "system": sample.system,
-        "prompts": sample.prompts,
-        "category": sample.category,
-        "behavior": sample.behavior,
-        "label": sample.prompt_label,
-        "outcome": sample.label,
-        "n_tokens": sample.response.n_tokens,
-        "finish_reason": sample.response.finish_reason,
-        "nll": mean if mean is not None and math.isfinite(mean) else None,
-        "n_scored": None if sample.score is None else sample.score.count(),
-    }
-
-
 def flat_columns(study: StoredStudy) -> dict[str, Kind]:
     """Name → kind of every column of a study's rows."""
     found: dict[str, Kind] = {**_PLAIN, **dict.fromkeys(_axes(study), "float64")}
@@ -73,22 +48,30 @@ def flat_columns(study: StoredStudy) -> dict[str, Kind]:
     return found
 
 
-def flat_rows(study: StoredStudy, *, with_text: bool = False) -> Iterator[dict[str, object]]:
-    """Every stored response of a study's plan, a value for each of `flat_columns`, None where there is none.
+def flat_pages(study: StoredStudy, *, with_text: bool = False) -> Iterator[Columns]:
+    """Every stored response of a study's plan, a place at a time, each of `flat_columns` with None where there is none.
 
     Of a judge whose verdicts are there in several versions those of the last, or of the one used most.
     """
-    names, judges = _axes(study), _judges(study)
-    for sample in read_samples(study, with_text=with_text, with_scores=True):
-        row = plain_values(study.plan, sample)
-        row |= {name: coord for name, coord in zip(names, (*sample.coords, None), strict=False)}
-        verdicts = {(v.judge, v.version): v for v in sample.verdicts}
-        for name, version in judges:
-            found = verdicts.get((name, version))
-            row[f"verdict:{name}"] = None if found is None else found.label
-            row[f"success:{name}"] = None if found is None else found.success
-            row[f"grade:{name}"] = None if found is None else found.grade
-        yield row
+    names, judges, blocks = _axes(study), _judges(study), RowBlocks.read(study, with_text=with_text)
+    for block in blocks:
+        page = block.plain
+        for name, coord in zip(names, (*block.coords, None), strict=False):
+            page[name] = [coord] * len(block)
+        for judge in judges:
+            there = judge in blocks.said  # none of the study's may have judged yet
+            nothing: list[object] = [None] * len(block)
+            page[f"verdict:{judge[0]}"] = blocks.labels(judge, block) if there else nothing
+            page[f"success:{judge[0]}"] = blocks.successes(judge, block) if there else nothing
+            page[f"grade:{judge[0]}"] = blocks.grades_of(judge, block)
+        yield page
+
+
+def flat_rows(study: StoredStudy, *, with_text: bool = False) -> Iterator[dict[str, object]]:
+    """The same row by row."""
+    for page in flat_pages(study, with_text=with_text):
+        for values in zip(*page.values(), strict=True):
+            yield dict(zip(page, values, strict=True))
 
 
 def _axes(study: StoredStudy) -> tuple[str, ...]:

@@ -107,6 +107,15 @@ def _of_answers(grid: Grid, table: VerdictTable, refusing: VerdictTable) -> Summ
 
 def _of_attacks(grid: Grid, main: VerdictTable, composer: VerdictTable | None) -> Summary:
     """How deep and wide the basin is, by the main judge, and what lies beyond it, by the one that tells outcomes."""
+    found, beyond = _of_main(grid, main, composer)
+    if composer is None:
+        return found
+    outcome = _Curves.of(grid, composer)
+    return found | outcome.margins("harm_margin") | outcome.radii("harm_radius") | beyond
+
+
+def _of_main(grid: Grid, main: VerdictTable, composer: VerdictTable | None) -> tuple[Summary, Summary]:
+    """By the main judge, and beyond its radii; whose curves are let go before those of another are made."""
     curves, is_line = _Curves.of(grid, main), not grid.region.is_plane
     found = {"visage": stats.estimate_visage(curves.success, grid.alphas)}
     if is_line:
@@ -114,12 +123,7 @@ def _of_attacks(grid: Grid, main: VerdictTable, composer: VerdictTable | None) -
     found = {name: _as_measured(e, grid, main) for name, e in found.items()}
     found |= curves.margins("margin") | curves.radii("radius") | curves.radii("radius_10", limit=0.1)
     found["depth"] = stats.estimate_depth(curves.origin)
-    if composer is not None:
-        outcome = _Curves.of(grid, composer)
-        found |= outcome.margins("harm_margin") | outcome.radii("harm_radius")
-        if is_line:
-            found |= curves.collapse(composer, found)
-    return found
+    return found, {} if composer is None or not is_line else curves.collapse(composer, found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +18,10 @@ from safebasin import stats
 from safebasin.errors import StudyError, expected
 from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Place, Point, Region, System
-from safebasin.store.verdict_arrays import UNSCORED, VerdictArrays, read_verdict_arrays
+from safebasin.store.verdict_arrays import NOTHING, UNSCORED, Codes, VerdictArrays, read_verdict_arrays
 from safebasin.study.plan import Plan, PromptSet
 
 Array = NDArray[np.float64]
-Number = TypeVar("Number", np.int8, np.int16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,45 +36,41 @@ class VerdictTable:
         """The table of some verdicts, label and success each by (point, system, prompt)."""
         points = {point: i for i, point in enumerate(dict.fromkeys(point for point, _, _ in verdicts))}
         questions = {question: i for i, question in enumerate(dict.fromkeys((s, p) for _, s, p in verdicts))}
-        names = tuple(dict.fromkeys((UNSCORED, *(label for label, _ in verdicts.values()))))
-        outcomes = np.zeros((len(points), len(questions)), dtype=np.int16)
-        successes = np.full(outcomes.shape, -1, dtype=np.int8)
-        for (point, system, prompt), (label, success) in verdicts.items():
-            at = points[point], questions[system, prompt]
-            outcomes[at], successes[at] = names.index(label), -1 if success is None else success
-        said = VerdictArrays(points=points, questions=questions, outcomes=outcomes, names=names, successes=successes)
-        return cls(judge=judge, said=said)
+        kinds = tuple(dict.fromkeys((NOTHING, *verdicts.values())))
+        codes = np.zeros((len(points), len(questions)), dtype=np.uint16)
+        for (point, system, prompt), kind in verdicts.items():
+            codes[points[point], questions[system, prompt]] = kinds.index(kind)
+        return cls(judge=judge, said=VerdictArrays(points=points, questions=questions, codes=codes, kinds=kinds))
 
     def success(self, points: Sequence[str], system: str, prompts: Sequence[str]) -> Array:
         """1 success, 0 none, NaN missing. Shape (points, prompts)."""
-        found = self._taken(self.said.successes, points, system, prompts, lacking=-1)
-        return np.where(found < 0, np.nan, found)
+        told = np.asarray([np.nan if success is None else success for _, success in self.said.kinds], dtype=np.float64)
+        return told[self._codes(points, system, prompts)]
 
     def held(self, labels: Collection[str]) -> VerdictTable:
         """The same responses, a success where the label is one of these; unscored ones stay missing."""
-        told = np.asarray([-1 if name == UNSCORED else name in labels for name in self.said.names], dtype=np.int8)
-        return replace(self, said=replace(self.said, successes=told[self.said.outcomes]))
+        kinds = ((label, None if label == UNSCORED else label in labels) for label, _ in self.said.kinds)
+        return replace(self, said=replace(self.said, kinds=tuple(kinds)))
 
     def labels(self, points: Sequence[str], system: str, prompts: Sequence[str]) -> NDArray[np.object_]:
         """Outcomes, `unscored` where there is none. Shape (points, prompts)."""
-        return np.asarray(self.said.names, dtype=np.object_)[
-            self._taken(self.said.outcomes, points, system, prompts, lacking=0)
-        ]
+        names = np.asarray([label for label, _ in self.said.kinds], dtype=np.object_)
+        return names[self._codes(points, system, prompts)]
 
     def counts(self, point: str, system: str, prompts: Sequence[str]) -> Counter[str]:
         """Counts by outcome at one point."""
-        found = np.bincount(self._taken(self.said.outcomes, [point], system, prompts, lacking=0)[0])
-        return Counter({name: int(n) for name, n in zip(self.said.names, found, strict=False) if n})
+        n: Counter[str] = Counter()
+        for code, count in enumerate(np.bincount(self._codes([point], system, prompts)[0]).tolist()):
+            n[self.said.kinds[code][0]] += count
+        return +n
 
-    def _taken(
-        self, values: NDArray[Number], points: Sequence[str], system: str, prompts: Sequence[str], *, lacking: int
-    ) -> NDArray[Number]:
-        """The values at these places, `lacking` where the table has none. Shape (points, prompts)."""
+    def _codes(self, points: Sequence[str], system: str, prompts: Sequence[str]) -> Codes:
+        """What is said at these places, 0 where the table has none. Shape (points, prompts)."""
         rows = np.asarray([self.said.points.get(point, -1) for point in points], dtype=np.intp)
         columns = self.said.columns(system, tuple(prompts))
-        found = np.full((rows.size, columns.size), lacking, dtype=values.dtype)
+        found = np.zeros((rows.size, columns.size), dtype=self.said.codes.dtype)
         here, there = np.flatnonzero(rows >= 0), np.flatnonzero(columns >= 0)
-        found[np.ix_(here, there)] = values[np.ix_(rows[here], columns[there])]
+        found[np.ix_(here, there)] = self.said.codes[np.ix_(rows[here], columns[there])]
         return found
 
 
@@ -204,7 +198,12 @@ class Grid:
         return found
 
     def _over_grid(self, rows: Callable[[Sequence[str]], Array]) -> Array:
-        return np.stack([self._direction(rows, direction) for direction in range(self.region.n_directions)])
+        first = self._direction(rows, 0)
+        found = np.empty((self.region.n_directions, *first.shape), dtype=first.dtype)
+        found[0] = first
+        for direction in range(1, self.region.n_directions):  # no two copies of a large table at once
+            found[direction] = self._direction(rows, direction)
+        return found
 
     def _direction(self, rows: Callable[[Sequence[str]], Array], direction: int) -> Array:
         places = [p for p in self.places if p.direction == direction]

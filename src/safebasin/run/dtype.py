@@ -22,7 +22,7 @@ def settle_dtype(study: Study, before: str | None, *, elsewhere: bool) -> Settle
         elsewhere: whether the model will run where neither device nor memory can be seen from here.
     """
     from safebasin.models.computed import computed_dtype, computed_words
-    from safebasin.models.dtypes import is_cpu, own_dtype
+    from safebasin.models.dtypes import own_dtype
     from safebasin.models.files import read_json
     from safebasin.models.reference import folder_of
     from safebasin.models.whole import quantization
@@ -32,7 +32,8 @@ def settle_dtype(study: Study, before: str | None, *, elsewhere: bool) -> Settle
     try:
         folder = folder_of(study.model)
         if before is not None and not quantization(read_json(folder / "config.json", folder.name)):
-            return Settled(before, computed_words(before, own_dtype(folder), on_cpu=is_cpu(study.device)))
+            # whether it runs on a CPU, `explain_dtype` can say: torch is not loaded where nothing is left to be done
+            return Settled(before, computed_words(before, own_dtype(folder)))
         if elsewhere:
             return Settled("auto")
         return computed_dtype(folder, device=study.device, low_memory=study.low_memory)

@@ -32,8 +32,9 @@ def judge_stored(
         UsageError: where a judge that asks cannot ask; what it has said is kept and not asked again.
     """
     rows, prompts, new = PlanRows.of(store, plan), plan.prompts, dict[str, int]()
-    total, chosen = rows.count(), [calibrated(judge, store) for judge in judges]
+    chosen = [calibrated(judge, store) for judge in judges]
     unjudged = rows.count_unjudged([(judge.name, judge.version) for judge in chosen])
+    total = rows.count() if any(unjudged) else 0
     for judge, left in zip(chosen, unjudged, strict=True):
         fresh, new[judge.name] = 0, 0
         if not left:

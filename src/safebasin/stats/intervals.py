@@ -173,9 +173,11 @@ def leave_one_out(success: Array, functional: Functional) -> tuple[Array, Array]
     """The functional of each direction, shape (directions,), and with each prompt left out, (directions, prompts)."""
     n_prompts = success.shape[2]
     total = success.sum(axis=2)  # (directions, alphas)
-    curves = (total[:, :, None] - success) / (n_prompts - 1)  # (directions, alphas, prompts): each left out in turn
-    # (directions, prompts, alphas): functionals take α last
-    return functional(total / n_prompts), functional(np.ascontiguousarray(curves.transpose(0, 2, 1)))
+    without = np.empty((success.shape[0], n_prompts))
+    for row, of_direction, own in zip(without, success, total, strict=True):  # one by one: this is most of the memory
+        curves = (own[:, None] - of_direction) / (n_prompts - 1)  # (alphas, prompts): each left out in turn
+        row[:] = functional(np.ascontiguousarray(curves.T))  # (prompts, alphas): functionals take α last
+    return functional(total / n_prompts), without
 
 
 def jackknife_means(

@@ -1,7 +1,10 @@
 """State on disk: one folder a study, one SQLite file in it. Nothing here knows what a landscape is.
 
 absorbing       rows of other databases of the same study, taken over under their keys
+cells           where the responses of a plan stand: a row a point, a column a question, read in bulk
 coded           a large table read in bulk, a number for each combination of what a few columns say
+columns         what responses, scores and grades hold, in columns that are checked as a whole
+completeness    whether every response has what it needs, told by indexes alone
 connection      a connection to the database: how it is opened, transactions, what SQLite's errors mean
 db              one SQLite file a study: what was asked, what came back, how it was scored and judged
 digests         digests over the content of rows: a flipped bit or a replaced text is seen

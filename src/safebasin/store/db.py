@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
+
+import numpy as np
 
 from safebasin.records import (
     NO_REPLY,
@@ -26,6 +29,7 @@ from safebasin.records import (
     Verdict,
     canonical_json,
 )
+from safebasin.store.coded import coded
 from safebasin.store.connection import connect, explained, parsed, transaction
 from safebasin.store.digests import insert_digested
 from safebasin.store.folder import DATABASE
@@ -298,9 +302,17 @@ class StudyStore:
 
     def judge_versions(self) -> list[tuple[str, str, int]]:
         """(judge, version, number of verdicts) of everything stored, sorted."""
+        n: Counter[tuple[str, str]] = Counter()
         with self.reading() as db:
-            query = "SELECT judge, version, count(*) FROM verdicts GROUP BY judge, version ORDER BY judge, version"
-            return db.execute(query).fetchall()
+            for known, numbers, _ in coded(db, "verdicts", ("judge", "version"), "''"):
+                counted = np.bincount(numbers, minlength=len(known)).tolist()
+                n.update(
+                    {
+                        (stored_text(judge), stored_text(version)): count
+                        for (judge, version), count in zip(known, counted, strict=True)
+                    }
+                )
+        return sorted((judge, version, count) for (judge, version), count in n.items())
 
     def verdicts_of(self, keys: Iterable[str]) -> dict[str, list[Verdict]]:
         """Every verdict on some responses, by response key, judges sorted."""

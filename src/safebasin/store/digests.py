@@ -55,15 +55,24 @@ _TEXTS = ("prompts", "responses", "verdicts")
 def digest(*values: str | bytes | float | None) -> bytes:
     """Eight bytes of BLAKE2b over the values of a row, each with its type and length."""
     parts: list[bytes] = []
-    for value in values:
+    for value in values:  # five rows a response: a fifth of what storing it takes
         if isinstance(value, str):
-            kind, data = b"s", value.encode("utf-8", "surrogatepass")
+            data = value.encode("utf-8", "surrogatepass")
+            parts += (_TEXT[len(data)] if len(data) < _SHORT else b"s" + len(data).to_bytes(8, "big"), data)
+        elif value is None:
+            parts.append(_NOTHING)
         elif isinstance(value, bytes):
-            kind, data = b"b", value
+            parts += (b"b" + len(value).to_bytes(8, "big"), value)
         else:
-            kind, data = b"n", b"" if value is None else repr(float(value)).encode()
-        parts += (kind, len(data).to_bytes(8, "big"), data)
+            data = repr(float(value)).encode()
+            parts += (b"n" + len(data).to_bytes(8, "big"), data)
     return hashlib.blake2b(b"".join(parts), digest_size=DIGEST_BYTES).digest()
+
+
+_SHORT = 1024
+_TEXT = [b"s" + n.to_bytes(8, "big") for n in range(_SHORT)]
+"""Type and length of texts, by length."""
+_NOTHING = b"n" + bytes(8)
 
 
 def insert_digested(

@@ -7,7 +7,8 @@ apart those that begin alike.
 from __future__ import annotations
 
 import sqlite3
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,24 +31,37 @@ class KeyIndex(NamedTuple):
     """The first 16 hex digits of `Response.key`."""
     low: NDArray[np.uint32]
     """The other 8."""
-    at: NDArray[np.int64]
+    at: NDArray[np.int32 | np.int64]
 
     @classmethod
-    def of(cls, keys: bytes, at: NDArray[np.int64]) -> KeyIndex:
-        """The index of these keys, and where each of them stands."""
-        high, low = _numbers(keys)
-        order = np.argsort(high)
-        return cls(high[order], low[order], at[order])
+    def of(cls, parts: Iterable[tuple[bytes, NDArray[np.int32 | np.int64]]]) -> KeyIndex:
+        """The index of some keys, joined, and where each of them stands: part after part, as they are read.
+
+        Most of the memory of a large study is here: a column is sorted when the one before it is done.
+        """
+        high, low, where = _Column(), _Column(), _Column()
+        for keys, at in parts:
+            for column, values in zip((high, low, where), (*_numbers(keys), at), strict=True):
+                column.append(values)
+        order = np.argsort(high.values)
+        return cls(high.taken(order), low.taken(order), where.taken(order))
 
     def find(self, keys: bytes) -> NDArray[np.int64]:
         """Look up where these stand; those that are not here are left out."""
+        found = self.locate(keys)
+        return found[found >= 0]
+
+    def locate(self, keys: bytes) -> NDArray[np.int64]:
+        """Look up where each of these stands, −1 for one that is not here."""
         high, low = _numbers(keys)
         order = np.argsort(high)  # neighbors are looked up one after the other, which a cache rewards
         high, low = high[order], low[order]
         near = np.searchsorted(self.high, high)
         while (further := self._is(near, high) & (self._taken(self.low, near) != low)).any():
             near[further] += 1
-        return self.at[near[self._is(near, high)]]
+        found, here = np.full(high.size, -1, dtype=np.int64), self._is(near, high)
+        found[order[here]] = self.at[near[here]]
+        return found
 
     def _is(self, near: NDArray[np.intp], high: NDArray[np.uint64]) -> NDArray[np.bool_]:
         return (near < self.high.size) & (self._taken(self.high, near) == high)
@@ -87,3 +101,30 @@ def _numbers(keys: bytes) -> tuple[NDArray[np.uint64], NDArray[np.uint32]]:
     parts = np.frombuffer(keys, dtype=">u4").reshape(-1, 3)
     high = (parts[:, 0].astype(np.uint64) << np.uint64(32)) | parts[:, 1].astype(np.uint64)
     return high, parts[:, 2].astype(np.uint32)
+
+
+class _Column:
+    """An array that grows in its place: many small ones would leave their memory behind them."""
+
+    def __init__(self) -> None:
+        self._room: NDArray[Any] | None = None
+        self._n = 0
+
+    @property
+    def values(self) -> NDArray[Any]:
+        return np.zeros(0, dtype=np.int64) if self._room is None else self._room[: self._n]
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Put further ones behind those that are there, whose type is that of the first."""
+        end = self._n + values.size
+        if self._room is None:
+            self._room = np.empty(end, dtype=values.dtype)
+        if end > self._room.size:
+            self._room.resize(end + end // 4, refcheck=False)
+        self._room[self._n : end] = values
+        self._n = end
+
+    def taken(self, order: NDArray[np.intp]) -> NDArray[Any]:
+        """The values in an order; their room is given back."""
+        found, self._room = self.values[order], None
+        return found

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from safebasin.records import Response, Score, Verdict
+from safebasin.store.completeness import every_response_has
 from safebasin.store.db import PAGE, RESPONSE, UNANSWERED, StudyStore
 from safebasin.store.key_index import KeyIndex, unhex
 from safebasin.store.values import read_response, read_verdict, stored_text
@@ -40,6 +41,7 @@ WINDOW = 200_000
 """Rows of a table whose keys are joined at a time."""
 _BY_KEY = [(digit, chr(ord(digit) + 1)) for digit in "0123456789abcdef"]
 """Parts of all keys of responses, by their first digit: from the one to before the other."""
+_ANY_UNANSWERED = f"SELECT EXISTS (SELECT 1 FROM verdicts WHERE {UNANSWERED})"
 _LAST_VERDICT = "SELECT coalesce(max(rowid), 0) FROM verdicts"
 _SMALL_PART = 20
 """A plan of less than one in so many of a folder's responses is asked for row by row."""
@@ -105,12 +107,18 @@ class PlanRows:
     def count_unscored(self, under: str = "") -> int:
         """Of these, those without a score under θ₀, or under the point of a key."""
         table, condition = ("scores_under", "point = :under") if under else ("scores", "TRUE")
+        with self.store.reading() as db:
+            if every_response_has(db, table, [{"point": under} if under else {}]):
+                return 0
         return self._count_lacking(table, [_Had(condition, f"AND {_unscored(under)}", {"under": under})])[0]
 
     def count_unjudged(self, judges: Sequence[tuple[str, str]]) -> list[int]:
         """Of these, those without a verdict, for each of some judges, (name, version)."""
-        told = f"judge = :judge AND version = :version AND NOT ({UNANSWERED})"
         given = [{"judge": judge, "version": version} for judge, version in judges]
+        with self.store.reading() as db:
+            if every_response_has(db, "verdicts", given) and not db.execute(_ANY_UNANSWERED).fetchone()[0]:
+                return [0] * len(given)
+        told = f"judge = :judge AND version = :version AND NOT ({UNANSWERED})"
         return self._count_lacking("verdicts", [_Had(told, f"AND {_UNJUDGED}", one) for one in given])
 
     def count_cut(self, judge: str, version: str) -> int:
@@ -130,7 +138,7 @@ class PlanRows:
         with self.store.reading() as db:
             if n * _SMALL_PART > db.execute("SELECT count(*) FROM responses").fetchone()[0]:
                 with suppress(ValueError):  # keys that damage left, which no response has
-                    index = KeyIndex.of(self._keys(db), np.arange(n))
+                    index = KeyIndex.of(self._keys(db))
                     return [n - int(np.count_nonzero(told)) for told in self._told(db, table, had, index)]
         return [self._count(one.lacking, **one.given) for one in had]
 
@@ -155,10 +163,15 @@ class PlanRows:
                 told[index.find(unhex(keys, count))] = True
         return found
 
-    def _keys(self, db: sqlite3.Connection) -> bytes:
-        """The keys of all responses, in any order, joined."""
-        query = f"SELECT count(*), group_concat(key, '') FROM responses r WHERE {self.condition} GROUP BY point"
-        return b"".join(unhex(keys, n) for n, keys in db.execute(query, self.asked))
+    def _keys(self, db: sqlite3.Connection) -> Iterator[tuple[bytes, NDArray[np.int32]]]:
+        """The keys of all responses, in any order, joined point by point, and a number for each."""
+        query, begun = (
+            f"SELECT count(*), group_concat(key, '') FROM responses r WHERE {self.condition} GROUP BY point",
+            0,
+        )
+        for n, keys in db.execute(query, self.asked):
+            yield unhex(keys, n), np.arange(begun, begun + n, dtype=np.int32)
+            begun += n
 
     def _count(self, condition: str, **given: str) -> int:
         with self.store.reading() as db:

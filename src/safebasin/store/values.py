@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -21,9 +21,13 @@ __all__ = [
     "read_turn",
     "read_verdict",
     "stored_int",
+    "stored_ints",
+    "stored_number",
     "stored_text",
+    "stored_texts",
     "unpack_score",
     "unpack_text",
+    "unpack_texts",
     "written_turn",
 ]
 
@@ -60,6 +64,24 @@ def stored_int(value: object) -> int:
     return value
 
 
+def stored_texts(column: Sequence[object]) -> list[str]:
+    """A column of `stored_text`, checked as a whole.
+
+    Raises:
+        TypeError: as `stored_text`, of the first that is none.
+    """
+    return cast("list[str]", column) if set(map(type, column)) <= {str} else [stored_text(one) for one in column]
+
+
+def stored_ints(column: Sequence[object]) -> list[int]:
+    """A column of `stored_int`, checked as a whole.
+
+    Raises:
+        TypeError: as `stored_int`, of the first that is none.
+    """
+    return cast("list[int]", column) if set(map(type, column)) <= {int} else [stored_int(one) for one in column]
+
+
 def pack_text(text: str) -> str | bytes:
     """Text as SQLite holds it; a lone surrogate, which it cannot hold as text, makes bytes of it."""
     try:
@@ -76,6 +98,11 @@ def unpack_text(value: str | bytes) -> str:
         TypeError: as `stored_text`.
     """
     return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else stored_text(value)
+
+
+def unpack_texts(column: Sequence[str | bytes]) -> list[str]:
+    """Unpack a column of what `pack_text` was given: as `unpack_text`, checked as a whole."""
+    return cast("list[str]", column) if set(map(type, column)) <= {str} else [unpack_text(one) for one in column]
 
 
 def floats(blob: bytes) -> array[float]:
@@ -158,8 +185,12 @@ def unpack_score(response: str, nll: bytes, ends: bytes, *, under: str = "") -> 
     return Score(response=response, nll=likelihoods, ends=places, under=under)
 
 
-def _number(value: object) -> float | None:
-    """A number that may be missing; anything else is not what was stored."""
+def stored_number(value: object) -> float | None:
+    """A number that may be missing.
+
+    Raises:
+        TypeError: as `stored_text`.
+    """
     if value is not None and not isinstance(value, (int, float)):
         raise TypeError(f"{type(value).__name__} where a number was stored")
     return value
@@ -175,5 +206,5 @@ def read_verdict(row: tuple[Any, ...]) -> Verdict:
         label=stored_text(label),
         success=None if success is None else bool(success),
         reason=unpack_text(reason),
-        grade=_number(grade),
+        grade=stored_number(grade),
     )

@@ -7,21 +7,28 @@ order in which it lies in the file, whatever the number of judges.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from safebasin.store.cells import Cells
 from safebasin.store.coded import coded
-from safebasin.store.key_index import KEY_BYTES, SEPARATOR, KeyIndex, unhex
+from safebasin.store.key_index import unhex
 from safebasin.store.rows import PlanRows
 from safebasin.store.values import stored_text
 from safebasin.study.plan import Plan
 
-__all__ = ["UNSCORED", "VerdictArrays", "read_verdict_arrays"]
+__all__ = ["NOTHING", "UNSCORED", "Codes", "VerdictArrays", "VerdictKind", "read_said", "read_verdict_arrays"]
 
 UNSCORED = "unscored"
+_SAID = ("judge", "version", "label", "success")
+VerdictKind = tuple[str, bool | None]
+"""Label and success."""
+Codes = NDArray[np.uint8 | np.uint16]
+NOTHING: VerdictKind = (UNSCORED, None)
+"""Stands where there is no verdict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +39,10 @@ class VerdictArrays:
     """`Point.key` → row."""
     questions: Mapping[tuple[str, str], int]
     """(`System.id`, `Prompt.id`) → column."""
-    outcomes: NDArray[np.int16]
-    """Indices of `names`, shape (points, questions)."""
-    names: tuple[str, ...]
-    """Labels, `unscored` first, which also stands where there is no verdict."""
-    successes: NDArray[np.int8]
-    """1 success, 0 none, −1 missing, shape (points, questions)."""
+    codes: Codes
+    """Indices of `kinds`, shape (points, questions): a byte a verdict, unless a judge says more than 255 things."""
+    kinds: tuple[VerdictKind, ...]
+    """What is said; the first, `NOTHING`, stands where there is no verdict."""
     _columns: dict[tuple[str, tuple[str, ...]], NDArray[np.intp]] = field(
         default_factory=dict[tuple[str, tuple[str, ...]], NDArray[np.intp]], repr=False, compare=False
     )
@@ -53,76 +58,36 @@ class VerdictArrays:
 
 def read_verdict_arrays(rows: PlanRows, plan: Plan, judges: Sequence[tuple[str, str]]) -> list[VerdictArrays]:
     """The verdicts of some judges, (name, version) each, on what a plan asks for."""
-    points = {key: i for i, key in enumerate(plan.point_keys)}
-    asked = [(system.id, prompt) for system in plan.systems for prompt in plan.prompts]
-    questions = {question: i for i, question in enumerate(asked)}
-    shape = (len(points), len(questions))
-    wanted = dict.fromkeys(judges)
-    outcomes = {judge: np.zeros(shape, dtype=np.int16) for judge in wanted}
-    successes = {judge: np.full(shape, -1, dtype=np.int8) for judge in wanted}
-    names: dict[tuple[str, str], dict[str, int]] = {judge: {UNSCORED: 0} for judge in wanted}
     with rows.store.reading() as db:
-        places = _places(db, plan, questions)
-        for judge, label, success, keys in _said(db, list(wanted)) if wanted else ():
-            found, known = places.find(keys), names[judge]
-            outcomes[judge].reshape(-1)[found] = known.setdefault(label, len(known))
-            successes[judge].reshape(-1)[found] = success
-    for left_out, there in plan.stopped_points.items():  # a folder may hold more than its plan asks
-        columns = [i for (_, prompt), i in questions.items() if prompt in left_out]
-        of_these = np.ix_([points[point] for point in there], columns)
-        for judge in wanted:
-            outcomes[judge][of_these] = 0
-            successes[judge][of_these] = -1
-    return [
-        VerdictArrays(
-            points=points,
-            questions=questions,
-            outcomes=outcomes[judge],
-            names=tuple(names[judge]),
-            successes=successes[judge],
-        )
-        for judge in judges
-    ]
+        found = read_said(db, Cells.read(db, plan), judges)
+    return [found[judge] for judge in judges]
 
 
-def _places(db: sqlite3.Connection, plan: Plan, questions: Mapping[tuple[str, str], int]) -> KeyIndex:
-    """Every response of a plan, point by point; the prompts of a point are mostly those of the one before it."""
-    query = f"""SELECT count(*), group_concat(prompt, '{SEPARATOR}'), group_concat(key, '') FROM responses
-                WHERE decoding = ? AND point = ? AND system = ?"""
-    columns: dict[tuple[str, str], NDArray[np.int64]] = {}
-    keys, at = list[bytes](), list[NDArray[np.int64]]()
-    for row, point in enumerate(plan.point_keys):
-        for system in plan.systems:
-            n, prompts, joined = db.execute(query, (plan.decoding.key, point, system.id)).fetchone()
-            if not n:
+def read_said(
+    db: sqlite3.Connection, cells: Cells, judges: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], VerdictArrays]:
+    """The verdicts of some judges, (name, version) each, in the cells of a plan."""
+    wanted = dict.fromkeys(judges)
+    codes: dict[tuple[str, str], Codes] = {judge: np.zeros(cells.shape, dtype=np.uint8) for judge in wanted}
+    kinds: dict[tuple[str, str], dict[VerdictKind | None, int]] = {judge: {None: 0} for judge in wanted}
+    for known, numbers, joined in coded(db, "verdicts", _SAID, "response") if wanted else ():
+        at = cells.index.locate(unhex(joined, numbers.size))
+        for number, (name, version, label, success) in enumerate(known):
+            judge, kind = (str(name), str(version)), (stored_text(label), None if success is None else bool(success))
+            here = at[numbers == number] if judge in wanted else at[:0]
+            if not here.size:
                 continue
-            if (system.id, prompts) not in columns:
-                found = [questions.get((system.id, prompt), -1) for prompt in str(prompts).split(SEPARATOR)]
-                columns[system.id, prompts] = np.asarray(found, dtype=np.int64)
-            there = columns[system.id, prompts]
-            keys.append(unhex(joined, n))
-            if there.size != n:
-                raise ValueError(f"{there.size} prompts of {n} responses")
-            at.append(np.where(there < 0, -1, there + row * len(questions)))
-    return _of_plan(b"".join(keys), np.concatenate(at) if at else np.zeros(0, dtype=np.int64))
-
-
-def _of_plan(keys: bytes, at: NDArray[np.int64]) -> KeyIndex:
-    """Those that stand somewhere: a folder may hold prompts that its plan no longer asks."""
-    if (at >= 0).all():
-        return KeyIndex.of(keys, at)
-    kept = np.frombuffer(keys, dtype=np.uint8).reshape(-1, KEY_BYTES)[at >= 0].tobytes()
-    return KeyIndex.of(kept, at[at >= 0])
-
-
-def _said(
-    db: sqlite3.Connection, judges: Sequence[tuple[str, str]]
-) -> Iterator[tuple[tuple[str, str], str, int, bytes]]:
-    """Judge, label, success and the keys of the responses it is said of, a part of the table at a time."""
-    wanted = set(judges)
-    for known, numbers, joined in coded(db, "verdicts", ("judge", "version", "label", "success"), "response"):
-        keys = np.frombuffer(unhex(joined, numbers.size), dtype=np.uint8).reshape(-1, KEY_BYTES)
-        for number, (judge, version, label, success) in enumerate(known):
-            if (judge, version) in wanted and (of_this := numbers == number).any():
-                told = -1 if success is None else int(bool(success))
-                yield (str(judge), str(version)), stored_text(label), told, keys[of_this].tobytes()
+            of_judge = kinds[judge]
+            code = of_judge.setdefault(kind, len(of_judge))
+            if code > np.iinfo(codes[judge].dtype).max:
+                codes[judge] = codes[judge].astype(np.uint16)
+            codes[judge].reshape(-1)[here[here >= 0]] = code
+    return {
+        judge: VerdictArrays(
+            points=cells.points,
+            questions=cells.questions,
+            codes=codes[judge],
+            kinds=tuple(NOTHING if kind is None else kind for kind in kinds[judge]),
+        )
+        for judge in wanted
+    }

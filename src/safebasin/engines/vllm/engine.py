@@ -18,7 +18,7 @@ import torch
 
 from safebasin.engines.answering import Answering, Batch
 from safebasin.engines.hf import HFEngine
-from safebasin.engines.vllm.adapters import Adapters, AdapterRoad, Copies, sort_out, why_all_merged
+from safebasin.engines.vllm.adapters import AdapterRoad, Adapters, Copies, sort_out, why_all_merged
 from safebasin.engines.vllm.facts import described, unmerged
 from safebasin.engines.vllm.needs import check_device, check_model, settle, vllm_version, why_no_transfer
 from safebasin.engines.vllm.requests import decode, log_probabilities

@@ -98,7 +98,10 @@ def estimate(
     away = memory if study.dtype != "auto" or done else _on_accelerators(sizes, memory, plan)
     of_here = asking.price_per_hour if asking.probe and not asking.accelerators else None
     price = None if of_here is not None else asking.price_per_hour
-    spread, n_prompts = Spread(gpus=study.gpus_per_worker, at_once=engine_row(study.engine).name == "vllm"), max(1, len(plan.prompts))
+    spread, n_prompts = (
+        Spread(gpus=study.gpus_per_worker, at_once=engine_row(study.engine).name == "vllm"),
+        max(1, len(plan.prompts)),
+    )
     quotes = tuple(quote(d, away, works, asked=asked, n_prompts=n_prompts, price=price, spread=spread) for d in named)
     here = None
     if probed is not None:
