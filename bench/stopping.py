@@ -1,6 +1,6 @@
 """Points that are stopped before all prompts are asked: what it saves in fast mode, and what it does to intervals.
 
-A random line of `world:guild/aligned`, 41 points, and a plane, 13 × 13: `--fast` as it is and with every prompt asked at
+A random line of `world:guild/aligned`, 41 points, and a plane, 13 × 13: `--fast` as it is and with all prompts asked at
 every point, in turn, one thread, beside exact mode on the full grid. Time is that of the processor.
 Then landscapes of `bench/coverage.py`, stopped as a study is, and how often an interval of the margin, of the radius
 and of a rate holds the truth.

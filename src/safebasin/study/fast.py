@@ -39,7 +39,7 @@ def exact_study(study: Study) -> Study:
 
 
 def pilot(plan: Plan) -> Plan:
-    """The part of a fast plan by which its budget is calibrated: the origin and some of its points, to the full length."""
+    """The part of a fast plan that calibrates its budget: the origin and some of its points, to the full length."""
     places = {region.name: _sampled(plan, region, of_pilot=True) for region in plan.regions}
     chosen = _with(plan, lambda prompts: _split(prompts)[0])
     return replace(plan, sets=chosen, chosen=places, decoding=in_full(plan), exact=None, stopped={})

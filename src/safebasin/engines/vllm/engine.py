@@ -53,8 +53,8 @@ class VLLMEngine:
         template_args: passed to the chat template; those of a `Decoding` win.
         date: the day that the template's clock shows, ISO 8601; None is today, and stays it.
         directions: lines that it will be asked along.
-        adapters: those among them are `merged` into the weights, or served `unmerged` beside them if they can be; `auto`
-            is unmerged, but on a CPU, where that takes three times as long.
+        adapters: those among them are `merged` into the weights, or served `unmerged` beside them if they can be;
+            `auto` is unmerged, but on a CPU, where that takes three times as long.
 
     Raises:
         MissingExtra: where vLLM is not installed.
