@@ -114,6 +114,7 @@ ALLOWED = {
     "evidence/packing.py": 1,  # a member of the file that `whole` gives
     "evidence/unpacking.py": 1,  # a new file in a temporary folder
     "landscape/export.py": 3,  # into the path that `whole` gives
+    "weights/adapter_copies.py": 2,  # new files in a temporary folder
     "finetune/moderation.py": 1,  # a file that is added to, reply by reply
 }
 """Calls that write by another way; figures are drawn into memory, folders of weights are renamed whole."""

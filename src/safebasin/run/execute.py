@@ -17,7 +17,7 @@ from safebasin.judges.scored import score_rules
 from safebasin.landscape.fast_mode import read_budget
 from safebasin.landscape.language_tests import calibrated, read_tests
 from safebasin.landscape.last_plan import write_last_plan
-from safebasin.landscape.notes import ADAPTERS, COMPUTED, adapter_words
+from safebasin.landscape.notes import COMPUTED
 from safebasin.landscape.score_reach import opinions_suffice, settle, settle_opinions, suffices
 from safebasin.landscape.traces import is_traced
 from safebasin.protocols import Backend, Engine, EngineFacts, EngineSpec, Judge
@@ -40,7 +40,7 @@ from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.run.prompt_settings import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
 from safebasin.run.prompt_stopping import begun, next_stage
 from safebasin.run.sharding import bind_shard, check_shard
-from safebasin.run.together import lines_of
+from safebasin.run.together import lines_of, note_adapters
 from safebasin.run.token_budget import calibrate_budget, check_fast, under_budget
 from safebasin.run.trajectories import trace
 from safebasin.store import folder as folders
@@ -289,7 +289,7 @@ class Execution:
             _check_moves(facts, plan)
             check_asked(store, plan.decoding, engine_settings(facts))
             self._note_dtype(facts)
-            self._note_adapters(facts)
+            note_adapters(store, facts)
             inspect_prompts(backend, plan, done, date=facts.date)
             check_renderings(store, backend, plan, facts)
             if strange:
@@ -320,12 +320,6 @@ class Execution:
             self.store.set_meta(COMPUTED, words)
             if self.settles:
                 _log.warning("%s", words)
-
-    def _note_adapters(self, facts: EngineFacts) -> None:
-        """Remember what is to be said of adapters that are served beside the weights, and of those that are not."""
-        words = adapter_words(facts.details.get("adapters"))
-        if words != (self.store.meta(ADAPTERS) or ""):
-            self.store.set_meta(ADAPTERS, words)
 
     def _main_judge(self) -> tuple[str, str]:
         """Name and version of the judge behind margin and radius, as it judges this folder."""

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from safebasin.landscape.notes import ADAPTERS, adapter_words
 from safebasin.protocols import UNMERGED, EngineFacts, Generate, GenerateTogether
 from safebasin.records import DirectionSpec, Point, Region
 from safebasin.store.connection import parsed
@@ -18,7 +19,7 @@ from safebasin.store.folder import DATABASE
 from safebasin.study.answered import Answered
 from safebasin.study.plan import Plan
 
-__all__ = ["bundled", "lines_of", "settled_groups", "tasks_in"]
+__all__ = ["bundled", "lines_of", "note_adapters", "settled_groups", "tasks_in"]
 
 Group = tuple[Point, ...]
 
@@ -40,6 +41,13 @@ def lines_of(regions: Iterable[Region], *folders: Path) -> tuple[DirectionSpec, 
                     return ()
     lines = (spec for region in regions if not region.is_plane for axis in region.axes for spec in axis.directions)
     return tuple(dict.fromkeys(lines))
+
+
+def note_adapters(store: StudyStore, facts: EngineFacts) -> None:
+    """Remember what is to be said of adapters that are served beside the weights, and of those that are not."""
+    words = adapter_words(facts.details.get("adapters"))
+    if words != (store.meta(ADAPTERS) or ""):
+        store.set_meta(ADAPTERS, words)
 
 
 def settled_groups(store: StudyStore, plan: Plan, done: Answered, facts: EngineFacts) -> tuple[Group, ...]:

@@ -91,7 +91,7 @@ class Adapters:
 
 
 def why_all_merged(road: AdapterRoad, device: str) -> str | None:
-    """Why every adapter is merged; None where each is served beside the weights if it can be."""
+    """Tell why every adapter is merged; None where each is served beside the weights if it can be."""
     if road == "auto" and device == "cpu":
         return "beside them it takes vLLM three times as long on a CPU; vllm(adapters=unmerged) does so"
     return "as adapters=merged asks" if road == "merged" else None
