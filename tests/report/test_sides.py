@@ -118,8 +118,16 @@ def test_every_difference_names_its_region():
 def test_bands_of_one_direction_are_called_what_they_are():
     two = dataclasses.replace(LINE, panels=(PANEL, dataclasses.replace(PANEL, system="none")))
     assert "their range" not in page(two)
-    assert "One direction. Shaded: Wilson 95% interval of each point." in page(two)
+    assert "One direction. Shaded: 95% interval of each point." in page(two)
     assert "Lines: mean over 3 directions. Shaded: their range." in page(make_landscape(panels=2))
+
+
+def test_an_interval_where_prompts_were_left_out_is_called_what_it_is():
+    first, *others = PANEL.points
+    stopped = dataclasses.replace(PANEL, points=(dataclasses.replace(first, n_planned=first.n_planned - 1), *others))
+    assert "Shaded: Wilson 95% interval of each point." in page(dataclasses.replace(LINE, panels=(PANEL,)))
+    words = "Shaded: 95% interval (Wilson's; where prompts were left out, a confidence sequence) of each point."
+    assert words in html.unescape(page(dataclasses.replace(LINE, panels=(stopped,))))
 
 
 @pytest.mark.browser

@@ -188,7 +188,7 @@ def line_words(region: Region) -> str:
     """Say what the lines of several panels are, and what is shaded, in a caption."""
     if region.n_directions > 1:
         return f"Lines: mean over {region.n_directions} directions. Shaded: their range."
-    return "One direction. Shaded: Wilson 95% interval of each point."
+    return "One direction. Shaded: 95% interval of each point."
 
 
 def _statistic(panel: Panel, name: str) -> Statistic:
@@ -212,11 +212,18 @@ def _size(panel: Panel) -> str:
     return words
 
 
+def _interval_words(panel: Panel) -> str:
+    asked = [cell.n_planned for cell in panel.points]
+    if min(asked, default=0) == max(asked, default=0):
+        return "Wilson 95% interval"
+    return "95% interval (Wilson's; where prompts were left out, a confidence sequence)"
+
+
 def _caption(panel: Panel) -> str:
     count = panel.region.n_directions
     if not panel.region.is_plane:
         shown = f"Thick: mean over {count} directions. Thin: each direction. Shaded: their range."
-        shown = shown if count > 1 else "One direction. Shaded: Wilson 95% interval of each point."
+        shown = shown if count > 1 else f"One direction. Shaded: {_interval_words(panel)} of each point."
         missing, size = n_missing(panel, panel.judge)
         if missing:
             shown += f" {missing} of {size} points are not measured: the curves are broken there."
