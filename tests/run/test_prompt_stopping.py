@@ -12,6 +12,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from helpers.stored import missing, rows
 from safebasin import study
 from safebasin.engines.scripted import ScriptedEngine, distance
 from safebasin.landscape.compare_studies import compare_studies
@@ -24,8 +25,6 @@ from safebasin.landscape.tables import StudyTables
 from safebasin.records import Landscape, Message, Point, content_hash
 from safebasin.run.execute import measure
 from safebasin.run.preview import preview
-from safebasin.run.verify import verify
-from safebasin.store.db import StudyStore
 from safebasin.study import stages
 from safebasin.study.stages import ask_order
 from safebasin.viewer.progress import read_progress
@@ -59,17 +58,6 @@ def fast(folder: Path, reply: Any = slope, *, engine: ScriptedEngine | None = No
     engine = engine or ScriptedEngine(reply, model=GUILD)
     with StoredStudy.open(measure(study.make(fields), folder, engine=engine)) as stored:
         return read_landscape(stored)
-
-
-def rows(folder: Path) -> list[Any]:
-    with StudyStore.open(folder) as store, store.reading() as db:
-        query = "SELECT key, text, n_tokens, finish_reason FROM responses ORDER BY key"
-        said = "SELECT response, judge, version, label FROM verdicts ORDER BY response, judge"
-        return [db.execute(query).fetchall(), db.execute(said).fetchall(), store.meta("plan")]
-
-
-def missing(folder: Path) -> list[str]:
-    return verify(folder, full=False, note=lambda _: None, published=False, model=False)
 
 
 # --- what is asked ---------------------------------------------------------------------------------------------------

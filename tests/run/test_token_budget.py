@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from helpers.stored import missing, rows
 from safebasin import study
 from safebasin.engines.scripted import ScriptedEngine, distance
 from safebasin.errors import StudyError
@@ -21,7 +22,6 @@ from safebasin.protocols import Judge
 from safebasin.records import Landscape, Message, Point, Response, content_hash
 from safebasin.run.execute import measure
 from safebasin.run.token_budget import tokens_needed
-from safebasin.run.verify import verify
 from safebasin.store.db import StudyStore
 
 GUILD = "world:guild/aligned"
@@ -58,17 +58,6 @@ def fast(folder: Path, reply: Any = near, *, engine: ScriptedEngine | None = Non
 def read(folder: Path) -> Landscape:
     with StoredStudy.open(folder) as stored:
         return read_landscape(stored)
-
-
-def rows(folder: Path) -> list[Any]:
-    with StudyStore.open(folder) as store, store.reading() as db:
-        query = "SELECT key, text, n_tokens, finish_reason FROM responses ORDER BY key"
-        said = "SELECT response, judge, version, label FROM verdicts ORDER BY response, judge"
-        return [db.execute(query).fetchall(), db.execute(said).fetchall(), store.meta("plan")]
-
-
-def missing(folder: Path) -> list[str]:
-    return verify(folder, full=False, note=lambda _: None, published=False, model=False)
 
 
 # --- the budget ------------------------------------------------------------------------------------------------------

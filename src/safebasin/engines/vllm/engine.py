@@ -109,8 +109,8 @@ class VLLMEngine:
         try:
             served, told = open_with(served)
         except Exception as error:
-            if not (served.beside and (isinstance(error, (ModelError, TypeError)) or is_of_vllm(error))):
-                raise  # a `TypeError` is that of a vLLM that knows no such setting
+            if not (served.beside and (isinstance(error, ModelError) or is_of_vllm(error))):
+                raise
             why = f"vLLM does not serve it so ({said(error.__cause__ or error)})"
             served, told = open_with(served.without(dict.fromkeys(served.beside, why)))
         self._facts = described(facts, version, where, invariant, gpus_per_worker, told)

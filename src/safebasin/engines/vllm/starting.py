@@ -58,7 +58,9 @@ def start(
             enable_prefix_caching=False, worker_extension_cls=_EXTENSION, disable_log_stats=True,
             enforce_eager=eager, **more,
         )  # fmt: skip
-    except _REFUSALS as error:
+    except (*_REFUSALS, TypeError) as error:
+        if isinstance(error, TypeError) and not loras:  # with them it may be an older vLLM that knows no such setting
+            raise
         remedy = f"({said(error)}) Use the engine hf."
         raise ModelError(expected("model of the engine 'vllm'", "one that vLLM can load", name, remedy)) from error
 
