@@ -15,7 +15,7 @@ from helpers.models import make_lora, make_tiny_model, make_tokenizer
 from safebasin.errors import ModelError
 from safebasin.models.reference import resolve
 from safebasin.records import DirectionSpec, Point
-from safebasin.weights.adapters import merge_adapter, read_adapter
+from safebasin.weights.adapters import LowRank, merge_adapter, read_adapter
 from safebasin.weights.base import HostWeights, MappedWeights, open_base
 from safebasin.weights.layout import Layout
 from safebasin.weights.stream import apply, digest, prepare, weights_at
@@ -29,6 +29,21 @@ def change(folder: Path, **changes: object) -> Path:
     path = folder / "adapter_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
     return folder
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_rows_are_the_same_bits_whatever_is_asked_for_beside_them(transposed: bool) -> None:
+    a, b = (
+        torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        for seed, shape in enumerate([(8, 300), (310, 8)])
+    )
+    part = LowRank(a=a, b=b, scaling=0.5, transposed=transposed)
+    n_rows = part.shape[0]
+    whole = part.rows(0, n_rows)
+    product = 0.5 * sum(torch.outer(b[:, rank].double(), a[rank].double()) for rank in range(8))
+    torch.testing.assert_close(whole, product.T if transposed else product, rtol=1e-12, atol=1e-14)
+    for start, stop in ((0, 1), (1, 128), (127, 129), (128, 256), (5, 290), (n_rows - 1, n_rows)):
+        assert torch.equal(part.rows(start, stop), whole[start:stop])
 
 
 @pytest.fixture(scope="module")

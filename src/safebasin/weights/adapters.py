@@ -40,6 +40,8 @@ _UNTIE = (
     "Untie the base, merge it there (docs/howto.md shows the lines), and give that folder: `map MERGED`, `audit BASE "
     "MERGED`. Or train it with ensure_weight_tying."
 )
+_AT_ONCE = 128
+"""Rows of one product. Some processors sum products of other shapes in another order, so that only these are made."""
 _WRAPPERS = re.compile(r"\.(modules_to_save(\.default)?|original_module|base_layer)\.")
 
 
@@ -61,11 +63,16 @@ class LowRank:
         return (into, out) if self.transposed else (out, into)
 
     def rows(self, start: int, stop: int) -> torch.Tensor:
-        """Rows of ΔW in float64."""
+        """Rows of ΔW in float64, the same bits whatever rows are asked for beside them."""
+        first = start - start % _AT_ONCE
+        parts = [self._product(slice(at, at + _AT_ONCE)) for at in range(first, stop, _AT_ONCE)]
+        return torch.cat(parts)[start - first : stop - first]
+
+    def _product(self, rows: slice) -> torch.Tensor:
         if self.transposed:
             # stored as (in, out), so rows of the parameter are columns of B·A
-            return self.scaling * (self.b.double() @ self.a[:, start:stop].double()).T
-        return self.scaling * (self.b[start:stop].double() @ self.a.double())
+            return self.scaling * (self.b.double() @ self.a[:, rows].double()).T
+        return self.scaling * (self.b[rows].double() @ self.a.double())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,7 @@ def test_the_lean_pass_equals_the_model(model):
     for start, stop in ((0, 1), (1, 2), (2, 6)):
         upto = [row[: len(row) - 6 + stop] for row in rows]
         logits = llama(torch.tensor([row[len(row) - 6 + start : len(row) - 6 + stop] for row in rows]), cache)
-        torch.testing.assert_close(logits, expected(model, upto, stop - start), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(logits, expected(model, upto, stop - start), rtol=1e-4, atol=1e-4)
         cache.lengths = cache.lengths + stop - start
 
 
@@ -59,7 +59,7 @@ def test_tokens_that_do_not_count_leave_no_trace(model):
     cache, llama = prefilled(model, [row[:-2] for row in rows]), LeanLlama(model, 64)
     llama(torch.full((4, 9), 5), cache)
     logits = llama(torch.tensor([row[-2:] for row in rows]), cache)
-    torch.testing.assert_close(logits, expected(model, rows, 2), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits, expected(model, rows, 2), rtol=1e-4, atol=1e-4)
 
 
 @torch.inference_mode()
@@ -70,7 +70,7 @@ def test_parts_of_a_cache_and_joined_ones_hold_the_same_rows(model):
     long.reserve(100)
     joined = RaggedCache.joined([short, long])
     logits = llama(torch.tensor([rows[i][-1:] for i in (2, 0, 3, 1)]), joined)
-    torch.testing.assert_close(logits, expected(model, rows, 1)[[2, 0, 3, 1]], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits, expected(model, rows, 1)[[2, 0, 3, 1]], rtol=1e-4, atol=1e-4)
     assert joined.lengths.tolist() == [6, 3, 19, 11]
 
 
