@@ -52,19 +52,19 @@ def products(n_layers: int, rows: tuple[int, ...]) -> list[str]:
     """Rows of the first table, and what prepacking itself takes."""
     model = Shapes(n_layers)
     prepacking = Prepacking(model, wanted=True)  # pyright: ignore[reportArgumentType]
-    if not prepacking.is_on:
+    if prepacking.library is None:
         return ["Not run: this build of torch, or the memory, does not allow it."]
 
-    def pack() -> None:
+    def packed() -> None:
         prepacking.forget()
         with prepacking.used():
             pass
 
-    def copy() -> None:
+    def copied() -> None:
         for p in model.parameters():
             p.clone()
 
-    seconds = {name: min(timed(act) for _ in range(3)) for name, act in (("pack", pack), ("copy", copy))}
+    seconds = {name: min(timed(act) for _ in range(3)) for name, act in (("pack", packed), ("copy", copied))}
     lines = ["| rows | plain, ms | prepacked, ms | times faster |", "| ---: | ---: | ---: | ---: |"]
     for n in rows:
         x = {columns: torch.randn(n, columns) for columns in {columns for _, columns in BLOCK}}
@@ -76,7 +76,8 @@ def products(n_layers: int, rows: tuple[int, ...]) -> list[str]:
                 ours.append(timed(lambda x=x: model(x)))
         a, b = 1e3 * min(plain), 1e3 * min(ours)
         lines.append(f"| {n} | {a:.1f} | {b:.1f} | {a / b:.2f} |")
-    told = f"Prepacking takes {1e3 * seconds['pack']:.0f} ms, a copy {1e3 * seconds['copy']:.0f} ms."
+    pack, copy = (f"{1e3 * seconds[name]:.0f} ms" for name in ("pack", "copy"))
+    told = f"By {prepacking.library}. Prepacking takes {pack}, a copy {copy}."
     return [*lines, "", told]
 
 

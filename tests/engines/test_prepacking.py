@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -23,6 +24,17 @@ DECODING = Decoding(max_new_tokens=40)
 AWAY = Point.at((DirectionSpec(kind="random", seed=3), 0.4))
 
 
+LIBRARIES: list[prepacking.Library] = [each for each in get_args(prepacking.Library) if prepacking._works(each)]
+"""Those of this build of torch: both, where it is for x86."""
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What lays the weights out, whoever made this processor."""
+    monkeypatch.setattr(prepacking, "_library", lambda: request.param)
+    return request.param
+
+
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Models and layers of any size are prepacked."""
@@ -36,29 +48,41 @@ def load(folder: Path, **given: str) -> PreTrainedModel:
 
 def prepacked(model: PreTrainedModel) -> Prepacking:
     found = Prepacking(model, wanted=True)
-    assert found.is_on
+    assert found.library
     return found
 
 
-@pytest.mark.parametrize("n_rows", [1, 2, 3, 4, 5, 40, 300])
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("n_rows", [0, 1, 2, 3, 4, 5, 40, 127, 128, 300])
 @pytest.mark.parametrize("bias", [False, True])
-def test_a_product_is_the_sum_in_double_precision(n_rows: int, bias: bool) -> None:
+def test_a_product_is_the_sum_in_double_precision(n_rows: int, bias: bool, library: prepacking.Library) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         layer = nn.Linear(130, 67, bias=bias)
         x = torch.randn(n_rows, 1, 130)
     expected = x.double() @ layer.weight.double().T + (layer.bias.double() if bias else 0)
     with torch.inference_mode():
-        found = prepacking._product(layer)(x)
+        product = prepacking._PRODUCTS[library](layer)
+        rows_apart = product(x.expand(-1, 2, -1).transpose(0, 1))[1]  # not as it lies in memory
+        found = product(x)
     assert found.shape == expected.shape
-    assert (found - expected).abs().max() < 1e-5
+    for made in (found, rows_apart[:, None]):
+        torch.testing.assert_close(made.double(), expected, rtol=0, atol=1e-5)
+
+
+def test_what_the_maker_of_the_processor_decides_is_not_a_matter_of_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+    for maker in ("GenuineIntel", "AuthenticAMD", ""):
+        monkeypatch.setattr(prepacking, "processor_text", lambda maker=maker: f"vendor_id\t: {maker}\n")
+        found[maker] = prepacking._library.__wrapped__()
+    assert found == {"GenuineIntel": LIBRARIES[0], "AuthenticAMD": "onednn", "": "onednn"}
 
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("arch", ["llama", "qwen2", "gemma3", "gpt_neox", "phi3"])
-def test_texts_and_scores_are_those_of_plain_products(arch, checkpoint) -> None:
+def test_texts_and_scores_are_those_of_plain_products(arch, checkpoint, library) -> None:
     engines = {on: HFEngine(str(checkpoint(arch)), device="cpu", low_memory=not on) for on in (True, False)}
-    assert {on: engine.facts().details["prepacked"] for on, engine in engines.items()} == {True: True, False: False}
+    assert {on: engine.facts().details["prepacked"] for on, engine in engines.items()} == {True: library, False: False}
     for point in (Point(), AWAY, Point()):
         for engine in engines.values():
             engine.move_to(point)
@@ -71,7 +95,7 @@ def test_texts_and_scores_are_those_of_plain_products(arch, checkpoint) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_products_are_of_the_weights_of_the_point_and_come_back_bit_for_bit(checkpoint) -> None:
+def test_products_are_of_the_weights_of_the_point_and_come_back_bit_for_bit(checkpoint, library) -> None:
     engine = HFEngine(str(checkpoint("llama")), device="cpu")
     texts = ["Weigh it twice.", "yes", "Let it rest in sand.", "no"]
     first = engine.score(CHAT, texts, DECODING)
@@ -88,7 +112,7 @@ def test_a_merged_adapter_is_in_what_is_prepacked(checkpoint, tmp_path) -> None:
     texts = {on: [] for on in (True, False)}
     for on in texts:
         engine = HFEngine(adapted, device="cpu")
-        engine._prepacking.is_on = on
+        engine._prepacking.library = engine._prepacking.library if on else None
         texts[on] = [g.text for g in engine.generate(CHAT, DECODING)]
     assert texts[True] == texts[False]
     assert texts[True] != [g.text for g in HFEngine(str(base), device="cpu").generate(CHAT, DECODING)]
@@ -123,22 +147,22 @@ def test_outside_the_block_layers_are_their_own_also_after_a_failure(checkpoint)
 @pytest.mark.usefixtures("small")
 def test_what_is_not_served_computes_as_it_is(checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(checkpoint("llama"))
-    assert not Prepacking(model, wanted=False).is_on
-    assert not Prepacking(load(checkpoint("llama"), dtype="bfloat16"), wanted=True).is_on
-    assert not Prepacking(load(checkpoint("gpt2")).to("meta"), wanted=True).is_on
+    assert not Prepacking(model, wanted=False).library
+    assert not Prepacking(load(checkpoint("llama"), dtype="bfloat16"), wanted=True).library
+    assert not Prepacking(load(checkpoint("gpt2")).to("meta"), wanted=True).library
     assert prepacked(model)
     needed = sum(4 * module.weight.numel() for module in model.modules() if type(module) is nn.Linear)
     with monkeypatch.context() as short:
         short.setattr(prepacking, "MOST_BYTES", needed - 1)
-        assert not Prepacking(model, wanted=True).is_on
+        assert not Prepacking(model, wanted=True).library
     monkeypatch.setattr(prepacking.memory, "available", lambda: 0)  # what is free does not count
     for total, fits in ((8 * needed, True), (8 * needed - 8, False)):
         monkeypatch.setattr(prepacking.memory, "total", lambda total=total: total)
-        assert Prepacking(model, wanted=True).is_on == fits
+        assert bool(Prepacking(model, wanted=True).library) == fits
 
 
 def test_small_models_compute_as_they_are(checkpoint) -> None:
-    assert not Prepacking(load(checkpoint("llama")), wanted=True).is_on
+    assert not Prepacking(load(checkpoint("llama")), wanted=True).library
 
 
 @pytest.mark.usefixtures("small")
@@ -151,16 +175,23 @@ def test_a_torch_without_the_operations_or_with_wrong_ones_computes_as_it_is(
             raise fault
         return lambda x: layer(x) + 1
 
-    monkeypatch.setattr(prepacking, "_product", broken)
-    prepacking._works.cache_clear()
-    try:
-        assert not Prepacking(load(checkpoint("llama")), wanted=True).is_on
-    finally:
-        prepacking._works.cache_clear()
+    monkeypatch.setattr(prepacking, "_PRODUCTS", {"mkl": broken, "onednn": broken})
+    monkeypatch.setattr(prepacking, "_library", prepacking._library.__wrapped__)
+    assert not Prepacking(load(checkpoint("llama")), wanted=True).library
+
+
+@pytest.mark.usefixtures("small")
+def test_where_mkl_is_missing_onednn_serves(checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(layer: nn.Linear) -> prepacking.Product:
+        raise AttributeError
+
+    monkeypatch.setattr(prepacking, "_PRODUCTS", {**prepacking._PRODUCTS, "mkl": missing})
+    monkeypatch.setattr(prepacking, "processor_text", lambda: "GenuineIntel")
+    monkeypatch.setattr(prepacking, "_library", prepacking._library.__wrapped__)
+    assert Prepacking(load(checkpoint("llama")), wanted=True).library == "onednn"
 
 
 def test_asking_whether_it_works_draws_nothing_from_the_shared_generator() -> None:
-    prepacking._works.cache_clear()
     before = torch.random.get_rng_state()
-    prepacking._works()
+    assert prepacking._works(LIBRARIES[0])
     assert torch.equal(torch.random.get_rng_state(), before)

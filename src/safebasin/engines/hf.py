@@ -160,7 +160,7 @@ class HFEngine:
             "device_name": _device_name(self._model.device),
             **({"devices": [str(device) for device in devices]} if len(devices) > 1 else {}),
             "threads": self._threads,
-            "prepacked": self._prepacking.is_on,
+            "prepacked": self._prepacking.library or False,
             "attention": self._model.config._attn_implementation,
             "eos_ids": sorted({*self._answers.eos, *ends.ids}),
             "end_texts": list(ends.texts),

@@ -36,7 +36,7 @@ for rows in (1, 8, 256):  # which kernel is taken depends on the shape
 
 def safe_kernels(device: torch.device, dtype: torch.dtype) -> Callable[[], AbstractContextManager[None]]:
     """A context for forward passes in which no kernel is used that this processor cannot run."""
-    if device.type == "cpu" and dtype == torch.bfloat16 and _announces_amx() and not _survives():
+    if device.type == "cpu" and dtype == torch.bfloat16 and "amx_bf16" in processor_text() and not _survives():
         _log.warning("this processor announces AMX but cannot run it: bfloat16 goes without oneDNN, which is slower")
         return _without_onednn
     return nullcontext
@@ -74,11 +74,12 @@ def _without_onednn() -> Generator[None]:
         torch.backends.mkldnn.enabled = before
 
 
-def _announces_amx() -> bool:
+def processor_text() -> str:
+    """Return what Linux says of its processors, maker and instructions among it; nothing elsewhere."""
     try:
-        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
+        return ""
 
 
 @cache
