@@ -19,6 +19,6 @@ def load(name: str) -> tuple[str, ...]:
 
 def find_first(phrases: tuple[str, ...], text: str) -> tuple[str, int] | None:
     """The phrase whose occurrence ends first, and where it ends; None where no phrase occurs. Case-sensitive."""
-    hits = ((position + len(phrase), phrase) for phrase in phrases if (position := text.find(phrase)) >= 0)
-    first = min(hits, default=None)
-    return None if first is None else (first[1], first[0])
+    hits = [(text.find(phrase) + len(phrase), phrase) for phrase in phrases if phrase in text]
+    end, phrase = min(hits, default=(0, ""))
+    return (phrase, end) if hits else None
