@@ -61,8 +61,15 @@ def digest(*values: str | bytes | float | None) -> bytes:
 
 def digest_ending_in(*rest: str | bytes | float | None) -> Callable[[str], bytes]:
     """The function from the first value of a row, a text, to its `digest`, given the others: they are encoded once."""
-    encoded = _encoded(*rest)
-    return lambda key: hashlib.blake2b(_encoded(key) + encoded, digest_size=DIGEST_BYTES).digest()
+    ending, begun = _encoded(*rest), hashlib.blake2b(digest_size=DIGEST_BYTES)
+
+    def digest_of(key: str) -> bytes:
+        data = key.encode("utf-8", "surrogatepass")
+        made = begun.copy()
+        made.update((_TEXT[len(data)] if len(data) < _SHORT else b"s" + len(data).to_bytes(8, "big")) + data + ending)
+        return made.digest()
+
+    return digest_of
 
 
 def _encoded(*values: str | bytes | float | None) -> bytes:
