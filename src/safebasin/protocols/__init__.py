@@ -124,7 +124,6 @@ __all__ = [
     "ScoreTexts",
     "Setup",
     "SparingJudge",
-    "WordingJudge",
     "Split",
     "Stage",
     "StepHook",
@@ -136,5 +135,6 @@ __all__ = [
     "TrainingDefense",
     "WeightBlock",
     "WeightDefense",
+    "WordingJudge",
     "World",
 ]

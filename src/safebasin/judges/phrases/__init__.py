@@ -36,9 +36,9 @@ def _by_cue(phrases: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]
     once a phrase. The cue of most phrases first; of a list of 29 there are 11.
     """
     found: list[tuple[str, tuple[str, ...]]] = []
-    left = list(dict.fromkeys(phrases))
+    left: list[str] = list(dict.fromkeys(phrases))
     while left:
-        n_holding = Counter(cue for phrase in left for cue in _parts(phrase))
+        n_holding: Counter[str] = Counter(cue for phrase in left for cue in _parts(phrase))
         cue = min(n_holding, key=lambda part: (-n_holding[part], -len(part), part))
         found.append((cue, tuple(phrase for phrase in left if cue in phrase)))
         left = [phrase for phrase in left if cue not in phrase]
