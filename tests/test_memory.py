@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
-from safebasin.memory import available, total
+from safebasin.memory import available, seldom_collected, total
 
 V2 = "sys/fs/cgroup/pods/one/"
 V1 = "sys/fs/cgroup/memory/docker/ab/"
@@ -79,3 +80,15 @@ def test_what_there_is_whoever_holds_it(case: str, most: int, tmp_path: Path, mo
     cgroup, files, _ = CASES[case]
     groups_of(tmp_path, cgroup, files)
     assert total(tmp_path) == most
+
+
+@pytest.mark.parametrize(("before", "within"), [((700, 10, 10), 10_000), ((0, 10, 10), 0), ((50_000, 5, 5), 50_000)])
+def test_cycles_are_looked_for_less_often_and_then_as_before(before: tuple[int, int, int], within: int) -> None:
+    usual = gc.get_threshold()
+    gc.set_threshold(*before)
+    try:
+        with seldom_collected():
+            assert gc.get_threshold() == (within, *before[1:])
+        assert gc.get_threshold() == before
+    finally:
+        gc.set_threshold(*usual)

@@ -7,26 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from helpers.pots import PROMPTS, SYSTEMS, made
-from safebasin import study
+from helpers.pots import PROMPTS, SYSTEMS, made, plan_of_pots
 from safebasin.records import Decoding
 from safebasin.store.db import StudyStore
-from safebasin.study.plan import Plan, PromptSet, make_plan
+from safebasin.study.plan import Plan
 
 
 @pytest.fixture
 def plan() -> Plan:
     """Five of the prompts, one system prompt, the origin and two points."""
-    asked = study.make(study.with_flags({"model": "world:guild/aligned"}, {"directions": 1, "range": "-0.5:0.5:3"}))
-    return make_plan(
-        asked,
-        [PromptSet(name="pots", source="s", prompts=PROMPTS[:5])],
-        systems=SYSTEMS[:1],
-        regions=[spec.region() for spec in asked.regions],
-        decoding=Decoding(),
-        known={},
-        batch_size=4,
-    )
+    return plan_of_pots()
 
 
 @pytest.fixture

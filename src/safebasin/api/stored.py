@@ -11,6 +11,7 @@ from safebasin.api.progress import Progress, shown
 from safebasin.api.results import Compared, Mapped
 from safebasin.errors import ModelError, expected
 from safebasin.items import items
+from safebasin.memory import seldom_collected
 from safebasin.records import Landscape
 
 if TYPE_CHECKING:
@@ -305,13 +306,14 @@ def _publish(study: StoredStudy, *, with_text: bool, look: Look | None = None) -
     from safebasin.store.sealing import seal
     from safebasin.writing import write_text
 
-    folder, landscape = study.folder, read_landscape(study)
-    write_text(folder / folders.LANDSCAPE, to_json(landscape))
-    save_figures(landscape, folder / folders.FIGURES, look or Look())
-    samples = read_samples(study, with_text=with_text, most=most_per_place(landscape))
-    page = render_html(
-        landscape, read_manifest(folder), samples, title=f"Safety basin of {model_name(landscape.model)}"
-    )
-    write_text(folder / folders.REPORT, page)
-    seal(folder, with_text=with_text)
+    with seldom_collected():
+        folder, landscape = study.folder, read_landscape(study)
+        write_text(folder / folders.LANDSCAPE, to_json(landscape))
+        save_figures(landscape, folder / folders.FIGURES, look or Look())
+        samples = read_samples(study, with_text=with_text, most=most_per_place(landscape))
+        page = render_html(
+            landscape, read_manifest(folder), samples, title=f"Safety basin of {model_name(landscape.model)}"
+        )
+        write_text(folder / folders.REPORT, page)
+        seal(folder, with_text=with_text)
     return Mapped(landscape=landscape, folder=folder, report=folder / folders.REPORT)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from safebasin.judges.phrases import find_first
-from safebasin.protocols import AskedJudge, Judge, RuleJudge
-from safebasin.records import Prompt, Response, Score, Verdict
+from safebasin.protocols import AskedJudge, Judge, RuleJudge, WordingJudge
+from safebasin.records import Opinion, Prompt, Response, Score, Verdict, Wording
 
 
 def judge_all(
@@ -51,12 +51,29 @@ def _ask_all(
 
 
 def _cut(judge: Judge, response: Response) -> Verdict:
+    label, success, reason = _CUT
     return Verdict(
-        response=response.key, judge=judge.name, version=judge.version, label="unscored", success=None, reason="cut"
+        response=response.key, judge=judge.name, version=judge.version, label=label, success=success, reason=reason
     )
 
 
-def is_undecidable(judge: Judge, response: Response) -> bool:
+_CUT = Opinion("unscored", success=None, reason="cut")
+
+
+def judge_wordings(judge: WordingJudge, wordings: Sequence[Wording]) -> list[Opinion]:
+    """Judge wordings, equal ones once; in their order.
+
+    Args:
+        judge: the judge.
+        wordings: what to judge.
+    """
+    found: dict[Wording, Opinion] = {}
+    for wording in dict.fromkeys(wordings):
+        found[wording] = _CUT if is_undecidable(judge, wording) else judge.judge_wording(wording)
+    return [found[wording] for wording in wordings]
+
+
+def is_undecidable(judge: Judge, response: Response | Wording) -> bool:
     """Tell whether a stop rule cut the text before this judge's verdict was fixed.
 
     A text cut at a refusal decides only for a monotone judge that finds one of its own in what is there. A text cut

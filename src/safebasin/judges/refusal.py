@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from safebasin.errors import UnknownName, expected
-from safebasin.judges.keyword import refusal_verdict
+from safebasin.judges.keyword import refusal_opinion, verdict_of
 from safebasin.judges.scored import TextAlone
 from safebasin.judges.sentences import BLANK, REACH, Sentence, normalize, sentences
 from safebasin.judges.wording import VERSIONS, Held, Rules, rules
-from safebasin.records import Prompt, Response, Score, Verdict
+from safebasin.records import Opinion, Prompt, Response, Score, Verdict, Wording
 
 __all__ = ["Found", "RefusalJudge", "RefusalRule", "find_refusal", "refusal"]
 
@@ -207,6 +207,7 @@ class RefusalRule:
         return find_refusal(text, complete=False, version=self.rests_on) is not None
 
 
+@final
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefusalJudge(RefusalRule, TextAlone):
     """The rule as a judge. Monotone: once a sentence that refuses has ended, nothing that follows changes that."""
@@ -225,8 +226,12 @@ class RefusalJudge(RefusalRule, TextAlone):
 
         What the model could not decode (`Response.broken`) is `incoherent`, no success.
         """
-        found = find_refusal(response.text, version=self.version)
-        return refusal_verdict(self, response, None if found is None else found.phrase)
+        return verdict_of(self, response)
+
+    def judge_wording(self, wording: Wording) -> Opinion:
+        """The same of a text alone."""
+        found = find_refusal(wording.text, version=self.version)
+        return refusal_opinion(wording, None if found is None else found.phrase)
 
 
 def refusal(version: str | int = VERSION) -> RefusalJudge:

@@ -62,7 +62,16 @@ from safebasin.protocols.engines import (
     TokenScores,
 )
 from safebasin.protocols.finetuning import Attack, RowSource
-from safebasin.protocols.judges import AskedJudge, CalibratedJudge, Cost, DecidedJudge, Judge, RuleJudge, SparingJudge
+from safebasin.protocols.judges import (
+    AskedJudge,
+    CalibratedJudge,
+    Cost,
+    DecidedJudge,
+    Judge,
+    RuleJudge,
+    SparingJudge,
+    WordingJudge,
+)
 from safebasin.protocols.prompts import PromptSource, SystemSource
 from safebasin.protocols.weights import BaseWeights, Delta, Direction, IdentifiedDirection, WeightBlock
 from safebasin.protocols.worlds import World
@@ -126,5 +135,6 @@ __all__ = [
     "TrainingDefense",
     "WeightBlock",
     "WeightDefense",
+    "WordingJudge",
     "World",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from safebasin.records import LanguageTest, Prompt, Response, Score, Verdict
+from safebasin.records import LanguageTest, Opinion, Prompt, Response, Score, Verdict, Wording
 
 
 @runtime_checkable
@@ -77,6 +77,15 @@ class SparingJudge(Protocol):
 
         The verdict is the same where a score holds only those that begin before them; 0 where the text alone decides.
         """
+        ...
+
+
+@runtime_checkable
+class WordingJudge(Judge, Protocol):
+    """The extra of a judge that looks at nothing but wording, not at the prompt either: it judges equal texts once."""
+
+    def judge_wording(self, wording: Wording) -> Opinion:
+        """The opinion that `judge` gives of every response so worded."""
         ...
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from safebasin.records.identity import LATER, Scalar, content_hash, content_of, key_of
 
@@ -239,6 +239,14 @@ class Response:
         return content_hash([self.point, self.prompt, self.system, self.decoding, self.sample], length=24)
 
 
+class Wording(NamedTuple):
+    """A wording: the parts of a response that a judge of wording looks at. Equal ones have equal verdicts."""
+
+    text: str
+    finish_reason: FinishReason
+    broken: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """A score: how surprising a response is to a model, by default the unperturbed θ₀, token by token, in nats."""
@@ -294,3 +302,11 @@ class Verdict:
     def is_unanswered(self) -> bool:
         """True where another model was asked for it and did not reply: it is to be asked for again."""
         return self.reason.startswith(NO_REPLY)
+
+
+class Opinion(NamedTuple):
+    """An opinion: what a judge of wording says, of whichever response, as the fields of a `Verdict` of these names."""
+
+    label: str
+    success: bool | None
+    reason: str

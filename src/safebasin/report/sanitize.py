@@ -29,6 +29,8 @@ def visible(text: str) -> str:
     Newline and tab stay; so does everything else, emoji and other scripts among it. Idempotent: what it writes is plain
     ASCII.
     """
+    if text.isascii() and text.isprintable():  # nearly every text: thrice as fast as looking for each of them
+        return text
     return _OBEYED.sub(_escape, text)
 
 

@@ -6,19 +6,21 @@ Read, judged and committed a page at a time; those of a judge that asks are comm
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from itertools import islice
 
-from safebasin.judges.apply import is_undecidable, judge_all
+from safebasin.judges.apply import is_undecidable, judge_all, judge_wordings
 from safebasin.judges.scored import score_rules
 from safebasin.landscape.language_tests import calibrated
 from safebasin.landscape.score_reach import reaches, suffices
-from safebasin.protocols import AskedJudge, Cost, Judge
+from safebasin.protocols import AskedJudge, Cost, Judge, WordingJudge
+from safebasin.records import Prompt
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.store.connection import parsed
 from safebasin.store.db import PAGE, StudyStore
+from safebasin.store.opinions import put_opinions
 from safebasin.store.rows import PlanRows
 from safebasin.study.plan import Plan
 
@@ -39,20 +41,33 @@ def judge_stored(
         fresh, new[judge.name] = 0, 0
         if not left:
             continue
-        size = 1 if isinstance(judge, AskedJudge) else PAGE
-        needed = score_rules([judge])
-        suffice = suffices(store, needed)
+        pages = _by_wording(rows, judge) if isinstance(judge, WordingJudge) else _one_by_one(rows, judge, prompts)
         with _counted(store, judge):
-            for page in rows.unjudged(judge.name, judge.version, scored=bool(needed)):
-                # what ends before the judge is done with it is missing, never a part for the whole
-                scores = {r.key: s for r, s in page if s is not None and (suffice or reaches(judge, r, s))}
-                verdicts = iter(judge_all(judge, prompts, [response for response, _ in page], scores))
-                while batch := list(islice(verdicts, size)):
-                    new[judge.name] += store.put_verdicts(batch)
-                    fresh += len(batch)
-                    progress(Tick(stage="judge", done=total - left + fresh, total=total, fresh=fresh))
+            for said, kept in pages:
+                new[judge.name] += kept
+                fresh += said
+                progress(Tick(stage="judge", done=total - left + fresh, total=total, fresh=fresh))
         progress(Tick(stage="judge", done=total, total=total, fresh=left))
     return new
+
+
+def _by_wording(rows: PlanRows, judge: WordingJudge) -> Iterator[tuple[int, int]]:
+    """Judge what is unjudged a page at a time; yields how many were judged and how many of these verdicts are new."""
+    of = judge.name, judge.version
+    for keys, wordings in rows.unjudged_wordings(*of):
+        yield len(keys), put_opinions(rows.store, of, keys, judge_wordings(judge, wordings))
+
+
+def _one_by_one(rows: PlanRows, judge: Judge, prompts: Mapping[str, Prompt]) -> Iterator[tuple[int, int]]:
+    """The same of a judge that may look at prompts and scores, or ask."""
+    store, size, needed = rows.store, 1 if isinstance(judge, AskedJudge) else PAGE, score_rules([judge])
+    suffice = suffices(store, needed)
+    for page in rows.unjudged(judge.name, judge.version, scored=bool(needed)):
+        # what ends before the judge is done with it is missing, never a part for the whole
+        scores = {r.key: s for r, s in page if s is not None and (suffice or reaches(judge, r, s))}
+        verdicts = iter(judge_all(judge, prompts, [response for response, _ in page], scores))
+        while batch := list(islice(verdicts, size)):
+            yield len(batch), store.put_verdicts(batch)
 
 
 @contextmanager

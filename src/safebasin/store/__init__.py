@@ -15,6 +15,7 @@ integrity       damaged files, rows that point nowhere, content that is not what
 key_index       keys of many responses as numbers, and which questions are answered, joined by SQLite and taken apart
 measurements    numbers measured at points that are no verdicts, in the database of a study
 migrations      the schema of a study's database, as a list of steps that are applied once and in order
+opinions        verdicts of judges of wording, written in bulk
 read_only       a database looked at: opened so that nothing is written to its file
 renaming        new keys for what a folder holds, where a decoding turns out to be another one
 rows            the rows of one plan, chosen by SQL and read a part at a time

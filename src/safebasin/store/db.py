@@ -54,6 +54,9 @@ from safebasin.study.answered import Answered
 
 UNANSWERED = f"verdicts.label = 'unscored' AND verdicts.reason LIKE '{NO_REPLY}%'"
 """Where a verdict was asked for and not given: it is asked for again."""
+_RENEWED = ", ".join(f"{c} = excluded.{c}" for c in ("label", "success", "reason", "created", "grade", "digest"))
+IF_UNANSWERED = f"ON CONFLICT DO UPDATE SET {_RENEWED} WHERE {UNANSWERED}"
+"""What becomes of a verdict that is there already."""
 RESPONSE = "point, prompt, system, decoding, sample, text, thinking, n_tokens, finish_reason, broken, gap"
 """Columns of a response, as `read_response` takes them."""
 NO_MESSAGES = "[]"
@@ -236,12 +239,9 @@ class StudyStore:
             (v.response, v.judge, v.version, v.label, flag_to_int(v.success), pack_text(v.reason), v.grade)
             for v in verdicts
         ]
-        columns = ("label", "success", "reason", "created", "grade", "digest")
-        renewed = ", ".join(f"{c} = excluded.{c}" for c in columns)
         with self.transaction() as db:
             before = db.total_changes
-            otherwise = f"ON CONFLICT DO UPDATE SET {renewed} WHERE {UNANSWERED}"
-            insert_digested(db, "verdicts", rows, created=now(), otherwise=otherwise)
+            insert_digested(db, "verdicts", rows, created=now(), otherwise=IF_UNANSWERED)
             return db.total_changes - before
 
     def done(self, decoding: str, *, sample: int = 0) -> Answered:

@@ -12,16 +12,16 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from safebasin.records import Response, Score, Verdict
+from safebasin.records import FinishReason, Response, Score, Verdict, Wording
 from safebasin.store.completeness import every_response_has
 from safebasin.store.db import PAGE, RESPONSE, UNANSWERED, StudyStore
 from safebasin.store.key_index import KeyIndex, unhex
-from safebasin.store.values import read_response, read_verdict, stored_text
+from safebasin.store.values import read_response, read_verdict, stored_text, stored_texts, unpack_texts
 from safebasin.study.plan import Plan
 
 __all__ = ["PlanRows", "StoredPlace"]
@@ -37,6 +37,8 @@ _OF_JUDGE = """verdicts.response = r.key AND verdicts.judge = :judge
 _UNJUDGED = f"NOT EXISTS (SELECT 1 FROM verdicts WHERE {_OF_JUDGE} AND NOT ({UNANSWERED}))"
 
 
+WORDINGS = 4_000
+"""Texts that are judged at a time by wording alone."""
 WINDOW = 200_000
 """Rows of a table whose keys are joined at a time."""
 _BY_KEY = [(digit, chr(ord(digit) + 1)) for digit in "0123456789abcdef"]
@@ -229,18 +231,37 @@ class PlanRows:
 
         With their scores, unless the judge looks at none. Verdicts may be written while pages are read.
         """
-        query = f"""SELECT r.key, {RESPONSE} FROM responses r
-                    WHERE r.key > :after AND {self._by_key} AND {_UNJUDGED} ORDER BY r.key LIMIT {PAGE}"""
-        after, page = "", [()]
-        while page:
-            with self.store.reading() as db:
-                given = {**self.asked, "judge": judge, "version": version, "after": after}
-                page = db.execute(query, given).fetchall()
+        for page in self._unjudged(RESPONSE, PAGE, judge, version):
+            with self.store.reading():
                 found = [(stored_text(key), read_response(tuple(row))) for key, *row in page]
-            if found:
-                after = found[-1][0]
-                scores = self.store.scores(key for key, _ in found) if scored else {}
-                yield [(response, scores.get(key)) for key, response in found]
+            scores = self.store.scores(key for key, _ in found) if scored else {}
+            yield [(response, scores.get(key)) for key, response in found]
+
+    def unjudged_wordings(self, judge: str, version: str) -> Iterator[tuple[list[str], list[Wording]]]:
+        """Page by page, keys and wordings of the responses without a verdict of this version of a judge, by key.
+
+        Verdicts may be written while pages are read.
+        """
+        for page in self._unjudged("text, finish_reason, broken", WORDINGS, judge, version):
+            with self.store.reading():
+                keys, texts, finish, broken = zip(*page, strict=True)
+                finished = cast("list[FinishReason]", stored_texts(finish))
+                columns = unpack_texts(texts), finished, stored_texts(broken)
+                found = stored_texts(keys), list(map(Wording, *columns))
+            yield found
+
+    def _unjudged(self, columns: str, size: int, judge: str, version: str) -> Iterator[list[tuple[Any, ...]]]:
+        """Rows of the responses without a verdict of this version of a judge: the key and some columns, by key."""
+        query = f"""SELECT r.key, {columns} FROM responses r
+                    WHERE r.key > :after AND {self._by_key} AND {_UNJUDGED} ORDER BY r.key LIMIT {size}"""
+        given = {**self.asked, "judge": judge, "version": version}
+        with self.store.reading() as db:
+            page = db.execute(query, {**given, "after": ""}).fetchall()
+        while page:
+            after = page[-1][0]
+            yield page
+            with self.store.reading() as db:
+                page = db.execute(query, {**given, "after": after}).fetchall()
 
 
 def _unscored(under: str) -> str:

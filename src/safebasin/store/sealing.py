@@ -188,7 +188,10 @@ def _many(db: sqlite3.Connection, table: str, by: Sequence[str]) -> dict[Combina
         digests = np.frombuffer(bytes.fromhex(str(texts)), dtype=">u8").astype(np.uint64)
         for number in map(int, np.unique(codes)):
             parts.setdefault(known[number], []).append(digests[codes == number])
-    odd = db.execute(f"SELECT DISTINCT {', '.join(by)} FROM {table} WHERE NOT ({is_plain})").fetchall()
+    plain = sum(one.size for some in parts.values() for one in some)
+    odd: list[Combination] = []
+    if plain < db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]:
+        odd = db.execute(f"SELECT DISTINCT {', '.join(by)} FROM {table} WHERE NOT ({is_plain})").fetchall()
     found = {kind: _of_numbers(parts.pop(kind)) for kind in [*parts] if kind not in odd}
     return found | {kind: _one_by_one(db, table, by, kind) for kind in odd}
 

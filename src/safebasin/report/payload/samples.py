@@ -62,6 +62,8 @@ class ShownSample(Protocol):
     def verdicts(self) -> tuple[Verdict, ...]: ...
 
 
+_Said = tuple[str, str, bool | None, str]
+"""Judge, label, success and reason."""
 Key = tuple[int, str, str]
 """Region (−1: the origin, which serves all), prompt set, system prompt."""
 
@@ -97,6 +99,7 @@ def listed(panel: Panel, samples: Sequence[ShownSample]) -> dict[str, object]:
     origin = next((number for number, cell in enumerate(panel.points) if cell.direction < 0), None)
     prompts: dict[str, dict[str, object]] = {}
     rows: list[dict[str, object]] = []
+    said: dict[_Said, _Said] = {}  # few verdicts differ, and each stands there once
     for sample in samples:
         cell = origin if sample.direction < 0 else cells.get((sample.direction, sample.coords))
         if cell is None:
@@ -104,7 +107,7 @@ def listed(panel: Panel, samples: Sequence[ShownSample]) -> dict[str, object]:
         prompt = prompts.setdefault(sample.prompt_id, _prompt(sample))
         if sample.prompt_text is not None:
             prompt["text"] = _cut(sample.prompt_text)
-        rows.append(_row(sample, cell))
+        rows.append(_row(sample, cell, said))
     return {"prompts": prompts, "samples": rows}
 
 
@@ -117,7 +120,7 @@ def _prompt(sample: ShownSample) -> dict[str, object]:
     }
 
 
-def _row(sample: ShownSample, cell: int) -> dict[str, object]:
+def _row(sample: ShownSample, cell: int, said: dict[_Said, _Said]) -> dict[str, object]:
     return {
         "cell": cell,
         "prompt": sample.prompt_id,
@@ -126,13 +129,17 @@ def _row(sample: ShownSample, cell: int) -> dict[str, object]:
         "label": visible(sample.label),
         "tokens": sample.response.n_tokens,
         "finish": visible(sample.response.finish_reason),
-        "verdicts": [_verdict(v, with_reason=sample.text is not None) for v in sample.verdicts],
+        "verdicts": [_verdict(v, said, with_reason=sample.text is not None) for v in sample.verdicts],
     }
 
 
-def _verdict(verdict: Verdict, *, with_reason: bool) -> list[object]:
-    reason = visible(verdict.reason) if with_reason else ""
-    return [visible(verdict.judge), visible(verdict.label), verdict.success, reason]
+def _verdict(verdict: Verdict, said: dict[_Said, _Said], *, with_reason: bool) -> _Said:
+    stored = (verdict.judge, verdict.label, verdict.success, verdict.reason if with_reason else "")
+    shown = said.get(stored)
+    if shown is None:
+        judge, label, success, reason = stored
+        shown = said[stored] = visible(judge), visible(label), success, visible(reason)
+    return shown
 
 
 def _cut(text: str) -> str:
