@@ -89,9 +89,7 @@ def score_batches(
     found: dict[Pair, tuple[float, ...]] = {}
     with memory_errors(), torch.inference_mode():
         if scorer is not None:
-            for batch in in_batches(distinct, vocabulary):
-                found |= zip(batch, scorer.nll([p for p, _ in batch], [t for _, t in batch]), strict=True)
-            distinct = []
+            found, distinct = scorer.nll(distinct), []
         for prompt, shared in _by_prompt(distinct).items():
             state = read_prompt(model, prompt) if len(shared) > 1 else None
             if state is not None:
