@@ -25,8 +25,8 @@ __all__ = ["LeanLlama", "attended"]
 _STATIC_ROPE = ("default", "linear", "llama3")
 
 Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""Attention of a layer by its number: of queries, keys and values of new tokens, (rows, n, heads, width), makes what the
-heads give, joined: (rows, n, heads·width)."""
+"""Attention of a layer, given by its number: what the heads make of queries, keys and values of new tokens, each
+(rows, n, heads, width), joined: (rows, n, heads·width)."""
 
 
 class _Block(NamedTuple):

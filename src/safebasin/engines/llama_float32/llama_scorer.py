@@ -18,12 +18,12 @@ from transformers import PreTrainedModel
 
 from safebasin.engines.llama_float32.lean import LeanLlama, attended
 
-__all__ = ["LlamaScorer"]
+__all__ = ["nll_of_texts"]
 
 _STATE_BYTES = 256 * 2**20
 """Keys and values of prompts that are held at once; those of one prompt in any case."""
-_TREE = 192
-"""Tokens of a tree of several texts: attention compares each with each, so that a larger one costs more than it saves."""
+_TREE = 128
+"""Tokens of a tree of several texts: attention compares each with each, so larger ones cost more than they save."""
 _PASS = 512
 """Tokens of a pass from which weights are read often enough; more would leave the cache of a processor."""
 _LOGIT_BYTES = 64 * 2**20
@@ -56,33 +56,27 @@ class _Asked(NamedTuple):
     """For each text, where in `at` the likelihood of each of its tokens is."""
 
 
-class LlamaScorer:
-    """Negative log-likelihoods under the weights that a model has.
+def nll_of_texts(model: PreTrainedModel, asked: Iterable[tuple[Ids, Ids]]) -> dict[tuple[Ids, Ids], tuple[float, ...]]:
+    """−ln p of each token of each text after its prompt, in nats, by prompt and text; neither is empty.
 
     Args:
         model: one that `LeanLlama.fits` accepts.
+        asked: prompts, each with a text.
     """
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        self._model = model
-
-    def nll(self, asked: Iterable[tuple[Ids, Ids]]) -> dict[tuple[Ids, Ids], tuple[float, ...]]:
-        """−ln p of each token of each text after its prompt, by prompt and text; neither is empty."""
-        texts: dict[Ids, list[Ids]] = {}
-        longest = 0
-        for prompt, text in sorted(set(asked)):
-            texts.setdefault(prompt, []).append(text)
-            longest = max(longest, len(prompt) + len(text))
-        llama = LeanLlama(self._model, longest)
-        found: dict[tuple[Ids, Ids], tuple[float, ...]] = {}
-        for prompts in _parts(list(texts), _STATE_BYTES // llama.state_bytes):
-            states = _read(llama, prompts)
-            trees = [(p, one) for p in prompts for one in _asked(states[p], p[-1], texts[p])]
-            for some in _passes([len(one.tree.ids) for _, one in trees]):
-                likelihoods = _likelihoods(llama, [one for _, one in trees[some]])
-                for (prompt, one), nll in zip(trees[some], likelihoods, strict=True):
-                    found |= {(prompt, text): tuple(nll[i] for i in at) for text, at in one.texts.items()}
-        return found
+    texts: dict[Ids, list[Ids]] = {}
+    longest = 0
+    for prompt, text in sorted(set(asked)):
+        texts.setdefault(prompt, []).append(text)
+        longest = max(longest, len(prompt) + len(text))
+    llama = LeanLlama(model, longest)
+    found: dict[tuple[Ids, Ids], tuple[float, ...]] = {}
+    for prompts in _parts(list(texts), _STATE_BYTES // llama.state_bytes):
+        states = _read(llama, prompts)
+        asking = [(p, one) for p in prompts for one in _asked(states[p], p[-1], texts[p])]
+        for some in _passes([len(one.tree.ids) for _, one in asking]):
+            for (prompt, one), nll in zip(asking[some], _nll(llama, [one for _, one in asking[some]]), strict=True):
+                found |= {(prompt, text): tuple(nll[i] for i in at) for text, at in one.texts.items()}
+    return found
 
 
 def _parts(prompts: Sequence[Ids], n_tokens: int) -> Iterator[list[Ids]]:
@@ -151,7 +145,7 @@ def _asked(state: State, last: int, texts: Iterable[Ids]) -> Iterator[_Asked]:
 
 
 def _mask(tree: _Tree) -> tuple[torch.Tensor, list[int]]:
-    """What each token of a tree attends to, (tokens, those of the beginning and these), and how deep it stands there."""
+    """What each token of a tree attends to, (tokens, those of the beginning and these), and how deep it stands."""
     n, begun = len(tree.ids), tree.state[0][0].shape[2]
     sees = torch.eye(n, begun + n, dtype=torch.bool).roll(begun, dims=1)
     sees[:, :begun] = True
@@ -215,7 +209,7 @@ def _states(llama: LeanLlama, trees: Sequence[_Tree]) -> list[State]:
     return found
 
 
-def _likelihoods(llama: LeanLlama, asked: Sequence[_Asked]) -> list[list[float]]:
+def _nll(llama: LeanLlama, asked: Sequence[_Asked]) -> list[list[float]]:
     """What is asked of each tree, −ln p."""
     hidden, _ = _hidden(llama, [one.tree for one in asked])
     starts = [0, *accumulate(len(one.tree.ids) for one in asked)]
