@@ -97,7 +97,7 @@ class LeanLlama:
 
     @property
     def state_bytes(self) -> int:
-        """What keys and values of one token take."""
+        """Bytes of the keys and values of one token."""
         return sum(2 * 4 * block.k.out_features for block in self._blocks)
 
     @staticmethod
@@ -143,7 +143,7 @@ class LeanLlama:
         return self.hidden(tokens, at, attend)
 
     def hidden(self, tokens: torch.Tensor, at: torch.Tensor, attend: Attend) -> torch.Tensor:
-        """What the last block makes of tokens, (rows, n), at these positions, (rows, n): (rows, n, hidden)."""
+        """Compute what the last block makes of tokens, (rows, n), at these positions, (rows, n): (rows, n, hidden)."""
         cos, sin = self._cos[at][:, :, None], self._sin[at][:, :, None]  # (rows, n, 1, width): one for all heads
         x = functional.embedding(tokens, self._embedding)  # (rows, n, hidden); a copy, so that it may be added to
         for layer, block in enumerate(self._blocks):
@@ -160,7 +160,7 @@ class LeanLlama:
         return _linear(self._normed(hidden, self._norm), self._head)
 
     def bias(self, hidden: torch.Tensor) -> torch.Tensor:
-        """What attention adds for tokens that are hidden, where this is True: −inf, else 0; of the same shape."""
+        """Make what attention adds: −inf for tokens that are hidden, where this is True, else 0; of the same shape."""
         return torch.zeros(hidden.shape, dtype=self._embedding.dtype, device=self.device).masked_fill_(
             hidden.to(self.device), float("-inf")
         )
