@@ -98,7 +98,6 @@ class HFEngine:
         self._moves = not quantization(self._model.config.to_dict())
         self._safe = safe_kernels(where, self._model.dtype)
         self._threads = fitting_threads(where, self._model.num_parameters())
-        self._scorer: llama_float32.LlamaScorer | None = None
         self._prepacking = Prepacking(self._model, wanted=low_memory is not True)
         self._guards = Guards(self._model, self._tokenizer)
         eos, n_rows = end_ids(self._model.generation_config, self._tokenizer), n_embeddings(self._model)
@@ -193,7 +192,6 @@ class HFEngine:
             raise ModelError(
                 expected("model", "one of plain weights where points are to be mapped", self._name, remedy)
             )
-        self._scorer = None
         self._prepacking.forget()
         self._guards.forget()
         self._mover.write(point, self._model)
@@ -297,8 +295,8 @@ class HFEngine:
                     sight = self._sight()
                     scores = score_shown(sight.model, prompts, tokens, looks, pad=sight.padding(self._pad))
                 else:
-                    self._scorer = self._scorer or llama_float32.scorer(self._model)
-                    scores = score_batches(self._model, prompts, tokens, pad=self._pad, scorer=self._scorer)
+                    scorer = llama_float32.scorer(self._model)
+                    scores = score_batches(self._model, prompts, tokens, pad=self._pad, scorer=scorer)
             found |= zip(rows, scores, strict=True)
         return [found[row] for row in range(len(conversations))]
 

@@ -13,7 +13,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from safebasin.engines.cache import keep_rows
 from safebasin.engines.decoding import left_padded, read_prompt, running
-from safebasin.engines.llama_float32 import LlamaScorer
+from safebasin.engines.llama_float32 import Scorer
 from safebasin.models.files import memory_errors
 from safebasin.protocols import TokenScores
 
@@ -66,7 +66,7 @@ def score_batches(
     texts: Sequence[Tokens],
     *,
     pad: int,
-    scorer: LlamaScorer | None = None,
+    scorer: Scorer | None = None,
 ) -> list[TokenScores]:
     """−ln p(token | prompt, tokens before), in nats, log-softmax in float32; results in the order given.
 
@@ -89,9 +89,7 @@ def score_batches(
     found: dict[Pair, tuple[float, ...]] = {}
     with memory_errors(), torch.inference_mode():
         if scorer is not None:
-            for batch in in_batches(distinct, vocabulary):
-                found |= zip(batch, scorer.nll([p for p, _ in batch], [t for _, t in batch]), strict=True)
-            distinct = []
+            found, distinct = scorer(distinct), []
         for prompt, shared in _by_prompt(distinct).items():
             state = read_prompt(model, prompt) if len(shared) > 1 else None
             if state is not None:

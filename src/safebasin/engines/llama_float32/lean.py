@@ -8,6 +8,7 @@ through transformers (`paced.wrapped`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -19,9 +20,13 @@ from transformers import LlamaForCausalLM, PreTrainedModel
 from safebasin.engines.ragged import RaggedCache
 from safebasin.models.spreading import devices_of
 
-__all__ = ["LeanLlama"]
+__all__ = ["LeanLlama", "attended"]
 
 _STATIC_ROPE = ("default", "linear", "llama3")
+
+Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Attention of a layer, given by its number: what the heads make of queries, keys and values of new tokens, each
+(rows, n, heads, width), joined: (rows, n, heads·width)."""
 
 
 class _Block(NamedTuple):
@@ -81,10 +86,19 @@ class LeanLlama:
 
     def empty_cache(self, n_rows: int) -> RaggedCache:
         """A cache of rows that hold nothing yet."""
-        nothing = [
+        return RaggedCache(self.nothing(n_rows), np.zeros(n_rows, dtype=np.int64))
+
+    def nothing(self, n_rows: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Keys and values of each layer, each (rows, heads, 0, width), of rows that hold nothing yet."""
+        states = [
             self._embedding.new_empty(n_rows, b.k.out_features // self._width, 0, self._width) for b in self._blocks
         ]
-        return RaggedCache([(states, states) for states in nothing], np.zeros(n_rows, dtype=np.int64))
+        return [(one, one) for one in states]
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the keys and values of one token."""
+        return sum(2 * 4 * block.k.out_features for block in self._blocks)
 
     @staticmethod
     def fits(model: PreTrainedModel) -> bool:
@@ -106,7 +120,7 @@ class LeanLlama:
         The tokens are written to the cache; its lengths stay, so that the caller decides how many of them count.
         """
         # the head, at every position: a guess is checked at all of them
-        return _linear(self._normed(self._hidden(tokens, cache), self._norm), self._head)
+        return self.logits(self._hidden(tokens, cache))
 
     def read(self, tokens: torch.Tensor, cache: RaggedCache) -> None:
         """Write the next n tokens of each row, (rows, n), to the cache; its lengths stay."""
@@ -114,30 +128,41 @@ class LeanLlama:
 
     def _hidden(self, tokens: torch.Tensor, cache: RaggedCache) -> torch.Tensor:
         """What the last block gives, (rows, n, hidden)."""
-        # 1) Where the tokens go: in the cache, and as positions (rows, n), each row from its own length on
+        # where the tokens go: in the cache, and as positions (rows, n), each row from its own length on
         n = tokens.shape[1]
         cache.reserve(n)
         columns, length = cache.columns(n, cache.heads[0]), int(cache.lengths.max()) + n
         at = cache.positions(n)
+        ahead = torch.arange(length, device=at.device) > at[:, None, :, None]
+        bias = self.bias(ahead)  # (rows, 1, n, length)
+
+        def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            keys, values = cache.write(layer, key.transpose(1, 2), value.transpose(1, 2), columns, length)
+            return attended(query, keys, values, bias)
+
+        return self.hidden(tokens, at, attend)
+
+    def hidden(self, tokens: torch.Tensor, at: torch.Tensor, attend: Attend) -> torch.Tensor:
+        """Compute what the last block makes of tokens, (rows, n), at these positions, (rows, n): (rows, n, hidden)."""
         cos, sin = self._cos[at][:, :, None], self._sin[at][:, :, None]  # (rows, n, 1, width): one for all heads
-        bias = self._bias(at, length)
-        # 2) The blocks
-        x = functional.embedding(tokens, self._embedding)  # (rows, n, hidden)
+        x = functional.embedding(tokens, self._embedding)  # (rows, n, hidden); a copy, so that it may be added to
         for layer, block in enumerate(self._blocks):
             h = self._normed(x, block.norm)  # attention
             query, key = (self._rotated(self._heads(_linear(h, p)), cos, sin) for p in (block.q, block.k))
             value = self._heads(_linear(h, block.v))
-            keys, values = cache.write(layer, key.transpose(1, 2), value.transpose(1, 2), columns, length)
-            x = x + _linear(_attended(query, keys, values, bias), block.o)
+            x += _linear(attend(layer, query, key, value), block.o)
             h = self._normed(x, block.norm_mlp)  # MLP
-            x = x + _linear(functional.silu(_linear(h, block.gate)) * _linear(h, block.up), block.down)
+            x += _linear(functional.silu(_linear(h, block.gate), inplace=True).mul_(_linear(h, block.up)), block.down)
         return x
 
-    def _bias(self, at: torch.Tensor, length: int) -> torch.Tensor:
-        """What the token at each position, (rows, n), may look at: (rows, 1, n, length), 0 or -inf."""
-        ahead = torch.arange(length, device=at.device) > at[:, None, :, None]
-        return torch.zeros(ahead.shape, dtype=self._embedding.dtype, device=at.device).masked_fill_(
-            ahead, float("-inf")
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits, (…, vocabulary), of what the last block gave, (…, hidden)."""
+        return _linear(self._normed(hidden, self._norm), self._head)
+
+    def bias(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Make what attention adds: −inf for tokens that are hidden, where this is True, else 0; of the same shape."""
+        return torch.zeros(hidden.shape, dtype=self._embedding.dtype, device=self.device).masked_fill_(
+            hidden.to(self.device), float("-inf")
         )
 
     def _normed(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -151,7 +176,7 @@ class LeanLlama:
         return x * cos + x.roll(self._width // 2, dims=-1) * sin
 
 
-def _attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+def attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """Attention of queries, (rows, n, heads, width), joined: (rows, n, heads·width)."""
     rows, n, heads, width = query.shape
     groups = heads // keys.shape[1]
