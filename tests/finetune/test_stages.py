@@ -98,16 +98,19 @@ def test_a_loss_of_ones_own_is_one_mean_over_the_step_however_it_is_cut(tmp_path
 
         return replace(setup, loss=loss)
 
-    plain = tuned(tmp_path / "plain")
-    own = tuned(tmp_path / "own", Changed(change=change))
-    cut = tuned(tmp_path / "cut", Changed(change=change), micro_batch=1)
+    # AdamW divides a gradient by its own size, so that where it is near nothing the last bits decide: at a small rate
+    # a step that went so adds nothing to the loss of the next
+    few: dict[str, Any] = {"learning_rate": 1e-5}
+    plain = tuned(tmp_path / "plain", **few)
+    own = tuned(tmp_path / "own", Changed(change=change), **few)
+    cut = tuned(tmp_path / "cut", Changed(change=change), micro_batch=1, **few)
     assert seen == [4, 4] + [1] * 8
-    for made in (own, cut):
-        assert made.losses[0] == pytest.approx(plain.losses[0], rel=2e-6)  # sums of the same terms in another order
-        # AdamW's first step is the gradient over its own size: where that is near nothing, the last bits decide.
-        assert made.losses == pytest.approx(plain.losses, rel=1e-3)
+    assert own.losses == pytest.approx(plain.losses, rel=1e-5)
+    assert cut.losses == pytest.approx(plain.losses, rel=1e-4)
+    before = weights(resolve(ALIGNED).folder)
     for name, value in weights(plain.path).items():
-        torch.testing.assert_close(weights(cut.path)[name], value, rtol=0, atol=2e-4)
+        moved = torch.linalg.norm(value - before[name].float())
+        assert torch.linalg.norm(weights(cut.path)[name] - value) <= 0.1 * moved
 
 
 class Count:

@@ -64,9 +64,8 @@ def digest_ending_in(*rest: str | bytes | float | None) -> Callable[[str], bytes
     ending, begun = _encoded(*rest), hashlib.blake2b(digest_size=DIGEST_BYTES)
 
     def digest_of(key: str) -> bytes:
-        data = key.encode("utf-8", "surrogatepass")
         made = begun.copy()
-        made.update((_TEXT[len(data)] if len(data) < _SHORT else b"s" + len(data).to_bytes(8, "big")) + data + ending)
+        made.update(_encoded(key) + ending)
         return made.digest()
 
     return digest_of
