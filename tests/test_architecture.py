@@ -145,6 +145,7 @@ def test_nothing_heavy_is_loaded_before_it_is_used(statement: str) -> None:
     assert loaded_by(statement) == set()
 
 
+@pytest.mark.slow
 def test_the_check_of_what_is_loaded_can_fail() -> None:
     assert loaded_by("import scipy.stats") == {"scipy"}
 

@@ -57,6 +57,7 @@ def test_every_seam_of_the_plugin_is_small() -> None:
     assert all(len(m.read_text().splitlines()) <= 60 for m in modules if m.name != "__init__.py")
 
 
+@pytest.mark.slow
 def test_list_shows_the_rows_under_the_name_of_the_package(site: Path, tmp_path: Path) -> None:
     rows = json.loads(stdout("-m", "safebasin", "list", "--json", site=site, cwd=tmp_path))
     mine = [(row["kind"], row["name"]) for row in rows if row["name"].startswith("safebasin-kiln/")]

@@ -123,6 +123,7 @@ def test_engine_scripted() -> None:
     testing.check_row(catalog.get("engine", "scripted"))
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_engine_hf() -> None:
     testing.check_row(catalog.get("engine", "hf"), arguments={"model": GUILD, "device": "cpu"})

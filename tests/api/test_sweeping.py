@@ -38,6 +38,7 @@ def swept(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Swept:
     return api.sweep_models(ALIGNED, folder, out=tmp_path_factory.mktemp("out") / "s", limit=10, max_new_tokens=24)
 
 
+@pytest.mark.slow
 def test_who_complies_is_told_who_is_the_same_is_not_and_who_does_not_fit_is_named(swept: Swept) -> None:
     (table,) = swept.sweep.tables
     by_name = {model.name: model for model in table.models}

@@ -64,6 +64,7 @@ def test_two_models_of_noise_do_not_pass(tmp_path: Path) -> None:
     assert "not reached" in found.report.read_text()
 
 
+@pytest.mark.slow
 def test_the_aligned_model_reaches_every_floor_and_the_page_says_what_is_assumed(tmp_path: Path) -> None:
     found = audit(ALIGNED, ALIGNED, out=tmp_path, limit=8, policy=LOOSE, **SHORT)
     floors = {f.name: f.share.value for f in found.verdict.conditions[0].floors}

@@ -88,6 +88,7 @@ def test_two_processes_decide_as_one(broken: Path, tmp_path: Path) -> None:
     assert together.verdict.line == alone.verdict.line
 
 
+@pytest.mark.slow
 def test_a_copy_is_not_decided_by_three_prompts(tmp_path: Path) -> None:
     found = audit(ALIGNED, ALIGNED, out=tmp_path, limit=3, **SHORT)
     assert (found.verdict.decision, found.verdict.exit_code) == ("undecided", 3)
@@ -251,6 +252,7 @@ def shipped(other: Path, tmp_path_factory: pytest.TempPathFactory):
     return audit(ALIGNED, str(other), out=tmp_path_factory.mktemp("audit") / "out", limit=4, **SHORT)
 
 
+@pytest.mark.slow
 def test_another_tokenizer_is_asked_as_it_ships(shipped) -> None:
     found = shipped
     assert found.verdict.tuned.kind == "other"

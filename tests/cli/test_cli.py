@@ -240,9 +240,8 @@ def test_another_models_folder_is_refused_by_both_names(mapped: Path) -> None:
     assert safebasin("verify", mapped).returncode == 0, "nothing was lost"
 
 
-@pytest.mark.parametrize(
-    ("sent", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_sigterm_and_ctrl_c_end_with_their_codes(sent: signal.Signals, code: int, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     command = [sys.executable, "-m", "safebasin", "map", "-o", str(folder), "--directions", "3", "--limit", "40"]
@@ -339,6 +338,7 @@ def test_list_show_doctor_and_world() -> None:
     assert len(safebasin("world", "prompts", "benign", "--limit", "3").stdout.splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_the_plan_of_an_audit_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["audit", WORLD, "world:guild/base", "--plan", "--limit", "20", "--json"])

@@ -46,6 +46,7 @@ def stored(folder: Path) -> tuple[int, list[Prompt]]:
         return store.counts()["responses"], list(store.prompts().values())
 
 
+@pytest.mark.slow
 def test_a_landscape_of_prompts_with_images(
     seeing: Path, asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +86,7 @@ def test_the_report_names_the_image_and_shows_none(seeing: Path, asked: Path, tm
     assert "a.png" not in page
 
 
+@pytest.mark.slow
 def test_an_image_that_changed_is_another_prompt(seeing: Path, asked: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
     command = ("map", f"{seeing}#language", "--prompts", asked, *SMALL, *RANDOM, "-o", out)
@@ -96,6 +98,7 @@ def test_an_image_that_changed_is_another_prompt(seeing: Path, asked: Path, tmp_
     assert (n_responses, len(prompts)) == (3 * 5, 5)
 
 
+@pytest.mark.slow
 def test_the_line_to_another_model_that_reads_images(seeing: Path, asked: Path, tmp_path: Path) -> None:
     other = make_seeing_model(tmp_path / "other", seed=1)
     out = tmp_path / "line"

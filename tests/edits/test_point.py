@@ -57,6 +57,7 @@ def asked(folder: Path, study: Path) -> list[str]:
     return [g.text for g in engine.generate([p.messages for p in plan.prompts.values()], plan.decoding)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_a_point_is_the_engine_there_bit_for_bit(tmp_path: Path, dtype: str) -> None:
     model = make_tiny_model(tmp_path / "m", dtype=dtype)

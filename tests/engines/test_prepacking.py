@@ -78,6 +78,7 @@ def test_what_the_maker_of_the_processor_decides_is_not_a_matter_of_speed(monkey
     assert found == {"GenuineIntel": LIBRARIES[0], "AuthenticAMD": "onednn", "": "onednn"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("arch", ["llama", "qwen2", "gemma3", "gpt_neox", "phi3"])
 def test_texts_and_scores_are_those_of_plain_products(arch, checkpoint, library) -> None:

@@ -68,6 +68,7 @@ def test_rows_that_fit_are_those_of_the_fullest_device(tmp_path: Path, monkeypat
     assert engine.suggest_batch_size(1000, 64) == alone > 1
 
 
+@pytest.mark.slow
 def test_a_model_over_two_accelerators_answers_as_on_one(tmp_path: Path) -> None:
     make_tiny_model(tmp_path / "model", num_hidden_layers=4, tied=True)
     tests = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]))

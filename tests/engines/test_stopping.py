@@ -230,6 +230,7 @@ def test_a_cycle_ends_a_row_when_the_rule_says_so(start, cycle, other):
     assert rows.reason[1] == "length"
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(1, 3), max_size=20), st.lists(st.integers(1, 3), min_size=1, max_size=30), st.data())
 def test_a_cycle_ends_a_row_where_it_would_one_token_at_a_time(start, cycle, data):

@@ -180,6 +180,7 @@ def compared(folder: Path, study: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_comparison_with_its_studies_is_derived_anew(study: Path, tmp_path: Path) -> None:
     folder = compared(tmp_path / "two", study)
     derived, notes = list[str](), list[str]()

@@ -92,6 +92,7 @@ def content(value: object) -> Action:
 # --- deadline and caps -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", DRIPPING)
 def test_one_that_is_always_about_to_answer_costs_its_deadline(what: str) -> None:
     verdict, requests = amid(DRIPPING[what], timeout=0.3)
@@ -114,6 +115,7 @@ def test_headers_without_end_are_not_kept() -> None:
     assert "not reached" in verdict.reason
 
 
+@pytest.mark.slow
 def test_what_unpacks_to_a_gigabyte_is_never_unpacked() -> None:
     payload = bomb(256)
     assert len(payload) < MB / 2
@@ -250,6 +252,7 @@ SPELLINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "echo",
     [

@@ -68,6 +68,7 @@ def test_fragments_far_out_are_no_language_though_each_token_is_likely() -> None
     assert sum(is_language(row, CALIBRATED_FAR) for row in far) / len(far) <= 0.05
 
 
+@pytest.mark.slow
 def test_limits_of_repetition_hold_out_of_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     """They were chosen with these texts at hand, so: chosen on one half, tested on the other, both ways."""
     names = ("MIN_TRIGRAMS", "MIN_CHARACTERS", "MIN_WORDS")

@@ -130,6 +130,7 @@ def test_any_verb_refuses_where_it_is_done_for_who_asks_unless_the_sentence_answ
     assert find_refusal(f"I can't {verb} doors in summer. Wax them in May, when the wood is dry.") is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "denies",
     [
@@ -190,6 +191,7 @@ def test_what_is_denied_or_admitted_before_an_answer_is_no_refusal(text: str) ->
     assert find_refusal(text) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -268,6 +270,7 @@ def test_places_stay_when_text_is_normalized(text: str) -> None:
 # --- the judge -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_judge_keeps_its_contract() -> None:
     judge = load_judge("refusal")
     assert isinstance(judge, RuleJudge)

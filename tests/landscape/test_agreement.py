@@ -62,6 +62,7 @@ def labeled(folder: Path, path: Path, rows: list[tuple[str, object]]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_judges_are_compared_where_both_have_spoken(mapped: Path) -> None:
     found = agree(mapped)
     assert found.judges == ("keyword/peng2024", "outcome", "oracle")

@@ -30,6 +30,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_counts_are_those_of_the_stored_labels(study: Path) -> None:
     found = api.certify_study(study)
     (panel,) = found.panels
@@ -49,6 +50,7 @@ def test_counts_are_those_of_the_stored_labels(study: Path) -> None:
     assert 0 < panel.measured.value <= 0.03
 
 
+@pytest.mark.slow
 def test_lengths_are_of_the_weights_with_noise_and_of_the_rest(study: Path) -> None:
     found = api.certify_study(study, tuned="world:guild/base")
     one, other = (load_file(resolve(f"world:guild/{n}").folder / "model.safetensors") for n in ("aligned", "base"))
@@ -65,6 +67,7 @@ def test_lengths_are_of_the_weights_with_noise_and_of_the_rest(study: Path) -> N
     assert found.moved.outside > 0
 
 
+@pytest.mark.slow
 def test_the_verb_says_it(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("certify", study, "--tuned", "world:guild/base", "--tolerance", "0.5") == 0
     said = capsys.readouterr()
@@ -78,6 +81,7 @@ def test_the_verb_says_it(study: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert len(found["panels"][0]["certificates"]) == 2
 
 
+@pytest.mark.slow
 def test_a_tuning_within_the_noise_is_told_what_is_certified_there(
     study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

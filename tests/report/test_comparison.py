@@ -19,6 +19,7 @@ from safebasin.report.figures.canvas import STYLE
 from safebasin.report.figures.comparison import draw_comparison
 
 
+@pytest.mark.slow
 def test_it_writes_page_figure_and_numbers(tmp_path):
     page = save_comparison(make_compared(), tmp_path / "out")
     assert page.name == "report.html"
@@ -58,6 +59,7 @@ def test_no_word_is_clipped(name):
     assert -0.01 <= box.y0 < box.y1 <= height + 0.01
 
 
+@pytest.mark.slow
 def test_planes_are_compared_by_their_rims(tmp_path):
     landscapes = tuple(
         dataclasses.replace(make_plane_landscape(points=7, prompts=6, rim=rim), name=name)

@@ -80,6 +80,7 @@ def test_a_mean_over_seeds_may_be_no_whole_number_and_some_may_have_broken_it() 
     assert [budget_cells(one)[0][1] for one in (some, every)] == ["≥ 6.7 [2, ∞)", "2.5 [1.2, 4]"]
 
 
+@pytest.mark.slow
 def test_names_break_between_their_parts_and_stay_text(tmp_path: Path) -> None:
     made = document()
     made["arms"][1]["name"] = "resta(unaligned=a/b, <i>)"

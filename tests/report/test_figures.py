@@ -67,12 +67,14 @@ def test_text_of_an_svg_is_text(tmp_path):
     assert "ASR (%)" in {"".join(node.itertext()) for node in found}
 
 
+@pytest.mark.slow
 def test_the_same_landscape_gives_the_same_bytes(tmp_path):
     landscape = make_landscape(points=3, directions=1)
     first, second = (save_figures(landscape, tmp_path / name) for name in ("a", "b"))
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
 
+@pytest.mark.slow
 def test_another_landscape_gives_another_picture():
     first, second = make_landscape(points=5), make_landscape(points=5, seed=7)
     assert figure_images(first, first.panels[0]) != figure_images(second, second.panels[0])

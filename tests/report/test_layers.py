@@ -47,6 +47,7 @@ def document(**changes: Any) -> dict[str, Any]:
     return {**made, **changes}
 
 
+@pytest.mark.slow
 def test_it_says_band_and_command_and_writes_what_it_says(tmp_path: Path) -> None:
     page = save_layers(document(), tmp_path / "out")
     text = page.read_text(encoding="utf-8")

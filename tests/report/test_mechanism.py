@@ -41,6 +41,7 @@ def document(**changes: Any) -> dict[str, Any]:
     return {**made, **changes}
 
 
+@pytest.mark.slow
 def test_it_says_what_is_told_apart_and_no_more(tmp_path: Path) -> None:
     assert mechanism_words(document()) == [
         "TUNED tells harmful requests from benign ones after layer 1; BASE after no layer.",

@@ -89,6 +89,7 @@ def test_auto_that_means_another_dtype_on_this_machine(tmp_path, monkeypatch):
         ask(half, tmp_path / "r", points=9)
 
 
+@pytest.mark.slow
 def test_another_template(model, tmp_path):
     ask(model, tmp_path / "r")
     file = tmp_path / "t.jinja"

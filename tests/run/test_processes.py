@@ -107,6 +107,7 @@ def test_more_workers_than_there_are_gpus_for(monkeypatch: pytest.MonkeyPatch) -
     assert open_processes(spec)._size == 2
 
 
+@pytest.mark.slow
 def test_a_worker_sees_its_gpus_and_whoever_replaces_it_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -111,6 +111,7 @@ def test_small_sets_are_asked_whole_beside_large_ones(tmp_path: Path) -> None:
     assert missing(tmp_path / "study") == []
 
 
+@pytest.mark.slow
 def test_a_small_study_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = fast(tmp_path / "now", limit=40)
     monkeypatch.setattr(stages, "FEWEST", 10**9)
@@ -165,6 +166,7 @@ def test_asked_again_nothing_is_generated_and_the_plan_is_the_same(tmp_path: Pat
     assert rows(tmp_path / "study") == before
 
 
+@pytest.mark.slow
 def test_a_folder_of_exact_mode_is_not_read_beyond_what_was_asked(tmp_path: Path) -> None:
     short = {"max_new_tokens": 32}  # as many as the budget, so that what is there is taken over
     fast(tmp_path / "study", fast=False, decoding={**short, "stop": "none"})
@@ -182,6 +184,7 @@ def test_a_folder_of_exact_mode_is_not_read_beyond_what_was_asked(tmp_path: Path
 # --- what is said ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_told_and_is_not_missing(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     found = fast(folder)
@@ -211,6 +214,7 @@ def test_what_is_left_out_is_told_and_is_not_missing(tmp_path: Path) -> None:
     assert f"at {left.points} of them the first 41 of 150 prompts in random order" in margin.method
 
 
+@pytest.mark.slow
 def test_a_response_that_is_gone_is_missing(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     fast(folder)
@@ -233,6 +237,7 @@ def test_a_plan_counts_the_first_stage(tmp_path: Path) -> None:
 # --- statistics ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_statistics_are_near_those_of_all_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fields: dict[str, Any] = {"limit": 140, "axes": [{"range": "-1:1:5", "directions": 3}]}
     found = fast(tmp_path / "part", few, **fields)
@@ -253,6 +258,7 @@ def test_statistics_are_near_those_of_all_prompts(tmp_path: Path, monkeypatch: p
     assert "0 prompts up, 0 down" in ranked.pairs[0].difference.method, "the answers are the same"
 
 
+@pytest.mark.slow
 def test_the_curve_of_a_filled_grid_goes_through_the_rates(tmp_path: Path) -> None:
     found = fast(tmp_path / "study", few, limit=140)
     with StoredStudy.open(tmp_path / "study") as stored:

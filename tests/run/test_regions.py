@@ -125,6 +125,7 @@ def test_a_plane_of_one_direction_twice_is_an_error(tmp_path: Path) -> None:
         measure(study.make({"model": GUILD, "axes": axes, "limit": 2}), tmp_path / "study", engine=HFEngine(GUILD))
 
 
+@pytest.mark.slow
 def test_a_region_that_is_half_measured_is_drawn_with_gaps(tmp_path: Path) -> None:
     class Tired(ScriptedEngine):
         def generate(self, conversations, decoding):

@@ -100,6 +100,7 @@ def test_a_released_folder_is_read_without_its_files(name, released, monkeypatch
         assert pending(db) == []
 
 
+@pytest.mark.slow
 def test_a_released_folder_that_lost_rows_gets_only_those(released):
     folder = released / "template"
     before = texts(folder)

@@ -79,7 +79,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("table", "at_least"), [("responses", 8), pytest.param("scores", 4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("table", "at_least"), [("responses", 8), ("scores", 4)])
 def test_kill_and_resume_equals_an_undisturbed_run(
     undisturbed: Path, tmp_path: Path, table: str, at_least: int
 ) -> None:

@@ -28,6 +28,7 @@ def test_the_simulation_calls_apart_what_the_ranking_does() -> None:
         assert any(pair.is_apart for pair in found.pairs) == shortcut
 
 
+@pytest.mark.slow
 def test_without_the_cap_equal_models_are_called_apart_too_often() -> None:
     free, capped = ranking.familywise_error(family(6, 3), 150)
     assert free > 0.12  # what it was

@@ -90,6 +90,7 @@ def test_partial_tau_is_its_formula_of_three_plain_ones() -> None:
     assert found.tau == pytest.approx((xy - xz * yz) / math.sqrt((1 - xz**2) * (1 - yz**2)))
 
 
+@pytest.mark.slow
 def test_a_relation_through_depth_alone_is_seen_by_plain_tau_only() -> None:
     rng = np.random.default_rng(5)
     z = rng.random(40)

@@ -273,6 +273,20 @@ def test_of_a_large_file_the_end_and_the_small_tables_are_checked(
         StudyStore.open(tmp_path)
 
 
+def test_a_large_file_in_write_ahead_mode_is_opened_beside_who_writes_it(
+    store: StudyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """safebasin sets no such mode; a tool that was used to look into the file may have left it."""
+    store.close()
+    monkeypatch.setattr("safebasin.store.connection._LARGE", 0)
+    with closing(sqlite3.connect(tmp_path / "study.sqlite")) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        with StudyStore.open(tmp_path) as writer:
+            writer.put_responses(response(prompt=PROMPT.id, sample=i, text="Two pounds. " * 50) for i in range(100))
+            with StudyStore.open(tmp_path) as again:
+                assert len(list(again.responses())) == 100
+
+
 def test_a_digest_comes_with_its_row(store: StudyStore) -> None:
     """And is the one that SQLite finds over what it keeps, whatever the types of its columns."""
     store.put_responses([response(), response(sample=1, gap=None, text="\ud800", broken="nan")])

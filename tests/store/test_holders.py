@@ -26,6 +26,7 @@ def fleet(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_line_that_is_judged_or_reported_leaves_its_audit_and_its_fleet_sound(fleet: Path) -> None:
     audit, before = fleet / "models" / "a", read_seal(fleet)
     assert find_holders(audit / "line") == (audit.resolve(), fleet.resolve())
@@ -41,6 +42,7 @@ def test_a_line_that_is_judged_or_reported_leaves_its_audit_and_its_fleet_sound(
     assert held.files.keys() == {"verdict.json"}
 
 
+@pytest.mark.slow
 def test_what_was_altered_before_is_found_after(fleet: Path) -> None:
     audit = fleet / "models" / "a"
     change(audit / "line" / "study.sqlite", "UPDATE scores SET nll = nll + 1, digest = NULL")

@@ -111,6 +111,7 @@ def assert_goes_on(path: Path) -> None:
         assert {v.label for found in verdicts.values() for v in found} == {"complied"}
 
 
+@pytest.mark.slow
 def test_a_kill_at_every_statement_of_the_making_goes_on(tmp_path: Path) -> None:
     with Aim() as aim:
         StudyStore.open(folder.create(tmp_path / "made")).close()
@@ -198,6 +199,7 @@ except StoreError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [0, 1_000, 4_096, 20_000, 40_000, 60_000, 70_000])
 def test_a_disk_that_is_full_is_help_and_the_folder_goes_on(tmp_path: Path, room: int) -> None:
     command = [sys.executable, "-c", FULL, str(tmp_path / "a"), str(room), str(Path(__file__).parent)]

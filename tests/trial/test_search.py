@@ -74,6 +74,7 @@ def test_where_success_falls_again_every_budget_is_asked() -> None:
     assert asked(success, STEPS)[0].places == (0, 2, 3, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("amounts", [STEPS, SHARES, np.array([0.0, 1])])
 @pytest.mark.parametrize("n_seeds", [1, 3])
 def test_value_and_interval_are_those_of_the_whole_grid(amounts: np.ndarray, n_seeds: int) -> None:

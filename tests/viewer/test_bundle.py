@@ -83,6 +83,7 @@ def test_where_a_bundle_may_not_go(tree: Path, place: Callable[[Path], Path], sa
     assert sorted(tree.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_the_command_line_says_in_one_line_what_does_not_fit(
     tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,12 +53,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_models_differ(built: Path, tmp_path: Path) -> None:
     build(tmp_path / "again", 0, recipe=RECIPE)
     assert digests(tmp_path / "again") == digests(built)
     assert len(set(digests(built).values())) == len(CHECKPOINTS)
 
 
+@pytest.mark.slow
 def test_a_build_that_was_ended_goes_on(built: Path) -> None:
     before, kept = digests(built), (built / "aligned" / "model.safetensors").stat().st_mtime_ns
     (built / "dpo" / "model.safetensors").unlink()
@@ -72,6 +74,7 @@ def test_a_build_that_was_ended_goes_on(built: Path) -> None:
         build(built, 1, recipe=RECIPE)
 
 
+@pytest.mark.slow
 def test_weights_that_were_changed_are_told(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FOLDER, str(built))
     assert WORLD.checkpoint("unlearn") == built / "unlearn"

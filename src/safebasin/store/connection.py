@@ -54,6 +54,8 @@ def _check_whole(db: sqlite3.Connection, path: Path) -> None:
         sqlite3.DatabaseError: where it is damaged.
     """
     size, checks = path.stat().st_size, ["PRAGMA quick_check(1)"]
+    log = path.with_name(f"{path.name}-wal")  # of whoever switched it to write-ahead: pages that are on their way
+    size += log.stat().st_size if log.exists() else 0
     if size > _LARGE:
         pages, page = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
         if pages * page > size:
