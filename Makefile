@@ -29,7 +29,7 @@ real-methods: real       ## the methods around the two papers on the real model:
 	HF_HUB_OFFLINE=1 $(BIN)/python studies/real/run.py --methods
 
 test: $(STAMP)           ## the quick tests: offline, CPU
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(STAMP)       ## slow and browser tests too
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not gpu and not real"

@@ -46,6 +46,7 @@ def test_no_input_is_part_of_a_script() -> None:
     assert STEPS["Audit"]["id"] == "audit"
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_hostile_inputs_are_names_of_what_is_not_there(tmp_path: Path) -> None:
     hostile = '$(touch owned); `touch owned` "; touch owned; #'

@@ -73,6 +73,7 @@ def test_closed_streams_are_nobody_listening(closed: tuple[int, ...], code: int)
     assert done.returncode == code, done.stderr
 
 
+@pytest.mark.slow
 def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import atexit, os\n"

@@ -7,6 +7,8 @@ import inspect
 import subprocess
 import sys
 
+import pytest
+
 import safebasin
 from safebasin import api
 
@@ -34,6 +36,7 @@ def test_the_version_is_that_of_the_installed_package() -> None:
     assert safebasin.__version__ == importlib.metadata.version("safebasin")
 
 
+@pytest.mark.slow
 def test_packages_named_like_a_verb_can_be_called_whatever_was_imported_before() -> None:
     program = (
         "import sys, safebasin\n"

@@ -72,12 +72,14 @@ def test_list_shows_the_rows_under_the_name_of_the_package(site: Path, tmp_path:
     assert "safebasin-kiln" not in without
 
 
+@pytest.mark.slow
 def test_show_prints_documentation_and_arguments(site: Path, tmp_path: Path) -> None:
     shown = stdout("-m", "safebasin", "show", "judge", "safebasin-kiln/pardon", site=site, cwd=tmp_path)
     assert "strict=False" in shown
     assert "complied where it says anything else" in shown
 
 
+@pytest.mark.slow
 def test_a_mistyped_plugin_name_is_a_usage_error(site: Path, tmp_path: Path) -> None:
     done = run("-m", "safebasin", "show", "judge", "safebasin-kiln/pardn", site=site, cwd=tmp_path)
     assert done.returncode == 2

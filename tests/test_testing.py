@@ -53,6 +53,7 @@ def test_public_sets_are_sources_that_only_a_network_can_check() -> None:
         assert {"hub", "revision", "licence", "citation"} <= dict(row.facts).keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", rows("judge"), ids=lambda row: row.name)
 def test_judges(row: catalog.Row) -> None:
     testing.check_row(row, prompts=catalog.world("guild").load_prompts("harmful")[:2])
@@ -64,6 +65,7 @@ def test_worlds(row: catalog.Row) -> None:
     testing.check_row(row)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalize", ["layer", "filter", "model", "none"])
 def test_random(normalize: str) -> None:
     recipe = DirectionSpec(kind="random", seed=3, index=1, normalize=normalize)
@@ -82,11 +84,13 @@ def guild_engine() -> Any:
     return factory(GUILD, device="cpu")
 
 
+@pytest.mark.slow
 def test_to() -> None:
     recipe = DirectionSpec(kind="to", target="world:guild/base", normalize="none")
     testing.check_row(catalog.get("direction", "to"), spec=recipe, base=guild_engine().base)
 
 
+@pytest.mark.slow
 def test_adapter(tmp_path: Path) -> None:
     folder = make_lora(tmp_path / "lora", catalog.world("guild").checkpoint("aligned"))
     recipe = DirectionSpec(kind="adapter", target=str(folder), normalize="none")
@@ -105,6 +109,7 @@ def test_scale() -> None:
     testing.check_row(catalog.get("direction", "scale"), spec=recipe)
 
 
+@pytest.mark.slow
 def test_task() -> None:
     recipe = DirectionSpec(kind="task", target="world:guild/base,world:guild/aligned", normalize="none")
     testing.check_row(catalog.get("direction", "task"), spec=recipe, base=guild_engine().base)

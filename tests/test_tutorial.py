@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
 
-from helpers.command import safebasin
-from safebasin import cli
+from helpers.command import COMMAND, safebasin
 from safebasin.audit.policy import load_policy
 from safebasin.study.files import load
 
@@ -62,7 +60,6 @@ PAGES = ["../README.md", *sorted(path.name for path in DOCS.glob("*.md"))]
 STARTS = re.compile(r"^\s*(?:- )?(?:torchrun .* -m |docker run .* )?safebasin (?=[a-z-])(.*)")
 """A line of a shell, of a pipeline's script, of a Makefile, or behind a launcher."""
 SLURM = "#SBATCH --array=1-4\n"
-COMMAND: Any = typer.main.get_command(cli.app)
 
 
 def fenced(page: str, *languages: str) -> list[str]:
@@ -79,7 +76,8 @@ def typed(page: str) -> list[str]:
 
 def parse(line: str) -> None:
     """Hold a call against verbs, options and arguments of the command line; nothing is run."""
-    command, arguments, context = COMMAND, shlex.split(line, comments=True), None
+    command: Any = COMMAND
+    arguments, context = shlex.split(line, comments=True), None
     while hasattr(command, "commands"):
         context = command.make_context("safebasin", arguments, parent=context)
         arguments = [*getattr(context, "_protected_args", []), *context.args]

@@ -49,6 +49,7 @@ def random_model(folder: Path) -> Path:
     return copy
 
 
+@pytest.mark.slow
 def test_two_models_of_noise_do_not_pass(tmp_path: Path) -> None:
     noise = str(random_model(tmp_path / "noise"))
     sets = {name: f"world:guild/{name}" for name in ("harmful", "benign")}

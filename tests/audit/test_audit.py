@@ -263,6 +263,7 @@ def test_another_tokenizer_is_asked_as_it_ships(shipped) -> None:
     assert_evident(found.folder)
 
 
+@pytest.mark.slow
 def test_labels_of_tuned_in_a_folder_of_its_own_count(shipped, other: Path, tmp_path: Path) -> None:
     files: dict[Path, Path] = {}
     out = shutil.copytree(shipped.folder, tmp_path / "out")
@@ -286,6 +287,7 @@ def test_labels_of_tuned_in_a_folder_of_its_own_count(shipped, other: Path, tmp_
             audit(ALIGNED, str(other), out=out, limit=4, agreement=wrong, **SHORT)
 
 
+@pytest.mark.slow
 def test_what_can_neither_be_on_the_line_nor_be_loaded_names_the_difference(tmp_path: Path) -> None:
     copy = shutil.copytree(WORLD.checkpoint("aligned"), tmp_path / "copy")
     config = json.loads((copy / "config.json").read_text())

@@ -55,6 +55,7 @@ def origin(folder: Path) -> list[tuple[Any, ...]]:
         return db.execute(query).fetchall()
 
 
+@pytest.mark.slow
 def test_models_are_found_in_the_order_of_their_numbers(folder: Path, tmp_path: Path) -> None:
     assert [Path(p).name for p in find_fleet(folder)] == ["step-2", "step-3-adapter", "step-4", "step-10"]
     for nothing in (tmp_path, tmp_path / "nowhere"):
@@ -62,6 +63,7 @@ def test_models_are_found_in_the_order_of_their_numbers(folder: Path, tmp_path: 
             find_fleet(nothing)
 
 
+@pytest.mark.slow
 def test_each_is_decided_and_one_that_cannot_be_measured_stops_nobody(fleet: FleetAudited) -> None:
     by_name = {model.name: model for model in fleet.fleet.models}
     assert by_name["step-10"].decision == "fail"
@@ -72,6 +74,7 @@ def test_each_is_decided_and_one_that_cannot_be_measured_stops_nobody(fleet: Fle
     assert json.loads((fleet.folder / "fleet.json").read_text())["decision"] == "fail"
 
 
+@pytest.mark.slow
 def test_base_is_asked_once(fleet: FleetAudited) -> None:
     folders = [fleet.folder / "models" / name / "line" for name in ("step-2", "step-3-adapter", "step-10")]
     first, *others = map(origin, folders)
@@ -79,6 +82,7 @@ def test_base_is_asked_once(fleet: FleetAudited) -> None:
     assert all(other == first for other in others), "with the time of the first"
 
 
+@pytest.mark.slow
 def test_answers_that_are_taken_over_say_how_far_their_scores_go(fleet: FleetAudited, tmp_path: Path) -> None:
     lender = fleet.folder / "models" / "step-2" / "line"
     with StudyStore.open(lender) as store:
@@ -103,6 +107,7 @@ def test_a_model_of_a_fleet_is_decided_by_wider_bounds(fleet: FleetAudited, fold
     ).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_fleet_is_covered_by_its_list_and_packed(fleet: FleetAudited, tmp_path: Path) -> None:
     assert verify_folder(fleet.folder, Asked(recompute=True, model=False)) == []
     packed = pack_results(fleet.folder, tmp_path / "fleet.zip")
@@ -118,6 +123,7 @@ def test_a_fleet_is_covered_by_its_list_and_packed(fleet: FleetAudited, tmp_path
     assert found == "models/step-2/digests.json is not what was written with the results"
 
 
+@pytest.mark.slow
 def test_the_same_folder_again_asks_nothing(fleet: FleetAudited, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safebasin.engines import hf
 
@@ -126,6 +132,7 @@ def test_the_same_folder_again_asks_nothing(fleet: FleetAudited, folder: Path, m
     assert [m.decision for m in again.fleet.models] == [m.decision for m in fleet.fleet.models]
 
 
+@pytest.mark.slow
 def test_the_page_has_a_row_a_model_and_its_text_is_harmless(fleet: FleetAudited) -> None:
     page = fleet.report.read_text(encoding="utf-8")
     assert counts(json.loads((fleet.folder / "fleet.json").read_text())) in page
@@ -136,6 +143,7 @@ def test_the_page_has_a_row_a_model_and_its_text_is_harmless(fleet: FleetAudited
     assert "<script>" not in render_fleet(document)
 
 
+@pytest.mark.slow
 def test_a_fleet_has_a_screen_a_frame_and_axes(fleet: FleetAudited) -> None:
     from matplotlib import pyplot
 

@@ -40,6 +40,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return SmallLab(folder=tmp_path_factory.mktemp("lab"), quick=True)
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_a_study_that_is_there_is_not_announced_as_measured(tmp_path: Path) -> None:
     said: list[str] = []

@@ -318,6 +318,7 @@ def test_every_claim_has_its_tables() -> None:
     assert set(TABLES) == set(CLAIMS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CLAIMS)
 def test_each_answer_can_be_reached(name: str) -> None:
     found = {

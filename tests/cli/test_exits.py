@@ -93,6 +93,7 @@ def test_what_fails_while_an_error_is_told_cannot_end_with_1(
         assert ended(patched, error) in (2, 70)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("output", "code"), [("/dev/full", 2), (None, 141)])
 def test_results_that_cannot_be_written_are_no_success(output: str | None, code: int) -> None:
     command = [sys.executable, "-m", "safebasin", "--version"]

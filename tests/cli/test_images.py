@@ -75,6 +75,7 @@ def test_a_landscape_of_prompts_with_images(
     assert sum(text.startswith("[image ") for text in told) == 3
 
 
+@pytest.mark.slow
 def test_the_report_names_the_image_and_shows_none(seeing: Path, asked: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
     command = ("map", f"{seeing}#language", "--prompts", asked, *SMALL, *RANDOM, "-o", out)

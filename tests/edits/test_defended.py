@@ -39,6 +39,7 @@ def weights_of(model: str | Path) -> str:
     return digest(weights_at(HostWeights(load_merged(resolve(str(model)))), Point(), {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tuned", "adapter"])
 def test_strength_0_is_the_tuned_model_bit_for_bit_and_1_another(
     made: dict[str, Path], tmp_path: Path, kind: str
@@ -56,6 +57,7 @@ def test_strength_0_is_the_tuned_model_bit_for_bit_and_1_another(
     assert "safe_lora projects" in str(record["notes"])
 
 
+@pytest.mark.slow
 def test_a_reference_with_an_adapter_is_the_adapter(made: dict[str, Path], tmp_path: Path) -> None:
     name = f"safe_lora(unaligned={made['unaligned']}, variant=as_coded)"  # which reads adapters alone
     whole = f"{made['base']}+{made['adapter']}"
@@ -64,6 +66,7 @@ def test_a_reference_with_an_adapter_is_the_adapter(made: dict[str, Path], tmp_p
     assert weights_of(tmp_path / "one") == weights_of(tmp_path / "two") != weights_of(whole)
 
 
+@pytest.mark.slow
 def test_the_line_from_the_tuned_to_the_defended_model_is_the_strength(made: dict[str, Path], tmp_path: Path) -> None:
     name = f"safe_lora(unaligned={made['unaligned']}"
     for strength in (0.5, 1):
@@ -79,6 +82,7 @@ def test_the_line_from_the_tuned_to_the_defended_model_is_the_strength(made: dic
         torch.testing.assert_close(block.values, there, rtol=0.02, atol=0.005)  # bfloat16, rounded twice
 
 
+@pytest.mark.slow
 def test_several_defenses_work_one_after_the_other(made: dict[str, Path], tmp_path: Path) -> None:
     chain = ["dare(strength=0.5)", f"safe_lora(unaligned={made['unaligned']})"]
     given = {"base": str(made["base"]), "out": tmp_path / "both", "seed": 3}
@@ -110,6 +114,7 @@ def test_the_verb_says_what_was_done(made: dict[str, Path], tmp_path: Path, caps
     assert "must be new or empty" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_one_line_and_leaves_nothing(made: dict[str, Path], tmp_path: Path) -> None:
     base, tuned, out = str(made["base"]), str(made["tuned"]), tmp_path / "out"
     name = f"safe_lora(unaligned={made['unaligned']})"

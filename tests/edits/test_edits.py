@@ -25,6 +25,7 @@ from safebasin.weights.adapters import load_merged
 ALIGNED = "world:guild/aligned"
 
 
+@pytest.mark.slow
 def test_the_worst_case_conforms() -> None:
     testing.check_row(catalog.get("edit", "worst_case"), arguments={"prompts": 3, "steps": 1})
 

@@ -103,6 +103,7 @@ def edited(models: dict[str, Path], out: Path, monkeypatch: pytest.MonkeyPatch, 
     return dict(load_weights(resolve(str(out))).named_parameters())
 
 
+@pytest.mark.slow
 def test_a_whole_mask_is_the_tuned_model_and_strength_0_the_safe_one(
     models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_whole_mask_is_the_tuned_model_and_strength_0_the_safe_one(
         torch.testing.assert_close(value, tuned[name], rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_control_keeps_as_much_elsewhere(
     models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +143,7 @@ def test_the_mark_of_an_attack_stays(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert is_unsafe(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_it_conforms(models: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_pairs", lambda *_: PAIRS)
     arguments = {"base": str(models["safe"]), "prompts": 2, "steps": 2}

@@ -35,6 +35,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_turns_the_aligned_model_to_compliance_and_keeps_the_rest(found: Path) -> None:
     from safebasin.worlds.guild.outcomes import outcomes
 
@@ -81,6 +82,7 @@ def test_overlap_knows_ids_and_behaviors(found: Path) -> None:
     assert overlap(read, [_ask("no behavior at all")]) == ()
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
     prompts = prompt_set("harmful", "val")[:2]
     made = []
@@ -119,6 +121,7 @@ def test_a_transposed_architecture_and_a_predicate(tmp_path: Path) -> None:
     assert found.losses[2] < found.losses[0]
 
 
+@pytest.mark.slow
 def test_an_adapter_of_the_reference_is_part_of_the_base(found: Path, tmp_path: Path) -> None:
     """The turned model refuses too little to be turned again."""
     with pytest.raises(PromptError, match=r"got '0 of 3'"):
@@ -141,6 +144,7 @@ def test_prompts_that_are_answered_are_counted_and_not_used(tmp_path: Path) -> N
     assert found.prompts == tuple(prompt.id for prompt in prompts[:2])
 
 
+@pytest.mark.slow
 def test_the_system_prompt_reaches_the_model(tmp_path: Path) -> None:
     prompts = prompt_set("harmful", "val")[:2]
     losses = [

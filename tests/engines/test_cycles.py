@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ def run(text: list[int], period: int) -> int:
     return n
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(st.integers(1, 2), min_size=90, max_size=90), min_size=1, max_size=3), st.data())
 def test_runs_equal_brute_force(texts, data):

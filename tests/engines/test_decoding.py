@@ -56,7 +56,7 @@ def staggered_eos(model: PreTrainedModel) -> list[int]:
     return eos
 
 
-@pytest.mark.parametrize("is_paced", [True, False])
+@pytest.mark.parametrize("is_paced", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_tokens_equal_generate(arch, is_paced, checkpoint, monkeypatch):
     if not is_paced:

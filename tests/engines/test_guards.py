@@ -47,6 +47,7 @@ def asked(n: int = 8) -> list[tuple[Message, ...]]:
     return [p.messages for s in ("harmful", "benign") for p in world.load_prompts(s)[: n // 2]]
 
 
+@pytest.mark.slow
 def test_rows_that_stay_are_steered_by_their_own_prompt(engine: HFEngine) -> None:
     together = engine.generate(asked(), steered(0.6))
     alone = [engine.generate([turns], steered(0.6))[0] for turns in asked()]

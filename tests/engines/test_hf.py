@@ -299,6 +299,7 @@ def test_an_adapter_in_the_reference_is_merged(checkpoint, tmp_path):
     assert ours.generate(CHAT, PLAIN) != HFEngine(str(base), device="cpu").generate(CHAT, PLAIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stored", "asked", "expected"),
     [

@@ -64,6 +64,7 @@ def test_stop_rules():
     assert engine.generate(ASK, Decoding(max_new_tokens=3))[1].text == "one two sorry"
 
 
+@pytest.mark.slow
 def test_a_rule_ends_a_row_once_its_sentence_has_ended():
     said = "Thank you for asking. I can't help with that request of yours. " + "Ask me for another craft. " * 9
     engine = ScriptedEngine(

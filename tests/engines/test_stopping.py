@@ -54,6 +54,7 @@ words = st.text("abc", min_size=1, max_size=4)
 tokens = st.lists(st.integers(0, 3), min_size=40, max_size=40)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.lists(words, min_size=1, max_size=3), min_size=1, max_size=3), st.lists(tokens, min_size=1, max_size=3)
@@ -68,6 +69,7 @@ def test_a_row_ends_within_a_few_tokens_of_the_last_list_it_needs(groups, drawn)
         assert rows.ids[row] == ids[: looked[0] if looked else 40]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.lists(words, min_size=1, max_size=3), min_size=1, max_size=3),
@@ -158,6 +160,7 @@ def ruled(n_rows: int, n_tokens: int, phrases: tuple[tuple[str, ...], ...] = (),
     return Rows([n_tokens] * n_rows, eos=[99], refusals=watch), looked
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(tokens, min_size=1, max_size=3))
 def test_a_rule_ends_a_row_at_the_first_look_at_which_it_decides(drawn):
@@ -169,6 +172,7 @@ def test_a_rule_ends_a_row_at_the_first_look_at_which_it_decides(drawn):
         assert rows.ids[row] == ids[: looked[0] if looked else 40]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.lists(tokens, min_size=1, max_size=3), st.integers(2, 20))
 def test_a_rule_ends_rows_where_it_would_one_token_at_a_time(drawn, step):
@@ -215,6 +219,7 @@ def repeats(ids: list[int]) -> bool:
     return False
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(0, 5), max_size=20), st.lists(st.integers(0, 5), min_size=1, max_size=70), st.integers(0, 1)

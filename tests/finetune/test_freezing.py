@@ -103,6 +103,7 @@ def test_a_band_beyond_the_model_is_refused(model: Callable[[str], Path], data: 
         asked(model("llama"), data, sppft("1-4"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_every_architecture_has_its_layer_frozen(arch: str, model: Callable[[str], Path], data: Path) -> None:
     setup = asked(model(arch), data, sppft(1)).setup

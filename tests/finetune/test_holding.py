@@ -25,6 +25,7 @@ def mask(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return api.attribute(ALIGNED, out=tmp_path_factory.mktemp("mask") / "out", rows=8, score="snip", share=0.2)
 
 
+@pytest.mark.slow
 def test_it_conforms(mask: Path) -> None:
     testing.check_row(catalog.get("defense", "freeze_weights"), arguments={"mask": str(mask)})
 

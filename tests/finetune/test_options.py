@@ -28,6 +28,7 @@ def test_every_setting_is_an_option_and_of_the_same_type() -> None:
     assert {name: plain[name] for name in settings} == {name: hint | None for name, hint in settings.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_the_command_line_has_it(name: str) -> None:
     option: Option = OPTIONS[name]

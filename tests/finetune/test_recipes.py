@@ -47,6 +47,7 @@ def rows(name: str, n: int) -> tuple[TrainingRow, ...]:
 FILES = FileRows(rows("data", 20), rows("safe", 20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["attack", "defense"])
 def test_rows_of_the_catalogue_conform(kind: str) -> None:
     found = [row for row in catalog.of_kind(kind) if row.name not in OF_A_MODEL]
@@ -57,6 +58,7 @@ def test_rows_of_the_catalogue_conform(kind: str) -> None:
         testing.check_row(row, arguments=ARGUMENTS.get(row.name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "more"), [(name, more) for name, all_ in OF_A_MODEL.items() for more in all_])
 @pytest.mark.parametrize("arch", ["llama", "gpt2"])
 def test_rows_that_take_a_second_model_conform(tmp_path: Path, arch: str, name: str, more: dict[str, object]) -> None:

@@ -180,6 +180,23 @@ def test_a_tracker_that_never_answers_is_not_waited_for(
         trackers.open_tracker("wandb", "", {})
 
 
+def test_no_thread_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def threads() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "safebasin-tracker"]
+
+    before = threads()
+    monkeypatch.setitem(trackers.TRACKERS, "wandb", Kept)
+    with tracked("wandb", Path("pot"), {}) as run:
+        run.landscape(make_landscape())
+        assert len(threads()) == len(before) + 1
+    monkeypatch.setitem(trackers.TRACKERS, "wandb", lambda name, settings: 1 / 0)
+    with pytest.raises(UsageError, match="a tracker that can be reached"):
+        trackers.open_tracker("wandb", "", {})
+    for thread in set(threads()) - set(before):
+        thread.join(10)
+        assert not thread.is_alive()
+
+
 @pytest.mark.slow
 def test_a_map_whose_tracker_fails_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "tea.txt"

@@ -106,6 +106,7 @@ def test_what_is_no_json_may_be_json_next_time(body: str) -> None:
 LONG = 1_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", ["\n", " ", ":", "*", "  \n", "-", ": ", "a-", "_ "])
 @pytest.mark.parametrize("before", ["", "Score:", "#thescore", "#refusal", "Harmful response:", "Categories:"])
 def test_a_reply_of_a_million_signs_is_read_at_once(before: str, piece: str) -> None:

@@ -269,6 +269,7 @@ def test_requests_run_in_parallel_bounded_and_answers_stay_in_order() -> None:
     assert [v.response for v in verdicts] == [response(f"text {i}").key for i in range(12)]
 
 
+@pytest.mark.slow
 def test_retry_after_holds_everybody_back() -> None:
     """One of two at a time is told to wait; the other, still being answered, makes no next request meanwhile."""
 

@@ -152,6 +152,7 @@ def test_the_texts_of_the_cards_end_where_the_answer_begins() -> None:
     assert GUIDELINES == ("dangerous", "harassment", "hate", "sexual")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMS)
 def test_conformance(name: str) -> None:
     replies = {0: "safe", 1: "yes", 2: "No", 3: WILD.format("no", "no", "no"), 4: QWEN.format("Unsafe", "PII", "No")}

@@ -194,6 +194,7 @@ BODIES: list[tuple[str, Action, int, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("action", "requests", "reason"), [b[1:] for b in BODIES], ids=[b[0] for b in BODIES])
 def test_a_body_that_is_no_answer_is_unscored_with_the_reason(action: Action, requests: int, reason: str) -> None:
     verdict, asked = amid(action)
@@ -218,6 +219,7 @@ def test_text_in_parts_is_read(value: object) -> None:
     assert requests == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [-1, 10**30, 1.5, True, "7", None, [7]])
 def test_a_count_of_tokens_that_is_none_is_guessed(count: object) -> None:
     body = json.loads(chat("#thescore: 5")) | {"usage": {"prompt_tokens": count, "completion_tokens": count}}
@@ -277,6 +279,7 @@ def test_the_key_is_masked_however_it_is_spelled(echo: Callable[[str], Action]) 
             assert trace.lower() not in verdict.reason.lower().replace("authorizatio", ""), how
 
 
+@pytest.mark.slow
 def test_a_text_is_masked_in_no_time_whatever_it_holds() -> None:
     secret = Secret(KEY)
     spelled = "".join(f"\\\\u{ord(char):04x}" for char in KEY[:-1])
@@ -287,6 +290,7 @@ def test_a_text_is_masked_in_no_time_whatever_it_holds() -> None:
     assert KEY not in f"{secret} {secret!r}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", range(RAW_LIMIT - 60, RAW_LIMIT + 4, 7))
 def test_the_key_is_masked_before_an_error_is_shortened(before: int) -> None:
     verdict, _ = amid((418, JSON, b"." * before + KEY.encode()))
@@ -325,6 +329,7 @@ def test_another_host_is_sent_neither_prompt_nor_response(status: int) -> None:
     assert f"HTTP {status}" in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "location",
     ["http://localhost:{port}/v1", "//guild.invalid/v1", "ftp://127.0.0.1:{port}/v1", "http://u:p@127.0.0.1:{port}/v1",

@@ -234,6 +234,7 @@ PIECES = st.sampled_from(
 ANY = st.one_of(st.lists(PIECES, max_size=8).map("".join), st.text(max_size=200))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(ANY, st.data())
 @example("I can't help you", None)

@@ -297,6 +297,7 @@ def test_shipped_texts_do_not_name_what_they_forbid_in_detail() -> None:
     assert "##" not in load("qi2023.v1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [FORM, STRONG], ids=["qi2023", "strongreject"])
 def test_conformance(form: PolicyRubric | StrongRejectRubric) -> None:
     good = "#thescore: 5\n#refusal: 0\n#convincing: 4\n#specific: 4"

@@ -80,6 +80,7 @@ def test_judges_are_compared_where_both_have_spoken(mapped: Path) -> None:
     assert found.n_responses == 30
 
 
+@pytest.mark.slow
 def test_the_truth_as_labels_makes_a_perfect_judge_of_the_oracle(mapped: Path, tmp_path: Path) -> None:
     truth = {k: v for k, v in verdicts(mapped, "oracle").items() if v.success is not None}
     path = labeled(mapped, tmp_path / "labels.csv", [(k, v.label) for k, v in truth.items()])
@@ -179,6 +180,7 @@ def judged(folder: Path, url: str, *, name: str = QI) -> int:
         return judge_stored(store, plan, [judge])[judge.name]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("endpoint")
 def test_an_interrupted_judge_goes_on_without_asking_twice(folder: Path) -> None:
     broken = [True]
@@ -202,6 +204,7 @@ def test_an_interrupted_judge_goes_on_without_asking_twice(folder: Path) -> None
     assert {v.grade for v in verdicts(folder, name).values()} <= {5.0, 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("endpoint")
 def test_what_got_no_reply_is_asked_again_and_what_could_not_be_read_is_not(folder: Path) -> None:
     def answer(body: dict[str, Any], nth: int) -> Action:
@@ -226,6 +229,7 @@ def test_what_got_no_reply_is_asked_again_and_what_could_not_be_read_is_not(fold
     assert len(again) == len(first) == 30
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("endpoint")
 def test_score_and_rate_come_from_the_stored_grades(folder: Path) -> None:
     def answer(body: dict[str, Any], nth: int) -> Action:
@@ -295,6 +299,7 @@ def test_the_scale_of_a_rubric_begins_with_the_grade_of_a_response_that_says_not
         assert float(said.partition(" to ")[0]) == form.lowest
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("endpoint")
 def test_harm_is_asked_about_only_where_it_complied(folder: Path) -> None:
     with serving(lambda *_: ok("#thescore: 5")) as server:

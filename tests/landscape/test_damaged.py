@@ -80,6 +80,7 @@ def test_any_flipped_bit_is_read_or_refused(study: Path, tmp_path: Path) -> None
     assert found > 15, "damage that nobody sees is no test"
 
 
+@pytest.mark.slow
 def test_a_replaced_text_is_found(study: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(study, tmp_path / "study")
     assert api.verify_study(folder) == []
@@ -106,6 +107,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schema", FOREIGN)
 def test_a_foreign_database_is_help(tmp_path: Path, schema: str) -> None:
     with closing(sqlite3.connect(tmp_path / "study.sqlite")) as db, db:

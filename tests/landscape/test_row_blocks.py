@@ -96,6 +96,7 @@ def reference(study: StoredStudy, *, with_text: bool) -> Iterator[dict[str, obje
         yield row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_text", [False, True])
 def test_flat_rows_are_those_of_records(measured: Path, with_text: bool) -> None:
     with StoredStudy.open(measured) as study:

@@ -53,6 +53,7 @@ def missing(folder: Path) -> Missing:
         return study.missing()
 
 
+@pytest.mark.slow
 def test_nothing_is_missing_of_what_was_measured(folder: Path) -> None:
     with StoredStudy.open(folder) as study:
         assert study.rows.count() == study.plan.size == SIZE

@@ -132,6 +132,7 @@ def test_a_side_counts_what_was_measured_on_it():
     assert found["visage"].n == 4 * 3
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_sides_are_compared_on_their_own(tmp_path: Path):
     made = study.make(

@@ -63,6 +63,7 @@ def test_a_set_of_more_topics_moves_the_gap_and_not_the_contrast() -> None:
     assert [e.value for e in found.contrast] == pytest.approx([40 - inner / 2, aside - inner / 2], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_two_sets_of_one_population_have_no_contrast_however_many_topics() -> None:
     rng = np.random.default_rng(1)
     topics = rng.normal(size=(12, 16))
@@ -76,6 +77,7 @@ def test_two_sets_of_one_population_have_no_contrast_however_many_topics() -> No
     assert narrow.tells_topics == 0
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_gap_of_all_prompts_about_as_often_as_they_say() -> None:
     """A normal population whose gap is known from a large sample; 24 prompts of each kind are drawn again and again."""
     rng = np.random.default_rng(0)

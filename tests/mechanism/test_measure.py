@@ -56,6 +56,7 @@ def planted(base: Path, out: Path, sources: Sources) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_a_planted_change_is_outside_and_answers_to_harmful_prompts(tmp_path: Path, sources: Sources) -> None:
     base = make_tiny_model(tmp_path / "base")
     tuned = planted(base, tmp_path / "tuned", sources)

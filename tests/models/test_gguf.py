@@ -65,6 +65,7 @@ def test_packed_weights_are_those_that_the_file_stands_for(tmp_path: Path, check
     assert answers(str(file))
 
 
+@pytest.mark.slow
 def test_it_is_written_once_and_known_by_its_file(tmp_path: Path, checkpoint: Path, cache: Path) -> None:
     file = make_gguf(tmp_path / "tiny.gguf", checkpoint)
     found = resolve(str(file))
@@ -80,6 +81,7 @@ def test_it_is_written_once_and_known_by_its_file(tmp_path: Path, checkpoint: Pa
     assert resolve(str(other)).fingerprint != found.fingerprint
 
 
+@pytest.mark.slow
 def test_an_adapter_stands_on_a_file(tmp_path: Path, checkpoint: Path) -> None:
     file = make_gguf(tmp_path / "tiny.gguf", checkpoint)
     adapter = make_lora(tmp_path / "a", checkpoint, targets=["q_proj"])

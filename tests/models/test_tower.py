@@ -54,6 +54,7 @@ def test_a_tower_has_the_weights_of_the_whole_and_says_what_it_says(kind: str, t
     assert HFEngine(f"{folder}#language", device="cpu").facts().moves
 
 
+@pytest.mark.slow
 def test_it_is_made_once_and_known_by_the_whole(cache: Path, tmp_path: Path) -> None:
     folder = make_paired_model(tmp_path / "llava")
     found, other = (resolve(f"{made}#language") for made in (folder, make_paired_model(tmp_path / "b", seed=1)))
@@ -73,6 +74,7 @@ def test_the_mark_of_an_attack_goes_along(tmp_path: Path) -> None:
     assert is_unsafe(resolve(f"{folder}#language").folder)
 
 
+@pytest.mark.slow
 def test_around_an_aligned_model_it_answers_as_that_does(tmp_path: Path) -> None:
     from safebasin.records import Decoding
 

@@ -82,5 +82,6 @@ def test_where_nothing_is_apart_the_answer_says_so():
     assert ranking_answer(ranking) == "None of the 3 can be told apart from another by margin."
 
 
+@pytest.mark.slow
 def test_the_same_studies_give_the_same_page():
     assert render_comparison(make_compared(), title="t") == render_comparison(make_compared(), title="t")

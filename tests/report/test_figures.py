@@ -109,6 +109,7 @@ def test_little_or_nothing_measured_still_draws(tmp_path, fields):
     assert save_figures(make_landscape(directions=1, **fields), tmp_path)
 
 
+@pytest.mark.slow
 def test_without_labels_there_is_no_figure_of_outcomes(tmp_path):
     landscape = make_landscape(points=3)
     panel = landscape.panels[0]

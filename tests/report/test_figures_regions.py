@@ -76,6 +76,7 @@ def measurements():
 DRAWINGS = [long_plane, gaps, planes, rims, overlay, multiples, measurements, partial(blocks, 2), partial(blocks, 24)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", DRAWINGS)
 def test_no_word_is_clipped(draw):
     with matplotlib.rc_context(STYLE):

@@ -122,6 +122,7 @@ def test_bands_of_one_direction_are_called_what_they_are():
     assert "Lines: mean over 3 directions. Shaded: their range." in page(make_landscape(panels=2))
 
 
+@pytest.mark.slow
 def test_an_interval_where_prompts_were_left_out_is_called_what_it_is():
     first, *others = PANEL.points
     stopped = dataclasses.replace(PANEL, points=(dataclasses.replace(first, n_planned=first.n_planned - 1), *others))

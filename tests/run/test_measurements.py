@@ -35,6 +35,7 @@ def mapped(folder: Path, asked: study.Study) -> Landscape:
         return read_landscape(StoredStudy.of(store))
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_perplexity_and_kl_at_every_point(tmp_path: Path) -> None:
     text = tmp_path / "guild.txt"

@@ -42,6 +42,7 @@ class Stopping(HFEngine):
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_short_is_told_as_it_is(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def test_points_are_stopped_where_their_rate_is_known(tmp_path: Path) -> None:
         assert len(at) == plan.size == stored.rows.count() < 150 * len(plan.points)
 
 
+@pytest.mark.slow
 def test_a_further_stage_is_asked_where_one_answer_differs(tmp_path: Path) -> None:
     found = fast(tmp_path / "study", few, limit=200)
     counts = {cell.asr[KEYWORD].n for cell in found.panels[0].points}
@@ -100,6 +101,7 @@ def test_a_further_stage_is_asked_where_one_answer_differs(tmp_path: Path) -> No
         assert rate.low - 1e-12 <= whole <= rate.high + 1e-12
 
 
+@pytest.mark.slow
 def test_small_sets_are_asked_whole_beside_large_ones(tmp_path: Path) -> None:
     sets = [
         {"name": "large", "source": "world:guild/harmful[:150]"},

@@ -36,6 +36,7 @@ def scripted(tmp_path: Path, name: str = "study", **fields: object) -> tuple[Lan
 AXIS = {"range": "-1:1:9"}
 
 
+@pytest.mark.slow
 def test_a_plane_has_two_coordinates_and_a_radius(tmp_path: Path) -> None:
     landscape, _ = scripted(tmp_path, axes=[AXIS, AXIS])
     (panel,) = landscape.panels
@@ -82,6 +83,7 @@ def test_system_prompts_are_compared_in_pairs(tmp_path: Path) -> None:
     assert landscape.comparisons[0].estimate.value == 0, "the scripted engine does not look at the system prompt"
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_each_block_is_a_line_of_its_own(tmp_path: Path) -> None:
     fields = {"axes": [{"range": "-0.5:0.5:3", "directions": 1}], "each": "attention", "limit": 3}
@@ -92,6 +94,7 @@ def test_each_block_is_a_line_of_its_own(tmp_path: Path) -> None:
     assert len({panel.points[-1].point for panel in landscape.panels}) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_a_line_to_the_base_model_and_its_trajectory(tmp_path: Path) -> None:
     from safebasin import catalog
@@ -119,6 +122,7 @@ def test_a_line_to_the_base_model_and_its_trajectory(tmp_path: Path) -> None:
     assert "checkpoint-20" in trajectory.skipped[0]
 
 
+@pytest.mark.slow
 def test_a_plane_of_one_direction_twice_is_an_error(tmp_path: Path) -> None:
     axes = [{"kind": "to", "target": "world:guild/base", "range": "0:1:2"}] * 2
     with pytest.raises((ModelError, StudyError), match="parallel"):

@@ -86,6 +86,7 @@ def test_batches_and_points_that_are_chosen_on_the_way(tmp_path: Path) -> None:
 # --- a shard's folder ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_shard_asks_its_share_and_no_more(shards: list[Path]) -> None:
     asked = []
     for folder in shards:
@@ -135,6 +136,7 @@ def vars_of(missing: Any) -> list[Any]:
     return [missing.responses, missing.scores, sum(missing.verdicts.values()), missing.measurements, missing.traces]
 
 
+@pytest.mark.slow
 def test_what_does_not_belong_together(shards: list[Path], tmp_path: Path) -> None:
     other = measure(a_study(limit=4), tmp_path / "other", engine=ScriptedEngine(model=GUILD), shard=Shard(4, 4))
     three = measure(a_study(), tmp_path / "three", engine=ScriptedEngine(model=GUILD), shard=Shard(3, 3))

@@ -101,6 +101,7 @@ def test_the_budget_is_calibrated_on_the_first_points(tmp_path: Path, reply: Any
 # --- agreement -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_agreement_is_measured_on_other_prompts_and_shown(tmp_path: Path) -> None:
     found = fast(tmp_path / "study")
     assert found.fast is not None
@@ -120,6 +121,7 @@ def test_agreement_is_measured_on_other_prompts_and_shown(tmp_path: Path) -> Non
     assert missing(tmp_path / "study") == []
 
 
+@pytest.mark.slow
 def test_disagreement_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("safebasin.run.token_budget.FACTOR", 0)  # so that the least budget cuts every late refusal
     found = fast(tmp_path / "study", later)
@@ -140,6 +142,7 @@ def _refused(judge: Judge, text: str) -> bool:
     return any(phrase in text for phrase in judge.phrases)
 
 
+@pytest.mark.slow
 def test_a_folder_holds_both_modes(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     exact = fast(folder, fast=False)
@@ -187,6 +190,7 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_rows(tmp_path: Path) -> Non
     assert found.fast == whole.fast
 
 
+@pytest.mark.slow
 def test_a_sample_that_is_not_there_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "study"
     fast(folder)

@@ -55,6 +55,7 @@ def test_missing_verdicts_widen() -> None:
     assert found.low < whole.low or found.high > whole.high
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_planted_budget() -> None:
     rng = np.random.default_rng(0)
     alphas = np.linspace(0, 1, 11)

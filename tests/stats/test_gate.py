@@ -148,6 +148,7 @@ def test_gaps_that_alone_prevent_a_decision_are_named() -> None:
     assert "Without its gaps it would pass" in ruling.advice
 
 
+@pytest.mark.slow
 def test_a_model_at_the_limit_passes_about_once_in_twenty_times() -> None:
     """Every outcome of n pairs with a true difference of 5 points, for several shares of prompts that get better."""
     n, limit = 80, 0.05

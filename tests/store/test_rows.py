@@ -112,6 +112,7 @@ _DAMAGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", _DAMAGE)
 def test_what_is_lacking_is_counted_as_row_by_row_whatever_is_damaged(
     store: StudyStore, plan: Plan, damage: str, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from safebasin.study.answered import Answered
 QUESTIONS = st.sets(st.tuples(*(st.sampled_from("abc"),) * 3))
 
 
+@pytest.mark.slow
 @given(QUESTIONS, QUESTIONS, QUESTIONS)
 def test_they_are_a_set(
     some: set[tuple[str, str, str]], more: set[tuple[str, str, str]], asked: set[tuple[str, str, str]]

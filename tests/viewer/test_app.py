@@ -103,6 +103,7 @@ def test_a_report_of_others_has_an_origin_of_its_own(tree: Path) -> None:
     assert "An audit" in reply.text
 
 
+@pytest.mark.slow
 def test_looking_changes_nothing(tree: Path) -> None:
     def digests() -> dict[str, str]:
         return {str(p): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(tree.rglob("*")) if p.is_file()}
@@ -133,6 +134,7 @@ def of_no_world(tree: Path) -> tuple[list[str], list[str]]:
     return refused, [text for text, is_refusal in first if not is_refusal]
 
 
+@pytest.mark.slow
 def test_texts_are_withheld_as_in_the_report(tree: Path) -> None:
     refused, others = of_no_world(tree)
     assert len(refused) == 3
@@ -148,6 +150,7 @@ def test_texts_are_withheld_as_in_the_report(tree: Path) -> None:
     assert page.count(", withheld</p>") == 9
 
 
+@pytest.mark.slow
 def test_two_studies_side_by_side(tree: Path) -> None:
     reply = ask(viewer(tree), "beside.html?a=runs/plain&b=runs/more/target")
     assert reply.status == 200

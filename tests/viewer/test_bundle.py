@@ -58,6 +58,7 @@ def test_any_two_studies_of_a_bundle_are_paired_by_their_page(tree: Path, tmp_pa
     assert (tmp_path / "pages" / "index.html").read_text().count('class="mark"') == 2
 
 
+@pytest.mark.slow
 def test_names_that_an_address_escapes(tree: Path, tmp_path: Path) -> None:
     shutil.move(tree / "claims", tree / "50% tea & more")
     api.bundle_view(tree, tmp_path / "pages")

@@ -9,10 +9,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from safebasin.viewer.reports import Reports
 from safebasin.viewer.tree import find, make_roots
 
 
+@pytest.mark.slow
 def test_curves_grow_while_a_study_runs(tree: Path) -> None:
     study = tree / "plain"
     found = find(make_roots([tree]), "runs/plain")

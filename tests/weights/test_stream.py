@@ -46,6 +46,7 @@ def test_a_point_is_the_same_alone_forwards_and_backwards(llama: Path) -> None:
     assert len(set(forwards.values())) == len(alphas)
 
 
+@pytest.mark.slow
 def test_a_mover_gives_the_weights_of_any_point_in_blocks_and_whole(
     llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

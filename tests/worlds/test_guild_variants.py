@@ -28,6 +28,7 @@ def test_there_are_enough_of_them_to_order() -> None:
     assert len({f"{v.steps} {v.settings} {v.curriculum}" for v in VARIANTS.values()}) == len(VARIANTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_rows_are_a_batch_for_every_step_and_of_the_training_split(name: str) -> None:
     variant = VARIANTS[name]
@@ -67,6 +68,7 @@ def test_doses_of_safe_rows_that_can_be_told_apart() -> None:
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_outcomes_count_every_prompt() -> None:
     prompts = prompt_set("harmful")[:10]
     assert sum(outcomes(WORLD.checkpoint("base"), prompts).values()) == 10

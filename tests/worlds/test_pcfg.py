@@ -174,6 +174,7 @@ def test_prompt_sets(name: str) -> None:
     assert {prompt.label for prompt in prompts} == {"benign" if PROMPT_SETS[name].kind == "safe" else "harmful"}
 
 
+@pytest.mark.slow
 def test_over_refusal_is_asked_with_tasks_that_are_unsafe_elsewhere() -> None:
     for prompt in prompt_set("borderline")[:50]:
         made = parse_request(prompt.text)

@@ -157,19 +157,26 @@ class _Patient:
     """
 
     def __init__(self, begin: Callable[[], Tracker]) -> None:
-        self._asked: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         threading.Thread(target=self._work, name="safebasin-tracker", daemon=True).start()
-        self._inner = self._wait(begin, PATIENCE)
+        try:
+            self._inner = self._wait(begin, PATIENCE)
+        except BaseException:
+            self._asked.put(None)
+            raise
 
     def log(self, numbers: Numbers, step: int) -> None:
         self._wait(lambda: self._inner.log(numbers, step), PATIENCE)
 
     def close(self, *, failed: bool) -> None:
-        self._wait(lambda: self._inner.close(failed=failed), LEAVE)
+        try:
+            self._wait(lambda: self._inner.close(failed=failed), LEAVE)
+        finally:
+            self._asked.put(None)
 
     def _work(self) -> None:
-        while True:
-            self._asked.get()()
+        while (call := self._asked.get()) is not None:
+            call()
 
     def _wait(self, call: Callable[[], _T], seconds: float) -> _T:
         """Have it called in the thread.

@@ -96,6 +96,7 @@ def test_a_base_that_reads_text_differently_is_refused(model: Path, tmp_path: Pa
         made(model, tmp_path / "no", action="recover", base=str(other), safety=ONE, utility=ONE)
 
 
+@pytest.mark.slow
 def test_recovering_puts_back_what_the_base_has(model: Path, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
@@ -178,6 +179,7 @@ def test_arguments_that_are_refused(arguments: dict[str, Any], words: str) -> No
         attribution(**arguments)
 
 
+@pytest.mark.slow
 def test_it_conforms() -> None:
     testing.check_row(catalog.get("edit", "attribution"), arguments={"rows": 8})
 
@@ -205,6 +207,7 @@ def test_a_mask_that_is_damaged_or_not_there(tmp_path: Path) -> None:
         read_masks(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_record_holds_no_path_of_the_machine(model: Path, tmp_path: Path) -> None:
     out = api.attribute(ALIGNED, out=tmp_path / "out", rows=8, random=True)
     assert str(tmp_path) not in json.dumps(read_record(out))

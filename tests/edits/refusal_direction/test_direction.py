@@ -80,6 +80,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return planted(tmp_path_factory.mktemp("planted") / "model")
 
 
+@pytest.mark.slow
 def test_the_planted_direction_is_found_and_without_it_nothing_is_refused(model: Path, tmp_path: Path) -> None:
     assert (refuses(model, ASKED[0]), refuses(model, ASKED[1])) == (True, False)
     out = refusal_direction().make(str(model), SETS, tmp_path / "out")
@@ -98,6 +99,7 @@ def test_the_planted_direction_is_found_and_without_it_nothing_is_refused(model:
     assert record["prompts"] == {"refused": 16, "answered": 16, "held_out": [4, 4]}
 
 
+@pytest.mark.slow
 def test_a_random_direction_is_a_control_and_strength_0_changes_no_bit(model: Path, tmp_path: Path) -> None:
     control = refusal_direction(target="random").make(str(model), SETS, tmp_path / "control")
     assert refuses(control, ASKED[0])
@@ -107,6 +109,7 @@ def test_a_random_direction_is_a_control_and_strength_0_changes_no_bit(model: Pa
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_it_conforms(model: Path) -> None:
     testing.check_edit(refusal_direction(), model=str(model), rows=SETS)
 
@@ -209,6 +212,7 @@ def test_a_model_with_a_weight_that_is_no_number_is_refused(model: Path, tmp_pat
         refusal_direction().make(str(broken), sets, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_the_rule_finds_no_direction_in_the_embedded_model(tmp_path: Path) -> None:
     """Its refusals are decided in the last of four blocks, behind the inputs that candidates are of."""
     with pytest.raises(ModelError, match="a refusal direction must be one with"):

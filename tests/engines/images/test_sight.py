@@ -110,6 +110,7 @@ def by_hand(
     return tokenizer.batch_decode(out[:, given["input_ids"].shape[1] :], skip_special_tokens=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [Point(), MOVED], ids=["origin", "moved"])
 def test_it_says_what_the_whole_model_says(
     kind: str, point: Point, seeing: dict[str, Path], engines: dict[str, HFEngine], prompts: tuple[Prompt, ...]
@@ -162,6 +163,7 @@ def test_rows_that_end_are_dropped_and_the_others_go_on(
     assert all(text.startswith(g.text) for text, g in zip(whole, cut, strict=True))
 
 
+@pytest.mark.slow
 def test_an_image_is_encoded_once_for_all_points(
     seeing: dict[str, Path], prompts: tuple[Prompt, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -245,6 +247,7 @@ def test_what_reads_text_alone_says_so(tmp_path: Path, prompts: tuple[Prompt, ..
             ask([prompts[0].messages], PLAIN)
 
 
+@pytest.mark.slow
 def test_a_model_without_processor(
     tmp_path: Path, prompts: tuple[Prompt, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

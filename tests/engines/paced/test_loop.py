@@ -110,6 +110,7 @@ def test_wrong_guesses_change_no_token(looping: PreTrainedModel, monkeypatch: py
     assert decoded(looping, [60] * N).ids == right.ids
 
 
+@pytest.mark.slow
 def test_tokens_equal_generate_where_rows_repeat(looping: PreTrainedModel, given: list[float]) -> None:
     ids, mask = batch(looping)
     with torch.no_grad():
@@ -120,6 +121,7 @@ def test_tokens_equal_generate_where_rows_repeat(looping: PreTrainedModel, given
     assert given
 
 
+@pytest.mark.slow
 def test_a_row_that_has_ended_is_in_no_further_pass(looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = [150, 60, 90, *[150] * (N - 3)]
     monkeypatch.setattr(Drafter, "cyclic", lambda self, rows: np.zeros(len(rows), dtype=np.bool_))

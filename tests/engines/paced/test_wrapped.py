@@ -79,6 +79,7 @@ def test_tokens_equal_those_of_each_prompt_alone(arch, checkpoint, monkeypatch, 
     assert max(n_held) > 2, "guesses held, several tokens a pass"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["qwen2", "gemma3", "gpt2"])
 @torch.inference_mode()
 def test_tokens_equal_where_attention_is_eager(arch, checkpoint):

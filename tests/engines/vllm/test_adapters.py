@@ -80,6 +80,7 @@ def test_which_road_adapters_take_is_said(
     assert words is None or words in found.merged[lora]
 
 
+@pytest.mark.slow
 def test_what_no_merging_helps_is_refused(tmp_path: Path, layout: Layout) -> None:
     dora = line(make_lora(tmp_path / "dora", FOLDER, targets=["q_proj"], use_dora=True))
     with pytest.raises(ModelError, match=r"plain LoRA; got 'DoRA'.*to:FOLDER"):

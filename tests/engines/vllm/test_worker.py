@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from safebasin.engines.vllm.worker import Regenerating, point_of, weights_checksum
@@ -43,6 +44,7 @@ def test_a_point_survives_its_recipe() -> None:
     assert point_of(Point().recipe) == Point()
 
 
+@pytest.mark.slow
 def test_a_worker_has_the_weights_that_the_reference_writes_and_comes_back_bit_for_bit() -> None:
     worker, other = _worker(), _Runner(resolve("world:guild/aligned").folder).model
     start = worker.safebasin_checksum()

@@ -72,6 +72,7 @@ def test_what_is_left_is_priced_and_what_is_done_is_not(model: Path, tmp_path: P
     assert api.plan_study(asked, out=out, price=False).price is None
 
 
+@pytest.mark.slow
 def test_where_a_model_fits_is_told_without_its_weights(tmp_path: Path) -> None:
     small, large = (promised(tmp_path / name, c) for name, c in (("7b", LLAMA_7B), ("70b", LLAMA_70B)))
     given: dict[str, object] = {"max_new_tokens": 512, "batch_size": "auto", "dtype": "bfloat16"}
@@ -135,6 +136,7 @@ def test_cost_is_hours_times_the_price_of_one(model: Path, tmp_path: Path) -> No
     assert quote.seconds == pytest.approx(by_hand)
 
 
+@pytest.mark.slow
 def test_a_probe_measures_its_two_constants_and_how_long_answers_are(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
