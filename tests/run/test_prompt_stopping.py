@@ -23,9 +23,12 @@ from safebasin.landscape.samples import read_samples
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.tables import StudyTables
 from safebasin.records import Landscape, Message, Point, content_hash
+from safebasin.run import execute
 from safebasin.run.execute import measure
 from safebasin.run.preview import preview
+from safebasin.run.pricing.estimate import Asking
 from safebasin.study import stages
+from safebasin.study.plan import Plan
 from safebasin.study.stages import ask_order
 from safebasin.viewer.progress import read_progress
 
@@ -160,12 +163,19 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_rows(tmp_path: Path) -> Non
     assert (found.panels, found.fast, found.notes) == (whole.panels, whole.fast, whole.notes)
 
 
-def test_asked_again_nothing_is_generated_and_the_plan_is_the_same(tmp_path: Path) -> None:
+def test_asked_again_nothing_is_generated_and_the_plan_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first, before = fast(tmp_path / "study", few), rows(tmp_path / "study")
+    with StoredStudy.open(tmp_path / "study") as stored:
+        plan = stored.plan
+    written: list[Plan] = []
+    monkeypatch.setattr(execute, "write_last_plan", lambda store, plan, judges: written.append(plan))
     again = ScriptedEngine(few, model=GUILD)
     assert fast(tmp_path / "study", engine=again) == first
     assert not [rows for kind, rows in again.calls if kind == "generate"]
     assert rows(tmp_path / "study") == before
+    assert [made.stopped for made in written] == [plan.stopped], "killed here, it would not fall back to a first stage"
 
 
 @pytest.mark.slow
@@ -234,6 +244,31 @@ def test_a_plan_counts_the_first_stage(tmp_path: Path) -> None:
     shown = preview(made, tmp_path / "study")
     assert shown.responses == 150 + (shown.points - 1) * 41
     assert any("counted here are the first 41 of 150" in words for words in shown.unknown)
+
+
+@pytest.mark.slow
+def test_a_plan_of_a_folder_counts_what_its_rounds_have_got_to(tmp_path: Path) -> None:
+    made = study.make({"model": GUILD, "limit": 130, "judges": [KEYWORD], "fast": True, "batch_size": 64,
+                       "device": "cpu", "decoding": {"max_new_tokens": 24},
+                       "axes": [{"range": "-1:1:9", "directions": 1}], "points": "auto"})  # fmt: skip
+    measure(made, tmp_path / "study")
+    with StoredStudy.open(tmp_path / "study") as stored:
+        plan = stored.plan
+    assert plan.stopped
+    assert len(plan.points) > preview(made, tmp_path / "nowhere").points
+    shown = preview(made, tmp_path / "study")
+    assert (shown.responses, shown.done) == (plan.size, plan.size)
+    assert (shown.points, shown.batches_left) == (len(plan.points), 0)
+    assert not any("fast mode" in words or "sampled" in words for words in shown.unknown)
+
+
+def test_the_price_of_fast_mode_is_that_of_its_check_too(tmp_path: Path) -> None:
+    fields = {"limit": 30, "judges": [KEYWORD], "fast": True, "decoding": {"max_new_tokens": 100}}
+    made = study.make({"model": GUILD, "axes": [{"range": "-1:1:9", "directions": 1}], **fields})
+    shown, check = preview(made, tmp_path / "study", Asking()), 16 * 3
+    assert shown.price is not None
+    assert shown.price.expected.decoded_tokens == shown.responses * 25 + check * 36, "of a hundred, by the stop rule"
+    assert shown.price.most.decoded_tokens == (shown.responses + check) * 100
 
 
 # --- statistics ------------------------------------------------------------------------------------------------------

@@ -33,12 +33,11 @@ from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
 from safebasin.run.manifest import keep_study, write_manifest
 from safebasin.run.measurements import measure_missing, unmeasured
-from safebasin.run.next_round import refined
 from safebasin.run.noise_version import noise_in
 from safebasin.run.planned import GUESSED_BATCH, plan_for
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.run.prompt_settings import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
-from safebasin.run.prompt_stopping import begun, next_stage
+from safebasin.run.rounds import following, reached
 from safebasin.run.sharding import bind_shard, check_shard
 from safebasin.run.together import lines_of, note_adapters
 from safebasin.run.token_budget import calibrate_budget, check_fast, under_budget
@@ -211,13 +210,7 @@ class Execution:
         keep_study(self.folder, self.study_text)
         if plan.exact is not None:
             plan = self._budgeted(plan, plan.exact, size)
-        while True:
-            plan = self._measured(plan, size)
-            finer = refined(store, plan, self._main_judge())
-            if finer is None:
-                break
-            plan = begun(finer, settled=plan.point_keys)
-            store.add_question(points=plan.points, systems=plan.systems, decoding=plan.decoding)
+        plan = self._rounds(plan, size)
         if (sample := checked(plan)) is not None:
             self._generate(sample, size, self.inputs.judges, kept=plan)
             judge_stored(store, sample, self.inputs.judges, progress=self.progress)
@@ -256,14 +249,16 @@ class Execution:
             adopt_complete(store, cut.decoding)
         return cut
 
-    def _measured(self, plan: Plan, batch_size: int) -> Plan:
-        """Measure, generate, score and judge what a plan still lacks, in fast mode stage by stage; returns the last."""
-        judges = self.inputs.judges
+    def _rounds(self, plan: Plan, batch_size: int) -> Plan:
+        """Measure, generate, score and judge what a plan still lacks, round by round; returns the last."""
+        store, judges, main = self.store, self.inputs.judges, self.inputs.main_judge
+        plan = reached(store, plan, judges, main)
         while True:
-            write_last_plan(self.store, plan, judges)
+            store.add_question(points=plan.points, systems=plan.systems, decoding=plan.decoding)
+            write_last_plan(store, plan, judges)
             self._generate(plan, batch_size, judges, kept=plan)
-            judge_stored(self.store, plan, judges, progress=self.progress)
-            further = next_stage(self.store, plan, judges)
+            judge_stored(store, plan, judges, progress=self.progress)
+            further = following(store, plan, judges, main)
             if further is None:
                 return plan
             plan = further
@@ -320,11 +315,6 @@ class Execution:
             self.store.set_meta(COMPUTED, words)
             if self.settles:
                 _log.warning("%s", words)
-
-    def _main_judge(self) -> tuple[str, str]:
-        """Name and version of the judge behind margin and radius, as it judges this folder."""
-        judge = calibrated(self.inputs.main_judge, self.store)
-        return judge.name, judge.version
 
     @cached_property
     def _road(self) -> Backend:

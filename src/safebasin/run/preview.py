@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from safebasin.run.execute import check_model
 from safebasin.run.inputs import Inputs, gather
 from safebasin.run.noise_version import noise_in
 from safebasin.run.planned import GUESSED_BATCH, plan_for
-from safebasin.run.pricing.estimate import Asking, check, estimate
+from safebasin.run.pricing.estimate import Asking, Part, check, estimate
 from safebasin.run.pricing.records import Price
+from safebasin.run.rounds import reached
 from safebasin.run.token_budget import check_fast, untold
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
@@ -22,6 +24,7 @@ from safebasin.store.folder import DATABASE
 from safebasin.store.rows import PlanRows
 from safebasin.study import Study
 from safebasin.study.answered import Answered
+from safebasin.study.fast import checked
 from safebasin.study.plan import Plan
 from safebasin.writing import KINDS, target_folder
 
@@ -73,9 +76,6 @@ def preview(study: Study, folder: Path, asking: Asking | None = None) -> Planned
     inputs = gather(study, require_model=False, noise=noise_in(folder), dtype=settled_dtype(folder))
     check_fast(inputs)
     unknown = list(inputs.unknown)
-    unknown += [
-        f"how many points {r.name!r} takes: it is sampled as it moves" for r in inputs.regions if r.points == "auto"
-    ]
     store = StudyStore.open(folder) if (folder / DATABASE).is_file() else None
     try:
         recorded = None if store is None else number_in(store.meta("batch_size"), store.path)
@@ -86,8 +86,10 @@ def preview(study: Study, folder: Path, asking: Asking | None = None) -> Planned
             check_model(store, inputs)
             take_up(store, inputs.decoding)
         plan = plan_for(store, inputs, batch_size=size)
-        unknown += untold(store, plan)
+        plan = plan if store is None else reached(store, plan, inputs.judges, inputs.main_judge)
         done, unscored = _done(store, plan)
+        if len(done) < plan.size:
+            unknown += _untold(store, plan)
         unscored = unscored if score_rules(inputs.judges) else 0
         pace = None if store is None else number_in(store.meta("seconds_per_response"), store.path)
         price = None if asking is None or inputs.missing else _price(store, inputs, plan, done, asking, unknown)
@@ -98,6 +100,14 @@ def preview(study: Study, folder: Path, asking: Asking | None = None) -> Planned
         unknown.append(f"the time: no pace is recorded in this folder{'' if done else ', nothing was decoded yet'}")
     shown = _planned(plan, folder, done, pace=pace, unknown=unknown)
     return replace(shown, unscored=unscored, missing=inputs.missing, price=price)
+
+
+def _untold(store: StudyStore | None, plan: Plan) -> Iterator[str]:
+    """Say what a plan that is not done cannot tell before it is run."""
+    for region in plan.regions:
+        if region.points == "auto":
+            yield f"how many points {region.name!r} takes: it is sampled as it moves"
+    yield from untold(store, plan)
 
 
 def _done(store: StudyStore | None, plan: Plan) -> tuple[Answered, int]:
@@ -139,13 +149,22 @@ def _price(
     from safebasin.models.reference import folder_of
 
     try:
-        return estimate(store, inputs, plan, done, folder_of(plan.study.model), asking)
+        parts = [Part(plan=plan, done=done), *_sample(store, plan)]
+        return estimate(store, inputs, parts, folder_of(plan.study.model), asking)
     except ModelError as error:
         if asking.probe:
             raise
         if inputs.fingerprint is not None:  # else it is said already
             unknown.append(f"the price: {error}")
         return None
+
+
+def _sample(store: StudyStore | None, plan: Plan) -> Iterator[Part]:
+    """What fast mode is checked by, which is asked beside its plan; nothing of any other plan."""
+    sample = checked(plan)
+    if sample is not None:
+        done = Answered() if store is None else sample.asked(store.done(sample.decoding.key))
+        yield Part(plan=sample, done=done)
 
 
 def _weights_bytes(model: str) -> int | None:

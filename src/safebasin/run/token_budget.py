@@ -71,8 +71,8 @@ def untold(store: StudyStore | None, plan: Plan) -> Iterator[str]:
             )
     n = len(sample.prompts) * len(sample.systems)
     yield (
-        f"how many responses fast mode is checked by, not counted here: {n} in exact mode at the origin and at each of "
-        f"{POINTS} points of a line or {2 * POINTS} of a plane"
+        f"how many responses fast mode is checked by, counted in the price alone: {n} in exact mode at the origin and "
+        f"at each of {POINTS} points of a line or {2 * POINTS} of a plane"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -26,7 +26,7 @@ from safebasin.store.db import StudyStore
 from safebasin.study.answered import Answered
 from safebasin.study.plan import Plan
 
-__all__ = ["Asking", "check", "estimate"]
+__all__ = ["Asking", "Part", "check", "estimate"]
 
 _SCORED = 0.43
 """Of the decoded tokens, those that are scored, as on the real model of docs/performance.md."""
@@ -46,6 +46,15 @@ class Asking:
     """What a probe tells time by: that of the processor, on a machine that others use."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of what a study asks, under a decoding of its own."""
+
+    plan: Plan
+    done: Answered
+    """Of these, the responses that are there."""
+
+
 def check(asking: Asking) -> None:
     """Check what was asked, before anything is looked up.
 
@@ -57,23 +66,20 @@ def check(asking: Asking) -> None:
     accelerators.check_price(asking.price_per_hour, devices=1 if is_here else len(named))
 
 
-def estimate(
-    store: StudyStore | None, inputs: Inputs, plan: Plan, done: Answered, folder: Path, asking: Asking
-) -> Price:
-    """The price of what a plan still lacks.
+def estimate(store: StudyStore | None, inputs: Inputs, parts: Sequence[Part], folder: Path, asking: Asking) -> Price:
+    """The price of what a study still lacks.
 
     Args:
         store: of the study; None where its folder is not there yet.
         inputs: of the study.
-        plan: of it.
-        done: the responses that are there.
+        parts: what it asks, first that which it is for.
         folder: of the model.
         asking: what is wanted.
 
     Raises:
         UsageError: where the sizes of the model cannot be told, or a probe is not possible.
     """
-    study = inputs.study
+    study, plan, done = inputs.study, parts[0].plan, parts[0].done
     sizes = sizes_of(folder, study.model)
     dtype = plan.decoding.dtype if plan.decoding.dtype in ITEMSIZE else sizes.dtype
     dtype = dtype if dtype in ITEMSIZE else "float32"
@@ -81,16 +87,17 @@ def estimate(
     if asking.probe:
         check_memory(sizes, dtype, low_memory=study.low_memory is True, device=study.device)
         probed = probe(inputs, plan, sizes, dtype, clock=asking.clock)
-    load, lengths = _load(store, inputs, plan, done), _lengths(store, plan, folder, probed)
-    utmost = replace(lengths, shared=0.0, answer=_most(sizes, plan, lengths), passes=_most(sizes, plan, lengths))
+    loads = [_load(store, inputs, part) for part in parts]
+    loads[1:] = [replace(load, calibration=0, own=0) for load in loads[1:]]  # once a study
+    lengths = [_lengths(store, part.plan, folder, probed) for part in parts]
+    utmost = [_utmost(sizes, part.plan, found) for part, found in zip(parts, lengths, strict=True)]
 
     def works(kind: str, batch: int) -> tuple[Work, Work]:
-        batches = max(load.batches, -(-load.rows // max(1, batch)))
-        part = replace(load, batches=batches)
-        whole = replace(part, scored=1.0 if load.scored else 0.0)
-        return work_of(sizes, part, lengths, kind), work_of(sizes, whole, utmost, kind)
+        batched = [replace(load, batches=max(load.batches, -(-load.rows // max(1, batch)))) for load in loads]
+        whole = [replace(load, scored=1.0 if load.scored else 0.0) for load in batched]
+        return _together(sizes, batched, lengths, kind), _together(sizes, whole, utmost, kind)
 
-    memory = memory_of(sizes, dtype, axes=max(1, load.axes), max_new_tokens=plan.decoding.max_new_tokens)
+    memory = memory_of(sizes, dtype, axes=max(1, loads[0].axes), max_new_tokens=plan.decoding.max_new_tokens)
     asked = study.batch_size if isinstance(study.batch_size, int) else None
     size = asked or max(map(len, plan.batch_members().values()), default=1)
     expected, most = works(dtype, size)
@@ -112,7 +119,7 @@ def estimate(
         expected=expected,
         most=most,
         memory=memory,
-        said=(*lengths.said, *filter(None, [inputs.computed]), *_said(sizes)),
+        said=(*lengths[0].said, *filter(None, [inputs.computed]), *_said(sizes)),
         here=here,
         probed=probed,
         quotes=quotes,
@@ -128,10 +135,17 @@ def _on_accelerators(sizes: ModelSizes, memory: Memory, plan: Plan) -> Memory:
     return memory_of(sizes, dtype, axes=axes, max_new_tokens=plan.decoding.max_new_tokens)
 
 
-def _most(sizes: ModelSizes, plan: Plan, lengths: Lengths) -> float:
-    """The most tokens of an answer: what the decoding allows, or what the context has left."""
+def _together(sizes: ModelSizes, loads: Sequence[Load], lengths: Sequence[Lengths], kind: str) -> Work:
+    """The work of several loads, each with answers of its own length."""
+    works = [asdict(work_of(sizes, load, found, kind)) for load, found in zip(loads, lengths, strict=True)]
+    return Work(**{name: sum(work[name] for work in works) for name in works[0]})
+
+
+def _utmost(sizes: ModelSizes, plan: Plan, lengths: Lengths) -> Lengths:
+    """Lengths where answers take what decoding allows, or what the context has left, and nothing is shared."""
     room = (sizes.context or float("inf")) - lengths.prompt
-    return max(1.0, min(plan.decoding.max_new_tokens, room))
+    most = max(1.0, min(plan.decoding.max_new_tokens, room))
+    return replace(lengths, shared=0.0, answer=most, passes=most)
 
 
 def _lengths(store: StudyStore | None, plan: Plan, folder: Path, probed: Probed | None) -> Lengths:
@@ -153,8 +167,8 @@ def _lengths(store: StudyStore | None, plan: Plan, folder: Path, probed: Probed 
     return Lengths(prompt=prompt, shared=shared, answer=answer, passes=passes, said=said)
 
 
-def _load(store: StudyStore | None, inputs: Inputs, plan: Plan, done: Answered) -> Load:
-    tasks = plan.tasks(done)
+def _load(store: StudyStore | None, inputs: Inputs, part: Part) -> Load:
+    plan, tasks = part.plan, part.plan.tasks(part.done)
     points = list(dict.fromkeys(task.point for task in tasks if task.point.terms))
     needs_scores = bool(score_rules(inputs.judges))
     needs_test = any(isinstance(judge, CalibratedJudge) for judge in inputs.judges)
