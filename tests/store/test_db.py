@@ -273,6 +273,20 @@ def test_of_a_large_file_the_end_and_the_small_tables_are_checked(
         StudyStore.open(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("table", "column"), [("responses", "text"), ("responses", "thinking"), ("verdicts", "reason")]
+)
+def test_a_text_that_is_none_is_damage(store: StudyStore, tmp_path: Path, table: str, column: str) -> None:
+    """No trouble of the disk: what SQLite calls text can be any bytes."""
+    store.put_responses([response()])
+    store.put_verdicts([Verdict(response=response().key, judge="j", version="1", label="complied", success=True)])
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "study.sqlite")) as db, db:
+        db.execute(f"UPDATE {table} SET {column} = CAST(x'61ff62' AS TEXT)")
+    with StudyStore.open(tmp_path) as again, pytest.raises(StoreError, match="undamaged SQLite file"):
+        damage(again)
+
+
 def test_a_large_file_in_write_ahead_mode_is_opened_beside_who_writes_it(
     store: StudyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

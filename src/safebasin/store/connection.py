@@ -22,6 +22,8 @@ WAIT_S = 30.0
 """How long another process may hold the database."""
 _LARGE = 64 * 2**20
 """Bytes up to which a database is checked whole whenever it is opened."""
+_NO_TEXT = ("Could not decode to UTF-8", "user-defined function raised exception")
+"""What Python says of a stored text that is no UTF-8, as it is read and as it is given to `content_digest`."""
 _SMALL = ("meta", "points", "prompts", "systems", "decodings")
 """Tables that hold what was asked, not what came back."""
 
@@ -103,10 +105,10 @@ def explained(path: Path) -> Generator[None]:
     """Turn SQLite's errors into help."""
     try:
         yield
-    except sqlite3.OperationalError as error:
-        remedy = "Free space or mend the permissions, then run the same command again: nothing committed is lost."
-        raise StoreError(expected("study database", "readable and writable", f"{path}: {error}", remedy)) from error
     except (sqlite3.Error, UnicodeDecodeError) as error:
+        if isinstance(error, sqlite3.OperationalError) and not str(error).startswith(_NO_TEXT):
+            remedy = "Free space or mend the permissions, then run the same command again: nothing committed is lost."
+            raise StoreError(expected("study database", "readable and writable", f"{path}: {error}", remedy)) from error
         remedy = "Move the folder away and map again, or restore the file from a backup."
         raise StoreError(expected("study database", "an undamaged SQLite file", f"{path}: {error}", remedy)) from error
 
