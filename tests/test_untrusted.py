@@ -233,7 +233,7 @@ BORDERS = {**READERS, "prompts.tsv": read_file, "prompts.txt": read_file}
 def test_whatever_is_in_a_file_is_a_value_or_help(tmp_path: Path, name: str, content: st.SearchStrategy[bytes]) -> None:
     path = tmp_path / name
 
-    @settings(max_examples=2_000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(content)
     @example(b"PAR1" + b"\xff" * 40 + b"PAR1")
     @example(b'{"prompt": ' + b"[" * 100_000)
