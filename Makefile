@@ -32,7 +32,7 @@ test: $(STAMP)           ## the quick tests: offline, CPU
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(STAMP)       ## slow and browser tests too
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m "not gpu and not real"
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not gpu and not real"
 
 test-real: $(REAL)       ## the tests on the real model; it is built if SAFEBASIN_KITCHEN, or runs/real/models, holds none
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m real tests/worlds/test_kitchen_models.py
