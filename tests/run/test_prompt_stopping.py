@@ -246,22 +246,6 @@ def test_a_plan_counts_the_first_stage(tmp_path: Path) -> None:
     assert any("counted here are the first 41 of 150" in words for words in shown.unknown)
 
 
-@pytest.mark.slow
-def test_a_plan_of_a_folder_counts_what_its_rounds_have_got_to(tmp_path: Path) -> None:
-    made = study.make({"model": GUILD, "limit": 130, "judges": [KEYWORD], "fast": True, "batch_size": 64,
-                       "device": "cpu", "decoding": {"max_new_tokens": 24},
-                       "axes": [{"range": "-1:1:9", "directions": 1}], "points": "auto"})  # fmt: skip
-    measure(made, tmp_path / "study")
-    with StoredStudy.open(tmp_path / "study") as stored:
-        plan = stored.plan
-    assert plan.stopped
-    assert len(plan.points) > preview(made, tmp_path / "nowhere").points
-    shown = preview(made, tmp_path / "study")
-    assert (shown.responses, shown.done) == (plan.size, plan.size)
-    assert (shown.points, shown.batches_left) == (len(plan.points), 0)
-    assert not any("fast mode" in words or "sampled" in words for words in shown.unknown)
-
-
 def test_the_price_of_fast_mode_is_that_of_its_check_too(tmp_path: Path) -> None:
     fields = {"limit": 30, "judges": [KEYWORD], "fast": True, "decoding": {"max_new_tokens": 100}}
     made = study.make({"model": GUILD, "axes": [{"range": "-1:1:9", "directions": 1}], **fields})
