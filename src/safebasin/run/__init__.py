@@ -15,6 +15,7 @@ processes        a crew of processes of this machine
 cluster          a crew of actors on a Ray cluster
 full_disk        a disk that is full where a worker writes: one line
 worker           one engine, and how it does each kind of task
+rounds           the rounds of a study that finds out as it goes what to ask, and which one a folder has got to
 next_round       the next places of a region that is sampled adaptively
 bisection        the rule behind it
 prompt_settings  how the prompts are asked, recorded once and compared
