@@ -93,6 +93,7 @@ PASSING: list[tuple[str, list[Action], int]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("actions", "requests"), [row[1:] for row in PASSING], ids=[row[0] for row in PASSING])
 def test_what_passes_is_tried_again(actions: list[Action], requests: int) -> None:
     with serving(first_then(*actions)) as server:
@@ -122,6 +123,7 @@ FAILING: list[tuple[str, list[Action], int, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("actions", "requests", "reason"), [r[1:] for r in FAILING], ids=[r[0] for r in FAILING])
 def test_what_does_not_pass_is_that_responses_own(actions: list[Action], requests: int, reason: str) -> None:
     timeout = 0.15 if actions[0] == 0.5 else 5.0

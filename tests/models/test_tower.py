@@ -34,6 +34,7 @@ def test_the_part_is_read_from_the_reference() -> None:
     assert ModelRef.parse("./odd#name/") == ModelRef(path="./odd#name")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PAIRED)
 def test_a_tower_has_the_weights_of_the_whole_and_says_what_it_says(kind: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText

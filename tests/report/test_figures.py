@@ -80,6 +80,7 @@ def test_another_landscape_gives_another_picture():
     assert figure_images(first, first.panels[0]) != figure_images(second, second.panels[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["world:guild/aligned", "org/" + "long-name" * 20, "a$b_{$^", "x\x1b[0m\ny"])
 @pytest.mark.parametrize("draw", [draw_asr, draw_outcomes])
 def test_no_word_is_clipped(model, draw):

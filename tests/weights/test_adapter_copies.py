@@ -37,6 +37,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("alpha", [1.0, 0.25, -2.0])
 def test_peft_merges_a_copy_to_the_point(tmp_path: Path, llama: Path, options: dict[str, object], alpha: float) -> None:

@@ -74,6 +74,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("m") / "llama")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning:peft", "ignore::RuntimeWarning:peft")
 @pytest.mark.parametrize(
     ("arch", "options", "kind"),

@@ -69,6 +69,7 @@ def test_adapter_direction_equals_peft(tmp_path: Path, llama: Path) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arch", "options"),
     [
