@@ -22,7 +22,7 @@ setup: $(STAMP)          ## make .venv
 demo: $(STAMP)           ## map the embedded model: a curve, a summary, and a report to open
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/safebasin map -o runs/demo
 
-real: $(REAL)            ## build the real model, map and audit it, write its figures into docs: 40 minutes on two cores
+real: $(REAL)            ## build the real model, map and audit it, write its figures into docs: 50 minutes on two cores
 	HF_HUB_OFFLINE=1 $(BIN)/python studies/real/run.py
 
 real-methods: real       ## the methods around the two papers on the real model: an hour more, on a busy machine

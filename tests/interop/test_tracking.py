@@ -181,18 +181,19 @@ def test_a_tracker_that_never_answers_is_not_waited_for(
 
 
 def test_no_thread_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    def threads() -> list[threading.Thread]:
-        return [thread for thread in threading.enumerate() if thread.name == "safebasin-tracker"]
+    def threads() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name == "safebasin-tracker"}
 
-    before = threads()
+    before, begun = threads(), set[threading.Thread]()
     monkeypatch.setitem(trackers.TRACKERS, "wandb", Kept)
     with tracked("wandb", Path("pot"), {}) as run:
         run.landscape(make_landscape())
-        assert len(threads()) == len(before) + 1
+        begun |= threads() - before
+    assert len(begun) == 1
     monkeypatch.setitem(trackers.TRACKERS, "wandb", lambda name, settings: 1 / 0)
     with pytest.raises(UsageError, match="a tracker that can be reached"):
         trackers.open_tracker("wandb", "", {})
-    for thread in set(threads()) - set(before):
+    for thread in begun | threads() - before:
         thread.join(10)
         assert not thread.is_alive()
 

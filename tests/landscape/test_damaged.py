@@ -201,7 +201,7 @@ SLOW = (["report"], ["compare"], ["map"], ["judge", "--judge", "keyword/zou2023"
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("part", range(8))
 def test_no_damaged_database_crashes_the_command_line(study: Path, tmp_path: Path, part: int) -> None:
-    """Eight parts of 130 databases; each is read by one of the quick verbs, and one in ten by a slow one, too."""
+    """Eight parts of 260 databases; each is read by one of the quick verbs, and one in ten by a slow one, too."""
     sound, draw, codes = (study / "study.sqlite").read_bytes(), random.Random(part), Counter[int]()
     folder = shutil.copytree(study, tmp_path / "study")
     for example in range(FUZZED // 8):
@@ -218,7 +218,7 @@ def test_no_damaged_database_crashes_the_command_line(study: Path, tmp_path: Pat
     assert codes[2] > 5, "damage that nobody sees is no test"
 
 
-FUZZED = 1040
+FUZZED = 2080
 
 
 def arguments_of(verb: list[str], folder: Path, study: Path, tmp_path: Path) -> list[str]:

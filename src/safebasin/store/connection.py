@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from safebasin.errors import StoreError, expected
@@ -22,8 +22,10 @@ WAIT_S = 30.0
 """How long another process may hold the database."""
 _LARGE = 64 * 2**20
 """Bytes up to which a database is checked whole whenever it is opened."""
-_NO_TEXT = ("Could not decode to UTF-8", "user-defined function raised exception")
-"""What Python says of a stored text that is no UTF-8, as it is read and as it is given to `content_digest`."""
+_NO_TEXT = "Could not decode to UTF-8"
+"""What Python says of a stored text that is no UTF-8, as it is read."""
+_NO_DIGEST = "user-defined function raised exception"
+"""What it says as such a text is given to `content_digest`, and where a signal came while that ran."""
 _SMALL = ("meta", "points", "prompts", "systems", "decodings")
 """Tables that hold what was asked, not what came back."""
 
@@ -56,8 +58,8 @@ def _check_whole(db: sqlite3.Connection, path: Path) -> None:
         sqlite3.DatabaseError: where it is damaged.
     """
     size, checks = path.stat().st_size, ["PRAGMA quick_check(1)"]
-    log = path.with_name(f"{path.name}-wal")  # of whoever switched it to write-ahead: pages that are on their way
-    size += log.stat().st_size if log.exists() else 0
+    with suppress(FileNotFoundError):  # pages on their way, where somebody switched it to write-ahead
+        size += path.with_name(f"{path.name}-wal").stat().st_size
     if size > _LARGE:
         pages, page = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
         if pages * page > size:
@@ -106,10 +108,13 @@ def explained(path: Path) -> Generator[None]:
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        if isinstance(error, sqlite3.OperationalError) and not str(error).startswith(_NO_TEXT):
+        said = str(error)
+        if isinstance(error, sqlite3.OperationalError) and not said.startswith((_NO_TEXT, _NO_DIGEST)):
             remedy = "Free space or mend the permissions, then run the same command again: nothing committed is lost."
             raise StoreError(expected("study database", "readable and writable", f"{path}: {error}", remedy)) from error
         remedy = "Move the folder away and map again, or restore the file from a backup."
+        if said.startswith(_NO_DIGEST):
+            remedy = "Run the same command again; where that says so too, a stored text is damaged: restore the file."
         raise StoreError(expected("study database", "an undamaged SQLite file", f"{path}: {error}", remedy)) from error
 
 
