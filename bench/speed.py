@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from safebasin.judges import load_judge
 from safebasin.landscape.stored import StoredStudy
 from safebasin.models.reference import resolve
 from safebasin.prompts.sources import load_prompts
+from safebasin.protocols import Judge
 from safebasin.records import NOISE_VERSION, Decoding, DirectionSpec, Point, Prompt, Response
 from safebasin.run.execute import measure as measure_study
 from safebasin.study import parse_range
@@ -143,7 +145,12 @@ def by_workers(
 def judge(prompt: Prompt, text: str) -> bool:
     """Whether the keyword judge calls a text refused."""
     response = Response(point="", prompt=prompt.id, system="", decoding="", text=text, n_tokens=0, finish_reason="stop")
-    return load_judge("keyword/peng2024").judge(prompt, response, None).success is False
+    return _keyword_judge().judge(prompt, response, None).success is False
+
+
+@cache
+def _keyword_judge() -> Judge:
+    return load_judge("keyword/peng2024")
 
 
 def table(rows: dict[str, list[tuple[Side, Side]]]) -> str:

@@ -61,3 +61,21 @@ def test_nothing_is_left_of_a_row_that_broke() -> None:
         states[1] = float("nan")
     cache.keep(np.asarray([0, 2, 3]))
     assert all(bool(states.isfinite().all()) for layer in cache._layers for states in layer)
+
+
+def test_rows_that_leave_and_come_together_keep_their_room() -> None:
+    cache = filled()
+    left = cache.part(np.asarray([4, 1]))
+    places = [states.data_ptr() for layer in left._layers for states in layer]
+    left.reserve(2)  # 5 + 2 of 7 columns
+    assert [states.data_ptr() for layer in left._layers for states in layer] == places
+    wider = cache.part(np.asarray([0]))
+    wider.reserve(9)
+    joined = RaggedCache.joined([left, wider])
+    assert joined.lengths.tolist() == [2, 5, 3]
+    for held, had, wide in zip(joined._layers, filled()._layers, wider._layers, strict=True):
+        for side in range(2):
+            assert held[side].shape == (3, 2, wide[side].shape[2], 3)
+            for place, row in enumerate([4, 1, 0]):
+                assert torch.equal(held[side][place, :, :7], had[side][row])
+            assert not held[side][:, :, 7:].any()

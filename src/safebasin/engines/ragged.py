@@ -72,14 +72,10 @@ class RaggedCache:
         return held_keys[:, :, :length], held_values[:, :, :length]
 
     def part(self, rows: NDArray[np.int64]) -> RaggedCache:
-        """A cache of its own with these rows, in this order."""
-        lengths = self.lengths[rows]
+        """A cache of its own with these rows, in this order, and the room that they have here."""
         index = torch.from_numpy(rows).to(self._layers[0][0].device)
-        width = int(lengths.max())
-        layers = [
-            (k[:, :, :width].index_select(0, index), v[:, :, :width].index_select(0, index)) for k, v in self._layers
-        ]
-        return RaggedCache(layers, lengths)
+        layers = [(keys.index_select(0, index), values.index_select(0, index)) for keys, values in self._layers]
+        return RaggedCache(layers, self.lengths[rows])
 
     def keep(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Let go of all other rows: those of the last places move into the gaps, so that hardly anything is copied.
@@ -101,16 +97,17 @@ class RaggedCache:
 
     @classmethod
     def joined(cls, caches: Sequence[RaggedCache]) -> RaggedCache:
-        """The rows of several caches, one after the other."""
-        lengths = np.concatenate([cache.lengths for cache in caches])
-        width = int(lengths.max())
+        """The rows of several caches, one after the other, with the room of the widest."""
+        capacity = max(cache._layers[0][0].shape[2] for cache in caches)
 
         def stacked(layer: int, side: int) -> torch.Tensor:
-            return torch.cat([_widened(c._layers[layer][side], width) for c in caches])
+            return torch.cat([_widened(c._layers[layer][side], capacity) for c in caches])
 
-        return cls([(stacked(i, 0), stacked(i, 1)) for i in range(len(caches[0]._layers))], lengths)
+        layers = [(stacked(i, 0), stacked(i, 1)) for i in range(len(caches[0]._layers))]
+        return cls(layers, np.concatenate([cache.lengths for cache in caches]))
 
 
 def _widened(states: torch.Tensor, capacity: int) -> torch.Tensor:
-    """States with that many columns; more than they had, or fewer."""
-    return functional.pad(states, (0, 0, 0, capacity - states.shape[2]))
+    """States with that many columns, at least as many as they had."""
+    more = capacity - states.shape[2]
+    return functional.pad(states, (0, 0, 0, more)) if more else states

@@ -6,6 +6,7 @@ A rule may end a row, never change its tokens: text up to the end is what the ro
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from math import isfinite
 from typing import cast
 
 import numpy as np
@@ -255,6 +256,10 @@ class Rows:
 
     def _append(self, row: int, tokens: Sequence[int], best: Sequence[float], gaps: Sequence[float]) -> None:
         ids, seen = self.ids[row], self._gaps[row]
+        if isfinite(sum(best)) and self._eos.isdisjoint(tokens) and len(tokens) < self.room(row):
+            ids.extend(tokens)  # none of them ends the row: most of the tokens of most passes
+            seen.extend(gaps)
+            return
         for token, top, gap in zip(tokens, best, gaps, strict=True):
             if not -float("inf") < top < float("inf"):
                 self.broken[row] = "nan logits" if top != top else "inf logits"

@@ -173,7 +173,7 @@ class LeanLlama:
         return x.view(x.shape[0], x.shape[1], -1, self._width)
 
     def _rotated(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-        return x * cos + x.roll(self._width // 2, dims=-1) * sin
+        return (x * cos).add_(x.roll(self._width // 2, dims=-1).mul_(sin))
 
 
 def attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
