@@ -194,6 +194,13 @@ def test_what_has_a_key_of_its_content_is_checked_without_a_digest_too(store: St
     assert any("under another key" in found for found in damage(store))
 
 
+def test_two_responses_that_changed_places_are_found_without_a_digest(store: StudyStore) -> None:
+    store.put_responses([response(), response(sample=1)])
+    assert damage(store) == []
+    store._db.execute("UPDATE responses SET sample = 1 - sample, digest = NULL")
+    assert sum("under another key" in found for found in damage(store)) == 2
+
+
 def test_a_folder_of_a_release_without_digests_opens_and_is_said_not_to_be_covered(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "study.sqlite")) as db, db:
         db.execute("CREATE TABLE migrations (name TEXT PRIMARY KEY)")

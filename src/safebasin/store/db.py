@@ -259,6 +259,12 @@ class StudyStore:
 
     def responses(self, decoding: str | None = None, *, point: str | None = None) -> Iterator[Response]:
         """Stored responses, ordered by key; all of them, or those of a decoding, of a point. Read a page at a time."""
+        return (response for _, response in self.under_keys(decoding, point=point))
+
+    def under_keys(
+        self, decoding: str | None = None, *, point: str | None = None
+    ) -> Iterator[tuple[str | bytes, Response]]:
+        """The same, each with the key that it is stored under."""
         # with +, no index is looked at: keys stay in order without a sort for each page, …
         chosen, key = "+decoding = coalesce(:decoding, decoding)", "key"
         if point is not None:  # … or the few of a point are sorted, rather than all rows gone through
@@ -271,7 +277,7 @@ class StudyStore:
             with self.reading() as db:
                 given = {"decoding": decoding, "point": point, "after": after}
                 page = db.execute(query, given).fetchall()
-                found = [read_response(row[1:]) for row in page]
+                found = [(row[0], read_response(row[1:])) for row in page]
             after = page[-1][0] if page else ""
             yield from found
 

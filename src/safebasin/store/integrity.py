@@ -30,7 +30,7 @@ def damage(store: StudyStore) -> list[str]:
         found += [f"{row} does not hold what was written" for row in altered(db)]
         found += leaking(store) if is_withheld(store) else _without_messages(store)
         try:
-            found += _misplaced(store, db)
+            found += _misplaced(store)
             found += _renamed(store, db)
         except StoreError as error:  # what was found so far is not lost over it
             found.append(str(error))
@@ -48,10 +48,9 @@ def unchecked(store: StudyStore) -> int:
         return undigested(db)
 
 
-def _misplaced(store: StudyStore, db: sqlite3.Connection) -> list[str]:
+def _misplaced(store: StudyStore) -> list[str]:
     """Rows whose key is not that of their content."""
-    known = {key for (key,) in db.execute("SELECT key FROM responses")}
-    found = [f"response {r.key} is stored under another key" for r in store.responses() if r.key not in known]
+    found = [f"response {r.key} is stored under another key" for key, r in store.under_keys() if r.key != key]
     found += [
         f"prompt {key} is stored under another key" for key, prompt in store.prompts().items() if prompt.id != key
     ]
