@@ -16,9 +16,11 @@ from safebasin.stats import (
     estimate_clustered_rate,
     estimate_corrected_rate,
     estimate_kappa,
+    tabulate,
+    tabulate_clusters,
     wilson,
 )
-from safebasin.stats.clusters import effective_size, jackknife_clusters
+from safebasin.stats.clusters import cluster_numbers, effective_size, jackknife_clusters
 
 PROMPTS = np.repeat(np.arange(40), 20)
 
@@ -161,3 +163,21 @@ def test_clustered_intervals_cover_where_pooled_ones_do_not(share: float, icc: f
         pooled += alone.low <= share <= alone.high
     assert 0.92 <= held / 600 <= 0.985
     assert pooled / 600 < 0.75
+
+
+def test_numbers_for_names_change_nothing() -> None:
+    """Clusters and labels as arrays of numbers, of which a study of millions is made, against their names."""
+    draw = np.random.default_rng(5)
+    clusters, first, second = draw.permutation(np.repeat(np.arange(3, 33), 7)), *draw.integers(0, 3, (2, 210))
+    success, labels = np.where(draw.random(210) < 0.1, np.nan, clustered()[:210]), ("a", "b", "c")
+    names = [f"prompt {number}" for number in clusters]
+    assert cluster_numbers(clusters, 210).tolist() == cluster_numbers(names, 210).tolist()
+    assert cluster_numbers(clusters[:0], 0).tolist() == []
+    assert estimate_clustered_rate(success, clusters) == estimate_clustered_rate(success, names)
+    truth, said = ([labels[number] for number in side] for side in (first, second))
+    assert tabulate(first, second, labels=labels) == confusion(truth, said, labels=labels)
+    by_number = tabulate_clusters(first, second, clusters, n_labels=3)
+    assert np.array_equal(by_number, confusions(truth, said, names, labels=labels))
+    for at, name in enumerate(dict.fromkeys(names)):
+        own = [pair for pair, of in zip(zip(truth, said, strict=True), names, strict=True) if of == name]
+        assert by_number[at].tolist() == [[own.count((a, b)) for b in labels] for a in labels]

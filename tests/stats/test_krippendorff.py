@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from safebasin.errors import StudyError
-from safebasin.stats.krippendorff import estimate_alpha
+from safebasin.stats.krippendorff import estimate_alpha, estimate_numbered_alpha
 
 BINARY = ["0100000010", "1110010000"]
 """Krippendorff 2011, example A: two observers, ten units, α = 0.095."""
@@ -56,3 +56,12 @@ def test_units_with_one_label_count_for_nothing() -> None:
 def test_more_units_narrow_the_interval() -> None:
     few, many = estimate_alpha(rows(BINARY)), estimate_alpha(rows([text * 20 for text in BINARY]))
     assert many.high - many.low < (few.high - few.low) / 3  # type: ignore[operator]
+
+
+def test_labels_by_number_are_labels_by_name() -> None:
+    draw = np.random.default_rng(3)
+    ratings, clusters = draw.integers(-1, 3, (3, 400)), draw.integers(4, 40, 400)
+    names = [[None if label < 0 else "abc"[label] for label in row] for row in ratings.tolist()]
+    found = estimate_numbered_alpha(ratings, clusters)
+    assert found == estimate_alpha(names, clusters=[f"prompt {number}" for number in clusters])
+    assert found.n_missing == (ratings < 0).sum()

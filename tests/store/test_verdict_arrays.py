@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from safebasin.store.cells import Cells
 from safebasin.store.db import StudyStore
 from safebasin.store.key_index import KeyIndex
 from safebasin.store.rows import PlanRows
-from safebasin.store.verdict_arrays import read_said, read_verdict_arrays
+from safebasin.store.verdict_arrays import read_cut, read_said, read_verdict_arrays
 from safebasin.study.plan import Plan
 
 
@@ -51,6 +52,35 @@ def test_columns_of_prompts_that_were_never_asked(store: StudyStore, plan: Plan)
     ids = tuple(prompt.id for prompt in PROMPTS)
     assert arrays.columns(plan.systems[0].id, ids).tolist() == [0, 1, 2, 3, 4, -1, -1]
     assert arrays.columns("other", ids[:2]).tolist() == [-1, -1]
+
+
+def test_what_a_stop_rule_cut_is_told_by_judge_and_version(store: StudyStore, plan: Plan) -> None:
+    places = PlanRows.of(store, plan).places()
+    cut, spoke, broke, older = (place.key for place in places[:4])
+    store.put_verdicts(
+        [
+            replace(verdict(cut, label="unscored"), success=None, reason="cut"),
+            verdict(spoke, label="refusal"),
+            replace(verdict(broke, label="unscored"), success=None, reason="no score"),
+            replace(verdict(older, label="unscored", version="1"), success=None, reason="cut"),
+        ]
+    )
+    with store.reading() as db:
+        cells = Cells.read(db, plan)
+        found = read_cut(db, cells, [JUDGE, ("judge", "1"), ("nobody", "1")])
+    keys = {
+        judge: [cells.index.key(n) for n in np.flatnonzero(said.reshape(-1)[cells.index.at])]
+        for judge, said in found.items()
+    }
+    assert keys == {JUDGE: [cut], ("judge", "1"): [older], ("nobody", "1"): []}
+
+
+def test_keys_are_numbered_in_their_order(store: StudyStore, plan: Plan) -> None:
+    keys = [place.key for place in PlanRows.of(store, plan).places()]
+    with store.reading() as db:
+        index = Cells.read(db, plan).index
+    assert [index.key(number) for number in range(len(keys))] == sorted(keys)
+    assert index.ranks(bytes.fromhex(keys[3] + "0" * 24 + keys[0])).tolist() == [sorted(keys).index(keys[3]), -1, 0]
 
 
 def test_keys_that_begin_alike_are_told_apart() -> None:

@@ -44,14 +44,12 @@ def read_labels(path: Path, responses: Mapping[str, str]) -> Labels:
     Raises:
         PromptError: naming the first row that does not fit, or where no row names a response of the study.
     """
-    by_prompt: dict[str, list[str]] = {}
-    for key, prompt in responses.items():
-        by_prompt.setdefault(prompt, []).append(key)
+    rows = list(_rows(path))
+    named = _answering(responses, {identity for _, identity, _ in rows if identity not in responses})
     found: dict[str, bool] = {}
-    n_rows = n_unknown = n_empty = 0
-    for where, identity, text in _rows(path):
-        n_rows += 1
-        key = identity if identity in responses else _only(by_prompt.get(identity, []), identity, where)
+    n_rows, n_unknown, n_empty = len(rows), 0, 0
+    for where, identity, text in rows:
+        key = identity if identity in responses else _only(named.get(identity), identity, where)
         label = _success(text, where)
         if key is None:
             n_unknown += 1
@@ -67,12 +65,23 @@ def read_labels(path: Path, responses: Mapping[str, str]) -> Labels:
     return Labels(success=found, n_rows=n_rows, n_unknown=n_unknown, n_empty=n_empty)
 
 
-def _only(keys: list[str], identity: str, where: str) -> str | None:
+def _answering(responses: Mapping[str, str], prompts: set[str]) -> dict[str, tuple[str, int]]:
+    """Of some prompts, a response to each, and how many there are."""
+    found: dict[str, tuple[str, int]] = {}
+    for key, prompt in responses.items() if prompts else ():
+        if prompt in prompts:
+            first, n = found.get(prompt, (key, 0))
+            found[prompt] = first, n + 1
+    return found
+
+
+def _only(answering: tuple[str, int] | None, identity: str, where: str) -> str | None:
     """The one response to a prompt; None where there is none."""
-    if len(keys) > 1:
+    key, n = answering or (None, 0)
+    if n > 1:
         remedy = "Use the ids of responses, as `safebasin export` gives them."
-        raise PromptError(expected(f"id of {where}", f"one response's ({len(keys)} answer it)", identity, remedy))
-    return keys[0] if keys else None
+        raise PromptError(expected(f"id of {where}", f"one response's ({n} answer it)", identity, remedy))
+    return key
 
 
 def _success(text: str, where: str) -> bool | None:

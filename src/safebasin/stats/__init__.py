@@ -34,7 +34,15 @@ coverage of the intervals are in the documentation's page on method.
     surface       the radius of a basin in a plane: that of a disk of its area
 """
 
-from safebasin.stats.agreement import Confusion, confusion, confusions, estimate_accuracy, estimate_kappa
+from safebasin.stats.agreement import (
+    Confusion,
+    confusion,
+    confusions,
+    estimate_accuracy,
+    estimate_kappa,
+    tabulate,
+    tabulate_clusters,
+)
 from safebasin.stats.budgets import estimate_budget, estimate_budget_difference, resampled_budgets
 from safebasin.stats.clusters import estimate_clustered_rate
 from safebasin.stats.completing import complete_rows
@@ -52,7 +60,7 @@ from safebasin.stats.estimates import (
 from safebasin.stats.filling import fill_line, fill_plane
 from safebasin.stats.grades import estimate_mean_grade
 from safebasin.stats.intervals import Interval, bootstrap_prompts, interval, jackknife, wilson
-from safebasin.stats.krippendorff import estimate_alpha
+from safebasin.stats.krippendorff import estimate_alpha, estimate_numbered_alpha
 from safebasin.stats.landscape import Radius, Side, depth, headroom, margin, on_grid, radius, reaches, visage
 from safebasin.stats.order import Kendall, kendall, partial_kendall
 from safebasin.stats.paired import (
@@ -110,6 +118,7 @@ __all__ = [
     "estimate_margin",
     "estimate_margin_difference",
     "estimate_mean_grade",
+    "estimate_numbered_alpha",
     "estimate_paired_difference",
     "estimate_radius",
     "estimate_rate",
@@ -136,6 +145,8 @@ __all__ = [
     "side_headline",
     "smoothed_at",
     "smoothed_share_at",
+    "tabulate",
+    "tabulate_clusters",
     "tango",
     "visage",
     "wilson",

@@ -11,12 +11,23 @@ from numpy.typing import NDArray
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.stats.clusters import cluster_numbers, jackknife_clusters
+from safebasin.stats.clusters import Clusters, cluster_numbers, jackknife_clusters
 from safebasin.stats.estimates import estimate_rate
 from safebasin.stats.intervals import all_alike
 from safebasin.stats.method_words import percent
 
-__all__ = ["Confusion", "confusion", "confusions", "estimate_accuracy", "estimate_kappa"]
+__all__ = [
+    "Confusion",
+    "confusion",
+    "confusions",
+    "estimate_accuracy",
+    "estimate_kappa",
+    "tabulate",
+    "tabulate_clusters",
+]
+
+Labels = NDArray[np.integer]
+"""Labels by their numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +62,37 @@ def confusion(truth: Sequence[str], said: Sequence[str], *, labels: Sequence[str
     unknown = sorted({*truth, *said} - set(names))
     if unknown:
         raise StudyError(expected("labels", f"among {', '.join(names)}", unknown, "Name every label that occurs."))
-    counts = [[0] * len(names) for _ in names]
-    for row, column in zip(truth, said, strict=True):
-        counts[names.index(row)][names.index(column)] += 1
-    return Confusion(labels=names, counts=tuple(map(tuple, counts)))
+    return tabulate(_numbered(truth, names), _numbered(said, names), labels=names)
+
+
+def tabulate(truth: Labels, said: Labels, *, labels: Sequence[str]) -> Confusion:
+    """`confusion` of labels given by their numbers in `labels`, (responses,) each."""
+    counts = np.bincount(_pairs(truth, said, len(labels)), minlength=len(labels) ** 2).reshape(2 * (len(labels),))
+    return Confusion(labels=tuple(labels), counts=tuple(map(tuple, counts.tolist())))
 
 
 def confusions(
     truth: Sequence[str], said: Sequence[str], clusters: Sequence[Hashable], *, labels: Sequence[str]
 ) -> NDArray[np.float64]:
     """`confusion` of each cluster, such as the responses to one prompt. Shape (clusters, labels, labels)."""
-    numbers = cluster_numbers(clusters, len(truth))
+    return tabulate_clusters(_numbered(truth, labels), _numbered(said, labels), clusters, n_labels=len(labels))
+
+
+def tabulate_clusters(truth: Labels, said: Labels, clusters: Clusters, *, n_labels: int) -> NDArray[np.float64]:
+    """`confusions` of labels given by their numbers, 0 to `n_labels` − 1, (responses,) each."""
+    numbers = cluster_numbers(clusters, truth.size)
+    n_clusters, cells = int(numbers.max(initial=-1)) + 1, n_labels**2
+    counts = np.bincount(numbers * cells + _pairs(truth, said, n_labels), minlength=n_clusters * cells)
+    return counts.astype(np.float64).reshape(n_clusters, n_labels, n_labels)
+
+
+def _numbered(given: Sequence[str], labels: Sequence[str]) -> Labels:
     index = {label: number for number, label in enumerate(labels)}
-    counts = np.zeros((int(numbers.max(initial=-1)) + 1, len(index), len(index)))
-    for number, row, column in zip(numbers, truth, said, strict=True):
-        counts[number, index[row], index[column]] += 1
-    return counts
+    return np.asarray([index[label] for label in given], dtype=np.intp)
+
+
+def _pairs(truth: Labels, said: Labels, n_labels: int) -> NDArray[np.intp]:
+    return truth.astype(np.intp) * n_labels + said
 
 
 def estimate_accuracy(table: Confusion, *, level: float = 0.95) -> Estimate:

@@ -18,22 +18,45 @@ from safebasin.stats.intervals import Interval, all_alike, wilson
 from safebasin.stats.landscape import Array
 from safebasin.stats.method_words import missing_words, percent
 
-__all__ = ["cluster_numbers", "cluster_sums", "effective_size", "estimate_clustered_rate", "jackknife_clusters"]
+__all__ = [
+    "Clusters",
+    "cluster_numbers",
+    "cluster_sums",
+    "effective_size",
+    "estimate_clustered_rate",
+    "jackknife_clusters",
+]
 
 _ALIKE = 1e-12
 
 
-def cluster_numbers(clusters: Sequence[Hashable], n: int) -> NDArray[np.intp]:
+Clusters = Sequence[Hashable] | NDArray[np.integer]
+"""What each observation is of: names, or an array of small numbers ≥ 0, of which millions are as nothing."""
+
+
+def cluster_numbers(clusters: Clusters, n: int) -> NDArray[np.intp]:
     """The cluster of each of n observations as a number from 0, in the order of their first occurrence."""
     if len(clusters) != n:
         given = (len(clusters), n)
         raise StudyError(expected("clusters", "one for each observation", given, "Name the prompt of each."))
+    if isinstance(clusters, np.ndarray):
+        return _renumbered(clusters)
     index = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
     return np.asarray([index[name] for name in clusters], dtype=np.intp)
 
 
+def _renumbered(clusters: NDArray[np.integer]) -> NDArray[np.intp]:
+    first = np.full(int(clusters.max(initial=-1)) + 1, clusters.size, dtype=np.intp)  # where each occurs first
+    first[clusters[::-1]] = np.arange(clusters.size - 1, -1, -1, dtype=np.intp)  # of several, the last that is written
+    numbers = np.empty(first.size, dtype=np.intp)
+    numbers[np.argsort(first)] = np.arange(first.size)
+    return numbers[clusters]
+
+
 def cluster_sums(values: Array, numbers: NDArray[np.intp]) -> Array:
     """Sums within clusters. Shapes (n, …), (n,) → (clusters, …)."""
+    if values.ndim == 1:
+        return np.bincount(numbers, weights=values).astype(np.float64)
     sums = np.zeros((int(numbers.max(initial=-1)) + 1, *values.shape[1:]))
     np.add.at(sums, numbers, values)
     return sums
@@ -68,7 +91,7 @@ def effective_size(success: Array, numbers: NDArray[np.intp], *, level: float = 
     return max(1.0, worth * (NormalDist().inv_cdf((1 + level) / 2) / _student(n_clusters - 1, level)) ** 2)
 
 
-def estimate_clustered_rate(success: Array, clusters: Sequence[Hashable], *, level: float = 0.95) -> Estimate:
+def estimate_clustered_rate(success: Array, clusters: Clusters, *, level: float = 0.95) -> Estimate:
     """A rate with Wilson's interval at its effective size.
 
     Args:
@@ -81,11 +104,15 @@ def estimate_clustered_rate(success: Array, clusters: Sequence[Hashable], *, lev
     n, n_missing = int(scored.sum()), int((~scored).sum())
     if n == 0:
         return Estimate(value=None, level=level, n_missing=n_missing, method="nothing is measured")
-    ends = [_wilson(np.where(scored, success, filling), numbers, level) for filling in (0.0, 1.0)]
-    n_clusters = int(np.unique(numbers[scored]).size)
+    if n_missing:
+        ends = [_wilson(np.where(scored, success, filling), numbers, level) for filling in (0.0, 1.0)]
+        success, numbers = success[scored], numbers[scored]
+    else:
+        ends = [_wilson(success, numbers, level)] * 2
+    n_clusters = np.count_nonzero(np.bincount(numbers))
     made = "" if n_clusters == n else f", clustered by prompt ({n_clusters} prompts)"
     return Estimate(
-        value=float(success[scored].mean()),
+        value=float(success.mean()),
         low=ends[0].low,
         high=ends[1].high,
         level=level,

@@ -9,28 +9,24 @@ from numpy.typing import NDArray
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.stats.clusters import cluster_numbers, cluster_sums
+from safebasin.stats.clusters import cluster_numbers
 from safebasin.stats.method_words import percent
 
-__all__ = ["alpha", "estimate_alpha"]
+__all__ = ["estimate_alpha", "estimate_numbered_alpha"]
 
 Counts = NDArray[np.float64]
-"""How often each label was given to each unit, shape (units, labels)."""
+"""How often each label was given to each kind of unit, shape (kinds, labels)."""
 
 RESAMPLES = 2_000
 
 
-def alpha(counts: Counts) -> float | None:
-    """α of label counts by unit; units with fewer than two labels are left out. None where only one label occurs.
+def _alpha(counts: Counts, weights: NDArray[np.float64]) -> float | None:
+    """α of kinds of units, of each of which there are so many; each with two labels or more. None where only one label
+    occurs.
 
     Source: Krippendorff 2011, Computing Krippendorff's Alpha-Reliability, nominal data:
     α = ((n − 1)·Σ o_cc − Σ n_c(n_c − 1)) / (n(n − 1) − Σ n_c(n_c − 1)).
     """
-    given = counts.sum(axis=1)
-    return _alpha(np.where((given >= 2)[:, None], counts, 0.0), np.ones(len(counts)))
-
-
-def _alpha(counts: Counts, weights: NDArray[np.float64]) -> float | None:
     given = counts.sum(axis=1)
     pairs = (counts * (counts - 1)).sum(axis=1) / np.maximum(given - 1, 1)
     agreed = float(weights @ pairs)
@@ -66,18 +62,35 @@ def estimate_alpha(
     if len({len(row) for row in ratings}) > 1:
         lengths = [len(row) for row in ratings]
         raise StudyError(expected("rows of labels", "of equal length", lengths, "Pair them by response."))
-    counts = _counts(ratings)
-    kept = counts.sum(axis=1) >= 2
-    names = [(clusters[i] if clusters is not None else i) for i in np.flatnonzero(kept)]
-    counts = counts[kept]
-    words = f"Krippendorff's α (nominal) of {len(ratings)} judges on {len(counts)} responses"
-    value = alpha(counts) if len(counts) else None
-    missing = sum(label is None for row in ratings for label in row)
+    names = sorted({label for row in ratings for label in row if label is not None})
+    number = {None: -1} | {name: i for i, name in enumerate(names)}
+    n_units = len(ratings[0]) if ratings else 0
+    numbered = np.asarray([[number[label] for label in row] for row in ratings], dtype=np.int16)
+    units = np.arange(n_units) if clusters is None else cluster_numbers(clusters, n_units)
+    return estimate_numbered_alpha(numbered.reshape(len(ratings), n_units), units, level=level, seed=seed)
+
+
+def estimate_numbered_alpha(
+    ratings: NDArray[np.signedinteger], clusters: NDArray[np.integer], *, level: float = 0.95, seed: int = 0
+) -> Estimate:
+    """`estimate_alpha` of labels given by their numbers: millions of units at some bytes each.
+
+    Args:
+        ratings: numbers of labels, −1 where one is missing. Shape (judges, units).
+        clusters: the number of what each unit was asked, ≥ 0. Shape (units,).
+        level: coverage that is asked for.
+        seed: of the resampling.
+    """
+    kept = (ratings >= 0).sum(axis=0, dtype=np.int16) >= 2
+    n, missing = int(kept.sum()), int((ratings < 0).sum())
+    words = f"Krippendorff's α (nominal) of {len(ratings)} judges on {n} responses"
+    kinds, which = _kinds(ratings[:, kept])
+    value = _alpha(kinds, np.bincount(which, minlength=len(kinds)).astype(np.float64)) if n else None
     if value is None:
-        why = ": undefined, only one label occurs" if len(counts) else ": nothing was judged twice"
-        return Estimate(value=None, level=level, n=len(counts), n_missing=missing, method=words + why)
-    found, n_clusters = _resampled(counts, names, seed)
-    resampled = "responses" if n_clusters == len(counts) else f"{n_clusters} prompts"
+        why = ": undefined, only one label occurs" if n else ": nothing was judged twice"
+        return Estimate(value=None, level=level, n=n, n_missing=missing, method=words + why)
+    found, n_clusters = _resampled(kinds, which, cluster_numbers(clusters[kept], n), seed)
+    resampled = "responses" if n_clusters == n else f"{n_clusters} prompts"
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     left = f", {RESAMPLES - len(found)} of them undefined" if len(found) < RESAMPLES else ""
     return Estimate(
@@ -85,30 +98,35 @@ def estimate_alpha(
         low=float(min(low, value)),
         high=float(max(high, value)),
         level=level,
-        n=len(counts),
+        n=n,
         n_missing=missing,
         method=f"{words}; {percent(level)} bootstrap over {resampled} ({RESAMPLES} resamples{left}, seed {seed})",
     )
 
 
-def _resampled(counts: Counts, clusters: Sequence[Hashable], seed: int) -> tuple[list[float], int]:
+def _kinds(ratings: NDArray[np.signedinteger]) -> tuple[Counts, NDArray[np.int32]]:
+    """Kinds of units, by how often each label was given, ascending, shape (kinds, labels); and that of each unit."""
+    which, base = np.zeros(ratings.shape[1], dtype=np.int32), len(ratings) + 1
+    columns: list[NDArray[np.intp]] = []
+    for label in range(int(ratings.max(initial=-1)) + 1):
+        code = which * base + (ratings == label).sum(axis=0, dtype=np.int32)
+        occur = np.flatnonzero(np.bincount(code))
+        columns = [column[occur // base] for column in columns] + [occur % base]
+        number = np.zeros(int(occur.max(initial=0)) + 1, dtype=np.int32)
+        number[occur] = np.arange(occur.size)
+        which = number[code]
+    return np.stack(columns, axis=1).astype(np.float64) if columns else np.zeros((0, 0)), which
+
+
+def _resampled(
+    kinds: Counts, which: NDArray[np.int32], clusters: NDArray[np.intp], seed: int
+) -> tuple[list[float], int]:
     """α of each bootstrap sample of clusters, those where it is undefined left out, and the number of clusters."""
     # Units with the same labels are exchangeable, so only how often each kind of unit is drawn matters; and so are
     # clusters of the same kinds.
-    kinds, which = np.unique(counts, axis=0, return_inverse=True)
-    own = cluster_sums(np.eye(len(kinds))[which.reshape(-1)], cluster_numbers(clusters, len(counts)))
-    contents, often = np.unique(own, axis=0, return_counts=True)
-    draws = np.random.default_rng(seed).multinomial(len(own), often / len(own), size=RESAMPLES)
+    n_clusters = int(clusters.max(initial=-1)) + 1
+    own = np.bincount(clusters * len(kinds) + which, minlength=n_clusters * len(kinds)).reshape(n_clusters, -1)
+    contents, often = np.unique(own.astype(np.float64), axis=0, return_counts=True)
+    draws = np.random.default_rng(seed).multinomial(n_clusters, often / n_clusters, size=RESAMPLES)
     found = (_alpha(kinds, draw @ contents) for draw in draws.astype(np.float64))
-    return [value for value in found if value is not None], len(own)
-
-
-def _counts(ratings: Sequence[Sequence[str | None]]) -> Counts:
-    names = sorted({label for row in ratings for label in row if label is not None})
-    index = {name: i for i, name in enumerate(names)}
-    counts = np.zeros((len(ratings[0]) if ratings else 0, len(names)))
-    for row in ratings:
-        for unit, label in enumerate(row):
-            if label is not None:
-                counts[unit, index[label]] += 1
-    return counts
+    return [value for value in found if value is not None], n_clusters

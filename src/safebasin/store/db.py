@@ -261,9 +261,7 @@ class StudyStore:
         """Stored responses, ordered by key; all of them, or those of a decoding, of a point. Read a page at a time."""
         return (response for _, response in self.under_keys(decoding, point=point))
 
-    def under_keys(
-        self, decoding: str | None = None, *, point: str | None = None
-    ) -> Iterator[tuple[str | bytes, Response]]:
+    def under_keys(self, decoding: str | None = None, *, point: str | None = None) -> Iterator[tuple[str, Response]]:
         """The same, each with the key that it is stored under."""
         # with +, no index is looked at: keys stay in order without a sort for each page, …
         chosen, key = "+decoding = coalesce(:decoding, decoding)", "key"
@@ -312,12 +310,8 @@ class StudyStore:
         with self.reading() as db:
             for known, numbers, _ in coded(db, "verdicts", ("judge", "version"), "''"):
                 counted = np.bincount(numbers, minlength=len(known)).tolist()
-                n.update(
-                    {
-                        (stored_text(judge), stored_text(version)): count
-                        for (judge, version), count in zip(known, counted, strict=True)
-                    }
-                )
+                for (judge, version), count in zip(known, counted, strict=True):
+                    n[stored_text(judge), stored_text(version)] += count
         return sorted((judge, version, count) for (judge, version), count in n.items())
 
     def verdicts_of(self, keys: Iterable[str]) -> dict[str, list[Verdict]]:

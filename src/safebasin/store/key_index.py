@@ -46,6 +46,10 @@ class KeyIndex(NamedTuple):
         order = np.argsort(high.values)
         return cls(high.taken(order), low.taken(order), where.taken(order))
 
+    def key(self, number: int) -> str:
+        """`Response.key` of one of them, by its number in the order of keys."""
+        return f"{int(self.high[number]):016x}{int(self.low[number]):08x}"
+
     def find(self, keys: bytes) -> NDArray[np.int64]:
         """Look up where these stand; those that are not here are left out."""
         found = self.locate(keys)
@@ -53,6 +57,13 @@ class KeyIndex(NamedTuple):
 
     def locate(self, keys: bytes) -> NDArray[np.int64]:
         """Look up where each of these stands, −1 for one that is not here."""
+        ranks = self.ranks(keys)
+        found = np.full(ranks.size, -1, dtype=np.int64)
+        found[ranks >= 0] = self.at[ranks[ranks >= 0]]
+        return found
+
+    def ranks(self, keys: bytes) -> NDArray[np.int64]:
+        """The number of each of these in the order of keys, −1 for one that is not here."""
         high, low = _numbers(keys)
         order = np.argsort(high)  # neighbors are looked up one after the other, which a cache rewards
         high, low = high[order], low[order]
@@ -60,7 +71,7 @@ class KeyIndex(NamedTuple):
         while (further := self._is(near, high) & (self._taken(self.low, near) != low)).any():
             near[further] += 1
         found, here = np.full(high.size, -1, dtype=np.int64), self._is(near, high)
-        found[order[here]] = self.at[near[here]]
+        found[order[here]] = near[here]
         return found
 
     def _is(self, near: NDArray[np.intp], high: NDArray[np.uint64]) -> NDArray[np.bool_]:

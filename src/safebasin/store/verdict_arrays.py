@@ -20,7 +20,16 @@ from safebasin.store.rows import PlanRows
 from safebasin.store.values import stored_text
 from safebasin.study.plan import Plan
 
-__all__ = ["NOTHING", "UNSCORED", "Codes", "VerdictArrays", "VerdictKind", "read_said", "read_verdict_arrays"]
+__all__ = [
+    "NOTHING",
+    "UNSCORED",
+    "Codes",
+    "VerdictArrays",
+    "VerdictKind",
+    "read_cut",
+    "read_said",
+    "read_verdict_arrays",
+]
 
 UNSCORED = "unscored"
 _SAID = ("judge", "version", "label", "success")
@@ -61,6 +70,21 @@ def read_verdict_arrays(rows: PlanRows, plan: Plan, judges: Sequence[tuple[str, 
     with rows.store.reading() as db:
         found = read_said(db, Cells.read(db, plan), judges)
     return [found[judge] for judge in judges]
+
+
+def read_cut(
+    db: sqlite3.Connection, cells: Cells, judges: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], NDArray[np.bool_]]:
+    """Cells of a plan that some judges, (name, version), could not decide, since a stop rule had cut what is there."""
+    found = {judge: np.zeros(cells.shape, dtype=np.bool_) for judge in judges}
+    where = "label = 'unscored' AND success IS NULL AND reason = 'cut'"
+    for known, numbers, joined in coded(db, "verdicts", _SAID[:2], "response", where=where) if found else ():
+        at = cells.index.locate(unhex(joined, numbers.size))
+        for number, (name, version) in enumerate(known):
+            if (judge := (str(name), str(version))) in found:
+                here = at[numbers == number]
+                found[judge].reshape(-1)[here[here >= 0]] = True
+    return found
 
 
 def read_said(
