@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -134,6 +134,10 @@ class _Responses(Mapping[str, str]):
     def __getitem__(self, key: str) -> str:
         return self.prompts[self.prompt[self.number(key)]]
 
+    def items(self) -> _Answered:
+        """Keys and `Prompt.id`s, without a look-up of each."""
+        return _Answered(self)
+
     def number(self, key: str) -> int:
         """Where a response stands here.
 
@@ -150,6 +154,16 @@ class _Responses(Mapping[str, str]):
         begin = self.cells.points[point] * self.cells.shape[1] + self.cells.questions[system, self.prompts[0]]
         at = self.cells.index.at
         return np.flatnonzero((at >= begin) & (at < begin + len(self.prompts)))
+
+
+class _Answered(ItemsView[str, str]):
+    def __init__(self, responses: _Responses) -> None:
+        super().__init__(responses)
+        self._responses = responses
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        prompts = self._responses.prompts
+        return zip(self._responses, (prompts[number] for number in self._responses.prompt.tolist()), strict=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from safebasin import catalog, stats
 from safebasin.errors import StudyError, UnknownName, expected
 from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Estimate
+from safebasin.store import columns
+from safebasin.store.cells import Cells
+from safebasin.store.verdict_arrays import read_said
 
 __all__ = ["Graded", "read_grades"]
-
-Said = tuple[float | None, bool | None]
-"""Grade and success of one response."""
-_NOTHING: Said = (None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,20 +48,19 @@ def read_grades(folder: Path, judge: str) -> tuple[Graded, ...]:
         StudyError: where it gave no grades here.
     """
     with StoredStudy.open(folder) as study:
-        plan, places = study.plan, {(p.point, p.system, p.prompt): p.key for p in study.rows.places()}
-        version = dict(study.judges).get(judge)
-        found = {v.response: (v.grade, v.success) for v in study.rows.verdicts_by(judge, version)}
-    grades = [grade for grade, _ in found.values() if grade is not None]
-    if not grades:
+        plan = study.plan
+        grades, success = _said(study, judge)
+    given = grades.values[~np.isnan(grades.values)]
+    if not given.size:
         remedy = "Run: safebasin judge DIR --judge 'rubric/qi2023(model=NAME)', and give its name as it prints it."
         raise StudyError(expected("judge", "one that grades, with verdicts stored here", judge, remedy))
-    scale = _scale(judge) or (min(grades), max(grades))
+    scale = _scale(judge) or (float(given.min()), float(given.max()))
     graded: list[Graded] = []
     for number, place, point in plan.numbered_places():
         for prompts in plan.sets:
             for system in plan.systems:
-                keys = [places.get((point.key, system.id, prompt.id), "") for prompt in prompts.prompts]
-                score, rate = _estimates([found.get(key, _NOTHING) for key in keys], scale)
+                questions = [(system.id, prompt.id) for prompt in prompts.prompts]
+                score, rate = _estimates(grades.at(point.key, questions), success.at(point.key, questions), scale)
                 graded.append(
                     Graded(
                         region="" if place.direction < 0 else plan.regions[number].name,
@@ -70,6 +73,37 @@ def read_grades(folder: Path, judge: str) -> tuple[Graded, ...]:
                     )
                 )
     return tuple(graded)
+
+
+class _Said(NamedTuple):
+    """A number for each response of a plan, NaN where there is none."""
+
+    cells: Cells
+    values: NDArray[np.float64]
+    """Shape (points, questions)."""
+
+    def at(self, point: str, questions: Sequence[tuple[str, str]]) -> list[float | None]:
+        """Those at one place, of some (`System.id`, `Prompt.id`); None where there is none."""
+        row = self.values[self.cells.points[point]]
+        found = row[[self.cells.questions[question] for question in questions]]
+        return [None if value != value else value for value in found.tolist()]
+
+
+def _said(study: StoredStudy, judge: str) -> tuple[_Said, _Said]:
+    """Grades, and successes as 1 and 0, by a judge: in the study's version, else in the last that says anything."""
+    asked = dict(study.judges).get(judge)
+    stored = [(name, version) for name, version, _ in study.store.judge_versions() if name == judge]
+    versions = [one for one in stored if asked in (None, one[1])]
+    with study.store.reading() as db:
+        cells = Cells.read(db, study.plan)
+        verdicts, graded = read_said(db, cells, versions), columns.read_grades(db, cells, versions)
+    grades, success = np.full(cells.shape, np.nan), np.full(cells.shape, np.nan)
+    for version in versions:
+        codes, kinds = verdicts[version].codes, verdicts[version].kinds
+        successes = np.asarray([np.nan if said is None else float(said) for _, said in kinds])
+        np.copyto(success, successes[codes], where=codes > 0)
+        np.copyto(grades, graded.get(version, np.nan), where=codes > 0)
+    return _Said(cells, grades), _Said(cells, success)
 
 
 def _scale(judge: str) -> tuple[float, float] | None:
@@ -88,7 +122,9 @@ def _scale(judge: str) -> tuple[float, float] | None:
         raise UnknownName(expected(f"grades of judge {judge!r}", "like '1 to 5'", said, remedy)) from None
 
 
-def _estimates(found: list[Said], scale: tuple[float, float]) -> tuple[Estimate, Estimate]:
-    score = stats.estimate_mean_grade([grade for grade, _ in found], bounds=scale)
-    said = [success for _, success in found if success is not None]
-    return score, stats.estimate_rate(sum(said), len(said), len(found) - len(said))
+def _estimates(
+    grades: Sequence[float | None], success: Sequence[float | None], scale: tuple[float, float]
+) -> tuple[Estimate, Estimate]:
+    said = [bool(one) for one in success if one is not None]
+    rate = stats.estimate_rate(sum(said), len(said), len(success) - len(said))
+    return stats.estimate_mean_grade(grades, bounds=scale), rate
