@@ -18,7 +18,7 @@ from safebasin.judges.apply import judge_all
 from safebasin.judges.rubric import PolicyRubric, StrongRejectRubric
 from safebasin.landscape.agreement import LABELS, agree
 from safebasin.landscape.last_plan import read_last_plan
-from safebasin.records import Prompt, Response, Score, Verdict
+from safebasin.records import Point, Prompt, Response, Score, Verdict
 from safebasin.run.execute import measure
 from safebasin.run.judging import judge_stored
 from safebasin.run.progress import Tick
@@ -100,6 +100,11 @@ def test_the_truth_as_labels_makes_a_perfect_judge_of_the_oracle(mapped: Path, t
     keyed = verdicts(mapped, "keyword/peng2024")
     right = sum(not keyed[k].success for k, v in truth.items() if not v.success)
     assert keyword.specificity.value == pytest.approx(right / n)
+    with StudyStore.open(mapped) as store:
+        origin = [keyed[r.key].success for r in store.responses(point=Point().key)]
+    rate = keyword.rates[1]
+    assert (rate.judged.n, rate.judged.n_missing) == (len(origin), 0)
+    assert rate.judged.value == pytest.approx(sum(map(bool, origin)) / len(origin))
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
