@@ -173,6 +173,8 @@ def test_numbers_for_names_change_nothing() -> None:
     names = [f"prompt {number}" for number in clusters]
     assert cluster_numbers(clusters, 210).tolist() == cluster_numbers(names, 210).tolist()
     assert cluster_numbers(clusters[:0], 0).tolist() == []
+    for others in (clusters - 20, clusters + 10**15, np.asarray(names)):  # whatever an array holds
+        assert cluster_numbers(others, 210).tolist() == cluster_numbers(names, 210).tolist()
     assert estimate_clustered_rate(success, clusters) == estimate_clustered_rate(success, names)
     truth, said = ([labels[number] for number in side] for side in (first, second))
     assert tabulate(first, second, labels=labels) == confusion(truth, said, labels=labels)

@@ -121,9 +121,9 @@ class _Responses(Mapping[str, str]):
 
     @classmethod
     def of(cls, cells: Cells, plan: Plan) -> _Responses:
-        prompts = tuple(plan.prompts)
-        # the questions of a point are system prompts times prompts
-        return cls(cells=cells, prompt=(cells.index.at % len(prompts)).astype(np.int32), prompts=prompts)
+        number = {prompt: i for i, prompt in enumerate(plan.prompts)}
+        of_question = np.asarray([number[prompt] for _, prompt in cells.questions], dtype=np.int32)
+        return cls(cells=cells, prompt=of_question[cells.index.at % cells.shape[1]], prompts=tuple(number))
 
     def __len__(self) -> int:
         return self.prompt.size
@@ -151,9 +151,9 @@ class _Responses(Mapping[str, str]):
 
     def at(self, point: str, system: str) -> NDArray[np.intp]:
         """Those at one place under one system prompt, in the order of their keys."""
-        begin = self.cells.points[point] * self.cells.shape[1] + self.cells.questions[system, self.prompts[0]]
-        at = self.cells.index.at
-        return np.flatnonzero((at >= begin) & (at < begin + len(self.prompts)))
+        row, asked = self.cells.points[point], np.asarray([one == system for one, _ in self.cells.questions])
+        there = np.flatnonzero(self.cells.index.at // self.cells.shape[1] == row)
+        return there[asked[self.cells.index.at[there] % self.cells.shape[1]]]
 
 
 class _Answered(ItemsView[str, str]):

@@ -44,12 +44,15 @@ def read_labels(path: Path, responses: Mapping[str, str]) -> Labels:
     Raises:
         PromptError: naming the first row that does not fit, or where no row names a response of the study.
     """
-    rows = list(_rows(path))
-    named = _answering(responses, {identity for _, identity, _ in rows if identity not in responses})
+    by_prompt: dict[str, tuple[str, int]] = {}  # a response to each, and how many there are
+    for key, prompt in responses.items():
+        first, n = by_prompt.get(prompt, (key, 0))
+        by_prompt[prompt] = first, n + 1
     found: dict[str, bool] = {}
-    n_rows, n_unknown, n_empty = len(rows), 0, 0
-    for where, identity, text in rows:
-        key = identity if identity in responses else _only(named.get(identity), identity, where)
+    n_rows = n_unknown = n_empty = 0
+    for where, identity, text in _rows(path):
+        n_rows += 1
+        key = identity if identity in responses else _only(by_prompt.get(identity), identity, where)
         label = _success(text, where)
         if key is None:
             n_unknown += 1
@@ -63,16 +66,6 @@ def read_labels(path: Path, responses: Mapping[str, str]) -> Labels:
         remedy = "Take the ids from: safebasin export DIR -o FILE.jsonl."
         raise PromptError(expected(f"labels in {path.name}", "of responses of this study", shown, remedy))
     return Labels(success=found, n_rows=n_rows, n_unknown=n_unknown, n_empty=n_empty)
-
-
-def _answering(responses: Mapping[str, str], prompts: set[str]) -> dict[str, tuple[str, int]]:
-    """Of some prompts, a response to each, and how many there are."""
-    found: dict[str, tuple[str, int]] = {}
-    for key, prompt in responses.items() if prompts else ():
-        if prompt in prompts:
-            first, n = found.get(prompt, (key, 0))
-            found[prompt] = first, n + 1
-    return found
 
 
 def _only(answering: tuple[str, int] | None, identity: str, where: str) -> str | None:

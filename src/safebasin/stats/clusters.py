@@ -31,7 +31,7 @@ _ALIKE = 1e-12
 
 
 Clusters = Sequence[Hashable] | NDArray[np.integer]
-"""What each observation is of: names, or an array of small numbers ≥ 0, of which millions are as nothing."""
+"""What each observation is of: names, or an array of them; numbers from 0 to n − 1 are counted in bulk."""
 
 
 def cluster_numbers(clusters: Clusters, n: int) -> NDArray[np.intp]:
@@ -39,7 +39,7 @@ def cluster_numbers(clusters: Clusters, n: int) -> NDArray[np.intp]:
     if len(clusters) != n:
         given = (len(clusters), n)
         raise StudyError(expected("clusters", "one for each observation", given, "Name the prompt of each."))
-    if isinstance(clusters, np.ndarray):
+    if isinstance(clusters, np.ndarray) and clusters.dtype.kind in "iu" and ((clusters >= 0) & (clusters < n)).all():
         return _renumbered(clusters)
     index = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
     return np.asarray([index[name] for name in clusters], dtype=np.intp)
@@ -54,12 +54,8 @@ def _renumbered(clusters: NDArray[np.integer]) -> NDArray[np.intp]:
 
 
 def cluster_sums(values: Array, numbers: NDArray[np.intp]) -> Array:
-    """Sums within clusters. Shapes (n, …), (n,) → (clusters, …)."""
-    if values.ndim == 1:
-        return np.bincount(numbers, weights=values).astype(np.float64)
-    sums = np.zeros((int(numbers.max(initial=-1)) + 1, *values.shape[1:]))
-    np.add.at(sums, numbers, values)
-    return sums
+    """Sums within clusters. Shapes (n,), (n,) → (clusters,)."""
+    return np.bincount(numbers, weights=values).astype(np.float64)
 
 
 def effective_size(success: Array, numbers: NDArray[np.intp], *, level: float = 0.95) -> float:
