@@ -76,45 +76,43 @@ class _Model(NamedTuple):
                 return cast("tuple[Generation, ...]", answer)
             task = replace(task, split=answer.factor)
 
-    def read(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Surprise | None]:
-        """How unlikely texts are to it, read a few at a time."""
-        parts = [slice(start, start + _BATCH) for start in range(0, len(texts), _BATCH)]
-        tasks = [
-            ScoreTexts(
-                point=self.point,
-                system=_NO_SYSTEM,
-                prompts=tuple(prompts[part]),
-                texts=tuple(texts[part]),
-                decoding=self.decoding,
-                date=self.date,
-            )
-            for part in parts
-        ]
+    def read(self, prompts: Sequence[Prompt], kinds: Sequence[Mapping[int, str]]) -> list[dict[int, Surprise | None]]:
+        """How unlikely texts are to it, by the number of the prompt that each answers, one kind of text after another.
+
+        Those that answer one prompt are read side by side, so that an engine need read the prompt once.
+        """
+        texts = sorted((number, kind, text) for kind, of in enumerate(kinds) for number, text in of.items())
+        tasks = [self._scoring(prompts, texts[start : start + _BATCH]) for start in range(0, len(texts), _BATCH)]
         done = {task: cast("tuple[TokenScores, ...]", rows) for task, rows in self.backend.run(tasks)}
-        scored = [one for task in tasks for one in done[task]]
-        return [
-            surprise(Score(response="", nll=s.nll, ends=s.ends), text) for s, text in zip(scored, texts, strict=True)
-        ]
+        found: list[dict[int, Surprise | None]] = [{} for _ in kinds]
+        for (number, kind, text), told in zip(texts, (one for task in tasks for one in done[task]), strict=True):
+            found[kind][number] = surprise(Score(response="", nll=told.nll, ends=told.ends), text)
+        return found
+
+    def _scoring(self, prompts: Sequence[Prompt], texts: Sequence[tuple[int, int, str]]) -> ScoreTexts:
+        return ScoreTexts(
+            point=self.point,
+            system=_NO_SYSTEM,
+            prompts=tuple(prompts[number] for number, _, _ in texts),
+            texts=tuple(text for _, _, text in texts),
+            decoding=self.decoding,
+            date=self.date,
+        )
 
 
 def _measure(model: _Model, references: Sequence[TrainingRow], source: str) -> LanguageTest:
     asked = [row.prompt for row in references]
-    answers = [row.response for row in references]
-    mixed = [shuffle_words(answer, number) for number, answer in enumerate(answers)]
-    orders = [i for i, text in enumerate(mixed) if text is not None]
+    answers = {number: row.response for number, row in enumerate(references)}
+    shuffled = {number: text for number in answers if (text := shuffle_words(answers[number], number)) is not None}
     chosen = range(0, len(asked), max(1, len(asked) // OWN_ANSWERS))
-    said = model.say([asked[i] for i in chosen])
-    own = [(i, g.text) for i, g in zip(chosen, said, strict=True) if g.text.strip() and not g.broken]
-    mute = sum(1 for g in said if not g.text.strip() and g.thinking.strip())  # still thinking, so not mute
-    sound = [(i, text) for i, text in own if not find_repetition(text)]
-    shuffled: list[Surprise | None] = [None] * len(asked)
-    read = model.read([asked[i] for i in orders], [mixed[i] or "" for i in orders])
-    for i, found in zip(orders, read, strict=True):
-        shuffled[i] = found
+    said = dict(zip(chosen, model.say([asked[number] for number in chosen]), strict=True))
+    mute = sum(1 for g in said.values() if not g.text.strip() and g.thinking.strip())  # still thinking, so not mute
+    sound = {n: g.text for n, g in said.items() if g.text.strip() and not g.broken and not find_repetition(g.text)}
+    in_order, in_disorder, own = model.read(asked, [answers, shuffled, sound])
     return fit_language_test(
-        model.read(asked, answers),
-        shuffled,
-        model.read([asked[i] for i, _ in sound], [text for _, text in sound]),
+        list(in_order.values()),
+        [in_disorder.get(number) for number in in_order],
+        list(own.values()),
         n_asked=len(said) - mute,
         source=source,
     )
