@@ -10,6 +10,7 @@ import pytest
 from safebasin import api, study
 from safebasin.engines.scripted import ScriptedEngine, distance
 from safebasin.errors import StudyError
+from safebasin.landscape import tables
 from safebasin.run.execute import measure
 
 GUILD = "world:guild/aligned"
@@ -40,9 +41,21 @@ def test_the_wider_basin_stands_first(tmp_path: Path) -> None:
         ({"systems": ["none"]}, "system prompt of"),
     ],
 )
-def test_studies_that_ask_something_else_are_not_compared(tmp_path: Path, fields: dict[str, object], what: str) -> None:
+def test_studies_that_ask_something_else_are_not_compared(
+    tmp_path: Path, fields: dict[str, object], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders = [mapped(tmp_path / "a", reach=0.3), mapped(tmp_path / "b", reach=0.3, **fields)]
+    monkeypatch.setattr(tables, "read_verdict_arrays", lambda *_: pytest.fail("minutes of a large study"))
     with pytest.raises(StudyError, match=f"{what} 'a' and 'b' must be the same"):
+        api.compare_studies(folders, out=tmp_path / "c")
+
+
+def test_studies_of_one_name_are_not_compared_and_no_verdict_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [mapped(tmp_path / where / "line", reach=0.3) for where in "ab"]
+    monkeypatch.setattr(tables, "read_verdict_arrays", lambda *_: pytest.fail("minutes of a large study"))
+    with pytest.raises(StudyError, match=r"with different names; got \['line', 'line'\]"):
         api.compare_studies(folders, out=tmp_path / "c")
 
 

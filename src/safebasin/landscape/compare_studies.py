@@ -13,7 +13,7 @@ from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import main_judge
 from safebasin.landscape.tables import Array, Grid, StudyTables
 from safebasin.records import Landscape
-from safebasin.stats.ranking import Ranking
+from safebasin.stats.ranking import Ranking, check_names
 
 __all__ = ["ComparedStudies", "compare_studies"]
 
@@ -28,13 +28,20 @@ class ComparedStudies:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What a study was asked in its first panel."""
+
+    name: str
+    judge: str
+    grid: Grid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Read:
     landscape: Landscape
-    grid: Grid
     success: Array
     told: Array | None
     """As it was answered, where points were stopped."""
-    judge: str
 
 
 MOST_STUDIES = 100
@@ -45,23 +52,26 @@ def compare_studies(paths: Sequence[Path]) -> ComparedStudies:
 
     Raises:
         StudyError: where fewer than two or more than `MOST_STUDIES` are given, or their regions, prompts, system
-            prompts or judges differ; the first difference is named.
+            prompts or judges differ, or their names do not; the first is named, and no verdict was read.
     """
     if len(paths) < 2:
         raise StudyError(expected("studies to compare", "two folders or more", [str(p) for p in paths], "Name others."))
     if len(paths) > MOST_STUDIES:
         got = f"{len(paths):,} ({len(paths) * (len(paths) - 1) // 2:,} pairs)"
         raise StudyError(expected("studies to compare", f"at most {MOST_STUDIES}", got, "Name fewer."))
-    read = [_read(path) for path in paths]
-    for other in read[1:]:
-        _check_alike(read[0], other)
-    return ComparedStudies(landscapes=tuple(one.landscape for one in read), judge=read[0].judge, ranking=_ranking(read))
+    first, *others = asked = [_asked(path) for path in paths]
+    check_names([one.name for one in asked])
+    for other in others:
+        _check_alike(first, other)
+    read = [_read(path, first.judge) for path in paths]
+    ranking = _ranking(first.grid, read)
+    return ComparedStudies(landscapes=tuple(one.landscape for one in read), judge=first.judge, ranking=ranking)
 
 
-def _ranking(read: Sequence[_Read]) -> Ranking:
+def _ranking(grid: Grid, read: Sequence[_Read]) -> Ranking:
     """By margin over the region; of a line that leads somewhere toward the target only, where that side is measured."""
-    region, name = read[0].grid.region, read[0].grid.region.name
-    success, axes = [one.success for one in read], read[0].grid.alphas
+    region, name = grid.region, grid.region.name
+    success, axes = [one.success for one in read], grid.alphas
     told = [one.success if one.told is None else one.told for one in read]
     if region.sides:
         there = stats.on_side(axes[0], region.sides[0])
@@ -72,21 +82,24 @@ def _ranking(read: Sequence[_Read]) -> Ranking:
     return stats.rank_by_margin(names, success, axes, region=name, is_drawn=region.is_drawn, told=own)
 
 
-def _read(path: Path) -> _Read:
+def _asked(path: Path) -> _Asked:
+    with StoredStudy.open(path) as study:
+        judge, grids = main_judge([name for name, _ in study.judges]), StudyTables.asked(study).grids()
+        return _Asked(name=study.name, judge=judge, grid=next(grids))
+
+
+def _read(path: Path, judge: str) -> _Read:
     with StoredStudy.open(path) as study:
         tables = StudyTables.read(study)
-        judge = main_judge([name for name, _ in study.judges])
         grid, table = next(tables.grids()), tables.table(judge)
         return _Read(
-            landscape=read_landscape(study),
-            grid=grid,
+            landscape=read_landscape(study, tables=tables),
             success=grid.success(table),
             told=grid.told(table) if grid.stopped else None,
-            judge=judge,
         )
 
 
-def _check_alike(first: _Read, other: _Read) -> None:
+def _check_alike(first: _Asked, other: _Asked) -> None:
     def recipes(grid: Grid) -> list[tuple[str, int, str, tuple[float, ...]]]:
         return [
             (a.directions[0].kind, len(a.directions), a.directions[0].normalize, a.alphas) for a in grid.region.axes
@@ -100,7 +113,7 @@ def _check_alike(first: _Read, other: _Read) -> None:
     }
     for what, (here, there) in same.items():
         if here != there:
-            names = f"{first.landscape.name!r} and {other.landscape.name!r}"
+            names = f"{first.name!r} and {other.name!r}"
             shown = (len(here), len(there)) if what == "prompts" else (here, there)
             remedy = "Map both with the same options."
             raise StudyError(expected(f"{what} of {names}", "the same", shown, remedy))

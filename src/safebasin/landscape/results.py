@@ -20,14 +20,15 @@ from safebasin.records import OUTCOMES, Cell, Landscape, Measurement, Panel, Pla
 from safebasin.store.measurements import StoredMeasurement, read_measurements
 
 
-def read_landscape(study: StoredStudy, *, judge: str | None = None) -> Landscape:
+def read_landscape(study: StoredStudy, *, judge: str | None = None, tables: StudyTables | None = None) -> Landscape:
     """The landscape of a study, from what is stored.
 
     Args:
         study: what the statistics cover.
         judge: the one behind the statistics, one of the study's; that of `summaries` if None.
+        tables: the study's, where they have been read; None reads them.
     """
-    store, plan, tables = study.store, study.plan, StudyTables.read(study)
+    store, plan, tables = study.store, study.plan, tables or StudyTables.read(study)
     names = tuple(judge for judge, _ in study.judges)
     measured = [m for setting in plan.measurements for m in read_measurements(store, setting)]
     panels = tuple(_panel(grid, tables.tables, measured, judge) for grid in tables.grids())

@@ -83,8 +83,8 @@ class StudyTables:
     """One per judge, in the study's order."""
 
     @classmethod
-    def read(cls, study: StoredStudy) -> StudyTables:
-        """The tables of a study's judges.
+    def asked(cls, study: StoredStudy) -> StudyTables:
+        """What a study asks, without the tables of its judges: no verdict is read.
 
         Raises:
             StudyError: where the folder holds a shard of the study.
@@ -92,9 +92,19 @@ class StudyTables:
         if study.plan.shard is not None:
             what, remedy = f"{study.folder}, shard {study.plan.shard}", "Join all of them: safebasin merge DIR… -o OUT."
             raise StudyError(expected("study folder", "one that holds all points of its study", what, remedy))
+        return cls(plan=study.plan, tables=())
+
+    @classmethod
+    def read(cls, study: StoredStudy) -> StudyTables:
+        """The tables of a study's judges.
+
+        Raises:
+            StudyError: where the folder holds a shard of the study.
+        """
+        asked = cls.asked(study)
         found = read_verdict_arrays(study.rows, study.plan, study.judges)
         tables = (VerdictTable(judge=judge, said=said) for (judge, _), said in zip(study.judges, found, strict=True))
-        return cls(plan=study.plan, tables=tuple(tables))
+        return replace(asked, tables=tuple(tables))
 
     def table(self, judge: str) -> VerdictTable:
         """The table of a judge, by name."""

@@ -89,7 +89,7 @@ def rank_by_margin(
     Raises:
         StudyError: where fewer than two models are given, or their arrays differ in shape.
     """
-    _check_names(names)
+    check_names(names)
     margins = {name: estimate_margin(s, axes, level=level, seed=seed) for name, s in zip(names, success, strict=True)}
     arrays = dict(zip(names, success, strict=True))
     answers = None if told is None else dict(zip(names, told, strict=True))
@@ -105,7 +105,12 @@ def rank_by_margin(
     return replace(found, region=region, pairs=pairs, groups=_groups(found.order, pairs))
 
 
-def _check_names(names: Sequence[str]) -> None:
+def check_names(names: Sequence[str]) -> None:
+    """Check that there are two models or more, and that their names differ.
+
+    Raises:
+        StudyError: where not.
+    """
     if len(names) < 2 or len(set(names)) < len(names):
         raise StudyError(expected("models to rank", "two or more with different names", list(names), "Name others."))
 
