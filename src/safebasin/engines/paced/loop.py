@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from safebasin.engines.choosing import MOVE_SHARE, Chosen, chosen
+from safebasin.engines.choosing import MOVE_SHARE, Chosen, top_two
 from safebasin.engines.paced.drafting import Drafter
 from safebasin.engines.paced.passes import Pass
 from safebasin.engines.ragged import RaggedCache
@@ -106,7 +105,7 @@ class Paced:
         tokens = self._guessed(pool, self._drafter.size if repeating else self._drafter.few(pool.rows))
         logits = self._forward(torch.from_numpy(tokens).to(self._forward.device), pool.cache)
         # 2) Choose: of the n − 1 guessed tokens those that hold, and one after them
-        found = _checked(logits, tokens) if tokens.shape[1] > 1 else chosen(logits[:, 0])
+        found = _checked(logits, tokens)
         self._rows.advance(pool.rows, found.tokens, found.best, found.gaps)
         # 3) Grow by what held: states of a wrong guess stay behind the end of the row, to be overwritten
         counts = np.asarray([len(taken) for taken in found.tokens]) * self._live(pool)  # ended rows stay where they are
@@ -136,20 +135,11 @@ def _checked(logits: torch.Tensor, tokens: NDArray[np.int64]) -> Chosen:
 
     Args:
         logits: (rows, n, vocabulary), after each of `tokens`.
-        tokens: (rows, n), n ≥ 2: the last token of each row, then its guess.
+        tokens: (rows, n): the last token of each row, then its guess, if any.
     """
-    guess = torch.from_numpy(tokens[:, 1:, None].copy()).to(logits.device)
-    guessed = logits[:, :-1]
-    # the guess is the choice where its logit beats all others, whose best is seen while the guess is struck out
-    best = guessed.gather(-1, guess)  # (rows, n − 1, 1)
-    second = guessed.scatter_(-1, guess, float("-inf")).amax(dim=-1)  # ten times faster than `topk`
-    guessed.scatter_(-1, guess, best)
-    best = best[..., 0]
-    held = (best > second).long().cumprod(dim=1).sum(dim=1)  # (rows,): guesses before the first that is wrong
-    after = chosen(logits[torch.arange(len(held), device=held.device), held])
-    ends = held.tolist()
-
-    def upto(side: torch.Tensor, last: list[list[Any]]) -> list[list[Any]]:
-        return [[*row[:n], *end] for row, n, end in zip(side.tolist(), ends, last, strict=True)]
-
-    return Chosen(upto(guess[..., 0], after.tokens), upto(best, after.best), upto(best - second, after.gaps))
+    guess = torch.from_numpy(tokens[:, 1:].copy()).to(logits.device)
+    found, best, second = top_two(logits)
+    held = (found[:, :-1] == guess) & (best > second)[:, :-1]  # in a tie a guess is not the choice
+    counts = held.long().cumprod(dim=1).sum(dim=1).add_(1).tolist()  # (rows,): to the first that is wrong, and it
+    sides = (found, best, best - second)
+    return Chosen(*([row[:n] for row, n in zip(side.tolist(), counts, strict=True)] for side in sides))
