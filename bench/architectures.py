@@ -145,7 +145,7 @@ def _exact(model: Any, prompts: Sequence[Sequence[int]], n_new: int) -> Answers:
     rows = Rows([n_new] * len(prompts), eos=[])
     begun = clock()
     ids, mask = left_padded(prompts, pad=PAD, device=model.device)
-    decode(model, ids, mask, rows, max_new_tokens=n_new)
+    decode(model, ids, mask, rows)
     return Answers(rows.ids, clock() - begun)
 
 

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Lfm2Config, PreTrainedModel, RecurrentGemmaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    Lfm2Config,
+    PreTrainedModel,
+    RecurrentGemmaConfig,
+)
 
 from helpers.models import ARCHITECTURES
 from safebasin.engines import decoding
@@ -43,7 +50,7 @@ def ours(model: PreTrainedModel, eos: list[int], *, n_new: int = N_NEW) -> Rows:
     model.generation_config = greedy_config(model, eos=eos, pad=PAD)
     ids, mask = left_padded(prompts(), pad=PAD, device=model.device)
     rows = Rows([n_new] * len(LENGTHS), eos=eos)
-    decode(model, ids, mask, rows, max_new_tokens=n_new)
+    decode(model, ids, mask, rows)
     return rows
 
 
@@ -114,6 +121,39 @@ def test_the_fallback_says_the_same_as_the_loop(checkpoint, monkeypatch):
         assert found.ids == paced.ids
         assert found.reason == paced.reason
         assert [found.gap(i) for i in rows] == pytest.approx([paced.gap(i) for i in rows], abs=1e-4)
+
+
+@pytest.mark.parametrize("how", ["paced", "loop", "generate"])
+def test_a_prompt_near_the_end_of_the_context_neither_breaks_nor_shortens_the_others(how, monkeypatch):
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=97, n_positions=64, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
+    model = GPT2LMHeadModel(config).eval()
+    model.generation_config = greedy_config(model, eos=[], pad=PAD)
+    lengths = [10, 7, 10, 30, 5, 8, 9, 10, 6, 7, 11, 60, 12]
+    asked = [torch.randint(1, 97, (n,), generator=torch.Generator().manual_seed(n)).tolist() for n in lengths]
+    limits = [min(N_NEW, 64 - n) for n in lengths]
+    assert limits.count(N_NEW) == len(limits) - 2  # few enough that rows which have ended stay in the batch
+
+    def said(rows: slice) -> list[list[int]]:
+        found = Rows(limits[rows], eos=[])
+        decode(model, *left_padded(asked[rows], pad=PAD, device=model.device), found)
+        return found.ids
+
+    served: list[bool] = []
+    if how != "paced":
+        monkeypatch.setattr(decoding.paced, "decode", lambda *_: False)
+    else:
+        whole = decoding.paced.decode
+        monkeypatch.setattr(decoding.paced, "decode", lambda *given: served.append(whole(*given)) or served[-1])
+    if how == "generate":
+        monkeypatch.setattr(decoding, "growing_cache", lambda model: None)
+    together = said(slice(None))
+    assert [len(row) for row in together] == limits
+    for row, limit in enumerate(limits):
+        ids = torch.tensor([asked[row]])
+        alone = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=limit)
+        assert together[row] == alone[0, lengths[row] :].tolist()
+    assert all(served), "which decoder a batch gets would depend on its neighbours"
 
 
 def test_repetition_penalty_of_the_model_is_kept(checkpoint):

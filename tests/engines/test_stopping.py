@@ -305,3 +305,29 @@ def test_a_row_ends_at_the_text_that_ends_a_turn(step):
         tokens = list(range(len(pieces)))[start : start + step]
         rows.advance([0], [tokens], [[1.0] * len(tokens)], [[1.0] * len(tokens)])
     assert (rows.ids[0], rows.surplus[0], rows.reason[0]) == ([0, 1, 2], 1, "stop")
+
+
+@pytest.mark.parametrize("step", [1, 3, 30])
+def test_a_character_of_several_tokens_before_the_end_of_a_turn_is_whole(step):
+    pieces = [b"Sure ", *(bytes([byte]) for byte in "🙂".encode()), b"### ", b"Human:"]
+    watch = EndWatch(["### Human:"], decode=lambda ids: b"".join(pieces[i] for i in ids).decode(errors="replace"))
+    rows = Rows([len(pieces)], eos=(), ends=watch)
+    for start in range(0, len(pieces), step):
+        give(rows, [list(range(len(pieces)))[start : start + step]])
+    assert (rows.ids[0], rows.surplus[0], rows.reason[0]) == ([0, 1, 2, 3, 4], 0, "stop")
+
+
+@given(st.lists(st.integers(1, 4), min_size=40, max_size=40), st.lists(st.integers(1, 14), min_size=40, max_size=40))
+@settings(deadline=None)
+def test_of_a_refusal_and_the_end_of_a_turn_the_first_ends_a_row_however_many_tokens_come_at_once(drawn, sizes):
+    def ended(parts: list[int]) -> tuple[object, ...]:
+        watch = EndWatch(["dd"], decode=letters)
+        rows = Rows([40], eos=[99], refusals=watch_for((("ab",),), 1), ends=watch)
+        start = 0
+        for size in parts:
+            if rows.is_live(0) and drawn[start : start + size]:
+                give(rows, [drawn[start : start + size]])
+            start += size
+        return rows.ids[0], rows.reason[0], rows.surplus[0], rows.gap(0)
+
+    assert ended(sizes) == ended([1] * 40)

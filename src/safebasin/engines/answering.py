@@ -46,10 +46,8 @@ class Batch:
 
     def _generation(self, row: int) -> Generation:
         rows, opened = self.rows, self.encoded[row].opened
-        split, surplus = self.reasoning.split([*self.begun[row], *rows.ids[row]], opened=opened), rows.surplus[row]
-        thinking, response = split
-        if surplus:  # the text that ended the row stands at the end of the one or the other
-            response, thinking = (response[:-surplus], thinking) if response else (response, thinking[:-surplus])
+        ids, surplus = [*self.begun[row], *rows.ids[row]], rows.surplus[row]
+        thinking, response = self.reasoning.split(ids, opened=opened, surplus=surplus)
         gap = rows.gap(row)
         return Generation(
             text=response, thinking=thinking, n_tokens=len(rows.ids[row]), finish_reason=rows.reason[row] or "length",

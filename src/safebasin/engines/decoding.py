@@ -80,7 +80,6 @@ def decode(
     mask: torch.Tensor,
     rows: Rows,
     *,
-    max_new_tokens: int,
     guarded: LiveBatch | None = None,
     beside: Mapping[str, object] | None = None,
 ) -> None:
@@ -90,8 +89,7 @@ def decode(
         model: in eval mode, its `generation_config` made by `greedy_config`.
         ids: (rows, width), left-padded.
         mask: (rows, width), 1 where a token is real.
-        rows: one entry per row; its limits must not exceed `max_new_tokens`.
-        max_new_tokens: ≥ 1.
+        rows: one entry per row, still empty, with the most tokens that it may say.
         guarded: told which rows are alive where defenses are installed in the module; they see every pass then.
         beside: what the first pass is given beside ids and mask, as the model takes it by name: the images of prompts.
             Positions among it go on from there. None for prompts of text.
@@ -107,13 +105,13 @@ def decode(
             and not _processors(cast("GenerationConfig", model.generation_config), ids.device)
         ):
             prompts = [row[real].tolist() for row, real in zip(ids, mask.bool(), strict=True)]
-            if paced.decode(model, prompts, rows, max_new_tokens=max_new_tokens):
+            if paced.decode(model, prompts, rows):
                 return
         given = dict(beside or {})
-        begun = _begin(model, ids, mask, max_new_tokens, guarded, given)
+        begun = _begin(model, ids, mask, [rows.room(row) for row in range(len(ids))], guarded, given)
         if begun is None:
             with running(model):
-                _generate(model, ids, mask, rows, max_new_tokens, given)
+                _generate(model, ids, mask, rows, given)
         else:
             loop, first = begun
             loop.run(rows, first)
@@ -146,7 +144,7 @@ def _begin(
     model: PreTrainedModel,
     ids: torch.Tensor,
     mask: torch.Tensor,
-    n_new: int,
+    limits: Sequence[int],
     guarded: LiveBatch | None,
     beside: Mapping[str, object],
 ) -> tuple[_Loop, torch.Tensor] | None:
@@ -158,7 +156,7 @@ def _begin(
     if cache is None:
         return None
     try:
-        loop = _Loop(model, ids, mask, cache, n_new, guarded, beside)
+        loop = _Loop(model, ids, mask, cache, limits, guarded, beside)
         first = loop.first_scores()
     except CANNOT as error:
         if is_shortage(error):
@@ -193,7 +191,7 @@ class _Loop:
         ids: torch.Tensor,
         mask: torch.Tensor,
         cache: DynamicCache,
-        n_new: int,
+        limits: Sequence[int],
         guarded: LiveBatch | None,
         beside: Mapping[str, object],
     ) -> None:
@@ -202,8 +200,11 @@ class _Loop:
         self.cache: DynamicCache = cache
         self.length = ids.shape[1]
         # all (rows, width + n_new), as wide as they can get: a step writes one column and reads a longer slice
+        n_new = max(limits)
         self.ids = torch.nn.functional.pad(ids, (0, n_new))
-        self.mask = torch.nn.functional.pad(mask, (0, n_new), value=1)
+        # a row that has all its tokens, and is not dropped yet, says no more: the model may have no position for it
+        said = torch.arange(n_new, device=mask.device) < torch.tensor(limits, device=mask.device)[:, None] - 1
+        self.mask = torch.cat([mask, said.to(mask.dtype)], dim=1)
         self.positions = _positions(self.mask, beside.get("position_ids"))  # (rows, …), or several kinds of them
         self.beside = {name: value for name, value in beside.items() if name != "position_ids"}
         self.alive = list(range(ids.shape[0]))
@@ -300,39 +301,40 @@ def _processors(config: GenerationConfig, device: torch.device) -> LogitsProcess
 class _Observer(LogitsProcessor):
     """Sees the final logits of each step of `generate`, and hands the step to `Rows` before the token is chosen."""
 
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
+    def __init__(self, rows: Rows, numbers: Sequence[int]) -> None:
+        self.rows, self.numbers = rows, numbers
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         found = chosen(scores)
-        self.rows.advance(range(len(found.tokens)), found.tokens, found.best, found.gaps)
+        self.rows.advance(self.numbers, found.tokens, found.best, found.gaps)
         return scores
 
 
 class _Ended(StoppingCriteria):
     """Tells `generate` which rows `Rows` holds to be over."""
 
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
+    def __init__(self, rows: Rows, numbers: Sequence[int]) -> None:
+        self.rows, self.numbers = rows, numbers
 
     def __call__(self, input_ids: torch.LongTensor, scores: object, **kwargs: object) -> torch.BoolTensor:
-        over = [not self.rows.is_live(row) for row in range(input_ids.shape[0])]
+        over = [not self.rows.is_live(row) for row in self.numbers]
         return cast("torch.BoolTensor", torch.tensor(over, device=input_ids.device))
 
 
 def _generate(
-    model: PreTrainedModel,
-    ids: torch.Tensor,
-    mask: torch.Tensor,
-    rows: Rows,
-    max_new_tokens: int,
-    beside: Mapping[str, object],
+    model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, rows: Rows, beside: Mapping[str, object]
 ) -> None:
-    model.generate(  # pyright: ignore[reportCallIssue]
-        ids,
-        attention_mask=mask,
-        max_new_tokens=max_new_tokens,
-        logits_processor=LogitsProcessorList([_Observer(rows)]),
-        stopping_criteria=StoppingCriteriaList([_Ended(rows)]),
-        **beside,
-    )
+    limits = torch.tensor([rows.room(row) for row in range(len(ids))])
+    # Rows that may say unlike numbers of tokens go apart, and without the padding of others: here a row that has ended
+    # goes on until all have, and the model may have no positions for it
+    for limit in [int(limits.max())] if beside else limits.unique().tolist():
+        numbers = torch.nonzero(limits <= limit if beside else limits == limit)[:, 0]
+        start = int(mask[numbers].argmax(dim=1).min())
+        model.generate(  # pyright: ignore[reportCallIssue]
+            ids[numbers, start:],
+            attention_mask=mask[numbers, start:],
+            max_new_tokens=limit,
+            logits_processor=LogitsProcessorList([_Observer(rows, numbers.tolist())]),
+            stopping_criteria=StoppingCriteriaList([_Ended(rows, numbers.tolist())]),
+            **beside,
+        )

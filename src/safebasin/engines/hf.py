@@ -233,7 +233,7 @@ class HFEngine:
     def _decode(self, batch: Batch, decoding: Decoding) -> None:
         ids, mask = left_padded([e.ids for e in batch.encoded], pad=self._pad, device=self._model.device)
         with self._kernels(prepacked=True), self._guards.installed(decoding, ids, mask) as guarded:
-            decode(self._model, ids, mask, batch.rows, max_new_tokens=max(batch.limits), guarded=guarded)
+            decode(self._model, ids, mask, batch.rows, guarded=guarded)
 
     def _decode_shown(self, batch: Batch, looks: Sequence[Look], decoding: Decoding) -> None:
         """Decode a batch with images by the whole model, which has the tower's tensors."""
@@ -242,7 +242,7 @@ class HFEngine:
         ids, mask = left_padded([e.ids for e in batch.encoded], pad=sight.padding(self._pad), device=self._model.device)
         with self._kernels(), memory_errors():
             given = beside(sight.model, ids, mask, looks)
-            decode(sight.model, ids, mask, batch.rows, max_new_tokens=max(batch.limits), beside=given)
+            decode(sight.model, ids, mask, batch.rows, beside=given)
 
     def inspect(self, name: str, conversation: Sequence[Message], decoding: Decoding) -> list[int]:
         """Render and count one conversation, as `generate` will; `name` says which it is. Returns its tokens, and

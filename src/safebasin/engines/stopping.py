@@ -141,7 +141,8 @@ class EndWatch:
         at = min((found for text in self._texts if (found := whole.find(text)) >= 0), default=None)
         if at is None:
             return None
-        kept = next((n for n in range(len(ids) + 1) if len(self._decode(ids[:n])) >= at), len(ids))
+        # not by length alone: a part of a character is one character too, and another
+        kept = next((n for n in range(len(ids) + 1) if self._decode(ids[:n]).startswith(whole[:at])), len(ids))
         return kept, len(self._decode(ids[:kept])) - at
 
 
@@ -237,8 +238,10 @@ class Rows:
         """
         found = list(zip(rows, tokens, best, gaps, strict=True))
         longest = max((len(new) for new in tokens), default=0)
-        # a row that repeats itself may have ended before anything else could end it: that is seen token by token
-        step = 1 if self._loops is not None else longest
+        # a row that repeats itself may have ended before anything else could end it, and a refusal before its turn
+        # does: that is seen token by token
+        is_raced = self._loops is not None or (self._ends is not None and self._refusals is not None)
+        step = 1 if is_raced else longest
         for start in range(0, longest, max(step, 1)):
             part = slice(start, start + step)
             self._take([(row, new[part], tops[part], below[part]) for row, new, tops, below in found])

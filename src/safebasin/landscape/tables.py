@@ -84,7 +84,7 @@ class StudyTables:
 
     @classmethod
     def asked(cls, study: StoredStudy) -> StudyTables:
-        """What a study asks, without the tables of its judges: no verdict is read.
+        """Tell what a study asks, without the tables of its judges: no verdict is read.
 
         Raises:
             StudyError: where the folder holds a shard of the study.

@@ -174,18 +174,29 @@ class Reasoning:
         """The text before an answer without reasoning, where replies come in channels; else empty."""
         return HARMONY.close if self.markers == HARMONY else ""
 
-    def split(self, ids: Sequence[int], *, opened: bool = False) -> SplitReply:
-        """Reasoning and response of generated tokens, decoded without special tokens other than the marks."""
+    def split(self, ids: Sequence[int], *, opened: bool = False, surplus: int = 0) -> SplitReply:
+        """Reasoning and response of generated tokens, decoded without special tokens other than the marks.
+
+        Args:
+            ids: what the model wrote.
+            opened: whether the prompt already ended inside reasoning.
+            surplus: characters at the end that are not its own, but those of a text that ended its turn.
+        """
+
+        def text(marks: Sequence[str]) -> str:
+            whole = self._text(ids, marks)
+            return whole[: max(len(whole) - surplus, 0)]
+
         if self.markers == HARMONY:
-            return split_channels(self._text(ids, _CHANNEL_MARKS), opened=opened)
+            return split_channels(text(_CHANNEL_MARKS), opened=opened)
         if not opened:
             start = self._text(ids[:_START], None).lstrip()
             if start.startswith(("<|channel|>", "<|start|>assistant<|channel|>")):
-                return split_channels(self._text(ids, _CHANNEL_MARKS))
+                return split_channels(text(_CHANNEL_MARKS))
             family = next((m for m in self.others if start.startswith(m.open)), None)
             if family is not None:
-                return split_thinking(self._text(ids, family), family)
-        return split_thinking(self._text(ids, self.markers or ()), self.markers, opened=opened)
+                return split_thinking(text(family), family)
+        return split_thinking(text(self.markers or ()), self.markers, opened=opened)
 
     def _text(self, ids: Sequence[int], marks: Sequence[str] | None) -> str:
         """The decoded text with those special tokens that are (part of) a mark; with all where None."""

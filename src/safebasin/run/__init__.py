@@ -2,6 +2,7 @@
 
 dtype            what `--dtype auto` means in a study
 inputs           what a study refers to, looked up: prompts, systems, regions, judges, the engine
+distinct         what a study asks twice in other words
 preview          what would be run, and what is done
 pricing/         what the rest of a study costs: tokens, memory, hours, money
 planned          the plan of a study in a folder

@@ -25,6 +25,7 @@ from safebasin.models.computed import Settled
 from safebasin.models.sizes import ITEMSIZE
 from safebasin.protocols import Engine, EngineFacts, EngineSpec, Judge
 from safebasin.records import NOISE_VERSION, Decoding, DirectionSpec, Region, System
+from safebasin.run.distinct import check_judges, check_systems, named_apart
 from safebasin.run.dtype import settle_dtype
 from safebasin.run.measurements import PlannedMeasurement, planned_measurements
 from safebasin.study import PromptsSpec, RegionSpec, Study
@@ -107,14 +108,17 @@ def gather(
     settled = Settled("auto") if facts is not None else settle_dtype(study, dtype, elsewhere=elsewhere)
     decoding = _decoding(study, facts, settled.dtype, excuse)
     judges = tuple(load_judge(text) for text in study.judges)
-    regions = tuple(region for spec in study.regions for region in _regions(spec, study, facts, excuse, noise))
+    check_judges(judges)
+    regions = named_apart([r for spec in study.regions for r in _regions(spec, study, facts, excuse, noise)])
     _check_trajectories(study, excuse)
     sets = tuple(_prompt_set(spec, study.limit, excuse) for spec in study.prompts)
+    systems = tuple(_system(text, excuse) for text in study.systems)
+    check_systems(systems)
     _check_size(study, sets, regions)
     return Inputs(
         study=study,
         sets=sets,
-        systems=tuple(_system(text, excuse) for text in study.systems),
+        systems=systems,
         regions=regions,
         judges=judges,
         measurements=planned_measurements(study.capability),

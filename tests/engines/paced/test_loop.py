@@ -44,7 +44,7 @@ def decoded(model: PreTrainedModel, limits: list[int], *, eos: list[int] | None 
     ids, mask = batch(model)
     watch = LoopWatch(len(limits), max(limits)) if loops else None
     rows = Rows(limits, eos=eos or [], loops=watch)
-    decode(model, ids, mask, rows, max_new_tokens=max(limits))
+    decode(model, ids, mask, rows)
     return rows
 
 

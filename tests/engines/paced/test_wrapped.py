@@ -74,7 +74,7 @@ def test_tokens_equal_those_of_each_prompt_alone(arch, checkpoint, monkeypatch, 
     rows = Rows([N_NEW] * len(asked), eos=[])
     truth = alone(model, asked)
     guessing(rows, truth)
-    assert paced.decode(model, asked, rows, max_new_tokens=N_NEW)
+    assert paced.decode(model, asked, rows)
     assert rows.ids == truth
     assert max(n_held) > 2, "guesses held, several tokens a pass"
 
@@ -86,7 +86,7 @@ def test_tokens_equal_where_attention_is_eager(arch, checkpoint):
     model = load(checkpoint(arch, tied=False), attn_implementation="eager")
     asked = prompts()
     rows = Rows([N_NEW] * len(asked), eos=[])
-    assert paced.decode(model, asked, rows, max_new_tokens=N_NEW)
+    assert paced.decode(model, asked, rows)
     assert rows.ids == alone(model, asked)
 
 

@@ -29,16 +29,16 @@ from safebasin.engines.stopping import Rows
 __all__ = ["decode"]
 
 
-def decode(model: PreTrainedModel, prompts: Sequence[Sequence[int]], rows: Rows, *, max_new_tokens: int) -> bool:
+def decode(model: PreTrainedModel, prompts: Sequence[Sequence[int]], rows: Rows) -> bool:
     """Read prompts and decode them to their ends; False, with nothing touched, where the model is not served.
 
     Args:
         model: any, in eval mode; its logits are taken as they are, without processors.
         prompts: token ids, none empty.
         rows: one entry per prompt, empty; in the end the result.
-        max_new_tokens: the most new tokens of a row.
     """
-    longest = max(map(len, prompts)) + max_new_tokens
+    # no row gets longer, whatever stands beside it: a model may have no positions for more
+    longest = max(len(prompt) + rows.room(row) for row, prompt in enumerate(prompts))
     forward = _forward(model, longest)
     if forward is None:
         return False
