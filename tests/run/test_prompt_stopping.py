@@ -21,12 +21,13 @@ from safebasin.landscape.landscape_json import schema, to_json
 from safebasin.landscape.results import read_landscape
 from safebasin.landscape.samples import read_samples
 from safebasin.landscape.stored import StoredStudy
-from safebasin.landscape.tables import StudyTables
+from safebasin.landscape.tables import Grid, StudyTables
 from safebasin.records import Landscape, Message, Point, content_hash
 from safebasin.run import execute
 from safebasin.run.execute import measure
 from safebasin.run.preview import preview
 from safebasin.run.pricing.estimate import Asking
+from safebasin.stats import stopping_bias
 from safebasin.study import stages
 from safebasin.study.plan import Plan
 from safebasin.study.stages import ask_order
@@ -87,6 +88,22 @@ def test_points_are_stopped_where_their_rate_is_known(tmp_path: Path) -> None:
         for point in plan.stopped:
             assert {prompt for key, prompt in at if key == point} == first
         assert len(at) == plan.size == stored.rows.count() < 150 * len(plan.points)
+
+
+def test_intervals_allow_for_what_stopping_hides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = fast(tmp_path / "study").panels[0].summary
+    assert "by what stopping there can draw rates to 0 or 1, 0.9 points on average at most" in found["margin"].method
+    bias = stopping_bias(41)
+    monkeypatch.setattr(Grid, "leaning", lambda _: ())
+    with StoredStudy.open(tmp_path / "study") as stored:
+        plain = read_landscape(stored).panels[0].summary
+    ends = [(e.value or 0, e.low or 0, e.high or 0) for of in (found, plain) for e in (of["margin"], of["radius"])]
+    (value, low, high), radius, (plain_value, plain_low, plain_high), plain_radius = ends
+    assert value == plain_value
+    assert 0 < plain_low - low <= bias
+    assert 0 < high - plain_high <= bias
+    assert radius[0] == plain_radius[0]
+    assert radius[1] <= plain_radius[1] <= plain_radius[2] < radius[2]
 
 
 @pytest.mark.slow

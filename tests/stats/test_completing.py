@@ -58,6 +58,14 @@ def test_a_missing_verdict_stands_for_as_many_as_the_others(n_missing: int) -> N
         assert np.where(np.isnan(found), value, found).mean() == pytest.approx(own, abs=1e-12)
 
 
+def test_a_stopped_row_may_be_moved_toward_a_half_and_a_whole_one_is_not() -> None:
+    success, asked = rows([0.0, 0.04, 0.5, 1.0], [44, 66, 200, 44])
+    own = np.nanmean(success, axis=1)
+    up, down = (complete_rows(success, asked, off=off).mean(axis=1) - own for off in (0.01, -0.01))
+    assert up == pytest.approx([0.01, 0.01, 0, 0], abs=1e-12)
+    assert down == pytest.approx([0, 0, 0, -0.01], abs=1e-12)
+
+
 def test_a_row_without_any_verdict_is_missing() -> None:
     success, asked = rows([0.2], [50])
     assert np.isnan(complete_rows(np.full_like(success, np.nan), asked)).all()

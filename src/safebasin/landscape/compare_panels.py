@@ -6,7 +6,7 @@ leads somewhere each side is compared on its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 
 import numpy as np
@@ -82,14 +82,24 @@ def _named(side: str | None) -> str:
 
 
 def _margin_difference(before: Grid, after: Grid, table: VerdictTable, side: str | None) -> Estimate:
-    first, second = before.success(table), after.success(table)
     told = (before.told(table), after.told(table)) if before.stopped or after.stopped else None
-    if side is None:
-        return stats.estimate_margin_difference(first, second, before.alphas, told=told)
-    alphas = before.alphas[0]
-    there = stats.on_side(alphas, side)
+    axes, there = before.alphas, slice(None) if side is None else stats.on_side(before.alphas[0], side)
+    if side is not None:
+        axes = (axes[0][there],)
     own = None if told is None else (told[0][:, there], told[1][:, there])
-    return stats.estimate_margin_difference(first[:, there], second[:, there], alphas[there], told=own)
+
+    def difference(off: float, other: float) -> Estimate:
+        first, second = before.success(table, off=off)[:, there], after.success(table, off=other)[:, there]
+        return stats.estimate_margin_difference(first, second, axes, told=own)
+
+    return _allowing(difference, before, after)
+
+
+def _allowing(difference: Callable[[float, float], Estimate], before: Grid, after: Grid) -> Estimate:
+    """A difference, given how far off either side is, that allows for what stopping can hide."""
+    off = zip(before.leaning() or (0.0, 0.0), reversed(after.leaning() or (0.0, 0.0)), strict=True)
+    is_stopped = bool(before.stopped or after.stopped)
+    return stats.holding(difference(0.0, 0.0), [difference(*each) for each in off] if is_stopped else [])
 
 
 def _there(alphas: Array, side: str | None) -> NDArray[np.bool_]:
@@ -107,10 +117,14 @@ def _retention_difference(
     told = None
     if plain.stopped or wrapped.stopped:
         told = plain.told(refused)[:, there][..., left], wrapped.told(elicited)[:, there][..., right]
-    return stats.estimate_retention_difference(
-        plain.success(refused, left, kept)[:, there],
-        wrapped.success(elicited, right, kept)[:, there],
-        plain.alphas[0][there],
-        kept,
-        told=told,
-    )
+
+    def difference(off: float, other: float) -> Estimate:
+        return stats.estimate_retention_difference(
+            plain.success(refused, left, kept, off=off)[:, there],
+            wrapped.success(elicited, right, kept, off=other)[:, there],
+            plain.alphas[0][there],
+            kept,
+            told=told,
+        )
+
+    return _allowing(difference, plain, wrapped)

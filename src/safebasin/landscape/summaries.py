@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from safebasin import catalog, stats
 from safebasin.landscape.tables import Array, Grid, VerdictTable
 from safebasin.prompts.labels import labels_of
-from safebasin.records import Estimate
+from safebasin.records import Estimate, Point
 from safebasin.stats.landscape import with_origin
 from safebasin.stats.method_words import stopped_words
 from safebasin.study.plan import PromptSet
@@ -69,7 +70,9 @@ def rates(grid: Grid, table: VerdictTable, points: Sequence[str]) -> list[Estima
 def _rate_at(grid: Grid, point: str, success: Array) -> Estimate:
     n = grid.stopped.get(point)
     if n is None:
-        return rate(success)
+        found = rate(success)
+        is_chosen = bool(grid.stopped) and point != Point().key
+        return replace(found, method=f"{found.method}; asked whole for what was answered first") if is_chosen else found
     ranks = grid.prompts.ranks
     order = sorted(range(len(grid.ids)), key=lambda i: ranks[grid.ids[i]])[:n]
     looks = [*(count for count in grid.prompts.stages if count < n), n]
@@ -97,10 +100,9 @@ def summarize(grid: Grid, tables: Sequence[VerdictTable], judge: str | None = No
 
 def _of_answers(grid: Grid, table: VerdictTable, refusing: VerdictTable) -> Summary:
     """How many are answered, how far that holds, and how many are refused."""
-    missed, origin = 1 - grid.success(table), 1 - grid.origin(table)
-    curves = _Curves(grid=grid, table=table, success=missed, origin=origin)
+    curves = _Curves.of(grid, table, failing=True)
     found = curves.margins("answer_margin") | curves.radii("answer_radius")
-    found["answered"] = stats.estimate_depth(origin)
+    found["answered"] = stats.estimate_depth(curves.origin)
     found["over_refusal"] = rate(grid.origin(refusing.held(("refusal",))))
     return {name: replace(e, method=f"{e.method}; answered by {table.judge}") for name, e in found.items()}
 
@@ -134,11 +136,24 @@ class _Curves:
     table: VerdictTable
     success: Array
     """Shape (directions, alphas, prompts), or (planes, alphas, betas, prompts)."""
+    leaning: tuple[Array, ...]
+    """The same as far off as stopping can draw it; none where no point was stopped."""
     origin: Array
 
     @classmethod
-    def of(cls, grid: Grid, table: VerdictTable) -> _Curves:
-        return cls(grid=grid, table=table, success=grid.success(table), origin=grid.origin(table))
+    def of(cls, grid: Grid, table: VerdictTable, *, failing: bool = False) -> _Curves:
+        """The curves of successes, or of failures."""
+
+        def counted(success: Array) -> Array:
+            return 1 - success if failing else success
+
+        return cls(
+            grid=grid,
+            table=table,
+            success=counted(grid.success(table)),
+            leaning=tuple(counted(grid.success(table, off=off)) for off in grid.leaning()),
+            origin=counted(grid.origin(table)),
+        )
 
     @property
     def alphas(self) -> Array:
@@ -147,11 +162,11 @@ class _Curves:
         return alphas
 
     def margins(self, name: str) -> Summary:
-        def whole() -> Estimate:
-            return stats.estimate_margin(self.success, self.grid.alphas, n_prompts=self.grid.fewest)
+        def whole(success: Array) -> Estimate:
+            return stats.estimate_margin(success, self.grid.alphas, n_prompts=self.grid.fewest)
 
-        def of(side: str) -> Estimate:
-            x, grid = with_origin(self.alphas, self.success, self.origin)
+        def of(side: str, success: Array) -> Estimate:
+            x, grid = with_origin(self.alphas, success, self.origin)
             there = stats.on_side(x, side)
             # with the origin, which ends both sides
             return stats.estimate_margin(grid[:, there], x[there], n_prompts=self.grid.fewest)
@@ -161,13 +176,13 @@ class _Curves:
     def radii(self, name: str, limit: float = 0.5) -> Summary:
         n_prompts = self.grid.fewest
 
-        def whole() -> Estimate:
+        def whole(success: Array) -> Estimate:
             axes = self.grid.alphas
-            return stats.estimate_radius(self.success, axes, self.origin, limit=limit, n_prompts=n_prompts)
+            return stats.estimate_radius(success, axes, self.origin, limit=limit, n_prompts=n_prompts)
 
-        def of(side: str) -> Estimate:
+        def of(side: str, success: Array) -> Estimate:
             there = stats.on_side(self.alphas, side)
-            own = self.success[:, there], self.alphas[there], self.origin
+            own = success[:, there], self.alphas[there], self.origin
             return stats.estimate_radius(*own, limit=limit, n_prompts=n_prompts)
 
         return self._by_side(name, whole, of)
@@ -186,12 +201,17 @@ class _Curves:
         near = stats.nearer_side({side: found[f"radius_{side}"] for side in sides})
         return _named("collapse", made, near)
 
-    def _by_side(self, name: str, whole: Callable[[], Estimate], of: Callable[[str], Estimate]) -> Summary:
+    def _by_side(self, name: str, whole: Callable[[Array], Estimate], of: Callable[[str, Array], Estimate]) -> Summary:
         sides = self._sides()
         if not sides:
-            return {name: _as_measured(whole(), self.grid, self.table)}
-        found = {side: _as_measured(of(side), self.grid, self.table, side) for side in sides}
+            return {name: _as_measured(self._allowing(whole), self.grid, self.table)}
+        each = {side: self._allowing(partial(of, side)) for side in sides}
+        found = {side: _as_measured(estimate, self.grid, self.table, side) for side, estimate in each.items()}
         return _named(name, found, stats.nearer_side(found))
+
+    def _allowing(self, estimate: Callable[[Array], Estimate]) -> Estimate:
+        """An estimate whose interval allows for what stopping can hide."""
+        return stats.holding(estimate(self.success), [estimate(success) for success in self.leaning])
 
     def _sides(self) -> tuple[str, ...]:
         """The sides that are kept apart: none where they are alike, or there is one."""
@@ -216,6 +236,6 @@ def _as_measured(estimate: Estimate, grid: Grid, table: VerdictTable, side: str 
     measured = grid.verdicts(table, keys)[grid.asked(keys)]
     size = grid.region.n_directions * of_grid * int(np.prod(grid.region.shape[1:], dtype=np.int64))
     words = f"; measured at {int(there.sum())} of {size} points, interpolated linearly between them"
-    words += stopped_words([grid.stopped[key] for key in keys if key in grid.stopped], len(grid.ids))
+    words += stopped_words([grid.stopped[key] for key in keys if key in grid.stopped], len(grid.ids), grid.bias)
     n, n_missing = int((~np.isnan(measured)).sum()), int(np.isnan(measured).sum())
     return replace(estimate, n=n, n_missing=n_missing, method=estimate.method + words)

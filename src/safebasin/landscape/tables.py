@@ -177,8 +177,22 @@ class Grid:
         """Prompts that are asked at every measured place."""
         return min((self.stopped.get(key, len(self.ids)) for key in self.keys), default=len(self.ids))
 
+    @property
+    def bias(self) -> float:
+        """How far a rate may be drawn to 0 or 1, on average, by stopping; 0 where no point was stopped."""
+        return stats.stopping_bias(self.prompts.stages[0]) if self.stopped else 0.0
+
+    def leaning(self) -> tuple[float, ...]:
+        """Tell which `off` of `success` an interval has to allow for beside 0: both where points were stopped."""
+        return (self.bias, -self.bias) if self.stopped else ()
+
     def success(
-        self, table: VerdictTable, pick: Sequence[int] | None = None, among: NDArray[np.bool_] | None = None
+        self,
+        table: VerdictTable,
+        pick: Sequence[int] | None = None,
+        among: NDArray[np.bool_] | None = None,
+        *,
+        off: float = 0.0,
     ) -> Array:
         """Success over the grid, shape (directions, alphas, prompts) or (directions, alphas, betas, prompts).
 
@@ -186,12 +200,15 @@ class Grid:
             table: whose verdicts.
             pick: numbers of the prompts of the last axis; None is all.
             among: those of them that a statistic is taken over, shape (prompts,); None is all.
+            off: as in `safebasin.stats.complete_rows`, of points that were stopped.
         """
         columns = slice(None) if pick is None else list(pick)
 
         def rows(points: Sequence[str]) -> Array:
             found = self.verdicts(table, points)[:, columns]
-            return stats.complete_rows(found, self.asked(points)[:, columns], among) if self.stopped else found
+            if not self.stopped:
+                return found
+            return stats.complete_rows(found, self.asked(points)[:, columns], among, off=off)
 
         return self._over_grid(rows)
 

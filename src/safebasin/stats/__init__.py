@@ -56,6 +56,7 @@ from safebasin.stats.estimates import (
     estimate_radius,
     estimate_rate,
     estimate_visage,
+    holding,
 )
 from safebasin.stats.filling import fill_line, fill_plane
 from safebasin.stats.grades import estimate_mean_grade
@@ -72,7 +73,7 @@ from safebasin.stats.paired import (
 )
 from safebasin.stats.ranking import RankedPair, Ranking, rank_by_margin
 from safebasin.stats.retention import estimate_retention_difference
-from safebasin.stats.sequences import estimate_sequence
+from safebasin.stats.sequences import estimate_sequence, stopping_bias
 from safebasin.stats.sides import nearer_side, on_side, side_headline
 from safebasin.stats.smoothing import (
     Certificate,
@@ -128,6 +129,7 @@ __all__ = [
     "fill_line",
     "fill_plane",
     "headroom",
+    "holding",
     "interval",
     "jackknife",
     "kendall",
@@ -145,6 +147,7 @@ __all__ = [
     "side_headline",
     "smoothed_at",
     "smoothed_share_at",
+    "stopping_bias",
     "tabulate",
     "tabulate_clusters",
     "tango",

@@ -20,7 +20,9 @@ from safebasin.stats.landscape import Array
 __all__ = ["complete_rows"]
 
 
-def complete_rows(success: Array, asked: NDArray[np.bool_], among: NDArray[np.bool_] | None = None) -> Array:
+def complete_rows(
+    success: Array, asked: NDArray[np.bool_], among: NDArray[np.bool_] | None = None, *, off: float = 0.0
+) -> Array:
     """Rows of which every prompt has a value; those that were asked whole stay as they are.
 
     A missing verdict stays missing, and stands for as many of those that were not asked as any other asked one does:
@@ -30,15 +32,17 @@ def complete_rows(success: Array, asked: NDArray[np.bool_], among: NDArray[np.bo
         success: 0, 1, or NaN where the verdict is missing or the prompt was not asked, shape (points, prompts).
         asked: which were, the same shape.
         among: the prompts that a statistic is taken over, shape (prompts,); None is all. Others get values of no use.
+        off: added to all values of a row whose mean is below a half if > 0, above a half if < 0: how far, on average,
+            such a mean is drawn to the ends of the scale by stopping there (`sequences.stopping_bias`).
     """
     wanted = np.ones(success.shape[1:], dtype=np.bool_) if among is None else among
     found = success.copy()
     for row in np.flatnonzero((~asked & wanted).any(axis=-1)):
-        found[row] = _completed(success[row], asked[row], wanted)
+        found[row] = _completed(success[row], asked[row], wanted, off)
     return found
 
 
-def _completed(success: Array, asked: NDArray[np.bool_], among: NDArray[np.bool_]) -> Array:
+def _completed(success: Array, asked: NDArray[np.bool_], among: NDArray[np.bool_], off: float) -> Array:
     scored, left = asked & among & ~np.isnan(success), np.flatnonzero(~asked & among)
     if not scored.any():
         return np.full(success.shape, np.nan)
@@ -47,4 +51,4 @@ def _completed(success: Array, asked: NDArray[np.bool_], among: NDArray[np.bool_
     found = np.where(asked, mean + each * (success - mean), mean)
     n_missing = n - int(scored.sum())
     found[left[: math.ceil((each - 1) * n_missing)]] = np.nan
-    return found
+    return found + off if off * (0.5 - mean) > 0 else found

@@ -7,6 +7,7 @@ Directions on which a statistic is undefined, or nothing is measured yet, are le
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -36,6 +37,7 @@ __all__ = [
     "estimate_radius",
     "estimate_rate",
     "estimate_visage",
+    "holding",
 ]
 
 
@@ -62,6 +64,23 @@ def estimate_rate(k: int, n: int, n_missing: int = 0, *, level: float = 0.95) ->
         n_missing=n_missing,
         method=f"share of {n} scored responses; {percent(level)} Wilson interval" + missing_words(n_missing),
     )
+
+
+def holding(found: Estimate, others: Sequence[Estimate]) -> Estimate:
+    """An estimate whose interval holds those of others too, of the same statistic; open where one of theirs is.
+
+    Args:
+        found: it; where it claims no interval it stays as it is.
+        others: what it would be if verdicts were others.
+    """
+    if found.low is None and found.high is None:
+        return found
+    lows, highs = [e.low for e in (found, *others)], [e.high for e in (found, *others)]
+    low, high = (
+        min((e for e in lows if e is not None), default=None),
+        max((e for e in highs if e is not None), default=None),
+    )
+    return replace(found, low=None if None in lows else low, high=None if None in highs else high)
 
 
 def estimate_depth(origin: Array, *, level: float = 0.95) -> Estimate:

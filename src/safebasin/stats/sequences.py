@@ -26,7 +26,7 @@ from safebasin.stats.intervals import Interval
 from safebasin.stats.landscape import Array
 from safebasin.stats.method_words import missing_words, percent
 
-__all__ = ["confidence_set", "estimate_sequence", "fewest_to_decide", "sequence"]
+__all__ = ["confidence_set", "estimate_sequence", "fewest_to_decide", "sequence", "stopping_bias"]
 
 PRIOR = 0.5
 """Both parameters of the prior. With 1 the sets of sure rates are wider by a third, those of others the same."""
@@ -123,3 +123,18 @@ def fewest_to_decide(size: int, width: float, level: float = 0.95) -> int:
         return (high - low) / size
 
     return next(n for n in range(1, size + 1) if wide(n) <= width)
+
+
+def stopping_bias(first: int) -> float:
+    """Bound how far, on average, the share of what was asked lies off the rate where a point may be stopped.
+
+    Toward 0 below a half, toward 1 above it. Who stops after `first` answers that are all failures has seen nothing of
+    the successes: that happens with probability (1 − p)ⁿ, and takes p(1 − p)ⁿ from the mean, which later stages dilute.
+    It is largest at p = 1/(n + 1). A confidence sequence holds all the same; a mean over many points does not average
+    this out.
+
+    Args:
+        first: after how many answers a point may be stopped at the earliest, all of them alike.
+    """
+    p = 1 / (first + 1)
+    return p * (1 - p) ** first
