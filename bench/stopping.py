@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from bench import coverage, fast
-from safebasin.stats import complete_rows
-from safebasin.stats.intervals import Interval, interval
+from safebasin.stats import complete_rows, stopping_bias
+from safebasin.stats.intervals import interval
 from safebasin.stats.landscape import Array
 from safebasin.stats.sequences import sequence
 from safebasin.study import parse_range, stages
@@ -123,25 +123,52 @@ def stopped(success: Array) -> NDArray[np.bool_]:
     return asked
 
 
-def covered(scenario: coverage.Scenario, repetitions: int, *, seed: int = 0) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flat:
+    """Landscapes without a rim: every verdict a success at the same rate, drawn by itself, as `coverage.Scenario`."""
+
+    name: str
+    n_directions: int
+    n_prompts: int
+    rate: float
+
+    def draw(self, rng: np.random.Generator) -> Array:
+        """Success at every direction, α and prompt, as floats; the origin is shared."""
+        found = rng.random((self.n_directions, coverage.ALPHAS.size, self.n_prompts)) < self.rate
+        origin = coverage.ALPHAS.size // 2
+        found[:, origin] = found[0, origin]
+        return found.astype(np.float64)
+
+    def truth(self, functional: Callable[[Array], Array]) -> float:
+        """The statistic for infinitely many prompts."""
+        return float(functional(np.full((1, coverage.ALPHAS.size), self.rate)).mean())
+
+
+def covered(scenario: coverage.Scenario | Flat, repetitions: int, *, seed: int = 0) -> list[str]:
     """Rows of a table: each statistic of landscapes that are asked whole, and of the same ones stopped."""
-    truths = {name: scenario.truth(functional) for name, (functional, _) in coverage.FUNCTIONALS.items()}
+    # without a rim there is no radius
+    functionals = {n: f for n, f in coverage.FUNCTIONALS.items() if n == "margin" or not isinstance(scenario, Flat)}
+    bias = stopping_bias(stages.stages(scenario.n_prompts)[0])
+    truths = {name: scenario.truth(functional) for name, (functional, _) in functionals.items()}
     rng, hits, widths = np.random.default_rng(seed), dict[tuple[str, bool], list[bool]](), dict[str, list[float]]()
     shares, held = list[float](), list[float]()
     for _ in range(repetitions):
         whole = scenario.draw(rng)
         asked = stopped(whole)
-        part = np.stack([complete_rows(*rows) for rows in zip(np.where(asked, whole, np.nan), asked, strict=True)])
+        parts = [
+            np.stack([complete_rows(*row, off=off) for row in zip(np.where(asked, whole, np.nan), asked, strict=True)])
+            for off in (0.0, bias, -bias)
+        ]
         shares.append(1 - float(asked.mean()))
         held.append(_held(whole, asked))
-        for name, (functional, upper) in coverage.FUNCTIONALS.items():
-            for is_part, success in ((False, whole), (True, part)):
-                found = interval(success, functional, bounds=(0.0, upper))
-                assert isinstance(found, Interval)
-                hits.setdefault((name, is_part), []).append(found.low <= truths[name] <= found.high)
-                widths.setdefault(f"{name}{is_part}", []).append(found.high - found.low)
+        for name, (functional, upper) in functionals.items():
+            for is_part, tables in ((False, [whole]), (True, parts)):
+                found = [interval(success, functional, bounds=(0.0, upper)) for success in tables]
+                low, high = min(one.low for one in found if one), max(one.high for one in found if one)
+                hits.setdefault((name, is_part), []).append(low <= truths[name] <= high)
+                widths.setdefault(f"{name}{is_part}", []).append(high - low)
     rows: list[str] = []
-    for name in coverage.FUNCTIONALS:
+    for name in functionals:
         (whole_share, part_share) = (float(np.mean(hits[name, is_part])) for is_part in (False, True))
         error = math.sqrt(part_share * (1 - part_share) / repetitions)
         whole_width, part_width = (float(np.median(widths[f"{name}{is_part}"])) for is_part in (False, True))
@@ -182,6 +209,9 @@ def main(*, quick: bool) -> str:
     shoulders = replace(base, name="wide shoulders", n_prompts=200, prompt=0.12, cell=0.04)
     for scenario in (shoulders, replace(shoulders, name="wide shoulders, directions equal", direction=0.0, side=0.0)):
         lines += covered(scenario, 40 if quick else 1000)
+    for n_directions, n_prompts in ((3, 200), (8, 520)):
+        flat = Flat(name="flat, 2 %", n_directions=n_directions, n_prompts=n_prompts, rate=0.02)
+        lines += covered(flat, 40 if quick else 200)
     return "\n\n".join([*parts, "\n".join(lines)])
 
 
