@@ -142,3 +142,22 @@ def test_nothing_more_is_handed_out_once_the_run_is_to_end() -> None:
     with pytest.raises(EndedError):
         run()
     assert len(found) == 2, "what both had in hand"
+
+
+def test_who_is_gone_once_the_run_is_to_end_is_not_replaced() -> None:
+    def end() -> NoReturn:
+        raise EndedError
+
+    room, found = Room((Gone, None)), list[Task]()
+
+    @ending.batches()
+    def run() -> None:
+        for task, _ in Crew(room, 2).run(iter(tasks(7))):
+            found.append(task)
+            ending.wish(end)
+
+    with pytest.raises(EndedError):
+        run()
+    assert len(room.started) == 2
+    assert room.started[0].is_ended
+    assert len(found) == 1, "what the other had in hand"

@@ -80,20 +80,23 @@ def test_nothing_is_kept_where_nobody_would_grant_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_workers_finish_what_they_are_at_when_the_run_is_terminated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("to_all", [False, True])
+def test_workers_finish_what_they_are_at_when_the_run_is_terminated(tmp_path: Path, *, to_all: bool) -> None:
     folder = tmp_path / "study"
     told = ["--limit", "40", "--directions", "2", "--judge", "keyword/peng2024", "--batch-size", "40"]
     many = ["--backend", "processes", "--workers", "2"] if (os.cpu_count() or 1) > 1 else []
     command = [sys.executable, "-m", "safebasin", "map", "world:guild/aligned", *told, *many, "-o", str(folder)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    piped = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **piped, text=True, start_new_session=True) as process:
         assert process.stderr is not None
         while "generate" not in process.stderr.readline():
             assert process.poll() is None
         time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
+        (os.killpg if to_all else os.kill)(process.pid, signal.SIGTERM)
         errors = process.stderr.read()
         process.wait(timeout=60)
     assert process.returncode == 143, errors
+    assert "a worker ended" not in errors
     n = n_responses(folder)
     assert 0 < n < 41 * 40
     assert n % 40 == 0
