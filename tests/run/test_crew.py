@@ -161,3 +161,30 @@ def test_who_is_gone_once_the_run_is_to_end_is_not_replaced() -> None:
     assert len(room.started) == 2
     assert room.started[0].is_ended
     assert len(found) == 1, "what the other had in hand"
+
+
+class Failing(Here):
+    """A hand whose engine cannot do its task."""
+
+    def take(self) -> Answered:
+        return False, ModelError("cannot be done")
+
+
+class Together(Room):
+    """A workshop whose first worker fails, while all the others have answered too."""
+
+    def start(self) -> Hand:
+        n = len(self.started)
+        self.started.append(Here(n, None) if n else Failing(n, None))
+        return self.started[-1]
+
+    def wait(self, hands: Sequence[Hand]) -> Sequence[Hand]:
+        return hands
+
+
+def test_what_others_have_done_is_handed_on_before_an_error_is_raised() -> None:
+    found, room = list[Task](), Together()
+    with pytest.raises(ModelError, match="cannot be done"):
+        found.extend(task for task, _ in Crew(room, 3).run(iter(tasks(5))))
+    assert found == [tasks(5)[2], tasks(5)[4]]
+    assert room.started[0].is_ended
