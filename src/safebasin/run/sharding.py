@@ -45,7 +45,7 @@ def bind_shard(store: StudyStore, shard: Shard | None) -> None:
         remedy = "Choose another folder with -o; shards that are done are joined by safebasin merge."
         constraint = f"{known or 'left out'}, as this study folder was begun"
         raise StoreError(expected("--shard", constraint, asked or "none", remedy))
-    if shard is not None:
+    if known != asked:
         store.set_meta(SHARD, asked)
 
 
