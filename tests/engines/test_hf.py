@@ -146,6 +146,27 @@ def test_nan_at_a_point_is_broken_not_a_crash(checkpoint):
         assert generation.gap is None
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_whether_a_row_is_broken_does_not_depend_on_a_longer_prompt_beside_it(checkpoint, dtype):
+    engine = HFEngine(str(checkpoint("llama")), device="cpu", dtype=dtype)
+    model, pad, poisoned = engine._model.model, engine._pad, engine._tokenizer.encode("no", add_special_tokens=False)[0]
+    with torch.no_grad():
+        embedding, mlp = model.embed_tokens.weight, model.layers[0].mlp
+        embedding[:, 0] = 0
+        embedding[pad] = 0
+        embedding[pad, 0] = 5  # the padding alone drives one unit beyond 65,504, as a far point does
+        for weight in (mlp.gate_proj.weight, mlp.up_proj.weight):
+            weight[0] = 0
+            weight[0, 0] = 60
+    together = engine.generate(CHAT, PLAIN)
+    assert [one.broken for one in together] == [""] * len(CHAT)
+    if dtype == "float16":
+        assert together[0] == engine.generate(CHAT[:1], PLAIN)[0], "as alone"
+    with torch.no_grad():
+        embedding[poisoned] = float("nan")
+    assert [one.broken for one in engine.generate(CHAT, PLAIN)] == ["", "", "", "", "nan logits"]
+
+
 # --- stop rules -------------------------------------------------------------------------------------------------------
 
 

@@ -44,6 +44,14 @@ class Batch:
         """The answers, once every row has ended."""
         return [self._generation(row) for row in range(len(self.encoded))]
 
+    def broken_by_padding(self) -> list[int]:
+        """Rows that broke and were padded: in half precision the padding itself may overflow, and reach all of its row.
+
+        Alone they have none, so what they say there does not depend on a longer prompt beside them.
+        """
+        width = max(len(e.ids) for e in self.encoded)
+        return [row for row, e in enumerate(self.encoded) if self.rows.broken[row] and len(e.ids) < width]
+
     def _generation(self, row: int) -> Generation:
         rows, opened = self.rows, self.encoded[row].opened
         ids, surplus = [*self.begun[row], *rows.ids[row]], rows.surplus[row]
