@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers.models import break_config, make_lora
 from safebasin.engines import loading
+from safebasin.engines.answering import Answering
 from safebasin.engines.hf import HFEngine
 from safebasin.engines.loading import batch_size_that_fits
 from safebasin.engines.perplexity import TextReader
@@ -144,6 +145,15 @@ def test_nan_at_a_point_is_broken_not_a_crash(checkpoint):
     for generation in engine.generate(CHAT, PLAIN):
         assert (generation.broken, generation.text, generation.n_tokens) == ("nan logits", "", 0)
         assert generation.gap is None
+
+
+def test_tokens_that_the_tokenizer_does_not_know_leave_no_text(checkpoint):
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint("llama"))
+    answers = Answering(tokenizer, {}, date=None, limit=None, n_rows=len(tokenizer) + 3, eos=[])
+    unknown = sorted(answers._unknown)
+    assert unknown == [len(tokenizer) + i for i in range(3)]
+    assert [answers._decode_all(unknown), *answers._decode_tails([unknown])] == ["", ""]
+    assert answers._silent > answers._unknown
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
