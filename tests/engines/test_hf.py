@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers.models import break_config, make_lora
 from safebasin.engines import loading
+from safebasin.engines.answering import Answering
 from safebasin.engines.hf import HFEngine
 from safebasin.engines.loading import batch_size_that_fits
 from safebasin.engines.perplexity import TextReader
@@ -144,6 +145,36 @@ def test_nan_at_a_point_is_broken_not_a_crash(checkpoint):
     for generation in engine.generate(CHAT, PLAIN):
         assert (generation.broken, generation.text, generation.n_tokens) == ("nan logits", "", 0)
         assert generation.gap is None
+
+
+def test_tokens_that_the_tokenizer_does_not_know_leave_no_text(checkpoint):
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint("llama"))
+    answers = Answering(tokenizer, {}, date=None, limit=None, n_rows=len(tokenizer) + 3, eos=[])
+    unknown = sorted(answers._unknown)
+    assert unknown == [len(tokenizer) + i for i in range(3)]
+    assert [answers._decode_all(unknown), *answers._decode_tails([unknown])] == ["", ""]
+    assert answers._silent > answers._unknown
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_whether_a_row_is_broken_does_not_depend_on_a_longer_prompt_beside_it(checkpoint, dtype):
+    engine = HFEngine(str(checkpoint("llama")), device="cpu", dtype=dtype)
+    model, pad, poisoned = engine._model.model, engine._pad, engine._tokenizer.encode("no", add_special_tokens=False)[0]
+    with torch.no_grad():
+        embedding, mlp = model.embed_tokens.weight, model.layers[0].mlp
+        embedding[:, 0] = 0
+        embedding[pad] = 0
+        embedding[pad, 0] = 5  # the padding alone drives one unit beyond 65,504, as a far point does
+        for weight in (mlp.gate_proj.weight, mlp.up_proj.weight):
+            weight[0] = 0
+            weight[0, 0] = 60
+    together = engine.generate(CHAT, PLAIN)
+    assert [one.broken for one in together] == [""] * len(CHAT)
+    if dtype == "float16":
+        assert together[0] == engine.generate(CHAT[:1], PLAIN)[0], "as alone"
+    with torch.no_grad():
+        embedding[poisoned] = float("nan")
+    assert [one.broken for one in engine.generate(CHAT, PLAIN)] == ["", "", "", "", "nan logits"]
 
 
 # --- stop rules -------------------------------------------------------------------------------------------------------

@@ -307,6 +307,17 @@ def test_a_row_ends_at_the_text_that_ends_a_turn(step):
     assert (rows.ids[0], rows.surplus[0], rows.reason[0]) == ([0, 1, 2], 1, "stop")
 
 
+@pytest.mark.parametrize("step", [1, 4, 50])
+def test_tokens_without_text_in_the_midst_of_the_end_of_a_turn_do_not_hide_it(step):
+    pieces = ["Sure", "### ", *[""] * 40, "Hum", *[""] * 3, "an:", " why"]
+    silent = [i for i, piece in enumerate(pieces) if not piece]
+    watch = EndWatch(["### Human:"], decode=lambda ids: "".join(pieces[i] for i in ids), ignored=silent)
+    rows = Rows([len(pieces)], eos=(), ends=watch)
+    for start in range(0, len(pieces), step):
+        give(rows, [list(range(len(pieces)))[start : start + step]])
+    assert (rows.ids[0], rows.surplus[0], rows.reason[0]) == ([0], 0, "stop")
+
+
 @pytest.mark.parametrize("step", [1, 3, 30])
 def test_a_character_of_several_tokens_before_the_end_of_a_turn_is_whole(step):
     pieces = [b"Sure ", *(bytes([byte]) for byte in "🙂".encode()), b"### ", b"Human:"]

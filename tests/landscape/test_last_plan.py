@@ -10,12 +10,19 @@ from typing import Any
 import pytest
 
 from helpers.models import make_tiny_model
-from safebasin import api
+from safebasin import api, study
+from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import StoreError, UsageError
+from safebasin.landscape.browsing import SampleFilter, browse
 from safebasin.landscape.last_plan import read_last_plan
+from safebasin.landscape.samples import read_samples
+from safebasin.landscape.stored import StoredStudy
 from safebasin.run.execute import measure
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
+from safebasin.store.folder import DATABASE
+from safebasin.store.integrity import damage
+from safebasin.store.withholding import copy_database, short_label
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +80,51 @@ def test_a_folder_that_kept_no_labels_has_those_of_its_prompts(model: Path, tmp_
     with StudyStore.open(tmp_path / "study") as store:
         plan = store.meta("plan")
         assert plan is not None
-        before, _, after = plan.partition('"labels":[')
-        store.set_meta("plan", before.removesuffix(",") + after.partition("]")[2])
+        kept = json.loads(plan)
+        for name in ("labels", "categories", "behaviors", "sources"):
+            del kept["sets"][0][name]
+        store.set_meta("plan", json.dumps(kept))
     assert labels(tmp_path / "study") == {"benign"}
+
+
+def of_two(root: Path, category: str = "fraud") -> StoredStudy:
+    """A study of two sets of the same prompts, each with a category, behaviors and a source of its own."""
+    for name, said in (("a", category), ("b", "drugs")):
+        rows = [{"prompt": f"How warm is pot {i}?", "category": said, "behavior": f"{said} {i}"} for i in range(3)]
+        (root / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    made = study.make({"model": "world:guild/aligned", "axes": [{"range": "-1:1:3", "directions": 1}],
+                       "prompts": [{"source": str(root / f"{name}.jsonl"), "label": "harmful"} for name in "ab"],
+                       "judges": ["keyword/peng2024"], "batch_size": 4})  # fmt: skip
+    return StoredStudy.of(StudyStore.open(measure(made, root / "study", engine=ScriptedEngine())))
+
+
+def test_what_each_set_says_of_a_prompt_is_kept_and_a_correction_taken_over(tmp_path: Path) -> None:
+    for category in ("fraud", "fraud, corrected"):
+        stored = of_two(tmp_path, category)
+        with stored.store:
+            told = [(p.category, p.behavior, p.source) for one in stored.plan.sets for p in one.prompts]
+            assert told == [
+                (said, f"{said} {i}", f"{name}.jsonl") for name, said in (("a", category), ("b", "drugs"))
+                for i in range(3)
+            ]  # fmt: skip
+            shown = {(one.prompts, one.category) for one in read_samples(stored)}
+            assert shown == {(one.name, one.prompts[0].category) for one in stored.plan.sets}
+            assert len(browse(stored, SampleFilter(category=category)).samples) == 9
+            assert not browse(stored, SampleFilter(category="drugs")).samples, "they are shown under the first set"
+
+
+def test_a_copy_without_texts_has_no_behavior_that_is_a_sentence(tmp_path: Path) -> None:
+    with of_two(tmp_path).store as store:
+        (tmp_path / "copy").mkdir()
+        copy_database(tmp_path / "study", tmp_path / "copy" / DATABASE, with_text=False)
+        with StudyStore.open(tmp_path / "copy") as copy:
+            assert "drugs 1" in (store.meta("plan") or "")
+            assert "drugs 1" not in (copy.meta("plan") or "")
+            assert damage(copy) == []
+            behaviors = [[p.behavior for p in one.prompts] for one in read_last_plan(copy)[0].sets]
+            assert behaviors == [[short_label(f"{said} {i}") for i in range(3)] for said in ("fraud", "drugs")]
+            copy.set_meta("plan", store.meta("plan") or "")
+            assert damage(copy) == ["1 rows of meta hold texts, though it says that it is without"]
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -19,7 +20,7 @@ from safebasin import catalog, study
 from safebasin.errors import MissingExtra, ModelError, UsageError
 from safebasin.protocols import EngineSpec
 from safebasin.run import cluster
-from safebasin.run.crew import Crew
+from safebasin.run.crew import Crew, Gone
 from safebasin.run.execute import measure
 from safebasin.store.db import StudyStore
 
@@ -59,6 +60,20 @@ def test_more_gpus_than_a_node_has() -> None:
     cluster._check_gpus(4, [2, 4])
     with pytest.raises(UsageError, match=r"--gpus-per-worker must be at most 4, the most GPUs that a node .* got 5"):
         cluster._check_gpus(5, [2, 4])
+
+
+@pytest.mark.parametrize("name", ["OutOfMemoryError", "ActorUnschedulableError", "ActorUnavailableError"])
+def test_a_worker_that_ray_itself_ends_is_gone(name: str) -> None:
+    ray = pytest.importorskip("ray")
+
+    def lost(ref: object) -> object:
+        arguments = (name, b"0" * 16) if name == "ActorUnavailableError" else (name,)
+        raise getattr(ray.exceptions, name)(*arguments)
+
+    actor = SimpleNamespace(hello=SimpleNamespace(remote=object))
+    there = SimpleNamespace(exceptions=ray.exceptions, get=lost, wait=lambda refs, timeout: ([], refs))
+    with pytest.raises(Gone, match=name):
+        cluster.Remote(actor, there).take()
 
 
 # --- with a cluster --------------------------------------------------------------------------------------------------
@@ -275,3 +290,34 @@ def test_more_gpus_or_workers_than_a_cluster_has() -> None:
             cluster.open_ray(EngineSpec(model=GUILD, gpus_per_worker=2), 3)
     finally:
         ray.shutdown()
+
+
+# --- a node that is short of memory -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short_node(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A raylet that ends its workers at once, since more than a 10,000th of the memory is in use."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    for name, value in (
+        *(("RAY_AUTH_MODE", "disabled"), ("RAY_worker_niceness", "0")),
+        *(("RAY_memory_usage_threshold", "0.0001"), ("RAY_memory_monitor_refresh_ms", "200")),
+    ):
+        monkeypatch.setenv(name, value)
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    monkeypatch.setenv("RAY_ADDRESS", made.address)
+    yield
+    made.shutdown()
+
+
+@slow
+@pytest.mark.usefixtures("short_node")
+def test_workers_for_which_a_node_has_no_memory_are_help() -> None:
+    backend = cluster.open_ray(SCRIPTED, 1)
+    try:
+        with pytest.raises(ModelError, match=r"worker must be alive until its model is loaded; got .*low on memory"):
+            backend.facts()
+    finally:
+        backend.close()

@@ -142,3 +142,49 @@ def test_nothing_more_is_handed_out_once_the_run_is_to_end() -> None:
     with pytest.raises(EndedError):
         run()
     assert len(found) == 2, "what both had in hand"
+
+
+def test_who_is_gone_once_the_run_is_to_end_is_not_replaced() -> None:
+    def end() -> NoReturn:
+        raise EndedError
+
+    room, found = Room((Gone, None)), list[Task]()
+
+    @ending.batches()
+    def run() -> None:
+        for task, _ in Crew(room, 2).run(iter(tasks(7))):
+            found.append(task)
+            ending.wish(end)
+
+    with pytest.raises(EndedError):
+        run()
+    assert len(room.started) == 2
+    assert room.started[0].is_ended
+    assert len(found) == 1, "what the other had in hand"
+
+
+class Failing(Here):
+    """A hand whose engine cannot do its task."""
+
+    def take(self) -> Answered:
+        return False, ModelError("cannot be done")
+
+
+class Together(Room):
+    """A workshop whose first worker fails, while all the others have answered too."""
+
+    def start(self) -> Hand:
+        n = len(self.started)
+        self.started.append(Here(n, None) if n else Failing(n, None))
+        return self.started[-1]
+
+    def wait(self, hands: Sequence[Hand]) -> Sequence[Hand]:
+        return hands
+
+
+def test_what_others_have_done_is_handed_on_before_an_error_is_raised() -> None:
+    found, room = list[Task](), Together()
+    with pytest.raises(ModelError, match="cannot be done"):
+        found.extend(task for task, _ in Crew(room, 3).run(iter(tasks(5))))
+    assert found == [tasks(5)[2], tasks(5)[4]]
+    assert room.started[0].is_ended

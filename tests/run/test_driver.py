@@ -11,8 +11,8 @@ from safebasin import study
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.judges import load_judge
 from safebasin.landscape.stored import StoredStudy
-from safebasin.protocols import Judge
-from safebasin.records import Message, Point
+from safebasin.protocols import Generation, Judge
+from safebasin.records import Decoding, Message, Point
 from safebasin.run import driver
 from safebasin.run.execute import measure
 from safebasin.run.local import LocalBackend
@@ -95,3 +95,38 @@ def test_the_opinion_of_another_point_is_counted_by_itself(unscored: StoredStudy
     assert unscored.rows.count_unscored(driver.under(tuned)) == 30
     assert score(unscored, tuned) == [18]
     assert unscored.rows.count_unscored(driver.under(tuned)) == 0
+
+
+class Short(ScriptedEngine):
+    """An engine that has room for one batch of four at α = 1, and for two prompts at once from then on."""
+
+    begun = 0
+
+    def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
+        self._largest = None
+        if any(alpha == 1 for _, alpha in self.point.terms):
+            self.begun += 1
+            self._largest = 2 if self.begun > 1 else None
+        return super().generate(conversations, decoding)
+
+
+def test_a_point_has_rows_of_one_size_of_batches_wherever_the_run_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = study.make({"model": "world:guild/aligned", "axes": [{"range": "-1:1:3", "directions": 1}], "limit": 8,
+                       "batch_size": 4, "judges": ["keyword/peng2024"]})  # fmt: skip
+
+    def die(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StudyStore, "forget", die)
+        with pytest.raises(KeyboardInterrupt):
+            measure(made, tmp_path / "study", engine=Short())
+    resumed = Short()
+    resumed.begun = 1
+    measure(made, tmp_path / "study", engine=resumed)
+    with StoredStudy.open(tmp_path / "study") as stored:
+        assert not stored.missing().responses
+    asked = [rows for call, rows in resumed.calls if call == "generate"]
+    assert asked == [4, 2, 2, 2, 2], "what did not fit, then all of the point"

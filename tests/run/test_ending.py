@@ -15,6 +15,7 @@ import pytest
 
 from safebasin import study
 from safebasin.engines.scripted import ScriptedEngine, refuse_nearby
+from safebasin.errors import StoreError
 from safebasin.landscape.stored import StoredStudy
 from safebasin.protocols import Generation
 from safebasin.records import Decoding, Message
@@ -65,35 +66,66 @@ def test_the_batch_is_written_and_no_other_begun(tmp_path: Path) -> None:
     assert n_responses(tmp_path / "study") == 20
 
 
-def test_nothing_is_kept_where_nobody_would_grant_it(tmp_path: Path) -> None:
+def test_nothing_is_kept_where_nobody_would_grant_it() -> None:
     assert not ending.wish(end)
+
+    @ending.batches()
+    def interrupt() -> None:
+        assert ending.wish(end)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert not ending.is_wished(), "what was ended at once leaves no wish behind"
+    assert list(ending.until_wished([1, 2])) == [1, 2]
+
+
+def test_a_wish_is_granted_though_the_batch_in_flight_ends_in_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    went_on = list[bool]()
 
     @ending.batches()
     def fail() -> None:
         assert ending.wish(end)
-        raise ZeroDivisionError
+        raise StoreError("the disk is full")
 
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert not ending.is_wished(), "what ended by itself leaves no wish behind"
-    assert list(ending.until_wished([1, 2])) == [1, 2]
+    @ending.batches()
+    def go_on() -> None:
+        for _ in range(2):
+            try:
+                with ending.batches():
+                    went_on.append(ending.wish(end))
+                    raise StoreError("the disk is full")
+            except StoreError:
+                assert ending.is_wished(), "a block around it is not left yet"
+
+    for run in (fail, go_on):
+        with pytest.raises(EndedError) as raised:
+            run()
+        assert not ending.is_wished()
+        if run is fail:
+            assert isinstance(raised.value.__context__, StoreError)
+    assert went_on == [True, False]
+    assert caplog.messages == ["the last batch ended in an error: the disk is full"]
 
 
 @pytest.mark.slow
-def test_workers_finish_what_they_are_at_when_the_run_is_terminated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("to_all", [False, True])
+def test_workers_finish_what_they_are_at_when_the_run_is_terminated(tmp_path: Path, *, to_all: bool) -> None:
     folder = tmp_path / "study"
     told = ["--limit", "40", "--directions", "2", "--judge", "keyword/peng2024", "--batch-size", "40"]
     many = ["--backend", "processes", "--workers", "2"] if (os.cpu_count() or 1) > 1 else []
     command = [sys.executable, "-m", "safebasin", "map", "world:guild/aligned", *told, *many, "-o", str(folder)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    piped = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **piped, text=True, start_new_session=True) as process:
         assert process.stderr is not None
         while "generate" not in process.stderr.readline():
             assert process.poll() is None
         time.sleep(0.2)
-        process.send_signal(signal.SIGTERM)
+        (os.killpg if to_all else os.kill)(process.pid, signal.SIGTERM)
         errors = process.stderr.read()
         process.wait(timeout=60)
     assert process.returncode == 143, errors
+    assert "a worker ended" not in errors
     n = n_responses(folder)
     assert 0 < n < 41 * 40
     assert n % 40 == 0

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from safebasin import study
+from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import StudyError
+from safebasin.landscape.last_plan import write_last_plan
 from safebasin.landscape.results import read_landscape
 from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Landscape
 from safebasin.run.execute import measure
+from safebasin.run.measurements import planned_measurements, unmeasured
 from safebasin.store.db import StudyStore
+from safebasin.store.measurements import StoredMeasurement, put_measurements
 
 TEXT = "The clerk of the guild weighs the clay and rings the bell. " * 8
 
@@ -55,13 +60,37 @@ def test_perplexity_and_kl_at_every_point(tmp_path: Path) -> None:
 
 
 def test_another_text_under_the_same_name_is_another_measurement(tmp_path: Path) -> None:
-    from safebasin.run.measurements import planned_measurements
-
     text = tmp_path / "guild.txt"
     text.write_text(TEXT)
     before = planned_measurements(made(tmp_path, texts=[str(text)]).capability)
     text.write_text(TEXT + "And more.")
     assert planned_measurements(made(tmp_path, texts=[str(text)]).capability)[0].setting != before[0].setting
+
+
+def test_texts_of_equal_content_are_measured_each_however_the_run_is_interrupted(tmp_path: Path) -> None:
+    for name in ("one.txt", "two.txt"):
+        (tmp_path / name).write_text(TEXT)
+    asked = made(tmp_path, texts=[str(tmp_path / name) for name in ("one.txt", "two.txt")])
+    one, two = planned_measurements(asked.capability)
+    folder = measure(asked.model_copy(update={"capability": None}), tmp_path / "study", engine=ScriptedEngine())
+    with StoredStudy.open(folder) as stored:
+        plan = replace(stored.plan, study=asked, measurements=(one.setting, two.setting))
+        write_last_plan(stored.store, plan, [])
+
+        def put(name: str) -> None:
+            rows = (
+                StoredMeasurement(point=point.key, name=f"nll:{name}", setting=one.setting, value=1.0)
+                for point in plan.points
+            )
+            put_measurements(stored.store, rows)
+
+        put("one.txt")
+        assert unmeasured(stored.store, plan, (one, two)) == {two: plan.points}
+        assert unmeasured(stored.store, plan, (replace(one, label="renamed.txt"),)) == {}
+        again = StoredStudy.of(stored.store)
+        assert again.missing().measurements == {one.setting: plan.points}
+        put("two.txt")
+        assert unmeasured(stored.store, plan, (one, two)) == again.missing().measurements == {}
 
 
 def test_a_text_that_is_not_there_is_an_error_before_anything_runs(tmp_path: Path) -> None:

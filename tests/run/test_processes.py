@@ -234,6 +234,20 @@ def test_a_task_that_kills_its_workers_is_given_up(opened: list[Crew], monkeypat
 
 
 @pytest.mark.slow
+def test_workers_that_nobody_ended_do_not_hold_up_the_end_of_their_owner() -> None:
+    code = (
+        "from safebasin.protocols import EngineSpec\n"
+        "from safebasin.run.processes import Processes\n"
+        "if __name__ == '__main__':\n"
+        f"    child = Processes(EngineSpec(engine='scripted', model={GUILD!r})).start()\n"
+        "    child.give(('facts',))\n"
+        "    print(child.take()[0])\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (told.returncode, told.stdout) == (0, "True\n"), told.stderr
+
+
+@pytest.mark.slow
 def test_what_a_worker_raises_is_raised_here(opened: list[Crew]) -> None:
     backend = Crew(Processes(EngineSpec(model="nowhere/to-be-found")), 1)
     opened.append(backend)

@@ -104,6 +104,31 @@ def test_a_shard_is_verified_as_it_is_and_has_no_statistics(shards: list[Path]) 
         read_landscape(study)
 
 
+def test_a_folder_that_a_shard_left_without_a_response_is_free_for_a_whole_run(tmp_path: Path) -> None:
+    class Stopping(ScriptedEngine):
+        """An engine that is stopped at its n-th batch."""
+
+        left = 0
+
+        def generate(self, *asked: Any) -> Any:
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            return super().generate(*asked)
+
+    engine, folder = Stopping(model=GUILD), tmp_path / "study"
+    for shard, batches in ((Shard(1, 2), 0), (None, 2)):
+        engine.left = batches
+        with pytest.raises(KeyboardInterrupt):
+            measure(a_study(), folder, engine=engine, shard=shard)
+    measure(a_study(), folder, engine=ScriptedEngine(model=GUILD))
+    with StoredStudy.open(folder) as study:
+        assert study.plan.shard is None
+        assert not study.missing().responses
+    with pytest.raises(StoreError, match="--shard must be left out, as this study folder was begun"):
+        measure(a_study(), folder, engine=ScriptedEngine(model=GUILD), shard=Shard(1, 2))
+
+
 def test_a_folder_goes_on_with_its_own_shard(shards: list[Path], tmp_path: Path) -> None:
     (copy,) = copies(shards[1:2], tmp_path)
     before = rows(copy)

@@ -34,6 +34,29 @@ def test_a_folder_with_somebody_elses_files_is_left_alone(tmp_path: Path) -> Non
     assert sorted(p.name for p in tmp_path.iterdir()) == ["thesis.tex"]
 
 
+def test_processes_that_begin_at_once_all_find_the_folder_writable(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from pathlib import Path
+        from safebasin.store.folder import create
+        sys.stdin.read()
+        for n in range(400):
+            create(Path(sys.argv[1]) / str(n // 100))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
+    pipe = subprocess.PIPE
+    begun = [subprocess.Popen(command, stdin=pipe, stderr=pipe, text=True) for _ in range(3)]
+    for one in begun:
+        assert one.stdin is not None
+        one.stdin.close()
+    for one in begun:
+        with one:
+            assert one.stderr is not None
+            assert one.stderr.read() == ""
+    assert [one.returncode for one in begun] == [0, 0, 0]
+    assert {path.name for path in tmp_path.glob("*/*")} == {".gitignore"}
+
+
 def test_the_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
     code = """
         import sys

@@ -44,6 +44,14 @@ class Batch:
         """The answers, once every row has ended."""
         return [self._generation(row) for row in range(len(self.encoded))]
 
+    def broken_by_padding(self) -> list[int]:
+        """Rows that broke and were padded: in half precision the padding itself may overflow, and reach all of its row.
+
+        Alone they have none, so what they say there does not depend on a longer prompt beside them.
+        """
+        width = max(len(e.ids) for e in self.encoded)
+        return [row for row, e in enumerate(self.encoded) if self.rows.broken[row] and len(e.ids) < width]
+
     def _generation(self, row: int) -> Generation:
         rows, opened = self.rows, self.encoded[row].opened
         ids, surplus = [*self.begun[row], *rows.ids[row]], rows.surplus[row]
@@ -85,7 +93,10 @@ class Answering:
         self._template_args = dict(template_args)
         self._n_rows = n_rows
         self._reader = reader
-        self._special = special_ids(self._chat)
+        self._unknown = frozenset(range(n_rows)).difference(tokenizer.get_vocab().values())
+        """Tokens that the model can say and the tokenizer does not know: they leave no text."""
+        self._silent = self._unknown | special_ids(self._chat)
+        """These, and special tokens."""
         self._date = date or today(self._chat)
         self._asked: dict[str, Conversations] = {}
 
@@ -134,7 +145,7 @@ class Answering:
             eos=eos,
             refusals=self._refusal_watch(decoding, asking.reasoning, encoded, begun),
             loops=LoopWatch(len(limits), max(limits)) if decoding.stop == "loop" else None,
-            ends=EndWatch(asking.ends.texts, decode=self._decode_all) if asking.ends.texts else None,
+            ends=self._end_watch(asking),
         )
         return Batch(encoded=encoded, begun=begun, limits=limits, eos=eos, rows=rows, reasoning=asking.reasoning)
 
@@ -168,6 +179,11 @@ class Answering:
     def _chat(self) -> Tokenizer:
         return cast("Tokenizer", self._tokenizer)
 
+    def _end_watch(self, asking: Conversations) -> EndWatch | None:
+        if not asking.ends.texts:
+            return None
+        return EndWatch(asking.ends.texts, decode=self._decode_all, ignored=self._unknown)
+
     def _refusal_watch(
         self, decoding: Decoding, reasoning: Reasoning, encoded: Sequence[Encoded], begun: Sequence[Sequence[int]]
     ) -> RefusalWatch | None:
@@ -179,7 +195,7 @@ class Answering:
             rules=rules,
             decode=self._decode_tails,
             response=lambda row, ids: reasoning.split([*begun[row], *ids], opened=encoded[row].opened).response,
-            ignored=self._special,
+            ignored=self._silent,
             n_rows=len(encoded),
         )
 

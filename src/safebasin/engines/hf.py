@@ -228,6 +228,8 @@ class HFEngine:
             else:
                 self._decode(batch, decoding)
             found |= zip(rows, batch.generations(), strict=True)
+            for row in (rows[at] for at in batch.broken_by_padding() if self._model.dtype.itemsize == 2):
+                (found[row],) = self.continue_from([conversations[row]], [begun[row]], decoding)
         return [found[row] for row in range(len(conversations))]
 
     def _decode(self, batch: Batch, decoding: Decoding) -> None:

@@ -38,7 +38,7 @@ class RefusalWatch:
         rules: those of judges that need more than phrases; with neither nothing ends.
         decode: tails of token ids → their texts, without special tokens.
         response: row and all its ids → the text that is judged.
-        ignored: special tokens, which leave no text and must not fill the tail.
+        ignored: special tokens and others that leave no text and must not fill the tail.
         n_rows: rows of the batch.
     """
 
@@ -120,11 +120,15 @@ class EndWatch:
     Args:
         texts: any of them ends a row.
         decode: token ids → their text, special tokens included.
+        ignored: tokens that leave no text and must not fill the tail.
     """
 
-    def __init__(self, texts: Sequence[str], *, decode: Callable[[list[int]], str]) -> None:
+    def __init__(
+        self, texts: Sequence[str], *, decode: Callable[[list[int]], str], ignored: Collection[int] = frozenset()
+    ) -> None:
         self._texts = tuple(texts)
         self._decode = decode
+        self._ignored = frozenset(ignored)
         self._longest = max(len(text.encode()) for text in texts)
 
     def ended(self, grown_from: int, ids: list[int]) -> tuple[int, int] | None:
@@ -134,7 +138,11 @@ class EndWatch:
             grown_from: how many tokens the row had when this was last asked; the text may have begun before.
             ids: all its tokens.
         """
-        tail = self._decode(ids[max(0, grown_from - self._longest) :])
+        start, n = grown_from, self._longest
+        while start and n:
+            start -= 1
+            n -= ids[start] not in self._ignored
+        tail = self._decode(ids[start:])
         if not any(text in tail for text in self._texts):
             return None
         whole = self._decode(ids)

@@ -14,10 +14,10 @@ from typing import Literal
 from safebasin.landscape.samples import Sample, Shown, sample_of
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge, main_judge
-from safebasin.records import Place
+from safebasin.records import Place, Prompt
 from safebasin.store.values import stored_text
 
-__all__ = ["SampleFilter", "SamplePage", "StudyPlace", "browse", "labeling_judge", "study_places"]
+__all__ = ["SampleFilter", "SamplePage", "StudyPlace", "browse", "labeling_judge", "shown_prompts", "study_places"]
 
 PATIENCE_S = 2.0
 """How long rows are looked for before a page goes out with what was found."""
@@ -75,6 +75,11 @@ def study_places(study: StoredStudy) -> list[StudyPlace]:
     return list(found.values())
 
 
+def shown_prompts(study: StoredStudy) -> dict[str, tuple[str, Prompt]]:
+    """Every prompt by its id, with the name of the set that its rows are shown under: the first that has it."""
+    return {prompt.id: (one.name, prompt) for one in reversed(study.plan.sets) for prompt in one.prompts}
+
+
 def browse(
     study: StoredStudy,
     wanted: SampleFilter,
@@ -129,7 +134,7 @@ def _keys(study: StoredStudy, point: str, condition: str, given: Mapping[str, ob
 
 def _samples(study: StoredStudy, where: StudyPlace, keys: Sequence[str], *, with_text: bool) -> Iterator[Sample]:
     systems = {system.id: system.name for system in study.plan.systems}
-    asked = {prompt.id: (one.name, prompt) for one in reversed(study.plan.sets) for prompt in one.prompts}
+    asked = shown_prompts(study)
     shown, verdicts = Shown.of(study, with_text=with_text), study.store.verdicts_of(keys)
     for response in study.store.responses_of(keys):
         name, prompt = asked[response.prompt]
@@ -141,7 +146,7 @@ def _condition(study: StoredStudy, wanted: SampleFilter) -> tuple[str, dict[str,
     """What rows must be beside being of a place, as SQL, and all that the query is given."""
     prompts = [
         prompt.id
-        for prompt in study.plan.prompts.values()
+        for _, prompt in shown_prompts(study).values()
         if wanted.category in ("", prompt.category) and wanted.prompt in ("", prompt.id)
     ]
     given: dict[str, object] = {

@@ -20,6 +20,8 @@ from safebasin.study.shards import parse_shard
 
 JudgeVersion = tuple[str, str]
 """Name and version."""
+_TOLD = {"labels": "label", "categories": "category", "behaviors": "behavior", "sources": "source"}
+"""What a set says of its prompts, by the name under which it is kept → the field of a prompt."""
 
 
 def write_last_plan(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> None:
@@ -34,7 +36,7 @@ def write_last_plan(store: StudyStore, plan: Plan, judges: Sequence[Judge]) -> N
                         "name": s.name,
                         "source": s.source,
                         "ids": [p.id for p in s.prompts],
-                        "labels": [p.label for p in s.prompts],
+                        **{name: [getattr(p, field) for p in s.prompts] for name, field in _TOLD.items()},
                     }
                     for s in plan.sets
                 ],
@@ -100,7 +102,7 @@ def _plan(store: StudyStore, kept: Any) -> tuple[Plan, tuple[JudgeVersion, ...]]
     plan = Plan(
         study=study,
         sets=tuple(
-            PromptSet(name=s["name"], source=s["source"], prompts=_labelled([prompts[i] for i in s["ids"]], s))
+            PromptSet(name=s["name"], source=s["source"], prompts=_told([prompts[i] for i in s["ids"]], s))
             for s in kept["sets"]
         ),
         systems=tuple(System(name=s["name"], text=s["text"]) for s in kept["systems"]),
@@ -132,9 +134,11 @@ def _check(plan: Plan) -> None:
                 raise TypeError(f"a prompt with {text!r} for a text")
 
 
-def _labelled(prompts: Sequence[Prompt], kept: Any) -> tuple[Prompt, ...]:
-    """The prompts of a set as the plan labels them: they may have entered the folder under another label, or none."""
-    labels = kept.get("labels")  # a release before this one kept none
-    if labels is None:
-        return tuple(prompts)
-    return tuple(replace(prompt, label=label) for prompt, label in zip(prompts, labels, strict=True))
+def _told(prompts: Sequence[Prompt], kept: Any) -> tuple[Prompt, ...]:
+    """The prompts of a set with what it says of them: they may have entered the folder from another, or uncorrected.
+
+    Earlier releases kept labels alone, or nothing; the rest is then as it entered the folder.
+    """
+    told = {field: kept[name] for name, field in _TOLD.items() if name in kept}
+    rows = zip(prompts, *told.values(), strict=True)
+    return tuple(replace(prompt, **dict(zip(told, said, strict=True))) for prompt, *said in rows)

@@ -30,7 +30,7 @@ def read_landscape(study: StoredStudy, *, judge: str | None = None, tables: Stud
     """
     store, plan, tables = study.store, study.plan, tables or StudyTables.read(study)
     names = tuple(judge for judge, _ in study.judges)
-    measured = [m for setting in plan.measurements for m in read_measurements(store, setting)]
+    measured = [m for setting in dict.fromkeys(plan.measurements) for m in read_measurements(store, setting)]
     panels = tuple(_panel(grid, tables.tables, measured, judge) for grid in tables.grids())
     fast = read_fast_mode(study, tables.tables)
     if fast is not None:

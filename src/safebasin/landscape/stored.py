@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 from safebasin.landscape.last_plan import JudgeVersion, is_scored, read_last_plan
@@ -12,7 +13,7 @@ from safebasin.landscape.traces import is_traced
 from safebasin.records import Point
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
-from safebasin.store.measurements import read_measurements
+from safebasin.store.measurements import measured_points
 from safebasin.store.read_only import open_read_only
 from safebasin.store.rows import PlanRows
 from safebasin.store.withholding import require_texts
@@ -111,10 +112,13 @@ class StoredStudy:
         """Find what is not there: the one answer for reports, `verify` and notes."""
         rows, names = self.rows, [name for name, _ in self.judges]
         verdicts = dict(zip(names, rows.count_unjudged(self.judges), strict=True))
+        capability = self.plan.study.capability
+        texts = [] if capability is None else [Path(text).name for text in capability.texts]
+        wanted = list(zip_longest(self.plan.measurements, texts[: len(self.plan.measurements)], fillvalue=""))
         measurements: dict[str, tuple[Point, ...]] = {}
-        for setting in self.plan.measurements:
-            done = {m.point for m in read_measurements(self.store, setting)}
-            measurements[setting] = tuple(point for point in self.plan.points if point.key not in done)
+        for (setting, _), done in zip(wanted, measured_points(self.store, wanted), strict=True):
+            left = (point for point in self.plan.points if point.key not in done)
+            measurements[setting] = tuple(dict.fromkeys((*measurements.get(setting, ()), *left)))
         sample = checked(self.plan)
         return Missing(
             checks=0 if sample is None else sample.size - PlanRows.of(self.store, sample).count(),

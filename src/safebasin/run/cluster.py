@@ -197,7 +197,10 @@ class Remote:
                 raise NoRoom(self._no_room)
             _ = self.is_placed()
             return cast("Answered", self._ray.get(self.pending))
-        except (errors.RayActorError, errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError) as error:
+        except (
+            *(errors.RayActorError, errors.WorkerCrashedError, errors.NodeDiedError, errors.ObjectLostError),
+            *(errors.OutOfMemoryError, errors.ActorUnschedulableError),  # by Ray's memory monitor; on a node that left
+        ) as error:
             raise Gone(_first_line(error)) from error
         except (errors.OutOfDiskError, errors.ObjectStoreFullError) as error:
             remedy = f"Free space there, or start the nodes with --temp-dir=FOLDER on another disk, {AGAIN}"

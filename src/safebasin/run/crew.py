@@ -101,7 +101,7 @@ class _Member:
     deaths: int = 0
     """How many workers have died of that task."""
     is_out: bool = False
-    """Whether there is no room for it: it gets nothing any more."""
+    """Whether there is no room for it, or it is gone and the run is to end: it gets nothing any more."""
 
 
 class Crew:
@@ -148,9 +148,14 @@ class Crew:
                 busy = {id(member.hand): n for n, member in enumerate(self._members) if member.task is not None}
                 if not busy:
                     return
+                failed: Exception | None = None
                 for hand in self._workshop.wait([self._members[n].hand for n in busy.values()]):
                     number = busy[id(hand)]
-                    answer = self._answer(number)
+                    try:
+                        answer = self._answer(number)
+                    except Exception as error:  # raised once what others have done is handed on: that is not lost
+                        failed = failed or error
+                        continue
                     if answer is None:
                         continue  # another is at it, or will be
                     # 3) Hand the answer on, before the worker is given more
@@ -160,6 +165,8 @@ class Crew:
                     if isinstance(answer, Split):
                         self._forget(task)
                     yield task, answer
+                if failed is not None:
+                    raise failed
         finally:
             self._drop_busy()
 
@@ -207,7 +214,7 @@ class Crew:
     # --- workers -----------------------------------------------------------------------------------------------------
 
     def _answer(self, number: int) -> Results | Split | None:
-        """What a worker says to its task; None where it died or never was, and the task is another's.
+        """What a worker says to its task; None where it died or never was, and the task is another's or the next run's.
 
         Raises:
             ModelError: where too many have died of it, or there is room for nobody.
@@ -220,6 +227,11 @@ class Crew:
             return None
         except Gone as gone:
             how = str(gone)
+        if is_wished():  # whoever ends the job may have ended this worker: its task is one for the next run
+            member.hand.end(kindly=False)
+            member.task, member.is_out = None, True
+            member.todo.clear()
+            return None
         if member.deaths + 1 >= MOST_DEATHS:
             constraint = "alive until their task is done"
             got = f"{MOST_DEATHS} that ended with {how}"

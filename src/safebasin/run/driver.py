@@ -69,11 +69,12 @@ def generate(
                 continue  # from before its batches turned out too large
             # 2) Too large: note the smaller size for whoever resumes, and forget what larger batches gave at this point
             if isinstance(answer, Split):
-                for point in (part.point for part in parts):
-                    given_up[point] = answer.factor
-                    store.set_meta(keys[point], str(answer.factor))
-                    if whole:
-                        store.forget(point.key, plan.decoding.key)
+                given_up |= {part.point: answer.factor for part in parts}
+                with store.transaction():  # what larger batches gave is not resumed in smaller ones
+                    for point in (part.point for part in parts):
+                        store.set_meta(keys[point], str(answer.factor))
+                        if whole:
+                            store.forget(point.key, plan.decoding.key)
                 continue
             # 3) Write first, count afterwards: a task may come back twice
             responses = _responses(parts, cast("tuple[Generation, ...]", answer))

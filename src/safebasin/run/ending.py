@@ -6,12 +6,14 @@ Not the handler of the signal, nor the exception that ends a process: both are t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
 __all__ = ["batches", "is_wished", "until_wished", "wish"]
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 Grant = Callable[[], NoReturn]
 _open = 0
@@ -33,11 +35,20 @@ def wish(grant: Grant) -> bool:
 
 @contextmanager
 def batches() -> Generator[None]:
-    """Within it, work is made and written batch by batch; a wish that came meanwhile is granted at its end."""
+    """Within it, work is made and written batch by batch; a wish that came meanwhile is granted at its end.
+
+    So it is where it ends in an error, which is told: whoever called may have gone on after it.
+    """
     global _open, _wish
     _open += 1
     try:
         yield
+    except Exception as error:
+        if _wish is not None and _open == 1:
+            _log.warning("the last batch ended in an error: %s", error)
+            _wish()
+        raise
+    else:
         if _wish is not None:
             _wish()
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -14,7 +14,7 @@ from safebasin.protocols import Backend, Measure, Measured, ReadText, RunTasks
 from safebasin.records import Point, content_hash
 from safebasin.run.progress import ProgressHook, Tick
 from safebasin.store.db import StudyStore
-from safebasin.store.measurements import StoredMeasurement, put_measurements, read_measurements
+from safebasin.store.measurements import StoredMeasurement, measured_points, put_measurements
 from safebasin.study import CapabilitySpec
 from safebasin.study.plan import Plan
 from safebasin.untrusted import read_bytes, user_path
@@ -58,12 +58,12 @@ def planned_measurements(spec: CapabilitySpec | None) -> tuple[PlannedMeasuremen
 
 
 def unmeasured(
-    store: StudyStore, plan: Plan, wanted: Iterable[PlannedMeasurement]
+    store: StudyStore, plan: Plan, wanted: Sequence[PlannedMeasurement]
 ) -> dict[PlannedMeasurement, tuple[Point, ...]]:
     """The points of a plan at which each is still to be measured; those that lack nothing are left out."""
     missing: dict[PlannedMeasurement, tuple[Point, ...]] = {}
-    for planned in wanted:
-        done = {m.point for m in read_measurements(store, planned.setting)}
+    found = measured_points(store, [(planned.setting, Path(planned.label).name) for planned in wanted])
+    for planned, done in zip(wanted, found, strict=True):
         if left := tuple(point for point in plan.points if point.key not in done):
             missing[planned] = left
     return missing

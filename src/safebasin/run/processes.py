@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 from collections.abc import Generator, Sequence
@@ -133,6 +134,7 @@ class Processes:
         group = next((gpus for gpus in self._groups if gpus not in self._held or not self._held[gpus].is_alive()), None)
         with inherited(self._threads), shown(group):
             process.start()
+        atexit.register(process.kill)  # before `multiprocessing` asks it to end by a signal that it ignores, and waits
         if group is not None:
             self._held[group] = process
         theirs.close()  # so that a worker that dies is noticed: nobody else holds its end
@@ -183,6 +185,7 @@ class Child:
             self.process.join(_GRACE)
         self.process.kill()
         self.process.join()
+        atexit.unregister(self.process.kill)
         self.connection.close()
 
 
@@ -193,7 +196,8 @@ def _send(connection: Connection, what: object) -> None:
 
 def _serve(connection: Connection, spec: EngineSpec) -> None:
     """Do what comes through a connection, until None comes or the other side is gone. Runs in the worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, who then ends the workers
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to all of a job: they are for the owner, who ends the workers
+        signal.signal(number, signal.SIG_IGN)
     served = Served(spec)
     while True:
         try:

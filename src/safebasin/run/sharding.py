@@ -45,7 +45,7 @@ def bind_shard(store: StudyStore, shard: Shard | None) -> None:
         remedy = "Choose another folder with -o; shards that are done are joined by safebasin merge."
         constraint = f"{known or 'left out'}, as this study folder was begun"
         raise StoreError(expected("--shard", constraint, asked or "none", remedy))
-    if shard is not None:
+    if known != asked:
         store.set_meta(SHARD, asked)
 
 
@@ -137,7 +137,7 @@ def _identity(study: StoredStudy) -> dict[str, object]:
         "number of shards": None if shard is None else shard.of,
         "model": study.store.meta("fingerprint"),
         "decoding": study.plan.decoding.key,
-        "study": [study.plan.study.hash, *(kept[key] for key in ("sets", "systems", "regions", "gauges"))],
+        "study": [study.plan.study.hash, study.plan.sets, *(kept[key] for key in ("systems", "regions", "gauges"))],
         "batch size": {prompt: study.plan.batches[prompt] for prompt in study.plan.prompts},
         "day": study.store.meta(DATE),
         "rule of scoring": study.store.meta(RULES),

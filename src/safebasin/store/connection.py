@@ -89,7 +89,13 @@ def check_plain(db: sqlite3.Connection) -> None:
 
 @contextmanager
 def transaction(db: sqlite3.Connection, *, digests: bool = True) -> Generator[sqlite3.Connection]:
-    """All of it or nothing. Rows that have no digest yet get one in the same transaction, unless `digests` is false."""
+    """All of it or nothing. Rows that have no digest yet get one in the same transaction, unless `digests` is false.
+
+    Within another it is a part of that.
+    """
+    if db.in_transaction:
+        yield db
+        return
     db.execute("BEGIN IMMEDIATE")
     try:
         yield db

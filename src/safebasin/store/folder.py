@@ -11,6 +11,7 @@ import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from filelock import FileLock, Timeout
 
@@ -37,14 +38,12 @@ def create(folder: Path) -> Path:
     """
     target_folder(folder, KINDS["a study"], what="study folder")
     try:
-        if not folder.exists():
-            folder.mkdir(parents=True, mode=0o700)
+        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         ignore = folder / ".gitignore"
         if not ignore.exists():
             write_text(ignore, "*\n")
-        probe = folder / _PROBE
-        probe.touch()
-        probe.unlink()
+        with NamedTemporaryFile(prefix=_PROBE, dir=folder):  # no name of another process that begins at the same time
+            pass
     except OSError as error:
         remedy = f"({error}) Choose another folder with -o."
         raise StoreError(expected("study folder", "writable", str(folder), remedy)) from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from safebasin.store.db import StudyStore
 from safebasin.store.values import now
 
-__all__ = ["StoredMeasurement", "put_measurements", "read_measurements"]
+__all__ = ["StoredMeasurement", "measured_points", "put_measurements", "read_measurements"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +50,15 @@ def read_measurements(store: StudyStore, setting: str) -> tuple[StoredMeasuremen
         StoredMeasurement(point=point, name=name, setting=setting, value=value, error=error, n=n)
         for point, name, setting, value, error, n in rows
     )
+
+
+def measured_points(store: StudyStore, wanted: Sequence[tuple[str, str]]) -> list[set[str]]:
+    """Keys of the points at which each of some settings, given with the name of its text, is measured.
+
+    The name counts where two texts of equal content share their setting; a text that is renamed is measured already.
+    """
+    n = Counter(setting for setting, _ in wanted)
+    return [
+        {m.point for m in read_measurements(store, setting) if n[setting] == 1 or m.name.partition(":")[2] == text}
+        for setting, text in wanted
+    ]

@@ -11,9 +11,9 @@ from contextlib import closing
 from pathlib import Path
 
 from safebasin.errors import StoreError, expected
-from safebasin.records import NO_REPLY, content_hash
+from safebasin.records import NO_REPLY, canonical_json, content_hash
 from safebasin.store.absorbing import DATED, TABLES
-from safebasin.store.connection import connect, explained, transaction
+from safebasin.store.connection import connect, explained, parsed, transaction
 from safebasin.store.db import StudyStore
 from safebasin.store.digests import EVERY, WITHHELD
 from safebasin.store.folder import DATABASE
@@ -29,6 +29,8 @@ _INSTEAD = {
     },
 }
 """Table → column → what stands there in a copy without texts. Reasons quote responses and the replies of judges."""
+_PLAN = "plan"
+"""The fact that says what the study was last asked, with the behavior of every prompt."""
 _BLANK = {
     "prompts": "messages <> '[]' OR behavior <> short_label(behavior)",
     "responses": "text <> '' OR thinking <> ''",
@@ -69,12 +71,28 @@ def copy_database(folder: Path, target: Path, *, with_text: bool) -> None:
             with transaction(db):
                 held = json.dumps({table: sorted(columns) for table, columns in _INSTEAD.items()})
                 db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (WITHHELD, held))
+                for (plan,) in db.execute("SELECT value FROM meta WHERE key = ?", (_PLAN,)).fetchall():
+                    with parsed(source):
+                        kept = _shortened(plan)
+                    if kept != plan:
+                        db.execute("UPDATE meta SET value = ?, digest = NULL WHERE key = ?", (kept, _PLAN))
 
 
 def short_label(behavior: str | bytes) -> str | bytes:
     """A behavior's id as it is; of one that is a sentence, a hash, so that what it pairs with stays paired."""
     text = behavior.decode("utf-8", "replace") if isinstance(behavior, bytes) else str(behavior)
     return content_hash(text) if len(text.split()) > 1 else behavior
+
+
+def _shortened(plan: str) -> str:
+    """A stored plan, its prompts' behaviors as `short_label` has them; as it is where they are so already."""
+    kept = json.loads(plan)
+    behaviors = [one.get("behaviors", []) for one in kept.get("sets", [])]
+    short = [[short_label(behavior) for behavior in of_set] for of_set in behaviors]
+    if short == behaviors:
+        return plan
+    sets = [{**one, "behaviors": of_set} for one, of_set in zip(kept["sets"], short, strict=True)]
+    return canonical_json({**kept, "sets": sets})
 
 
 def is_withheld(store: StudyStore) -> bool:
@@ -88,6 +106,9 @@ def leaking(store: StudyStore) -> list[str]:
         db.create_function("short_label", 1, short_label, deterministic=True)
         counts = {table: db.execute(f"SELECT count(*) FROM {table} WHERE {rows}") for table, rows in _BLANK.items()}
         found = {table: count.fetchone()[0] for table, count in counts.items()}
+    plan = store.meta(_PLAN)
+    with parsed(store.path):
+        found["meta"] = int(plan is not None and _shortened(plan) != plan)
     return [f"{n} rows of {table} hold texts, though it says that it is without" for table, n in found.items() if n]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlencode
 
-from safebasin.landscape.browsing import SampleFilter, StudyPlace, study_places
+from safebasin.landscape.browsing import SampleFilter, StudyPlace, shown_prompts, study_places
 from safebasin.landscape.samples import Sample
 from safebasin.landscape.stored import StoredStudy
 from safebasin.records import Place
@@ -62,7 +62,7 @@ class ShownRow:
 
 def choices_of(study: StoredStudy) -> Choices:
     """Collect what the filters of a study may be set to."""
-    categories = sorted({prompt.category for prompt in study.plan.prompts.values() if prompt.category})
+    categories = sorted({prompt.category for _, prompt in shown_prompts(study).values() if prompt.category})
     return Choices(
         outcomes=tuple(OUTCOME_WORDS.items()),
         points=tuple((one.point, place_words(study, one)) for one in study_places(study)),
