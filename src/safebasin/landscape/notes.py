@@ -13,6 +13,7 @@ from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge
 from safebasin.prompts.labels import labels_of
 from safebasin.records import Panel, Point
+from safebasin.stats import FEWEST_DIRECTIONS
 from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.study.plan import Plan
@@ -23,6 +24,7 @@ __all__ = [
     "DATE",
     "VERSIONS",
     "adapter_words",
+    "few_directions",
     "find_notes",
     "notes_on_asking",
     "version_words",
@@ -91,13 +93,27 @@ def find_notes(study: StoredStudy, panels: Sequence[Panel]) -> list[str]:
                 f"The grid of {region.name!r} does not hold the origin, so its radius is undefined; choose ranges "
                 "whose steps meet 0, such as -0.5:1.5:21."
             )
+    notes += few_directions(plan)
     ties = store.near_ties(plan.decoding.key, NEAR_TIE)
     if ties:
+        held = "response holds" if ties == 1 else "responses hold"
+        them = "it" if ties == 1 else "them"
         notes.append(
-            f"{ties} responses hold a near-tie (top-2 logit gap below {NEAR_TIE:g}): other hardware may decode them "
+            f"{ties} {held} a near-tie (top-2 logit gap below {NEAR_TIE:g}): other hardware may decode {them} "
             "differently."
         )
     return notes + notes_on_asking(store, plan)
+
+
+def few_directions(plan: Plan) -> Iterator[str]:
+    """Of each region whose directions are too few for an interval."""
+    for region in plan.regions:
+        if region.is_drawn and 1 < region.n_directions < FEWEST_DIRECTIONS:
+            yield (
+                f"Along {region.name!r} no interval over directions is claimed: there are {region.n_directions}, and "
+                f"{FEWEST_DIRECTIONS} are needed, also to compare models. `--directions {FEWEST_DIRECTIONS}` in the "
+                "same folder adds what is missing."
+            )
 
 
 def _answered(plan: Plan, panels: Sequence[Panel]) -> Iterator[str]:
