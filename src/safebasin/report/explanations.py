@@ -115,8 +115,8 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         unit="percent",
         plain="Of the responses beyond the radius that are no refusal, the share that is no language either, by the "
         "test that the notes name.",
-        caveat="Any keyword judge counts them as successful attacks: where it is high, an ASR near 100% beyond the rim "
-        "says little of harm, on this model and by this test of language.",
+        caveat="A keyword judge counts them as successful attacks, but for those with a refusal phrase: where it is "
+        "high, an ASR near 100% beyond the rim says little of harm, on this model and by this test of language.",
         short="of non-refusals beyond the radius",
     ),
     "visage": Explanation(
