@@ -94,7 +94,7 @@ function drawGroup(node, group, state) {
                 yanchor: "bottom", len: narrow() ? 0.9 : 0.5, x: 0, xanchor: "left", tickvals: [0, 25, 50, 75, 100] },
   }, {
     x: known.map((i) => radius(i).value), y: known, xaxis: "x2", yaxis: "y", mode: "markers+text",
-    text: known.map((i) => (radius(i).censored ? "→" : "")), textposition: "middle right",
+    text: known.map((i) => (radius(i).censored ? "→" : "")), textposition: "middle right", cliponaxis: false,
     marker: { size: 9, color: ink("--basin"), line: { color: ink("--basin"), width: 1.5 },
               symbol: known.map((i) => (radius(i).censored ? "diamond-open" : "diamond")) },
     error_x: { type: "data", symmetric: false, array: known.map((i) => bound(i, "high")),
@@ -114,7 +114,7 @@ function drawGroup(node, group, state) {
     yaxis: { tickvals: rows, ticktext: group.names.map(plain), autorange: "reversed", automargin: true, fixedrange: true,
              zeroline: false, showgrid: false },
   });
-  made.margin = { l: 40, r: 12, t: 64, b: 52 };
+  made.margin = { l: 40, r: 26, t: 64, b: 52 };  // room for the arrow of a lower bound
   return Plotly.react(node, traces, made, config);
 }
 
