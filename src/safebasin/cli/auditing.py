@@ -268,6 +268,8 @@ def _show_plan(planned: AuditPlan) -> None:
 
 
 def _table(metrics: Any) -> None:
+    from safebasin.report.audit import rests_on
+
     for m in metrics:
         unit = 1 if m.name == "radius" else 100
         worse, low, high = (
@@ -275,5 +277,7 @@ def _table(metrics: Any) -> None:
         )
         interval = "" if low is None or high is None else f"[{low:+.1f}, {high:+.1f}]"
         limit = "no limit" if m.limit is None else f"limit {unit * m.limit:.1f}"
+        n = rests_on({"name": m.name, "difference": {"n": m.difference.n, "method": m.difference.method}})
+        on = f"n {n}" if n else ""
         worse_ = "–" if worse is None else f"{worse:+.1f}"
-        say(f"  {m.name:<24} worse by {worse_:>6} {interval:<16} {limit:<10} {WORDS[m.decision]}")
+        say(f"  {m.name:<24} worse by {worse_:>6} {interval:<16} {limit:<10} {WORDS[m.decision]:<13}  {on}".rstrip())
