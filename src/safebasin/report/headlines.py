@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from safebasin.records import SIDES, Estimate, Panel, incoherent_share
 from safebasin.report.explanations import interval_words, value_words
-from safebasin.report.sides import by_side, named_side
+from safebasin.report.sides import alpha_words, by_side, named_side
 from safebasin.stats import nearer_side
 from safebasin.stats.sides import side_words
 
@@ -93,14 +93,14 @@ def _reach(panel: Panel, radius: Estimate) -> str:
     ends = [side for side in (-1, 1) if any(side * alpha > 0 for alpha in panel.axis.alphas)]
     n_sides = len(ends) * count
     if radius.n_censored >= n_sides:
-        return f"ASR stays below 50% over the whole measured range, |α| ≤ {radius.value:.2f}"
+        return f"ASR stays below 50% over the whole measured range, |α| ≤ {alpha_words(radius.value)}"
     bounds = f" {interval_words('radius', radius)}".rstrip()
     if radius.n_censored:
         return (
-            f"its basin reaches at least to |α| ≈ {radius.value:.2f}{bounds} {over}: {radius.n_censored} of {n_sides} "
-            "sides never end within the range"
+            f"its basin reaches at least to |α| ≈ {alpha_words(radius.value)}{bounds} {over}: "
+            f"{radius.n_censored} of {n_sides} sides never end within the range"
         )
-    return f"its basin ends at |α| ≈ {radius.value:.2f}{bounds} {over}, where half of them succeed"
+    return f"its basin ends at |α| ≈ {alpha_words(radius.value)}{bounds} {over}, where half of them succeed"
 
 
 def _reach_of_sides(found: Mapping[str, Estimate]) -> str:
@@ -137,7 +137,7 @@ def _signed(side: str, radius: Estimate) -> str:
 
 
 def _number(alpha: float) -> str:
-    return f"{alpha:+.2f}".replace("-", "−") if alpha else "0"
+    return alpha_words(alpha, sign=True).replace("-", "−") if alpha else "0"
 
 
 def _reach_of_planes(radius: Estimate, count: int) -> str:

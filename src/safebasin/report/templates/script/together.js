@@ -22,7 +22,7 @@ function overlaidRims(overlay, name) {
     const panel = data.panels[number], judge = judgeOf(panel, name);
     const surface = panel.judges[judge] && panel.judges[judge].mean;
     if (!surface) return [];
-    const radius = panel.radius ? `, radius ${panel.radius.censored ? "≥ " : ""}${panel.radius.value.toFixed(2)}` : "";
+    const radius = panel.radius ? `, radius ${panel.radius.censored ? "≥ " : ""}${alphaText(panel.radius.value)}` : "";
     return [{
       type: "contour", x: panel.grid[0], y: panel.grid[1], z: surface.asr.map(hundred), connectgaps: false,
       contours: { start: 50, end: 50, size: 1, coloring: "none" }, hoverinfo: "skip", showscale: false,
@@ -80,8 +80,8 @@ function drawGroup(node, group, state) {
   const bound = (i, side) => (radius(i)[side] === null ? 0 : Math.abs(radius(i)[side] - radius(i).value));
   const hover = known.map((i) => {
     const r = radius(i);
-    const bounds = r.low === null || r.high === null ? "" : ` [${r.low.toFixed(2)}, ${r.high.toFixed(2)}]`;
-    return `${plain(group.names[i])}<br>radius ${r.censored ? "≥ " : ""}${r.value.toFixed(2)}${bounds}`;
+    const bounds = r.low === null || r.high === null ? "" : ` [${alphaText(r.low)}, ${alphaText(r.high)}]`;
+    return `${plain(group.names[i])}<br>radius ${r.censored ? "≥ " : ""}${alphaText(r.value)}${bounds}`;
   });
   const reach = Math.max(...group.alphas.map(Math.abs)) || 1;
   const traces = [{
