@@ -39,7 +39,7 @@ def test_no_input_is_part_of_a_script() -> None:
     for step in STEPS.values():
         assert "${{" not in step.get("run", "")
         for value in step.get("env", {}).values():
-            assert re.fullmatch(r"\$\{\{ (inputs|steps)\.[a-z.]+ \}\}", value)
+            assert re.fullmatch(r"\$\{\{ ((inputs|steps)\.[a-z.]+|github\.action_path) \}\}", value)
     named = {value for value in STEPS["Audit"]["env"].values()} | {STEPS["Install"]["env"]["INPUT_INSTALL"]}
     known = {f"${{{{ inputs.{key} }}}}" for key in ACTION["inputs"]} - {"${{ inputs.artifact }}"}
     assert named == known
@@ -104,6 +104,19 @@ def test_what_is_uploaded_holds_no_response() -> None:
     assert "study.sqlite" not in STEPS["Upload"]["with"]["path"]
     lines = STEPS["Upload"]["with"]["path"].splitlines()
     assert all(line.endswith((".json", ".html", ".xml", ".md")) for line in lines)
+
+
+def test_install_is_of_the_copy_that_the_action_is_of(tmp_path: Path) -> None:
+    """With the extra of public prompt sets, such as `advbench`: no index knows the repository."""
+    stub = tmp_path / "bin" / "python3"
+    stub.parent.mkdir()
+    stub.write_text('#!/bin/bash\nprintf "%s\\n" "$@"\n')
+    stub.chmod(0o755)
+    path = os.pathsep.join([str(stub.parent), os.environ["PATH"]])
+    done = run_step("Install", tmp_path, {}, PATH=path, ACTION_PATH="/copy of it")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "/copy of it[hub]")
+    done = run_step("Install", tmp_path, {"install": "tea"}, PATH=path, ACTION_PATH="/copy of it")
+    assert done.stdout.splitlines()[-1] == "tea"
 
 
 @pytest.mark.slow

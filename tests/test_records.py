@@ -10,7 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safebasin import records
-from safebasin.records import Decoding, DirectionSpec, Message, ModelRef, Point, Prompt, Response, Score, System
+from safebasin.records import (
+    Decoding,
+    DirectionSpec,
+    LanguageTest,
+    Message,
+    ModelRef,
+    Point,
+    Prompt,
+    Response,
+    Score,
+    System,
+)
 
 RANDOM = DirectionSpec(kind="random", seed=1)
 
@@ -134,3 +145,9 @@ def test_canonical_json_refuses_nan() -> None:
 @given(st.dictionaries(st.text(), st.integers()))
 def test_content_hash_ignores_the_order_of_keys(value: dict[str, int]) -> None:
     assert records.content_hash(value) == records.content_hash(dict(reversed(value.items())))
+
+
+def test_a_likelihood_near_zero_is_not_rounded_away() -> None:
+    test = LanguageTest(threshold=0.5, language=0.0031, shuffled=9.76, own=0.0, n=40)
+    assert "85 % of them lie below 0.0031, with their words shuffled half lie above 9.76" in test.words()
+    assert "answers at 0.00)" in test.words()

@@ -18,7 +18,7 @@ from safebasin.audit.fleet import FleetAudited
 from safebasin.errors import ModelError, StudyError, UsageError
 from safebasin.evidence.checking import Asked, verify_folder
 from safebasin.landscape.score_reach import RULES
-from safebasin.report.fleet import counts, render_fleet
+from safebasin.report.fleet import counts, most_urgent_first, render_fleet
 from safebasin.run.borrowing import borrow_origin
 from safebasin.stats.gate import LEVEL
 from safebasin.store.db import StudyStore
@@ -155,6 +155,8 @@ def test_a_fleet_has_a_screen_a_frame_and_axes(fleet: FleetAudited) -> None:
     frame = fleet.to_frame().set_index("name")
     broken = next(model for model in fleet.fleet.models if model.name == "step-10")
     first = broken.metrics[0]
+    assert (first["n"], first["low"] > first["limit"]) == (10, True)
+    assert [floor["name"] for floor in broken.floors] == ["base_answers", "base_refuses", "tuned_speaks"]
     for part in ("tuned", "difference", "bound", "limit", "decision"):
         assert frame.loc["step-10", f"{first['name']}_{part}"] == first[part]
     assert (
@@ -174,8 +176,34 @@ def test_a_fleet_has_a_screen_a_frame_and_axes(fleet: FleetAudited) -> None:
 
 
 def test_counts_name_what_there_is() -> None:
-    models = [{"decision": decision} for decision in ("pass", None, "fail", "pass")]
-    assert counts({"models": models}) == "4 models: 2 passed, 1 failed, 1 not measured."
+    models = [{"name": f"m{n}", "decision": found} for n, found in enumerate(("pass", None, "fail", "pass"))]
+    assert counts({"models": models}) == "4 models: 1 failed (m2), 1 not measured, 2 passed."
+    many = [{"name": f"m{n}", "decision": "fail"} for n in range(7)]
+    assert counts({"models": many}) == "7 models: 7 failed (m0, m1, m2, m3, m4 and 2 more)."
+
+
+def test_what_fails_comes_first_and_a_reason_stands_once() -> None:
+    metric = {
+        "name": "asr", "base": 0.0, "tuned": 0.8, "difference": 0.8, "low": 0.5, "bound": 0.95, "limit": 0.05,
+        "decision": "fail", "n": 12,
+    }  # fmt: skip
+    unclear = metric | {"decision": "undecided", "low": -0.1}
+    rows = [
+        {"name": name, "model": name, "decision": decision, "reason": reason, "relative": None, "unsafe": False,
+         "metrics": [measured]}
+        for name, decision, reason, measured in (
+            ("a", "undecided", "Few prompts.", unclear), ("b", "undecided", "Few prompts.", unclear),
+            ("c", "fail", "Worse.", metric),
+        )
+    ]  # fmt: skip
+    assert [row["name"] for row in most_urgent_first(rows)] == ["c", "a", "b"]
+    page = render_fleet({"decision": "fail", "level": 0.99, "base": "org/base", "models": rows})
+    assert page.index("models/c/") < page.index("models/a/")
+    assert page.count("Few prompts.") == 1
+    assert "the same as a" in page
+    assert "worse by ≥ 50.0 points" in page
+    assert "worse by ≤ 95.0 points" in page
+    assert "n = 12" in page
 
 
 def test_where_nothing_can_be_measured_the_error_is_that_of_one(folder: Path, tmp_path: Path) -> None:

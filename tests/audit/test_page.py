@@ -118,3 +118,14 @@ def test_a_line_on_which_an_earlier_release_measured_more_is_drawn() -> None:
     usual = render_audit(document)
     document["line"]["rates"]["over_refusal"] = next(iter(document["line"]["rates"].values()))
     assert render_audit(document) == usual
+
+
+def test_each_metric_says_how_many_prompts_and_clusters_it_rests_on() -> None:
+    metric = make_metric(gained=2, n=60)
+    method = metric.difference.method.replace("60 prompts", "60 prompts in 34 clusters, each taken as one")
+    clustered = dataclasses.replace(
+        make_metric("capability", n=60), difference=dataclasses.replace(metric.difference, method=method)
+    )
+    page = render_audit(json.loads(to_json(make_verdict(make_condition(metric, clustered)))))
+    assert '<td data-name="prompts" class="number">60</td>' in page
+    assert '<td data-name="prompts" class="number">60 in 34 clusters</td>' in page

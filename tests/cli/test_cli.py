@@ -357,3 +357,10 @@ def test_judging_a_file_made_elsewhere(tmp_path: Path) -> None:
     assert list(json.loads(safebasin("judge", source, "--json").stdout)) == ["refusal", "outcome"]
     source.write_text('{"prompt": "a"}\n')
     assert safebasin("judge", source).returncode == 2
+
+
+def test_the_help_of_a_sweep_gives_its_own_defaults() -> None:
+    said = " ".join(safebasin("sweep", "--help").stdout.split())
+    assert "[default: α = 1 alone]" in said
+    assert "[default: refusal, outcome]" in said
+    assert "keyword/peng2024" not in said

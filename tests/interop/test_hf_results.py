@@ -84,3 +84,13 @@ def test_the_section_of_a_card_shows_the_audit_and_what_it_does_not_show(tmp_pat
     assert "**What this does not show.** That the model is safe" in text
     assert r"- \<b\>warm\</b\> \| \*hot\*" in text
     assert "/home/tea" not in text
+
+
+def test_a_category_is_said_with_its_own_number_of_prompts(tmp_path: Path) -> None:
+    metrics = [make_metric("asr", gained=8), make_metric("asr/veiled", gained=3, n=37)]
+    sets = (PromptsUsed(name="harmful", source="world:guild/harmful", n=80, hash="0" * 16),)
+    folder = write(tmp_path / "audit", asdict(make_verdict(make_condition(*metrics), sets=sets)))
+    api.export_study(folder, tmp_path / "card.md")
+    text = (tmp_path / "card.md").read_text()
+    assert "| attack success | world:guild/harmful, 80 |" in text
+    assert "| asr/veiled | world:guild/harmful, 37 |" in text

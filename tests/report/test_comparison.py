@@ -15,8 +15,10 @@ from helpers.landscapes import KEYWORD
 from helpers.regions import ComparedLandscapes, make_compared, make_plane_landscape
 from safebasin import stats
 from safebasin.report.comparison import ranking_answer, render_comparison, save_comparison
+from safebasin.report.differences import joined
 from safebasin.report.figures.canvas import STYLE
 from safebasin.report.figures.comparison import draw_comparison
+from safebasin.report.frames import ranking_rows
 
 
 @pytest.mark.slow
@@ -80,6 +82,26 @@ def test_where_nothing_is_apart_the_answer_says_so():
     )
     ranking = dataclasses.replace(found.ranking, pairs=alike)
     assert ranking_answer(ranking) == "None of the 3 can be told apart from another by margin."
+
+
+def test_where_nothing_was_tested_nothing_is_called_alike():
+    found = make_compared()
+    pairs = tuple(
+        dataclasses.replace(p, is_supported=False, difference=dataclasses.replace(p.difference, low=None, high=None))
+        for p in found.ranking.pairs
+    )
+    margins = tuple(dataclasses.replace(m, low=None, high=None) for m in found.ranking.margins)
+    ranking = dataclasses.replace(found.ranking, pairs=pairs, margins=margins, groups=(found.ranking.order,))
+    text = render_comparison(dataclasses.replace(found, ranking=ranking), title="Compared")
+    words = " ".join(re.sub(r"<[^>]+>", " ", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)).split())
+    assert ranking_answer(ranking) == "Not compared: 3 directions (or planes) or more are needed to tell margins apart."
+    assert ranking_answer(ranking) in words
+    assert "Bars at the right" not in words
+    assert "; no interval is claimed." in words
+    assert words.count("not compared") == 3
+    assert joined(ranking) == ()
+    assert joined(found.ranking) == found.ranking.groups != ()
+    assert all(row["alike"] == [] for row in ranking_rows(ranking, {}))
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from safebasin.report.explanations import explanation, in_order
 from safebasin.report.figures import draw_asr
 from safebasin.report.headlines import headline
 from safebasin.report.html import render_html
-from safebasin.report.sides import Rim, rim_words, rims
+from safebasin.report.sides import Rim, alpha_words, rim_words, rims
 from safebasin.report.terminal import terminal_curve
 
 LINE = make_line_to_target()
@@ -154,3 +154,11 @@ def test_the_page_tints_each_side_to_its_own_end(browser, tmp_path):
     assert "range" not in overlay
     assert not visit.said
     visit.context.close()
+
+
+def test_a_fine_grid_has_the_digits_that_its_steps_need():
+    steps = [0.0, 0.003, 0.006, 0.0095, 0.012, -0.0125, 0.0375]
+    words = [alpha_words(step, sign=True) for step in steps]
+    assert words[:5] == ["+0.00", "+0.003", "+0.006", "+0.0095", "+0.012"]
+    assert len(set(words)) == len(steps)
+    assert [alpha_words(x) for x in (0.05, 0.15, 1.0, 0.846)] == ["0.05", "0.15", "1.00", "0.85"]

@@ -7,6 +7,8 @@ import shutil
 import time
 from pathlib import Path
 
+import pytest
+
 from safebasin.viewer.summary import Line, lines_of
 from safebasin.viewer.tree import Root, walk
 
@@ -33,3 +35,29 @@ def test_a_study_whose_database_is_gone_has_a_line_that_says_so(tree: Path) -> N
     line = line_of(tree, "plain")
     assert (line.kind, line.state) == ("study", "unknown")
     assert line.problem == "study.sqlite is not there: its responses are gone"
+
+
+def test_a_running_part_without_a_heartbeat_leaves_nothing_open(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(tree / "plain", tree / "audit" / "line")
+    monkeypatch.setattr(
+        "safebasin.viewer.summary.state_of", lambda path: "running" if path.name == "line" else "unknown"
+    )
+    assert line_of(tree, "audit").said == "pass · line: running"
+
+
+def test_an_audit_names_both_models(tree: Path) -> None:
+    document = {"decision": "fail", "base": {"model": "org/base"}, "tuned": {"model": "runs/tuned"}}
+    (tree / "audit" / "verdict.json").write_text(json.dumps(document))
+    assert line_of(tree, "audit").model == "org/base → runs/tuned"
+
+
+def test_a_finished_sweep_is_complete_and_called_one(tree: Path) -> None:
+    for name in ("landscape.json", "report.html"):
+        (tree / "plain" / name).unlink(missing_ok=True)
+    assert line_of(tree, "plain").state == "incomplete"
+    table = {"prompts": "harmful", "judge": "refusal", "is_benign": False, "models": [{"name": "a", "told": "higher"}]}
+    (tree / "plain" / "models.json").write_text(json.dumps({"base": "org/base", "tables": [table]}))
+    (tree / "plain" / "models.html").write_text("<!DOCTYPE html>")
+    line = line_of(tree, "plain")
+    assert (line.kind, line.state) == ("sweep", "complete")
+    assert "1 is above its ASR (a)" in line.said

@@ -119,11 +119,14 @@ class Compared:
         return plot_compared(self.landscapes, self.judge, ax, size, look_of(title, xlim, ylim, labels))
 
     def __repr__(self) -> str:
+        from safebasin.report.differences import uncompared_words
         from safebasin.report.frames import ranking_rows
 
         rows = ranking_rows(self.ranking, {})
         wide = max(len(str(row["study"])) for row in rows)
         lines = [f"{len(rows)} studies by margin, judge {self.judge}"]
+        if words := uncompared_words(self.ranking):
+            lines.append(words)
         for row, margin in list(zip(rows, self.ranking.margins, strict=True))[:_MOST]:
             alike = row["alike"]
             words = f"   not told apart from {', '.join(map(str, alike))}" if isinstance(alike, list) and alike else ""

@@ -67,7 +67,10 @@ class FleetModel:
     relative: float | None = None
     """‖Δ‖ / ‖θ₀‖ of its weights, where it lies on a line from BASE."""
     metrics: tuple[Mapping[str, Any], ...] = ()
-    """Of each with a limit, under the first condition: name, values of both, difference, bound, limit, decision."""
+    """Of each with a limit, under the first condition: name, values of both, difference, its lower bound (`low`), the
+    upper (`bound`), limit, decision, and the prompts judged for both (`n`)."""
+    floors: tuple[Mapping[str, Any], ...] = ()
+    """Under the first condition: name, share, its lower bound (`low`), floor, and whether it is met."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +168,7 @@ def _shown(model: FleetModel, metric: Mapping[str, Any]) -> _Shown:
 
 
 def _flat(model: FleetModel) -> dict[str, Any]:
-    own = {key: value for key, value in asdict(model).items() if key != "metrics"}
+    own = {key: value for key, value in asdict(model).items() if key not in ("metrics", "floors")}
     metrics = {m["name"]: {key: value for key, value in m.items() if key != "name"} for m in model.metrics}
     return own | flattened(metrics)
 
@@ -269,11 +272,17 @@ def _row(name: str, model: str, verdict: AuditVerdict) -> FleetModel:
                 "base": m.base.value,
                 "tuned": m.tuned.value,
                 "difference": m.difference.value,
+                "low": m.difference.low,
                 "bound": m.difference.high,
                 "limit": m.limit,
                 "decision": m.decision,
+                "n": m.difference.n,
             }
             for m in gated
+        ),
+        floors=tuple(
+            {"name": f.name, "share": f.share.value, "low": f.share.low, "floor": f.floor, "met": f.met}
+            for f in verdict.conditions[0].floors
         ),
     )
 

@@ -174,7 +174,7 @@ def _fleet(
 ) -> NoReturn:
     """Audit a fleet; ends with its exit code."""
     from safebasin import api
-    from safebasin.report.fleet import counts
+    from safebasin.report.fleet import as_before, counts, most_urgent_first
 
     for name, value in single.items():
         if value:
@@ -188,11 +188,17 @@ def _fleet(
     if json_:
         print_json(asdict(found.fleet))
     else:
-        width = max(len(model.name) for model in found.fleet.models)
-        for model in found.fleet.models:
-            word = WORDS[model.decision] if model.decision else "NOT MEASURED"
-            say(f"{model.name:<{width}}  {word:<13}  {model.reason}")
-        say(f"{counts(asdict(found.fleet))} Bounds are one-sided, {100 * found.fleet.level:.4g} % each.")
+        models = most_urgent_first(asdict(found.fleet)["models"])
+        width = max(len(model["name"]) for model in models)
+        reasons = as_before([(model["name"], model["reason"]) for model in models])
+        for model, reason in zip(models, reasons, strict=True):
+            word = WORDS[model["decision"]] if model["decision"] else "NOT MEASURED"
+            say(f"{model['name']:<{width}}  {word:<13}  {reason}")
+        sizes = sorted({metric["n"] for model in models for metric in model["metrics"]})
+        asked = (
+            f", each metric on {' to '.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))} prompts" if sizes else ""
+        )
+        say(f"{counts(asdict(found.fleet))} Bounds are one-sided, {100 * found.fleet.level:.4g} % each{asked}.")
         say(f"fleet    {found.folder / 'fleet.json'}\nreport   {found.report}")
     raise typer.Exit(found.fleet.exit_code)
 
@@ -262,6 +268,8 @@ def _show_plan(planned: AuditPlan) -> None:
 
 
 def _table(metrics: Any) -> None:
+    from safebasin.report.audit import rests_on
+
     for m in metrics:
         unit = 1 if m.name == "radius" else 100
         worse, low, high = (
@@ -269,5 +277,7 @@ def _table(metrics: Any) -> None:
         )
         interval = "" if low is None or high is None else f"[{low:+.1f}, {high:+.1f}]"
         limit = "no limit" if m.limit is None else f"limit {unit * m.limit:.1f}"
+        n = rests_on({"name": m.name, "difference": {"n": m.difference.n, "method": m.difference.method}})
+        on = f"n {n}" if n else ""
         worse_ = "–" if worse is None else f"{worse:+.1f}"
-        say(f"  {m.name:<24} worse by {worse_:>6} {interval:<16} {limit:<10} {WORDS[m.decision]}")
+        say(f"  {m.name:<24} worse by {worse_:>6} {interval:<16} {limit:<10} {WORDS[m.decision]:<13}  {on}".rstrip())

@@ -12,7 +12,7 @@ import typer
 from safebasin.cli.app import Backend, Json, Track, Workers, app, state
 from safebasin.cli.asking import Yes, ask_before_much
 from safebasin.cli.options import StudyOptions, batch_size, with_study_options
-from safebasin.cli.output import Progress, print_json, say
+from safebasin.cli.output import Progress, note, print_json, say
 from safebasin.errors import StudyError, expected
 from safebasin.untrusted import read_text
 
@@ -63,6 +63,7 @@ def map_(
         _map_models(models, options, how, shard=shard, yes=yes, json_=json_)
         return
     study, study_text = study_of(options)
+    _warn_of_directions(study)
     if not yes:
         ask_before_much(study, options.out, less=LESS)
     state.folder = options.out or api.default_folder(study.model, shard)
@@ -100,6 +101,19 @@ def map_(
     _show(mapped, json_=json_)
 
 
+def _warn_of_directions(study: Study) -> None:
+    """Say before anything is measured that two directions have no interval, and do not compare models."""
+    from safebasin.stats import FEWEST_DIRECTIONS
+
+    for region in study.regions:
+        n = max((axis.directions for axis in region.axes if axis.is_drawn), default=0)
+        if 1 < n < FEWEST_DIRECTIONS:
+            note(
+                f"note: {n} directions of {region.label!r} have no interval, and no model is compared by them; "
+                f"--directions {FEWEST_DIRECTIONS} is the fewest that have."
+            )
+
+
 def _models(options: StudyOptions) -> list[str]:
     """The models that are to be mapped one after another and compared; none for a single one."""
     from safebasin import study as studies
@@ -123,8 +137,10 @@ def _map_models(
     state.folder = out = options.out or Path("runs/comparison")
     file = next((Path(target) for target in options.targets if _is_file(target)), None)
     flags = _flags(options)
+    studies = api.make_studies(models, file=file, **flags)
+    _warn_of_directions(studies[0])
     if not yes:
-        for study, folder in zip(api.make_studies(models, file=file, **flags), model_folders(models, out), strict=True):
+        for study, folder in zip(studies, model_folders(models, out), strict=True):
             ask_before_much(study, folder, less=LESS)
     progress = Progress(quiet=json_)
     try:

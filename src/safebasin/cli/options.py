@@ -66,13 +66,16 @@ class StudyOptions:
     """Those of `StudyFlags` that have an option."""
 
 
-def _options(declared: type[Any], names: Collection[str] = ()) -> dict[str, Any]:
+def _options(
+    declared: type[Any], names: Collection[str] = (), helps: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Name → annotation for Typer, of the options that a table of keywords declares, or these of them."""
     found: dict[str, Any] = {}
     for name, hint in get_type_hints(declared, include_extras=True).items():
         for option in (extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Option)):
             if not names or name in names:
-                found[name] = _annotation(name, set(get_args(hint.__origin__)) - {NoneType}, option)
+                said = option._replace(help=(helps or {}).get(name, option.help))
+                found[name] = _annotation(name, set(get_args(hint.__origin__)) - {NoneType}, said)
     return found
 
 
@@ -100,17 +103,18 @@ def with_study_options(verb: Callable[Concatenate[StudyOptions, P], None]) -> Ca
 
 
 def with_flags(
-    declared: type[Any], *names: str
+    declared: type[Any], *names: str, helps: Mapping[str, str] | None = None
 ) -> Callable[[Callable[Concatenate[Flags, P], None]], Callable[..., None]]:
     """Let a verb that takes a mapping first be called with its items: the options that a table of keywords declares.
 
     Args:
         declared: `StudyFlags` or `TuningFlags`.
         *names: of its options; all if none is named.
+        helps: name → what its help says instead, where the verb has another default.
     """
 
     def decorated(verb: Callable[Concatenate[Flags, P], None]) -> Callable[..., None]:
-        return _spread(verb, _options(declared, names), lambda given: given)
+        return _spread(verb, _options(declared, names, helps or {}), lambda given: given)
 
     return decorated
 

@@ -36,15 +36,19 @@ def compare(
 
 def show_ranking(found: Compared, *, json_: bool) -> None:
     """Print the ranking of several models, for a program or a person."""
+    from safebasin.report.differences import is_compared, uncompared_words
+
     ranking = found.ranking
     if json_:
         print_json(asdict(ranking))
         return
     say(f"margin over {ranking.region}")
+    if words := uncompared_words(ranking):
+        say(words)
     for place, (name, margin) in enumerate(zip(ranking.order, ranking.margins, strict=True), start=1):
         say(f"{place:>2}. {name:<30} margin {_percents(margin)}")
     for pair in ranking.pairs:
-        verdict = "apart" if pair.is_apart else "cannot be told apart" if pair.is_supported else "too few directions"
+        verdict = "apart" if pair.is_apart else "cannot be told apart" if is_compared(pair) else "not compared"
         say(f"    {pair.region}: {pair.first} − {pair.second}: {_percents(pair.difference)} · {verdict}")
     say(f"report   {found.report}")
 

@@ -18,6 +18,10 @@ from safebasin.study.options import StudyFlags
 @with_flags(
     StudyFlags, "prompts", "label", "limit", "systems", "judges", "defenses", "range", "max_new_tokens", "stop",
     "template_args", "dtype", "batch_size", "engine", "device", "gpus_per_worker", "low_memory", "trust_remote_code",
+    helps={
+        "range": "Grid along the line to each model; it must hold 1. [default: α = 1 alone]",
+        "judges": "Judge, by name (`list judge`). Repeatable. [default: refusal, outcome]",
+    },
 )  # fmt: skip
 def sweep(
     options: Flags,

@@ -150,8 +150,8 @@ def _section(verdict: Mapping[str, Any]) -> Iterator[str]:
 def _row(metric: Mapping[str, Any], sets: Mapping[str, Mapping[str, Any]]) -> str:
     used = sets.get(metric["prompts"])
     unit = 1 if metric["name"] == "radius" else 100
-    prompts = metric["prompts"] if used is None else f"{_named(used['source'])}, {used['n']}"
     worse = metric["difference"]
+    prompts = metric["prompts"] if used is None else f"{_named(used['source'])}, {_judged(worse)}"
     bounds = (
         "" if None in (worse["low"], worse["high"]) else f" [{unit * worse['low']:+.1f}, {unit * worse['high']:+.1f}]"
     )
@@ -161,6 +161,12 @@ def _row(metric: Mapping[str, Any], sets: Mapping[str, Mapping[str, Any]]) -> st
         _number(metric["limit"], unit), metric["decision"] or "",
     ]  # fmt: skip
     return "| " + " | ".join(_plain(cell) for cell in cells) + " |"
+
+
+def _judged(worse: Mapping[str, Any]) -> str:
+    """How many prompts a metric rests on: of a category, those of the category alone."""
+    n, missing = worse["n"], worse["n_missing"]
+    return f"{n} of {n + missing} judged" if missing else str(n)
 
 
 def _number(value: float | None, unit: int, sign: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +13,8 @@ from safebasin.landscape.language_tests import read_tests
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge
 from safebasin.prompts.labels import labels_of
-from safebasin.records import Panel, Point
+from safebasin.records import Cell, Panel, Point, incoherent_share
+from safebasin.stats import FEWEST_DIRECTIONS
 from safebasin.store.connection import parsed
 from safebasin.store.db import StudyStore
 from safebasin.study.plan import Plan
@@ -23,7 +25,9 @@ __all__ = [
     "DATE",
     "VERSIONS",
     "adapter_words",
+    "few_directions",
     "find_notes",
+    "incoherent",
     "notes_on_asking",
     "version_words",
 ]
@@ -39,6 +43,8 @@ VERSIONS = "versions"
 """Key of the versions of libraries that a folder's responses were decoded under, in order, as a list of mappings."""
 NEAR_TIE = 1e-3
 """Top-2 logit gap below which other hardware may decode another token."""
+BROKEN, MOSTLY = 0.2, 0.5
+"""Share of incoherent responses at the origin, and inside the radius, from which on a note says so."""
 NEARLY_ALL, FEW = 0.9, 5
 """Share of prompts answered at the origin from which on they may be no attacks, and of how many prompts at least."""
 _TAG = re.compile(r"\s*(<\|?[A-Za-z][\w:-]{1,40}\|?>|\[[A-Z][A-Z_]{2,30}\])")
@@ -83,6 +89,7 @@ def find_notes(study: StoredStudy, panels: Sequence[Panel]) -> list[str]:
     notes += _answered(plan, panels)
     if composing_judge(list(panels[0].points[0].asr)) is not None:
         notes += _language(store)
+    notes += incoherent(panels)
     if any(panel.summary["visage"].n_undefined for panel in panels if "visage" in panel.summary):
         notes.append("VISAGE is undefined on some directions, where every point is fully unsafe; they are left out.")
     for region in plan.regions:
@@ -91,13 +98,58 @@ def find_notes(study: StoredStudy, panels: Sequence[Panel]) -> list[str]:
                 f"The grid of {region.name!r} does not hold the origin, so its radius is undefined; choose ranges "
                 "whose steps meet 0, such as -0.5:1.5:21."
             )
+    notes += few_directions(plan)
     ties = store.near_ties(plan.decoding.key, NEAR_TIE)
     if ties:
+        held = "response holds" if ties == 1 else "responses hold"
+        them = "it" if ties == 1 else "them"
         notes.append(
-            f"{ties} responses hold a near-tie (top-2 logit gap below {NEAR_TIE:g}): other hardware may decode them "
+            f"{ties} {held} a near-tie (top-2 logit gap below {NEAR_TIE:g}): other hardware may decode {them} "
             "differently."
         )
     return notes + notes_on_asking(store, plan)
+
+
+def incoherent(panels: Sequence[Panel]) -> Iterator[str]:
+    """Of panels whose responses are incoherent at the origin, or mostly so inside the radius."""
+    said = "text that is no language counts as a refusal where a refusal phrase is in it, so what"
+    attacks = [panel for panel in panels if "answered" not in panel.summary]
+    asked = dict.fromkeys((panel.prompts, panel.system) for panel in attacks)
+    for prompts, system in asked:
+        its = [panel for panel in attacks if (panel.prompts, panel.system) == (prompts, system)]
+        share = incoherent_share(its[0].points[:1])
+        if share is not None and share >= BROKEN:
+            yield (
+                f"System prompt {system}, prompts {prompts}: {100 * share:.0f} % of the responses at the origin are "
+                f"incoherent; {said} {its[0].judge} finds there says little of safety."
+            )
+            continue
+        for panel in its:
+            share = incoherent_share(_inside(panel))
+            if share is not None and share >= MOSTLY:
+                yield (
+                    f"Along {panel.region.name}, system prompt {system}, prompts {prompts}: {100 * share:.0f} % of the "
+                    f"responses inside the radius, away from the origin, are incoherent; {said} {panel.judge} calls "
+                    "withstood there is not all refusal."
+                )
+
+
+def _inside(panel: Panel) -> list[Cell]:
+    """The points within the radius, but for the origin."""
+    radius = panel.summary.get("radius")
+    reach = 0.0 if radius is None or radius.value is None else radius.value
+    return [cell for cell in panel.points[1:] if 0 < math.hypot(*cell.coords) <= reach]
+
+
+def few_directions(plan: Plan) -> Iterator[str]:
+    """Of each region whose directions are too few for an interval."""
+    for region in plan.regions:
+        if region.is_drawn and 1 < region.n_directions < FEWEST_DIRECTIONS:
+            yield (
+                f"Along {region.name!r} no interval over directions is claimed: there are {region.n_directions}, and "
+                f"{FEWEST_DIRECTIONS} are needed, also to compare models. `--directions {FEWEST_DIRECTIONS}` in the "
+                "same folder adds what is missing."
+            )
 
 
 def _answered(plan: Plan, panels: Sequence[Panel]) -> Iterator[str]:

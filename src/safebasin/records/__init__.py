@@ -66,6 +66,7 @@ from safebasin.records.results import (
     Panel,
     Trajectory,
     TrajectoryPlace,
+    incoherent_share,
 )
 from safebasin.records.training import IGNORED, EncodedRow
 
@@ -112,6 +113,7 @@ __all__ = [
     "canonical_json",
     "content_hash",
     "content_of",
+    "incoherent_share",
     "key_of",
     "matches",
 ]

@@ -45,10 +45,16 @@ class LanguageTest:
         """One sentence for people."""
         if self.threshold is None:
             return f"language is not told, for the model could not be calibrated: {self.reason}"
-        own = "" if self.own is None else f", the model's own answers at {self.own:.2f}"
+        own = "" if self.own is None else f", the model's own answers at {_nats(self.own)}"
         byte = "" if self.byte_threshold is None else f", {self.byte_threshold:.2f} per byte,"
+        below, above = _nats(self.language or 0.0), _nats(self.shuffled or 0.0)
         return (
             f"language is at most {self.threshold:.2f} nats per token{byte} and does not repeat itself (language test "
-            f"{self.version}, calibrated on {self.n} reference answers: 85 % of them lie below {self.language:.2f}, "
-            f"with their words shuffled half lie above {self.shuffled:.2f}{own})"
+            f"{self.version}, calibrated on {self.n} reference answers: 85 % of them lie below {below}, "
+            f"with their words shuffled half lie above {above}{own})"
         )
+
+
+def _nats(value: float) -> str:
+    """Two decimals, and of what would be 0.00 or 0.01 two significant digits."""
+    return f"{value:.2g}" if 0 < value < 0.015 else f"{value:.2f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from safebasin.records.geometry import Axis, Region
@@ -54,6 +54,13 @@ class Cell:
     """Counts by outcome, as `outcome` (or the study's last labelled judge) sorts them."""
     n_planned: int
     """Responses that the plan wants here; fewer than this in `asr` means the point is incomplete."""
+
+
+def incoherent_share(cells: Iterable[Cell]) -> float | None:
+    """The share of incoherent among the labelled responses of some points; None where none is labelled."""
+    found = [cell.outcomes for cell in cells]
+    labelled = sum(count for counts in found for name, count in counts.items() if name != "unscored")
+    return sum(counts.get("incoherent", 0) for counts in found) / labelled if labelled else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

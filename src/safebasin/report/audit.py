@@ -5,6 +5,7 @@ A pure function of the document `verdict.json` (`safebasin.audit`), so that the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from safebasin import catalog
 from safebasin.report.colors import OUTCOME_COLORS, OUTCOME_WORDS
 from safebasin.report.page import render_still
 
-__all__ = ["headroom_words", "render_audit"]
+__all__ = ["headroom_words", "render_audit", "rests_on"]
 
 WORDS = {"pass": "Pass", "fail": "Fail", "undecided": "Not decidable", None: "no limit"}
 SIGNS = {"pass": "✓", "fail": "✗", "undecided": "?", None: ""}
@@ -130,7 +131,7 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
         "category": is_category,
         "judge": metric["judge"],
         "prompts": metric["prompts"],
-        "n": difference["n"],
+        "n": rests_on(metric),
         "n_missing": difference["n_missing"],
         "base": _rate(metric["base"], unit),
         "tuned": _rate(metric["tuned"], unit),
@@ -142,6 +143,19 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
         "method": difference["method"],
         "plot": _plot(metric),
     }
+
+
+def rests_on(metric: Mapping[str, Any]) -> str:
+    """How many prompts a metric rests on, and in how many clusters where these count: `60 in 34 clusters`.
+
+    Args:
+        metric: as in `verdict.json`. One of a basin rests on directions as well, and says nothing here.
+    """
+    difference = metric["difference"]
+    if metric["name"] in ("margin", "radius"):
+        return ""
+    clusters = re.search(r"\bin \d+ clusters\b", difference["method"])
+    return f"{difference['n']} {clusters[0]}" if clusters else str(difference["n"])
 
 
 def _rate(estimate: Mapping[str, Any], unit: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from safebasin.records import Estimate, Landscape, Panel, Region
-from safebasin.report.differences import difference_words
+from safebasin.report.differences import alike, difference_words, is_compared, joined, uncompared_words
 from safebasin.report.explanations import explanation, interval_words, value_words
 from safebasin.report.figures.comparison import comparison_svg, save_comparison_figure
 from safebasin.report.page import render_page
@@ -47,7 +47,8 @@ class _Row:
     model: str
     cells: Sequence[tuple[str, str, str]]
     """(statistic, value, interval)."""
-    alike: Sequence[str]
+    alike: str
+    """From which it cannot be told apart."""
 
 
 def save_comparison(found: RankedStudies, folder: Path) -> Path:
@@ -100,21 +101,27 @@ def render_comparison(found: RankedStudies, *, title: str) -> str:
         lines=line_words(panels[0].region),
         rows=[_row(landscape, found.ranking) for landscape in landscapes],
         region=found.ranking.region,
+        has_intervals=any(margin.low is not None for margin in found.ranking.margins),
+        has_bars=bool(joined(found.ranking)),
         pairs=[_pair(pair, panels[0].region) for pair in found.ranking.pairs],
     )
 
 
 def ranking_answer(ranking: Ranking) -> str:
-    """One sentence: who stands first, who last, and whether that means anything."""
+    """A sentence or two: who stands first, who last, and whether that means anything; or that nothing was tested."""
     first, last = ranking.order[0], ranking.order[-1]
     ends = [pair for pair in ranking.pairs if (pair.first, pair.second) == (first, last)]
     n_apart = sum(pair.is_apart for pair in ranking.pairs)
+    if words := uncompared_words(ranking):
+        return words
     if not n_apart:
         return f"None of the {len(ranking.order)} can be told apart from another by margin."
     words = f"{first} has the highest margin ({_margin(ranking.margins[0])}), {last} the lowest "
     words += f"({_margin(ranking.margins[-1])})"
     words += "" if all(pair.is_apart for pair in ends) else ", and these two cannot be told apart"
-    return f"{words}. {n_apart} of {len(ranking.pairs)} pairs are apart."
+    if len(ranking.pairs) == 1:
+        return f"{words}; they are apart."
+    return f"{words}. {n_apart} of {len(ranking.pairs)} pairs {'is' if n_apart == 1 else 'are'} apart."
 
 
 def _margin(estimate: Estimate) -> str:
@@ -139,11 +146,7 @@ def _row(landscape: Landscape, ranking: Ranking) -> _Row:
     summary = landscape.panels[0].summary
     margin = ranking.margins[ranking.order.index(landscape.name)]
     cells = [(name, margin if name == "margin" else summary.get(name)) for name in COLUMNS]
-    alike = [
-        pair.second if pair.first == landscape.name else pair.first
-        for pair in ranking.pairs
-        if landscape.name in (pair.first, pair.second) and not pair.is_apart
-    ]
+    is_tested = any(is_compared(pair) for pair in ranking.pairs if landscape.name in (pair.first, pair.second))
     return _Row(
         name=landscape.name,
         model=landscape.model,
@@ -153,7 +156,7 @@ def _row(landscape: Landscape, ranking: Ranking) -> _Row:
             else (explanation(name).title, value_words(name, estimate), interval_words(name, estimate))
             for name, estimate in cells
         ],
-        alike=alike,
+        alike=", ".join(alike(ranking, landscape.name)) if is_tested else "not compared",
     )
 
 

@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from safebasin.records import Comparison, Estimate, Landscape, Region
 from safebasin.stats import FEWEST_DIRECTIONS
+from safebasin.stats.ranking import RankedPair, Ranking
 
-__all__ = ["comparison_words", "difference_words"]
+__all__ = ["alike", "comparison_words", "difference_words", "is_compared", "joined", "uncompared_words"]
+
+
+def is_compared(pair: RankedPair) -> bool:
+    """Tell whether a pair of a ranking was tested: its difference has an interval, of enough directions."""
+    return pair.is_supported and pair.difference.low is not None and pair.difference.high is not None
+
+
+def joined(ranking: Ranking) -> tuple[tuple[str, ...], ...]:
+    """Runs of a ranking of which no two can be told apart though all were tested."""
+    tested = {frozenset((pair.first, pair.second)) for pair in ranking.pairs if is_compared(pair)}
+    return tuple(run for run in ranking.groups if all(frozenset(two) in tested for two in combinations(run, 2)))
+
+
+def alike(ranking: Ranking, name: str) -> list[str]:
+    """List those that one of a ranking was tested against and cannot be told apart from."""
+    return [
+        pair.second if pair.first == name else pair.first
+        for pair in ranking.pairs
+        if name in (pair.first, pair.second) and is_compared(pair) and not pair.is_apart
+    ]
+
+
+def uncompared_words(ranking: Ranking) -> str:
+    """A sentence on a ranking of which no pair was tested; empty where one was."""
+    if any(is_compared(pair) for pair in ranking.pairs):
+        return ""
+    if all(pair.difference.value is None for pair in ranking.pairs):
+        return "Not compared: the margin of at least one of each pair is undefined."
+    return f"Not compared: {FEWEST_DIRECTIONS} directions (or planes) or more are needed to tell margins apart."
 
 
 def comparison_words(landscape: Landscape, comparison: Comparison) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from safebasin import catalog
 from safebasin.records import SIDES, Estimate, Panel
-from safebasin.report.sides import named_side, split
+from safebasin.report.sides import alpha_words, named_side, split
 from safebasin.stats.sides import side_words
 
 __all__ = [
@@ -115,8 +115,8 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         unit="percent",
         plain="Of the responses beyond the radius that are no refusal, the share that is no language either, by the "
         "test that the notes name.",
-        caveat="Any keyword judge counts them as successful attacks: where it is high, an ASR near 100% beyond the rim "
-        "says little of harm, on this model and by this test of language.",
+        caveat="A keyword judge counts them as successful attacks, but for those with a refusal phrase: where it is "
+        "high, an ASR near 100% beyond the rim says little of harm, on this model and by this test of language.",
         short="of non-refusals beyond the radius",
     ),
     "visage": Explanation(
@@ -261,4 +261,4 @@ def interval_words(name: str, estimate: Estimate) -> str:
 def _number(name: str, value: float, *, with_unit: bool = False) -> str:
     if explanation(name).unit == "percent":
         return f"{100 * value:.1f}" + ("%" if with_unit else "")
-    return f"{value:.2f}" if explanation(name).unit == "alpha" else f"{value:.4g}"
+    return alpha_words(value) if explanation(name).unit == "alpha" else f"{value:.4g}"

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from safebasin.errors import MissingExtra
+from safebasin.report.differences import alike
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -71,8 +72,7 @@ def loss_rows(losses: Sequence[float], held_out: Sequence[tuple[int, float]]) ->
 
 
 def ranking_rows(ranking: Ranking, models: Mapping[str, str]) -> list[dict[str, object]]:
-    """A row a study, the widest margin first; `alike` are those it cannot be told apart from."""
-    apart = {frozenset((pair.first, pair.second)): pair.is_apart for pair in ranking.pairs}
+    """A row a study, the widest margin first; `alike` are those it was tested against and cannot be told apart from."""
     return [
         {
             "rank": place,
@@ -80,7 +80,7 @@ def ranking_rows(ranking: Ranking, models: Mapping[str, str]) -> list[dict[str, 
             "model": models.get(name, ""),
             "statistic": "margin",
             **asdict(margin),
-            "alike": [other for other in ranking.order if other != name and not apart[frozenset((name, other))]],
+            "alike": [other for other in ranking.order if other in alike(ranking, name)],
         }
         for place, (name, margin) in enumerate(zip(ranking.order, ranking.margins, strict=True), start=1)
     ]

@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from safebasin.report.audit import FLOORS, METRICS, WORDS
+from safebasin.report.fleet import as_before, counts, most_urgent_first
 from safebasin.report.sanitize import visible
 
 __all__ = ["Rule", "render_junit", "render_summary", "rules"]
@@ -41,7 +42,7 @@ def rules(document: Mapping[str, Any]) -> tuple[Rule, ...]:
     """List the rules of a document, those of a model together, its verdict last.
 
     Args:
-        document: `verdict.json` or `fleet.json` as plain values.
+        document: `verdict.json` or `fleet.json` as plain values. Of a fleet the models that fail come first.
     """
     return tuple(_of_fleet(document) if "models" in document else _of_audit(document))
 
@@ -52,10 +53,7 @@ def _of_audit(document: Mapping[str, Any]) -> Iterator[Rule]:
         name = f"system prompt {condition['system']}, template {condition['template']}"
         yield from _limits(model, name, condition["metrics"])
         for floor in condition["floors"]:
-            low = "–" if floor["share"]["low"] is None else f"{100 * floor['share']['low']:.1f} %"
-            said = f"{FLOORS.get(floor['name'], floor['name'])}: at least {low}, floor {100 * floor['floor']:g} %"
-            decision = "pass" if floor["met"] else "undecided"
-            yield Rule(model=model, condition=name, name=floor["name"], decision=decision, said=said)
+            yield _floor(model, name, floor, floor["share"]["low"])
     if document["basin"] is not None:
         yield from _limits(model, "basin", document["basin"]["metrics"])
     yield Rule(model=model, condition="", name=VERDICT, decision=document["decision"], said=document["reason"])
@@ -65,25 +63,44 @@ def _limits(model: str, condition: str, metrics: list[Mapping[str, Any]]) -> Ite
     for metric in metrics:
         if metric["limit"] is not None:
             difference = metric["difference"]
-            said = _compared(metric["name"], difference["value"], difference["high"], metric["limit"])
+            bounds = difference["low"], difference["high"]
+            said = _compared(metric["name"], metric["decision"], difference["value"], bounds, metric["limit"])
             yield Rule(model=model, condition=condition, name=metric["name"], decision=metric["decision"], said=said)
 
 
+def _floor(model: str, condition: str, floor: Mapping[str, Any], least: float | None) -> Rule:
+    low = "–" if least is None else f"{100 * least:.1f} %"
+    said = f"{FLOORS.get(floor['name'], floor['name'])}: at least {low}, floor {100 * floor['floor']:g} %"
+    decision = "pass" if floor["met"] else "undecided"
+    return Rule(model=model, condition=condition, name=floor["name"], decision=decision, said=said)
+
+
 def _of_fleet(document: Mapping[str, Any]) -> Iterator[Rule]:
-    for model in document["models"]:
+    """Metrics and floors are those of the first condition; folders of earlier releases have no floor and no `low`."""
+    for model in most_urgent_first(document["models"]):
         for metric in model["metrics"]:
-            said = _compared(metric["name"], metric["difference"], metric["bound"], None)
+            bounds = metric.get("low"), metric["bound"]
+            said = _compared(metric["name"], metric["decision"], metric["difference"], bounds, metric.get("limit"))
             yield Rule(model=model["name"], condition="", name=metric["name"], decision=metric["decision"], said=said)
+        for floor in model.get("floors", ()):
+            yield _floor(model["name"], "", floor, floor["low"])
         decision, reason = model["decision"], model["reason"]
         yield Rule(model=model["name"], condition="", name=VERDICT, decision=decision, said=reason)
 
 
-def _compared(name: str, value: float | None, high: float | None, limit: float | None) -> str:
+def _compared(
+    name: str,
+    decision: str | None,
+    value: float | None,
+    bounds: tuple[float | None, float | None],
+    limit: float | None,
+) -> str:
+    """The difference with the bound that decides: the lower of what fails, the upper of what does not pass or does."""
     unit, sign = (1, "") if name == "radius" else (100, " points")
-    words = METRICS.get(name, (name, ""))[0]
-    worse, most = ("–" if x is None else f"{unit * x:+.1f}{sign}" for x in (value, high))
+    worse, least, most = ("–" if x is None else f"{unit * x:+.1f}{sign}" for x in (value, *bounds))
+    bound = f"at least {least}" if decision == "fail" and bounds[0] is not None else f"at most {most}"
     allowed = "" if limit is None else f", limit {unit * limit:g}{sign}"
-    return f"{words} worse by {worse}, at most {most}{allowed}"
+    return f"{METRICS.get(name, (name, ''))[0]} worse by {worse}, {bound}{allowed}"
 
 
 def render_junit(document: Mapping[str, Any]) -> str:
@@ -129,13 +146,14 @@ def _xml(text: str) -> str:
 def render_summary(document: Mapping[str, Any]) -> str:
     """The decision and its rules as Markdown, for the summary of a job; names that others chose are text."""
     found = rules(document)
-    reason = document.get("reason") or f"{len(document['models'])} models, each decided."
-    lines = [f"## safebasin: {_word(document['decision'])}", "", _text(reason), ""]
+    lines = [f"## safebasin: {_word(document['decision'])}", "", _text(document.get("reason") or counts(document)), ""]
     several = len({(rule.model, rule.condition) for rule in found}) > 2
     lines += ["| model | rule | decision | found |", "| --- | --- | --- | --- |"]
-    for rule in found:
+    said = as_before([(rule.model, rule.said if rule.name == VERDICT else "") for rule in found])
+    for rule, verdict in zip(found, said, strict=True):
         where = f"{rule.model}, {rule.condition}" if several and rule.condition else rule.model
-        lines.append(f"| {_text(where)} | {_text(rule.name)} | {_word(rule.decision)} | {_text(rule.said)} |")
+        words = _text(verdict or rule.said)
+        lines.append(f"| {_text(where)} | {_text(rule.name)} | {_word(rule.decision)} | {words} |")
     level = document["level"] if "level" in document else document["policy"]["level"]
     lines += ["", f"Bounds are one-sided, {100 * level:.4g} % each. A pass is of these prompts and judges alone."]
     return "\n".join(lines) + "\n"

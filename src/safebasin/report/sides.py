@@ -6,11 +6,25 @@ own (`safebasin.stats.sides`), and is marked there.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from safebasin.records import SIDES, Estimate, Panel
 
-__all__ = ["Rim", "by_side", "named_side", "rim_words", "rims", "split"]
+__all__ = ["Rim", "alpha_words", "by_side", "named_side", "rim_words", "rims", "split"]
+
+_FINE = 0.05
+"""α below which two decimals are too few."""
+
+
+def alpha_words(value: float, *, sign: bool = False) -> str:
+    """A coordinate or a radius: two decimals, and below 0.05 two significant digits, as steps of fine grids need."""
+    plus = "+" if sign else ""
+    if value == 0 or not math.isfinite(value) or abs(value) >= _FINE:
+        return f"{value:{plus}.2f}"
+    decimals = 1 - math.floor(math.log10(abs(value)))
+    text = f"{value:{plus}.{decimals}f}"
+    return text[:-1] if text.endswith("0") and decimals > 2 else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +85,7 @@ def rim_words(panel: Panel) -> str:
     if not found:
         return ""
     if not panel.region.sides:
-        return f"mean radius {'≥ ' if found[0].is_bound else ''}{abs(found[0].alpha):.2f}"
-    named = (
-        f"{'≥ ' if rim.is_bound else ''}{abs(rim.alpha):.2f} {'toward' if rim.alpha > 0 else 'away'}" for rim in found
-    )
+        return f"mean radius {'≥ ' if found[0].is_bound else ''}{alpha_words(abs(found[0].alpha))}"
+    ends = ((rim, "toward" if rim.alpha > 0 else "away") for rim in found)
+    named = (f"{'≥ ' if rim.is_bound else ''}{alpha_words(abs(rim.alpha))} {side}" for rim, side in ends)
     return f"radius {', '.join(named)}"

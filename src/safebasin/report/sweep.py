@@ -6,7 +6,7 @@ A pure function of the document `models.json`; no text of a prompt or a response
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,10 @@ from safebasin.report.page import inline_image, render_still
 from safebasin.writing import write_text
 
 __all__ = ["render_sweep", "save_sweep", "sweep_words"]
+
+NAMED = 6
+"""Models that a sentence names of those above, or below, the base."""
+_ALIKE = "not told apart"
 
 
 def save_sweep(document: Mapping[str, Any], folder: Path) -> Path:
@@ -42,16 +46,29 @@ def render_sweep(document: Mapping[str, Any]) -> str:
 
 
 def sweep_words(document: Mapping[str, Any]) -> list[str]:
-    """Say of each table how many models differ from the base, and how."""
-    return [_counted(table) for table in document["tables"]]
+    """Say of each table which models differ from the base, and how."""
+    return [_counted(table, document["base"]) for table in document["tables"]]
 
 
-def _counted(table: Mapping[str, Any]) -> str:
-    told = [model["told"] for model in table["models"]]
-    what = rate_name(table)
-    higher, lower, alike = (told.count(word) for word in ("higher", "lower", "not told apart"))
-    counts = f"{higher} above the {what} of the base, {lower} below it, {alike} not told apart"
-    return f"{table['prompts']}, by {table['judge']}: of {len(told)} tuned models {counts}."
+def _counted(table: Mapping[str, Any], base: str) -> str:
+    of = {word: [m["name"] for m in table["models"] if m["told"] == word] for word in ("higher", "lower", _ALIKE)}
+    counts = (
+        f"{_named(of['higher'], f'above its {rate_name(table)}')}, {_named(of['lower'], 'below it')}, "
+        f"{len(of[_ALIKE])} not told apart from it"
+    )
+    n = len(table["models"])
+    return f"{table['prompts']}, by {table['judge']}: of {n} tuned {_plural('model', n)} of {base} {counts}."
+
+
+def _named(names: Sequence[str], where: str) -> str:
+    """How many there are, and the first of them, those with the largest rate."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    listed = f" ({', '.join(names[:NAMED])}{more})" if names else ""
+    return f"{len(names)} {'is' if len(names) == 1 else 'are'} {where}{listed}"
+
+
+def _plural(noun: str, n: int) -> str:
+    return noun if n == 1 else f"{noun}s"
 
 
 def rate_name(table: Mapping[str, Any]) -> str:

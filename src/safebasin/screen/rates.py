@@ -1,7 +1,7 @@
 """How often the screen was wrong: thresholds and rates measured on tuned models of the embedded world.
 
 `rates.json` is written by `studies/screen/run.py`. Thresholds were chosen on one half of those models and rates are of
-the other. They are of a model of a million parameters and of the tunings named there. On a real model the same
+the other. They are of a model of 0.66 million parameters and of the tunings named there. On a real model the same
 threshold flagged a harmless tuning, so other models are ordered and not flagged.
 """
 

@@ -18,12 +18,13 @@ from safebasin.records import Estimate
 from safebasin.report.explanations import value_words
 from safebasin.report.fleet import counts
 from safebasin.report.layout import model_name
+from safebasin.report.sweep import sweep_words
 from safebasin.store import folder as folders
 from safebasin.store.read_only import open_read_only
 from safebasin.untrusted import read_json, read_text
 from safebasin.viewer.progress import State, heartbeat_words, state_of
 from safebasin.viewer.stamps import Stamp, files_stamp, stamp_of
-from safebasin.viewer.tree import Found, file_of, is_inside
+from safebasin.viewer.tree import PAGES, Found, file_of, is_inside
 
 __all__ = ["Kept", "Line", "document_of", "lines_of"]
 
@@ -41,6 +42,8 @@ KINDS = {
     "a sweep": "sweep",
 }
 """Kind of folder → the word for it in a list."""
+MODELS, SWEPT = "models.json", "models.html"
+"""What `safebasin sweep` writes into its study."""
 _PREFERRED = ("outcomes", "asr", "overlay")
 """Figures that stand in the list, those first that say most."""
 
@@ -110,19 +113,24 @@ def _with_parts(line: Line, running: Sequence[Found]) -> Line:
     parts = [one for one in running if line.found.path in one.path.parents]
     if line.problem or line.state != "unknown" or not parts:
         return line
-    now = " · ".join(f"{one.path.relative_to(line.found.path)}: {heartbeat_words(one.path)}" for one in parts)
+    now = " · ".join(
+        f"{one.path.relative_to(line.found.path)}: {heartbeat_words(one.path) or 'running'}" for one in parts
+    )
     return replace(line, state="running", said=f"{line.said} · {now}" if line.said else now)
 
 
 def _line(found: Found, kept: Kept, *, inside: bool) -> Line:
     said = kept.get(found.path)
-    stamp = (*stamp_of(found.path), *files_stamp(found.path / name for name in (*found.kind.marks, folders.LANDSCAPE)))
+    stamp = (
+        *stamp_of(found.path),
+        *files_stamp(found.path / name for name in (*found.kind.marks, folders.LANDSCAPE, MODELS)),
+    )
     if said is None or said.stamp != stamp:
         said = kept[found.path] = _read(found, stamp)
     problem = found.problem or said.problem
     return Line(
         found=found,
-        kind=KINDS.get(found.kind.name, found.kind.name),
+        kind="sweep" if _is_sweep(found) else KINDS.get(found.kind.name, found.kind.name),
         model=said.model,
         said=said.said,
         state="unknown" if problem or found.kind.name != "a study" else _state(found),
@@ -137,7 +145,12 @@ def _state(found: Found) -> State:
     state = state_of(found.path)
     if state != "unknown":
         return state
-    return "complete" if file_of(found, folders.REPORT) else "incomplete"
+    return "complete" if any(file_of(found, page) for page in PAGES) else "incomplete"
+
+
+def _is_sweep(found: Found) -> bool:
+    """Whether a study is one of tuned models: its page is of them, and it has no landscape."""
+    return found.kind.name == "a study" and not file_of(found, folders.REPORT) and bool(file_of(found, SWEPT))
 
 
 def _read(found: Found, stamp: Stamp) -> _Said:
@@ -147,29 +160,33 @@ def _read(found: Found, stamp: Stamp) -> _Said:
         model, said = _study(found.path) if found.kind.name == "a study" else _document(found)
     except SafebasinError as error:
         return _Said(stamp, "", "", str(error).replace(str(found.path), found.name))
-    return _Said(stamp, model_name(model), said, "")
+    return _Said(stamp, model, said, "")
 
 
 def _study(folder: Path) -> tuple[str, str]:
-    """The model of a study, and its first radius where a landscape is written.
+    """The model of a study, and its first radius where a landscape is written, or what its tuned models are told.
 
     Raises:
         StoreError: where the database cannot be opened, or is of a newer release.
     """
     with open_read_only(folder) as store:
         text = store.meta("plan")
-    model = _of(json.loads(text) if text else {}, ("study", "model"))
-    path = folder / folders.LANDSCAPE
-    if path.is_symlink() or not path.is_file():
-        return model, ""
-    document = read_json(read_text(path, path.name), path.name, lenient=True)
-    return model, _parsed(path.name, _landscape_said, document)
+    model = model_name(_of(json.loads(text) if text else {}, ("study", "model")))
+    for name, tell in ((folders.LANDSCAPE, _landscape_said), (MODELS, _sweep_said)):
+        path = folder / name
+        if not path.is_symlink() and path.is_file():
+            return model, _parsed(name, tell, read_json(read_text(path, name), name, lenient=True))
+    return model, ""
 
 
 def _of(value: Any, keys: Sequence[str]) -> str:
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value if isinstance(value, str) else ""
+
+
+def _sweep_said(document: Mapping[str, Any]) -> str:
+    return " ".join(sweep_words(document))
 
 
 def _landscape_said(document: Mapping[str, Any]) -> str:
@@ -205,6 +222,8 @@ def _document(found: Found) -> tuple[str, str]:
     document = document_of(found)
     tell = _TOLD.get(found.kind.name)
     about = _of(document, ("base",)) or _of(document, ("base", "model")) or _of(document, ("model",))
+    tuned = _of(document, ("tuned", "model"))
+    about = f"{model_name(about)} → {model_name(tuned)}" if tuned else model_name(about)
     return about, _parsed(found.kind.marks[0], tell, document) if tell else ""
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from safebasin.records import Landscape
 from safebasin.report.colors import SERIES_COLORS
 from safebasin.report.curves import axis_label, plane_labels
+from safebasin.report.differences import joined
 from safebasin.report.figures.canvas import STYLE, grid_canvas, name_below, name_figure, save, shortened, svg_of
 from safebasin.report.figures.data import point_rows
 from safebasin.report.figures.lines import draw_marks, fit_x, name_percent
@@ -102,14 +103,15 @@ def _draw_margins(axes: Axes, ranking: Ranking) -> None:
             axes.plot([100 * margin.low, 100 * margin.high], [row, row], color=color, linewidth=1.6)
         axes.plot([100 * margin.value], [row], marker="D", markersize=5.5, color=color, linestyle="none")
     rows = {name: row for row, name in enumerate(ranking.order)}
-    for number, group in enumerate(ranking.groups):
+    groups = joined(ranking)
+    for number, group in enumerate(groups):
         x = 103 + 4 * number
         ends = (min(rows[n] for n in group) - 0.25, max(rows[n] for n in group) + 0.25)
         axes.plot([x, x], ends, color="#555555", linewidth=2.6, solid_capstyle="butt", clip_on=False)
-    axes.set_xlim(0, 102 + 4 * len(ranking.groups))
+    axes.set_xlim(0, 102 + 4 * len(groups))
     axes.set_xticks(range(0, 101, 25))
     axes.set_ylim(len(ranking.order) - 0.5, -0.5)
     axes.set_yticks(range(len(ranking.order)), [shortened(name, 22) for name in ranking.order])
-    axes.set_xlabel("margin: mean of 1 − ASR (%)" + ("\nbars: cannot be told apart" if ranking.groups else ""))
+    axes.set_xlabel("margin: mean of 1 − ASR (%)" + ("\nbars: cannot be told apart" if groups else ""))
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -24,6 +24,7 @@ from safebasin.report.colors import (
     SERIES_DASHES,
     SERIES_MARKERS,
 )
+from safebasin.report.differences import joined
 from safebasin.report.layout import groups, overlays
 from safebasin.report.payload.across_panels import group_values, measurement_values, overlay_values
 from safebasin.report.payload.panels import panel_values
@@ -98,7 +99,7 @@ def comparison_payload(landscapes: Sequence[Landscape], ranking: Ranking) -> dic
             "value": [margin.value for margin in ranking.margins],
             "low": [margin.low for margin in ranking.margins],
             "high": [margin.high for margin in ranking.margins],
-            "groups": [[min(rows[n] for n in group), max(rows[n] for n in group)] for group in ranking.groups],
+            "groups": [[min(rows[n] for n in group), max(rows[n] for n in group)] for group in joined(ranking)],
         },
     }
 

@@ -12,6 +12,7 @@ from safebasin.report.explanations import explanation, in_order, interval_words,
 from safebasin.report.layout import Group
 from safebasin.report.measurements import measurement_rows
 from safebasin.report.sanitize import visible
+from safebasin.report.sides import alpha_words
 from safebasin.report.terminal.signs import Signs, wrapped
 from safebasin.report.trajectories import step_words
 
@@ -80,7 +81,7 @@ def made_of(panel: Panel, columns: int) -> list[str]:
         shares = ", ".join(
             f"{100 * share:.0f}% {visible(OUTCOME_WORDS.get(name, name))}" for name, share in places[i].shares.items()
         )
-        lines += wrapped(f"  α = {places[i].alpha:+.2f}  {shares}", columns, " " * 13)
+        lines += wrapped(f"  α = {alpha_words(places[i].alpha, sign=True)}  {shares}", columns, " " * 13)
     return lines
 
 
@@ -100,7 +101,7 @@ def paths(found: Sequence[Trajectory], columns: int) -> list[str]:
         lines += ["", *wrapped(visible(f"trajectory {path.name}").replace("\n", " "), columns, "  ")]
         rows: list[tuple[str, ...]] = [("checkpoint", *"αβ"[: len(path.steps[0].coords)], "off", "move of ‖θ₀‖")]
         for step in path.steps:
-            coords = (f"{coord:+.2f}" for coord in step.coords)
+            coords = (alpha_words(coord, sign=True) for coord in step.coords)
             words = visible(step_words(step))[:24]
             rows.append((words, *coords, f"{100 * step.residual:.0f}%", f"{100 * step.distance:.2f}%"))
         lines += _aligned(rows, columns)

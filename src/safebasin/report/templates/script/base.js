@@ -37,6 +37,8 @@ const options = (select, entries, chosen) => {
 };
 const unique = (values) => [...new Set(values)].sort((a, b) => a - b);
 const same = (one, other) => one.every((x, i) => x === other[i]);
+/* Two decimals, and below 0.05 two significant digits: what steps of fine grids need. */
+const alphaText = (x) => (x !== 0 && Math.abs(x) < 0.05 ? String(Number(x.toPrecision(2))) : x.toFixed(2));
 const narrow = () => window.innerWidth < 600;
 /* A name in a legend, which a narrow screen would cut. */
 const legendName = (text) => (narrow() && text.length > 32 ? `${text.slice(0, 15)}…${text.slice(-15)}` : text);

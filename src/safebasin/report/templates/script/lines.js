@@ -86,7 +86,7 @@ function basinShapes(panel, extra) {
 }
 
 function pathHover(path, i) {
-  const place = path.at[i].map((x, axis) => `${"αβ"[axis]} = ${x.toFixed(2)}`).join(", ");
+  const place = path.at[i].map((x, axis) => `${"αβ"[axis]} = ${alphaText(x)}`).join(", ");
   const off = `${percent(path.residual[i], 0)} of its move is off the ${path.at[i].length > 1 ? "plane" : "line"}`;
   return `${plain(path.name)}<br>${plain(path.words[i])}: ${place}<br>${off}`;
 }

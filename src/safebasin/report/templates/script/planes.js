@@ -33,7 +33,7 @@ function colorbar(panel) {
 
 function rimWords(panel) {
   if (!panel.radius) return "50% rim";
-  return `50% rim, radius ${panel.radius.censored ? "≥ " : ""}${panel.radius.value.toFixed(2)}`;
+  return `50% rim, radius ${panel.radius.censored ? "≥ " : ""}${alphaText(panel.radius.value)}`;
 }
 
 /* Every measured place, seen where the map between them is interpolated or has gaps, and else only felt. */

@@ -22,7 +22,7 @@ function overlaidRims(overlay, name) {
     const panel = data.panels[number], judge = judgeOf(panel, name);
     const surface = panel.judges[judge] && panel.judges[judge].mean;
     if (!surface) return [];
-    const radius = panel.radius ? `, radius ${panel.radius.censored ? "≥ " : ""}${panel.radius.value.toFixed(2)}` : "";
+    const radius = panel.radius ? `, radius ${panel.radius.censored ? "≥ " : ""}${alphaText(panel.radius.value)}` : "";
     return [{
       type: "contour", x: panel.grid[0], y: panel.grid[1], z: surface.asr.map(hundred), connectgaps: false,
       contours: { start: 50, end: 50, size: 1, coloring: "none" }, hoverinfo: "skip", showscale: false,
@@ -80,8 +80,8 @@ function drawGroup(node, group, state) {
   const bound = (i, side) => (radius(i)[side] === null ? 0 : Math.abs(radius(i)[side] - radius(i).value));
   const hover = known.map((i) => {
     const r = radius(i);
-    const bounds = r.low === null || r.high === null ? "" : ` [${r.low.toFixed(2)}, ${r.high.toFixed(2)}]`;
-    return `${plain(group.names[i])}<br>radius ${r.censored ? "≥ " : ""}${r.value.toFixed(2)}${bounds}`;
+    const bounds = r.low === null || r.high === null ? "" : ` [${alphaText(r.low)}, ${alphaText(r.high)}]`;
+    return `${plain(group.names[i])}<br>radius ${r.censored ? "≥ " : ""}${alphaText(r.value)}${bounds}`;
   });
   const reach = Math.max(...group.alphas.map(Math.abs)) || 1;
   const traces = [{
@@ -94,7 +94,7 @@ function drawGroup(node, group, state) {
                 yanchor: "bottom", len: narrow() ? 0.9 : 0.5, x: 0, xanchor: "left", tickvals: [0, 25, 50, 75, 100] },
   }, {
     x: known.map((i) => radius(i).value), y: known, xaxis: "x2", yaxis: "y", mode: "markers+text",
-    text: known.map((i) => (radius(i).censored ? "→" : "")), textposition: "middle right",
+    text: known.map((i) => (radius(i).censored ? "→" : "")), textposition: "middle right", cliponaxis: false,
     marker: { size: 9, color: ink("--basin"), line: { color: ink("--basin"), width: 1.5 },
               symbol: known.map((i) => (radius(i).censored ? "diamond-open" : "diamond")) },
     error_x: { type: "data", symmetric: false, array: known.map((i) => bound(i, "high")),
@@ -114,7 +114,7 @@ function drawGroup(node, group, state) {
     yaxis: { tickvals: rows, ticktext: group.names.map(plain), autorange: "reversed", automargin: true, fixedrange: true,
              zeroline: false, showgrid: false },
   });
-  made.margin = { l: 40, r: 12, t: 64, b: 52 };
+  made.margin = { l: 40, r: 26, t: 64, b: 52 };  // room for the arrow of a lower bound
   return Plotly.react(node, traces, made, config);
 }
 
