@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,12 @@ import pytest
 import safebasin
 from helpers.landscapes import make_landscape
 from safebasin.api.results import Compared, Mapped
+from safebasin.errors import StoreError
 from safebasin.records import Estimate
 from safebasin.stats.ranking import RankedPair, Ranking
+from safebasin.store import folder as folders
+
+ALIGNED = "world:guild/aligned"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,27 @@ def test_a_stored_study_is_opened_as_it_was_mapped(mapped: Mapped) -> None:
     opened = safebasin.open_study(mapped.folder)
     assert opened.landscape == mapped.landscape
     assert opened.summary == mapped.summary
+
+
+def test_nobody_else_writes_between_the_measurement_and_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safebasin.api import mapping
+
+    def other(folder: Path) -> None:
+        with folders.writer(folder):
+            pytest.fail("the folder was free before its report")
+
+    def report(folder: Path, **_: object) -> None:
+        with ThreadPoolExecutor(1) as threads, pytest.raises(StoreError, match="free of other writers"):
+            threads.submit(other, folder).result()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mapping, "report_study", report)
+    with pytest.raises(KeyboardInterrupt):
+        safebasin.map_basin(ALIGNED, out=tmp_path / "study", directions=1, range="-1:1:3", limit=1, max_new_tokens=2)
+    with folders.writer(tmp_path / "study"):
+        pass
 
 
 def test_frames_hold_what_the_landscape_holds(mapped: Mapped) -> None:

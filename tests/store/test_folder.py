@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,21 @@ def test_the_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
         other.wait()
         with folders.writer(tmp_path):
             pass  # the lock died with the process
+
+
+def test_one_writer_may_hold_it_again_and_nobody_else_gets_in_before_the_outer_hold_ends(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as threads, folders.writer(tmp_path):
+        with folders.writer(tmp_path):
+            pass
+        with pytest.raises(StoreError, match=f"Process {os.getpid()} on .* writes to it"):
+            threads.submit(_write, tmp_path).result()
+    _write(tmp_path)
+    assert not (tmp_path / ".writer.json").exists()
+
+
+def _write(folder: Path) -> None:
+    with folders.writer(folder):
+        pass
 
 
 def test_require_names_what_is_missing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -120,7 +121,7 @@ def map_basin(
     study = model if isinstance(model, studies.Study) else _make(model, flags)
     warn_of_bases(study)
     folder = Path(out) if out is not None else default_folder(study.model)
-    with tracked(track, folder, _settings(study)) as run, shown(progress) as hook:
+    with ExitStack() as held, tracked(track, folder, _settings(study)) as run, shown(progress) as hook:
         measure(
             study,
             folder,
@@ -130,6 +131,7 @@ def map_basin(
             progress=run.hook(hook),
             regenerate=regenerate,
             study_text=study_text,
+            held=held,
         )
         mapped = report_study(folder, with_text=with_text)
         run.landscape(mapped.landscape)
@@ -243,7 +245,7 @@ def map_shard(
 
     part = parse_shard(shard)
     warn_of_bases(study)
-    with shown(progress) as hook:
+    with ExitStack() as held, shown(progress) as hook:
         folder = measure(
             study,
             Path(out) if out is not None else default_folder(study.model, shard),
@@ -253,8 +255,9 @@ def map_shard(
             regenerate=regenerate,
             study_text=study_text,
             shard=part,
+            held=held,
         )
-    seal(folder)
+        seal(folder)
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast
@@ -128,12 +129,13 @@ def sweep_models(
     from safebasin.store.sealing import seal
 
     study, failed = sweep_study(base, tuned, **flags)
-    with shown(progress) as hook:
-        folder = measure(study, Path(out), backend=backend, workers=workers, progress=hook)
-    with StoredStudy.open(folder, write=True) as stored:
-        found = read_sweep(stored, failed)
-        page = save_sweep(sweep_document(found), folder)
-        seal(folder)
+    with ExitStack() as held:
+        with shown(progress) as hook:
+            folder = measure(study, Path(out), backend=backend, workers=workers, progress=hook, held=held)
+        with StoredStudy.open(folder, write=True) as stored:
+            found = read_sweep(stored, failed)
+            page = save_sweep(sweep_document(found), folder)
+            seal(folder)
     return Swept(sweep=found, folder=folder, report=page)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -99,10 +100,12 @@ def measure(
     workers: int | None = None,
     shard: Shard | None = None,
     beside: Sequence[Path] = (),
+    held: ExitStack | None = None,
 ) -> Path:
     """Measure what a study lacks in a folder, made if needed; returns the folder. See `Execution`.
 
     Random directions are drawn by the noise of the folder, else of those `beside` it that it will be compared with.
+    The lock of its one writer is given back in the end, or with `held`, for a caller that goes on to write results.
 
     Raises:
         UsageError: for what can be mended; everything measured so far stays in the folder.
@@ -125,23 +128,25 @@ def measure(
     spec = engine_spec(study, inputs.decoding.dtype, lines_of(inputs.regions, folder, *beside))
     opened = None if is_plain else catalog.open_backend(backend, spec, workers)
     made = folders.create(folder)
-    with folders.writer(made), StudyStore.open(made) as store, beating(made, progress) as hook:
-        Execution(
-            inputs=inputs,
-            spec=spec,
-            folder=made,
-            store=store,
-            study_text=study_text or dump(study),
-            engine=engine,
-            progress=hook,
-            regenerate=regenerate,
-            opinions=tuple(opinions),
-            date=date,
-            templates=templates,
-            backend=opened,
-            shard=shard,
-            settles=before is None,
-        ).run()
+    with ExitStack() as own:
+        (own if held is None else held).enter_context(folders.writer(made))
+        with StudyStore.open(made) as store, beating(made, progress) as hook:
+            Execution(
+                inputs=inputs,
+                spec=spec,
+                folder=made,
+                store=store,
+                study_text=study_text or dump(study),
+                engine=engine,
+                progress=hook,
+                regenerate=regenerate,
+                opinions=tuple(opinions),
+                date=date,
+                templates=templates,
+                backend=opened,
+                shard=shard,
+                settles=before is None,
+            ).run()
     return made
 
 

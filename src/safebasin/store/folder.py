@@ -81,10 +81,12 @@ def results(folder: Path) -> str:
 def writer(folder: Path) -> Generator[None]:
     """Hold the folder as its one writer. The lock is the operating system's, so it dies with the process.
 
+    A thread that holds it may hold it again: what measures and then writes results is one writer to its end.
+
     Raises:
         StoreError: naming the process that holds it.
     """
-    lock = FileLock(folder / _LOCK, timeout=0)
+    lock = FileLock(folder.resolve() / _LOCK, timeout=0, is_singleton=True)
     try:
         lock.acquire()
     except Timeout as error:
@@ -98,7 +100,8 @@ def writer(folder: Path) -> Generator[None]:
         write_text(folder / _WRITER, json.dumps(who))
         yield
     finally:
-        (folder / _WRITER).unlink(missing_ok=True)
+        if lock.lock_counter == 1:
+            (folder / _WRITER).unlink(missing_ok=True)
         lock.release()
 
 
