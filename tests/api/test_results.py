@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +19,7 @@ from safebasin.errors import StoreError
 from safebasin.records import Estimate
 from safebasin.stats.ranking import RankedPair, Ranking
 from safebasin.store import folder as folders
+from safebasin.store.sealing import seal
 
 ALIGNED = "world:guild/aligned"
 
@@ -65,11 +68,46 @@ def test_nobody_else_writes_between_the_measurement_and_its_report(
             threads.submit(other, folder).result()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(mapping, "report_study", report)
+    monkeypatch.setattr(mapping, "publish_study", report)
     with pytest.raises(KeyboardInterrupt):
         safebasin.map_basin(ALIGNED, out=tmp_path / "study", directions=1, range="-1:1:3", limit=1, max_new_tokens=2)
     with folders.writer(tmp_path / "study"):
         pass
+
+
+@pytest.mark.parametrize("text", ["{", None, "edited"])
+def test_a_manifest_that_was_damaged_gets_no_new_digests(mapped: Mapped, tmp_path: Path, text: str | None) -> None:
+    folder = shutil.copytree(mapped.folder, tmp_path / "study")
+    manifest, sealed = folder / "manifest.json", (folder / "digests.json").read_bytes()
+    was = json.loads(manifest.read_text())
+    if text is None:
+        manifest.unlink()
+    else:
+        manifest.write_text(json.dumps({**was, "batch_size": 99}) if text == "edited" else text)
+    for write in (safebasin.report_study, safebasin.judge_study):
+        with pytest.raises(StoreError, match=r"manifest\.json of study must be what the results were made with"):
+            write(folder)
+    assert (folder / "digests.json").read_bytes() == sealed
+    safebasin.map_basin(ALIGNED, out=folder, directions=1, range="-1:1:3", limit=3)
+    assert {**json.loads(manifest.read_text()), "created": ""} == {**was, "created": ""}
+    safebasin.report_study(folder)
+    assert safebasin.verify_study(folder) == []
+
+
+def test_a_manifest_that_no_digest_covers_is_still_read_by_verify(mapped: Mapped, tmp_path: Path) -> None:
+    folder = shutil.copytree(mapped.folder, tmp_path / "study")
+    (folder / "manifest.json").write_text("{")
+    seal(folder)
+    (found,) = safebasin.verify_study(folder)
+    assert found == "manifest.json is not what a study writes: run `safebasin map` again, which writes it anew"
+
+
+def test_a_run_that_ended_early_has_replaced_its_manifest_and_may_be_reported(mapped: Mapped, tmp_path: Path) -> None:
+    folder = shutil.copytree(mapped.folder, tmp_path / "study")
+    (folder / "history").mkdir(exist_ok=True)
+    shutil.copyfile(folder / "manifest.json", folder / "history" / "001-manifest.json")
+    (folder / "manifest.json").write_text('{"batch_size": 4}')
+    assert safebasin.report_study(folder).report.is_file()
 
 
 def test_frames_hold_what_the_landscape_holds(mapped: Mapped) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from safebasin.api.progress import Progress, shown
 from safebasin.api.results import Compared, Mapped
-from safebasin.api.stored import compare_studies, report_study
+from safebasin.api.stored import compare_studies, publish_study
 from safebasin.items import items
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def map_basin(
             study_text=study_text,
             held=held,
         )
-        mapped = report_study(folder, with_text=with_text)
+        mapped = publish_study(folder, with_text=with_text)
         run.landscape(mapped.landscape)
     return mapped
 
@@ -283,7 +283,7 @@ def merge_shards(
 
     with shown(progress) as hook:
         made = merge([Path(folder) for folder in items(folders)], Path(out), progress=hook)
-    return report_study(made, with_text=with_text)
+    return publish_study(made, with_text=with_text)
 
 
 def default_folder(model: str, shard: str | None = None) -> Path:

@@ -190,7 +190,7 @@ def find_fleet(folder: Path) -> tuple[str, ...]:
         StudyError: where there are none.
     """
     there = sorted(folder.iterdir(), key=_natural) if folder.is_dir() else []
-    inner = [path for path in there if path.is_dir() or path.is_symlink() and not path.exists()]
+    inner = [path for path in there if path.is_dir() or (path.is_symlink() and not path.exists())]
     found = tuple(str(path) for path in inner if _is_meant(path))
     if not found:
         remedy = "Each has a config.json or an adapter_config.json, as `safebasin finetune -o` writes them."

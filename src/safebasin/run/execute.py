@@ -32,7 +32,7 @@ from safebasin.run.heartbeat import beating
 from safebasin.run.inputs import Inputs, engine_spec, gather
 from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
-from safebasin.run.manifest import keep_study, write_manifest
+from safebasin.run.manifest import keep_study, set_aside, write_manifest
 from safebasin.run.measurements import measure_missing, unmeasured
 from safebasin.run.noise_version import noise_in
 from safebasin.run.planned import GUESSED_BATCH, plan_for
@@ -212,6 +212,7 @@ class Execution:
         store.add_question(points=plan.points, systems=plan.systems, decoding=plan.decoding)
         if self.regenerate or plan.decoding.key not in store.used_decodings():
             adopt_complete(store, plan.decoding)
+        set_aside(self.folder)
         keep_study(self.folder, self.study_text)
         if plan.exact is not None:
             plan = self._budgeted(plan, plan.exact, size)
@@ -284,7 +285,8 @@ class Execution:
         strange = uncalibrated(judges, store, asked)
         rules = score_rules(judges)
         unscored = sum(PlanRows.of(store, plan).count_unscored(under(point)) for point in asked) if rules else 0
-        if plan.tasks(done) or missing or strange or unscored or not self._scores_suffice(judges):
+        lacks = unscored or not self._scores_suffice(judges) or not (self.folder / folders.MANIFEST).is_file()
+        if plan.tasks(done) or missing or strange or lacks:
             backend, facts = self._road, self._facts
             _check_moves(facts, plan)
             check_asked(store, plan.decoding, engine_settings(facts))
