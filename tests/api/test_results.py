@@ -110,6 +110,17 @@ def test_a_run_that_ended_early_has_replaced_its_manifest_and_may_be_reported(ma
     assert safebasin.report_study(folder).report.is_file()
 
 
+def test_an_empty_database_beside_results_is_not_filled_anew(mapped: Mapped, tmp_path: Path) -> None:
+    folder = shutil.copytree(mapped.folder, tmp_path / "study")
+    (folder / "study.sqlite").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"study\.sqlite of .*; got 'an empty file'\. Restore it from a backup"):
+        safebasin.map_basin(ALIGNED, out=folder, directions=1, range="-1:1:3", limit=3)
+    with pytest.raises(StoreError, match="got 'an empty file'"):
+        safebasin.report_study(folder)
+    assert any("an empty file" in found for found in safebasin.verify_study(folder))
+    assert (folder / "study.sqlite").read_bytes() == b""
+
+
 def test_frames_hold_what_the_landscape_holds(mapped: Mapped) -> None:
     points = mapped.to_frame()
     (panel,) = mapped.landscape.panels

@@ -112,6 +112,7 @@ def measure(
     """
     catalog.get("backend", backend)
     check_shard(study, shard)
+    folders.check_target(folder)  # before the database is read: SQLite makes one of an empty file
     if engine is not None and (backend != "local" or workers not in (None, 1)):
         remedy = "Name an engine of the catalogue instead: every worker makes its own."
         raise UsageError(expected("a ready engine", "run by one worker in this process", backend, remedy))
