@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from safebasin.audit.records import AuditVerdict
 from safebasin.audit.run import audit
-from safebasin.errors import StoreError, StudyError, UsageError, expected
+from safebasin.errors import StoreError, StudyError, UsageError, expected, none_usable
 from safebasin.records import Estimate
 from safebasin.report.figures.canvas import shortened
 from safebasin.report.figures.plots import look_of, plot_metrics
@@ -229,25 +229,25 @@ def audit_fleet(base: str, tuned: Sequence[str], *, out: str | Path, **options: 
         **options: of `audit`, but those of a single model: `look`, `agreement`.
 
     Raises:
-        UsageError: for what is wrong with all of them, such as a prompt set; what was measured stays in the folder.
+        UsageError: where none can be measured, with the reasons; what was measured stays in the folder.
     """
     folder = _made(Path(out))
     names = fleet_names(tuned)
     found: list[FleetModel] = []
-    lender, made, error = None, None, None
+    failed: dict[str, UsageError] = {}
+    lender, made = None, None
     for name, model in zip(names, tuned, strict=True):
         its = folder / MODELS / name
         try:
             made = audit(base, model, out=its, lender=lender, among=len(names), **options)
         except UsageError as problem:
-            error = problem
+            failed[name] = problem
             found.append(FleetModel(name=name, model=model, decision=None, reason=str(problem)))
             continue
         lender = lender or its
         found.append(_row(name, model, made.verdict))
     if made is None:
-        assert error is not None
-        raise error  # nothing could be measured: what is wrong is not one model
+        raise none_usable("tuned models", failed)
     decision = overall([row.decision or "undecided" for row in found])
     fleet = Fleet(
         decision=decision,
