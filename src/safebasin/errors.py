@@ -18,6 +18,8 @@ it. Anything else that escapes is a defect of safebasin (exit code 70).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class SafebasinError(Exception):
     """Root of everything safebasin raises on purpose."""
@@ -92,3 +94,18 @@ def expected(what: str, constraint: str, value: object, remedy: str) -> str:
     if len(shown) > 200:
         shown = shown[:197] + "..."
     return f"{what} must be {constraint}; got {shown}. {remedy}".replace("\n", " ")
+
+
+def none_usable(what: str, failed: Mapping[str, UsageError]) -> UsageError:
+    """The error where each of several models failed: the one that is wrong with all, else one that says each reason.
+
+    Args:
+        what: the models, in the user's words.
+        failed: name of a model → what is wrong with it; one or more.
+    """
+    first = next(iter(failed.values()))
+    if len({str(error) for error in failed.values()}) == 1:
+        return first
+    reasons = [f"{name}: {error}" for name, error in failed.items()]
+    left = f" … and {len(reasons) - 8} more." if len(reasons) > 8 else ""
+    return ModelError(expected(what, "usable, one at least", f"none of {len(failed)}", " ".join(reasons[:8]) + left))

@@ -22,6 +22,7 @@ __all__ = [
     "DIGESTS",
     "KINDS",
     "Kind",
+    "check_places",
     "is_leftover",
     "sync_folder",
     "target_file",
@@ -80,6 +81,8 @@ KINDS = {
     )
 }
 """Kind of folder by name."""
+_FILES = (DIGESTS, "report.html", "study.yaml", "manifest.json", "landscape.json", "models.json", "models.html")
+_FOLDERS = ("figures", "history", "models")
 
 _SERIAL = itertools.count()
 _LEFTOVER = re.compile(r"\..+\.\d+")
@@ -149,7 +152,7 @@ def target_folder(path: Path, kind: Kind, *, what: str = "", error: type[UsageEr
         error: kind of the error.
 
     Raises:
-        UsageError: of the given kind, where it is a file, is that of something else, or cannot be read.
+        UsageError: of the given kind, where it is a file, is that of something else, or cannot be read or written to.
     """
     what, remedy = what or f"the folder of {kind.name}", "Choose another folder with -o."
     try:
@@ -160,11 +163,34 @@ def target_folder(path: Path, kind: Kind, *, what: str = "", error: type[UsageEr
         other = next((k for k in KINDS.values() if k.is_here(path) and k is not kind), None)
         if other is not None:
             raise error(expected(what, f"another one than that of {other.name}", str(path), remedy))
+        check_places(path, kind, error)
         if not kind.is_here(path) and not all(kind.owns(p.name) for p in path.iterdir()):
             raise error(expected(what, f"empty, or the folder of {kind.name}", str(path), remedy))
     except OSError as caught:
         raise error(expected(what, "writable", str(path), f"({caught}) {remedy}")) from caught
     return path
+
+
+def check_places(folder: Path, kind: Kind, error: type[UsageError] = StoreError) -> None:
+    """Check, before anything is measured, that no folder is where results put a file, nor the other way round.
+
+    Args:
+        folder: of this kind; it is there.
+        kind: what is kept there.
+        error: kind of the error.
+
+    Raises:
+        UsageError: of the given kind, naming the first.
+    """
+    remedy = "Move it away, then run the same command again."
+    for name in (*kind.marks, *_FILES, *_FOLDERS):
+        path = folder / name
+        if not kind.owns(name) or not os.path.lexists(path):
+            continue
+        if name in _FOLDERS and not path.is_dir():
+            raise error(expected(f"{name} of {folder}", "a folder", "something else of this name", remedy))
+        if name not in _FOLDERS and path.exists() and not path.is_file():
+            raise error(expected(f"{name} of {folder}", "a regular file", "something else of this name", remedy))
 
 
 @contextmanager

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,8 +15,13 @@ import pytest
 import safebasin
 from helpers.landscapes import make_landscape
 from safebasin.api.results import Compared, Mapped
+from safebasin.errors import StoreError
 from safebasin.records import Estimate
 from safebasin.stats.ranking import RankedPair, Ranking
+from safebasin.store import folder as folders
+from safebasin.store.sealing import seal
+
+ALIGNED = "world:guild/aligned"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +52,73 @@ def test_a_stored_study_is_opened_as_it_was_mapped(mapped: Mapped) -> None:
     opened = safebasin.open_study(mapped.folder)
     assert opened.landscape == mapped.landscape
     assert opened.summary == mapped.summary
+
+
+def test_nobody_else_writes_between_the_measurement_and_its_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from safebasin.api import mapping
+
+    def other(folder: Path) -> None:
+        with folders.writer(folder):
+            pytest.fail("the folder was free before its report")
+
+    def report(folder: Path, **_: object) -> None:
+        with ThreadPoolExecutor(1) as threads, pytest.raises(StoreError, match="free of other writers"):
+            threads.submit(other, folder).result()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mapping, "publish_study", report)
+    with pytest.raises(KeyboardInterrupt):
+        safebasin.map_basin(ALIGNED, out=tmp_path / "study", directions=1, range="-1:1:3", limit=1, max_new_tokens=2)
+    with folders.writer(tmp_path / "study"):
+        pass
+
+
+@pytest.mark.parametrize("text", ["{", None, "edited"])
+def test_a_manifest_that_was_damaged_gets_no_new_digests(mapped: Mapped, tmp_path: Path, text: str | None) -> None:
+    folder = shutil.copytree(mapped.folder, tmp_path / "study")
+    manifest, sealed = folder / "manifest.json", (folder / "digests.json").read_bytes()
+    was = json.loads(manifest.read_text())
+    if text is None:
+        manifest.unlink()
+    else:
+        manifest.write_text(json.dumps({**was, "batch_size": 99}) if text == "edited" else text)
+    for write in (safebasin.report_study, safebasin.judge_study):
+        with pytest.raises(StoreError, match=r"manifest\.json of study must be what the results were made with"):
+            write(folder)
+    assert (folder / "digests.json").read_bytes() == sealed
+    safebasin.map_basin(ALIGNED, out=folder, directions=1, range="-1:1:3", limit=3)
+    assert {**json.loads(manifest.read_text()), "created": ""} == {**was, "created": ""}
+    safebasin.report_study(folder)
+    assert safebasin.verify_study(folder) == []
+
+
+def test_a_manifest_that_no_digest_covers_is_still_read_by_verify(mapped: Mapped, tmp_path: Path) -> None:
+    folder = shutil.copytree(mapped.folder, tmp_path / "study")
+    (folder / "manifest.json").write_text("{")
+    seal(folder)
+    (found,) = safebasin.verify_study(folder)
+    assert found == "manifest.json is not what a study writes: run `safebasin map` again, which writes it anew"
+
+
+def test_a_run_that_ended_early_has_replaced_its_manifest_and_may_be_reported(mapped: Mapped, tmp_path: Path) -> None:
+    folder = shutil.copytree(mapped.folder, tmp_path / "study")
+    (folder / "history").mkdir(exist_ok=True)
+    shutil.copyfile(folder / "manifest.json", folder / "history" / "001-manifest.json")
+    (folder / "manifest.json").write_text('{"batch_size": 4}')
+    assert safebasin.report_study(folder).report.is_file()
+
+
+def test_an_empty_database_beside_results_is_not_filled_anew(mapped: Mapped, tmp_path: Path) -> None:
+    folder = shutil.copytree(mapped.folder, tmp_path / "study")
+    (folder / "study.sqlite").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"study\.sqlite of .*; got 'an empty file'\. Restore it from a backup"):
+        safebasin.map_basin(ALIGNED, out=folder, directions=1, range="-1:1:3", limit=3)
+    with pytest.raises(StoreError, match="got 'an empty file'"):
+        safebasin.report_study(folder)
+    assert any("an empty file" in found for found in safebasin.verify_study(folder))
+    assert (folder / "study.sqlite").read_bytes() == b""
 
 
 def test_frames_hold_what_the_landscape_holds(mapped: Mapped) -> None:

@@ -13,9 +13,12 @@ from helpers.guild import broken_guild
 from helpers.models import make_lora, make_tiny_model
 from safebasin import api
 from safebasin.api.sweeping import Swept, sweep_study
-from safebasin.errors import StudyError, UsageError
+from safebasin.audit import audit_fleet
+from safebasin.errors import ModelError, StudyError, UsageError
 from safebasin.landscape.sweep import sweep_document
+from safebasin.protocols import EngineSpec
 from safebasin.report.sweep import render_sweep
+from safebasin.screen.measure import ScreenRequest, screen
 from safebasin.store.db import StudyStore
 from safebasin.store.sealing import seal
 from safebasin.worlds.guild.world import WORLD
@@ -58,6 +61,31 @@ def test_an_adapter_that_is_no_difference_of_weights_is_named_before_anything_is
     study, failed = sweep_study(ALIGNED, tmp_path, limit=2)
     assert [region.name for region in study.regions] == ["plain"]
     assert "plain LoRA; got 'DoRA'" in failed["dora"]
+
+
+def test_where_no_model_fits_each_is_named_with_its_reason(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "bare").mkdir()
+    models = [str(folder / "other"), str(tmp_path / "bare")]
+    with pytest.raises(ModelError, match=r"tuned models must be usable, one at least; got 'none of 2'\.") as caught:
+        sweep_study(ALIGNED, models, limit=2)
+    said = str(caught.value)
+    assert f"other: tuned model must be weights on a line from the base; got '{folder / 'other'}'. (" in said
+    assert f"bare: model must be a folder with a checkpoint; got '{tmp_path / 'bare'}'" in said
+    shutil.copytree(tmp_path / "bare", tmp_path / "more")
+    with pytest.raises(ModelError, match=r"got 'none of 2'\. .*bare: .*more: "):
+        screen(ScreenRequest(spec=EngineSpec(model=ALIGNED), tuned=(str(tmp_path / "bare"), str(tmp_path / "more"))))
+    with pytest.raises(ModelError, match=r"got 'none of 2'\. bare: .*more: "):
+        audit_fleet(ALIGNED, [str(tmp_path / "bare"), str(tmp_path / "more")], out=tmp_path / "out", limit=2)
+
+
+def test_a_model_given_twice_is_asked_once_and_the_weights_of_the_base_are_told(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    same, small = str(folder / "same"), {"limit": 1, "max_new_tokens": 2}
+    swept = api.sweep_models(ALIGNED, [same, same], out=tmp_path / "s", **small)
+    assert [model.name for model in swept.sweep.tables[0].models] == ["same"]
+    assert f"{same} is given 2 times and asked once." in caplog.messages
+    assert "same has the same weights as the base." in caplog.messages
 
 
 def test_the_origin_is_asked_once_and_the_folder_is_a_study(swept: Swept) -> None:

@@ -63,6 +63,24 @@ def test_models_are_found_in_the_order_of_their_numbers(folder: Path, tmp_path: 
             find_fleet(nothing)
 
 
+def test_a_folder_that_was_meant_to_be_a_model_is_in_the_fleet_and_any_other_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = ("config.json", "model.safetensors", "tokenizer.json", "pytorch_model-00001-of-00002.bin", "notes.txt")
+    for n, part in enumerate(parts):
+        (tmp_path / f"step-{n}").mkdir()
+        (tmp_path / f"step-{n}" / part).touch()
+    for n, mark in enumerate(("config.json", "adapter_config.json")):
+        (tmp_path / f"dangling-{n}").mkdir()
+        (tmp_path / f"dangling-{n}" / mark).symlink_to("nowhere")
+    (tmp_path / "folder" / "config.json").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "readme.txt").touch()
+    found = [Path(path).name for path in find_fleet(tmp_path)]
+    assert found == ["dangling-0", "dangling-1", "folder", "link", "step-0", "step-1", "step-2", "step-3"]
+    assert caplog.messages == ["not models, left out of the fleet: step-4"]
+
+
 @pytest.mark.slow
 def test_each_is_decided_and_one_that_cannot_be_measured_stops_nobody(fleet: FleetAudited) -> None:
     by_name = {model.name: model for model in fleet.fleet.models}

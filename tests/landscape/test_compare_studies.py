@@ -11,6 +11,7 @@ from safebasin import api, study
 from safebasin.engines.scripted import ScriptedEngine, distance
 from safebasin.errors import StudyError
 from safebasin.landscape import tables
+from safebasin.landscape.compare_studies import compare_studies
 from safebasin.run.execute import measure
 
 GUILD = "world:guild/aligned"
@@ -50,13 +51,24 @@ def test_studies_that_ask_something_else_are_not_compared(
         api.compare_studies(folders, out=tmp_path / "c")
 
 
-def test_studies_of_one_name_are_not_compared_and_no_verdict_is_read(
+def test_studies_of_one_name_are_told_apart_by_the_folders_above_them(tmp_path: Path) -> None:
+    first, second = (mapped(tmp_path / where / "run" / "line", reach=0.3) for where in "ab")
+    other = mapped(tmp_path / "other", reach=0.3)
+    found = api.compare_studies([first, second, other], out=tmp_path / "c")
+    assert [one.name for one in compare_studies([second, first, other]).landscapes] == [
+        "b/run/line", "a/run/line", "other",
+    ]  # fmt: skip
+    assert set(found.ranking.order) == {"a/run/line", "b/run/line", "other"}
+    assert set(json.loads((tmp_path / "c" / "comparison.json").read_text())["models"]) == set(found.ranking.order)
+
+
+def test_a_study_given_twice_is_not_compared_and_no_verdict_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folders = [mapped(tmp_path / where / "line", reach=0.3) for where in "ab"]
+    folder = mapped(tmp_path / "line", reach=0.3)
     monkeypatch.setattr(tables, "read_verdict_arrays", lambda *_: pytest.fail("minutes of a large study"))
-    with pytest.raises(StudyError, match=r"with different names; got \['line', 'line'\]"):
-        api.compare_studies(folders, out=tmp_path / "c")
+    with pytest.raises(StudyError, match=r"must be different folders; got '.*line twice'\. Name it once"):
+        api.compare_studies([folder, folder.parent / "." / "line"], out=tmp_path / "c")
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from safebasin.errors import StoreError
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, Response, Score, System, Verdict
+from safebasin.store.connection import explained
 from safebasin.store.db import StudyStore
 from safebasin.store.integrity import damage, unchecked
 from safebasin.store.measurements import StoredMeasurement, put_measurements
@@ -138,6 +139,28 @@ def test_a_full_disk_is_help_and_loses_nothing(store: StudyStore) -> None:
     with pytest.raises(StoreError, match="Free space"):
         store.put_responses([response(point="origin", text="x" * 200_000)])
     assert [r.text for r in store.responses()] == ["Two pounds."]
+
+
+def test_what_to_do_fits_what_is_wrong_with_the_database(tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as db:
+        db.execute("CREATE TABLE t (a)")
+        with pytest.raises(StoreError, match=r"no such table: responses'. Move the folder away and map again, or rest"):
+            _ask(path, "SELECT * FROM responses")
+        db.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(
+            StoreError, match=r"database is locked'. Another process holds it: wait for that, or stop it"
+        ):
+            _ask(path, "SELECT * FROM t")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StoreError, match=r"unable to open database file'. It is no file: move it away, or choose anot"):
+        _ask(path, "SELECT * FROM t")
+
+
+def _ask(path: Path, query: str) -> None:
+    with explained(path), closing(sqlite3.connect(path, timeout=0)) as db:
+        db.execute(query)
 
 
 def test_migrations_run_once_and_from_blank(tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from safebasin.api.progress import Progress, shown
 from safebasin.api.results import Compared, Mapped
-from safebasin.api.stored import compare_studies, report_study
+from safebasin.api.stored import compare_studies, publish_study
 from safebasin.items import items
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def map_basin(
     study = model if isinstance(model, studies.Study) else _make(model, flags)
     warn_of_bases(study)
     folder = Path(out) if out is not None else default_folder(study.model)
-    with tracked(track, folder, _settings(study)) as run, shown(progress) as hook:
+    with ExitStack() as held, tracked(track, folder, _settings(study)) as run, shown(progress) as hook:
         measure(
             study,
             folder,
@@ -130,8 +131,9 @@ def map_basin(
             progress=run.hook(hook),
             regenerate=regenerate,
             study_text=study_text,
+            held=held,
         )
-        mapped = report_study(folder, with_text=with_text)
+        mapped = publish_study(folder, with_text=with_text)
         run.landscape(mapped.landscape)
     return mapped
 
@@ -243,7 +245,7 @@ def map_shard(
 
     part = parse_shard(shard)
     warn_of_bases(study)
-    with shown(progress) as hook:
+    with ExitStack() as held, shown(progress) as hook:
         folder = measure(
             study,
             Path(out) if out is not None else default_folder(study.model, shard),
@@ -253,8 +255,9 @@ def map_shard(
             regenerate=regenerate,
             study_text=study_text,
             shard=part,
+            held=held,
         )
-    seal(folder)
+        seal(folder)
     return folder
 
 
@@ -280,7 +283,7 @@ def merge_shards(
 
     with shown(progress) as hook:
         made = merge([Path(folder) for folder in items(folders)], Path(out), progress=hook)
-    return report_study(made, with_text=with_text)
+    return publish_study(made, with_text=with_text)
 
 
 def default_folder(model: str, shard: str | None = None) -> Path:

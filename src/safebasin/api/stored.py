@@ -90,7 +90,7 @@ def judge_study(
     from safebasin.landscape.last_plan import write_last_plan
     from safebasin.landscape.stored import StoredStudy
     from safebasin.run.judging import judge_stored
-    from safebasin.run.manifest import keep_study
+    from safebasin.run.manifest import check_unaltered, keep_study
     from safebasin.store import folder as folders
     from safebasin.store.holders import find_holders, renew
 
@@ -98,6 +98,7 @@ def judge_study(
     holders = find_holders(path)
     loaded = [load_judge(text) for text in judges]
     with StoredStudy.open(path, write=True) as study:
+        check_unaltered(path)
         store, plan = study.store, study.plan
         loaded = loaded or [load_judge(text) for text in plan.study.judges]
         names = tuple(dict.fromkeys((*plan.study.judges, *judges)))
@@ -137,14 +138,28 @@ def report_study(
     """
     from safebasin.landscape.stored import StoredStudy
     from safebasin.report.figures.look import Look
+    from safebasin.run.manifest import check_unaltered
     from safebasin.store.holders import find_holders, renew
 
     look = Look(title=title, xlim=xlim, ylim=ylim, size=size, labels=labels)
     look.check()
     holders = find_holders(Path(folder))
     with StoredStudy.open(Path(folder), write=True) as study:
+        check_unaltered(study.folder)
         mapped = _publish(study, with_text=with_text, look=look)
     renew(Path(folder), holders)
+    return mapped
+
+
+def publish_study(folder: Path, *, with_text: bool) -> Mapped:
+    """Write the results of a study that was just measured, whose study file and manifest that run has written."""
+    from safebasin.landscape.stored import StoredStudy
+    from safebasin.store.holders import find_holders, renew
+
+    holders = find_holders(folder)
+    with StoredStudy.open(folder, write=True) as study:
+        mapped = _publish(study, with_text=with_text)
+    renew(folder, holders)
     return mapped
 
 

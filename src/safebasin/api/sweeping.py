@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast
 
 from safebasin.api.progress import Progress, shown
-from safebasin.errors import StudyError, UsageError, expected
+from safebasin.errors import ModelError, StudyError, UsageError, expected, none_usable
 from safebasin.items import items
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from safebasin.study import Study, StudyFlags
 
 __all__ = ["Swept", "sweep_models", "sweep_study"]
+
+_log = logging.getLogger(__name__)
 
 JUDGES = ("refusal", "outcome")
 RANGE = "0:1:2"
@@ -127,13 +131,16 @@ def sweep_models(
     from safebasin.run.execute import measure
     from safebasin.store.sealing import seal
 
-    study, failed = sweep_study(base, tuned, **flags)
-    with shown(progress) as hook:
-        folder = measure(study, Path(out), backend=backend, workers=workers, progress=hook)
-    with StoredStudy.open(folder, write=True) as stored:
-        found = read_sweep(stored, failed)
-        page = save_sweep(sweep_document(found), folder)
-        seal(folder)
+    study, failed, notes = _planned(base, tuned, flags)
+    for note in notes:
+        _log.warning("%s", note)
+    with ExitStack() as held:
+        with shown(progress) as hook:
+            folder = measure(study, Path(out), backend=backend, workers=workers, progress=hook, held=held)
+        with StoredStudy.open(folder, write=True) as stored:
+            found = read_sweep(stored, failed)
+            page = save_sweep(sweep_document(found), folder)
+            seal(folder)
     return Swept(sweep=found, folder=folder, report=page)
 
 
@@ -150,49 +157,61 @@ def sweep_study(
     Raises:
         UsageError: where no model can be compared.
     """
+    study, failed, _ = _planned(base, tuned, flags)
+    return study, failed
+
+
+def _planned(
+    base: str, tuned: str | Path | Sequence[str], flags: StudyFlags
+) -> tuple[Study, dict[str, str], tuple[str, ...]]:
+    """The study, why models are not in it, and what is to be said of those that are."""
     from safebasin.audit.fleet import find_fleet, fleet_names
     from safebasin.prompts.sources import load_prompts
 
     for source in items(flags.get("prompts") or ()):
         load_prompts(str(source))  # before weights are read: an empty file is told at once
-    models = find_fleet(tuned) if isinstance(tuned, Path) else items(tuned)
+    given = find_fleet(tuned) if isinstance(tuned, Path) else items(tuned)
+    models = tuple(dict.fromkeys(given))
+    notes = [f"{model} is given {n} times and asked once." for model in models if (n := given.count(model)) > 1]
     names = dict(zip(models, fleet_names(models), strict=True))
-    lines, failed = _lines(base, names, flags)
-    return _study(base, lines, flags), {names[model]: why for model, why in failed.items()}
+    lines, failed, alike = _lines(base, names, flags)
+    why = {names[model]: str(problem) for model, problem in failed.items()}
+    return _study(base, lines, flags), why, (*notes, *alike)
 
 
-def _lines(base: str, names: dict[str, str], flags: StudyFlags) -> tuple[list[dict[str, object]], dict[str, str]]:
-    """A region of a study file for each model, and why others have none."""
+def _lines(
+    base: str, names: dict[str, str], flags: StudyFlags
+) -> tuple[list[dict[str, object]], dict[str, UsageError], list[str]]:
+    """A region of a study file for each model, why others have none, and which have weights that are there already."""
     from safebasin.audit.candidate import find_candidate
     from safebasin.models.reference import locate_adapter, resolve
     from safebasin.weights.adapters import read_adapter
     from safebasin.weights.layout import load_layout
 
     found: list[dict[str, object]] = []
-    failed: dict[str, str] = {}
-    error: UsageError | None = None
+    failed: dict[str, UsageError] = {}
+    notes: list[str] = []
     resolved = resolve(base)
+    seen = {resolved.fingerprint: "the base"}
     for model, name in names.items():
         try:
             candidate = find_candidate(model, resolved, dtype=flags.get("dtype") or "auto")
             if candidate.kind == "adapter":
                 read_adapter(locate_adapter(candidate.target), load_layout(resolved))
+            if not candidate.on_line:
+                remedy = f"({candidate.difference}) `safebasin audit` asks it alone."
+                raise ModelError(expected("tuned model", "weights on a line from the base", model, remedy))
         except UsageError as problem:
-            failed[model], error = str(problem), problem
+            failed[model] = problem
             continue
-        if not candidate.on_line:
-            failed[model] = f"{candidate.difference}; `safebasin audit` asks it alone"
-            continue
+        if candidate.fingerprint in seen:
+            notes.append(f"{name} has the same weights as {seen[candidate.fingerprint]}.")
+        seen.setdefault(candidate.fingerprint, name)
         axis = {"kind": candidate.axis_kind, "target": candidate.target, "range": flags.get("range") or RANGE}
         found.append({"name": name, "axes": [axis]})
-    if not found and error is not None:
-        raise error
     if not found:
-        remedy = "Audit them one by one."
-        raise StudyError(
-            expected("tuned models", "weights on a line from the base", "; ".join(failed.values()), remedy)
-        )
-    return found, failed
+        raise none_usable("tuned models", failed)
+    return found, failed, notes
 
 
 def _study(base: str, lines: list[dict[str, object]], flags: StudyFlags) -> Study:

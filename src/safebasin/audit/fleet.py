@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from safebasin.audit.records import AuditVerdict
 from safebasin.audit.run import audit
-from safebasin.errors import StoreError, StudyError, UsageError, expected
+from safebasin.errors import StoreError, StudyError, UsageError, expected, none_usable
 from safebasin.records import Estimate
 from safebasin.report.figures.canvas import shortened
 from safebasin.report.figures.plots import look_of, plot_metrics
@@ -46,10 +48,18 @@ __all__ = [
     "rewrite_page",
 ]
 
+_log = logging.getLogger(__name__)
+
 FLEET = "fleet.json"
 MODELS = "models"
 """Folder that holds the audit of each model."""
 _MARKS = ("adapter_config.json", "config.json")
+_PARTS = (
+    *("*.safetensors", "*.safetensors.*", "*.bin", "*.bin.*", "*.gguf", "*.pt", "*.pth", "*.ckpt", "*.npz", "*.h5"),
+    *("tokenizer*", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.model"),
+    *("generation_config.json", "chat_template.*", "preprocessor_config.json", "processor_config.json"),
+)
+"""Names of what a model's folder holds beside those: a folder with one was meant to be a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,15 +186,34 @@ def _flat(model: FleetModel) -> dict[str, Any]:
 def find_fleet(folder: Path) -> tuple[str, ...]:
     """List the models and adapters that lie directly in a folder, by name, numbers in their order.
 
+    A folder that holds weights or files of a tokenizer, or whose configuration is not a file, counts as a model, which
+    then cannot be measured; any other folder without a configuration is named in a warning.
+
     Raises:
         StudyError: where there are none.
     """
     there = sorted(folder.iterdir(), key=_natural) if folder.is_dir() else []
-    found = tuple(str(path) for path in there if any((path / mark).is_file() for mark in _MARKS))
+    inner = [path for path in there if path.is_dir() or (path.is_symlink() and not path.exists())]
+    found = tuple(str(path) for path in inner if _is_meant(path))
     if not found:
         remedy = "Each has a config.json or an adapter_config.json, as `safebasin finetune -o` writes them."
         raise StudyError(expected("--fleet", "a folder of folders of models or adapters", str(folder), remedy))
+    if others := [path.name for path in inner if str(path) not in found]:
+        _log.warning("%s", f"not models, left out of the fleet: {shorten(', '.join(others), _NAMED, placeholder=' …')}")
     return found
+
+
+_NAMED = 400
+"""Characters of the names of folders that are no models."""
+
+
+def _is_meant(path: Path) -> bool:
+    """Whether a folder is a model, or was meant to be one: no part of a fleet is dropped because it is damaged."""
+    try:
+        names = [inner.name for inner in path.iterdir()]
+    except OSError:  # a link to nowhere, or a folder that cannot be read: nobody knows what is in it
+        return True
+    return any(name in _MARKS or any(fnmatchcase(name, part) for part in _PARTS) for name in names)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
@@ -203,25 +232,25 @@ def audit_fleet(base: str, tuned: Sequence[str], *, out: str | Path, **options: 
         **options: of `audit`, but those of a single model: `look`, `agreement`.
 
     Raises:
-        UsageError: for what is wrong with all of them, such as a prompt set; what was measured stays in the folder.
+        UsageError: where none can be measured, with the reasons; what was measured stays in the folder.
     """
     folder = _made(Path(out))
     names = fleet_names(tuned)
     found: list[FleetModel] = []
-    lender, made, error = None, None, None
+    failed: dict[str, UsageError] = {}
+    lender, made = None, None
     for name, model in zip(names, tuned, strict=True):
         its = folder / MODELS / name
         try:
             made = audit(base, model, out=its, lender=lender, among=len(names), **options)
         except UsageError as problem:
-            error = problem
+            failed[name] = problem
             found.append(FleetModel(name=name, model=model, decision=None, reason=str(problem)))
             continue
         lender = lender or its
         found.append(_row(name, model, made.verdict))
     if made is None:
-        assert error is not None
-        raise error  # nothing could be measured: what is wrong is not one model
+        raise none_usable("tuned models", failed)
     decision = overall([row.decision or "undecided" for row in found])
     fleet = Fleet(
         decision=decision,

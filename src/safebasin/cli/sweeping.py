@@ -45,6 +45,7 @@ def sweep(
     from safebasin import api
     from safebasin import study as studies
     from safebasin.api.sweeping import sweep_study
+    from safebasin.audit import find_fleet
     from safebasin.landscape.sweep import sweep_document
     from safebasin.report.sweep import sweep_words
 
@@ -54,7 +55,7 @@ def sweep(
     given |= {"batch_size": batch_size(given.get("batch_size"))} if "batch_size" in given else {}
     if "template_args" in given:
         given["template_args"] = studies.template_arguments(given["template_args"])
-    models = tuned or Path(fleet or "")
+    models = tuned or find_fleet(fleet or Path())
     if not yes:
         study, _ = sweep_study(base, models, **given)
         ask_before_much(study, out, less="--range or --limit, or fewer models")

@@ -23,7 +23,7 @@ from safebasin.evidence.recomputing import (
 from safebasin.run.verify import verify as verify_study
 from safebasin.store.db import StudyStore
 from safebasin.store.digests import LATE
-from safebasin.store.folder import DATABASE, LANDSCAPE, results
+from safebasin.store.folder import DATABASE, LANDSCAPE, require, results
 from safebasin.store.sealing import Counted, Seal, read_seal, row_digests, sha256_of, walk
 from safebasin.untrusted import is_inside, read_json, read_text
 from safebasin.writing import DIGESTS
@@ -175,7 +175,7 @@ def _study(folder: Path, name: str, asked: Asked, *, published: bool) -> list[st
     prefix = "" if name == "." else f"{name}: "
     note = asked.note if name == "." else asked.under(name).note
     try:
-        with StudyStore.open(folder) as store:
+        with StudyStore.open(require(folder)) as store:
             late = store.meta(LATE)
         if late is not None:
             note(f"{late} rows are older than digests: theirs were made later, and vouch for them from then on")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from safebasin import stats
@@ -13,7 +13,7 @@ from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import main_judge
 from safebasin.landscape.tables import Array, Grid, StudyTables
 from safebasin.records import Landscape
-from safebasin.stats.ranking import Ranking, check_names
+from safebasin.stats.ranking import Ranking
 
 __all__ = ["ComparedStudies", "compare_studies"]
 
@@ -52,18 +52,18 @@ def compare_studies(paths: Sequence[Path]) -> ComparedStudies:
 
     Raises:
         StudyError: where fewer than two or more than `MOST_STUDIES` are given, or their regions, prompts, system
-            prompts or judges differ, or their names do not; the first is named, and no verdict was read.
+            prompts or judges differ, or a folder is given twice; the first is named, and no verdict was read.
     """
     if len(paths) < 2:
         raise StudyError(expected("studies to compare", "two folders or more", [str(p) for p in paths], "Name others."))
     if len(paths) > MOST_STUDIES:
         got = f"{len(paths):,} ({len(paths) * (len(paths) - 1) // 2:,} pairs)"
         raise StudyError(expected("studies to compare", f"at most {MOST_STUDIES}", got, "Name fewer."))
-    first, *others = asked = [_asked(path) for path in paths]
-    check_names([one.name for one in asked])
+    names = _names(paths)
+    first, *others = [_asked(path, name) for path, name in zip(paths, names, strict=True)]
     for other in others:
         _check_alike(first, other)
-    read = [_read(path, first.judge) for path in paths]
+    read = [_read(path, name, first.judge) for path, name in zip(paths, names, strict=True)]
     ranking = _ranking(first.grid, read)
     return ComparedStudies(landscapes=tuple(one.landscape for one in read), judge=first.judge, ranking=ranking)
 
@@ -82,18 +82,37 @@ def _ranking(grid: Grid, read: Sequence[_Read]) -> Ranking:
     return stats.rank_by_margin(names, success, axes, region=name, is_drawn=region.is_drawn, told=own)
 
 
-def _asked(path: Path) -> _Asked:
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Name each study by its folder, and by as many folders above it as tell it from the others.
+
+    Raises:
+        StudyError: where a folder is given twice.
+    """
+    real = [path.resolve() for path in paths]
+    for path, its in zip(paths, real, strict=True):
+        if real.count(its) > 1:
+            raise StudyError(expected("studies to compare", "different folders", f"{path} twice", "Name it once."))
+    return [Path(*its.parts[-_parts(its, real) :]).as_posix() for its in real]
+
+
+def _parts(path: Path, among: Sequence[Path]) -> int:
+    """How many parts, from the last, tell a path from the others."""
+    others = [other for other in among if other != path]
+    return next(n for n in range(1, len(path.parts) + 1) if all(o.parts[-n:] != path.parts[-n:] for o in others))
+
+
+def _asked(path: Path, name: str) -> _Asked:
     with StoredStudy.open(path) as study:
         judge, grids = main_judge([name for name, _ in study.judges]), StudyTables.asked(study).grids()
-        return _Asked(name=study.name, judge=judge, grid=next(grids))
+        return _Asked(name=name, judge=judge, grid=next(grids))
 
 
-def _read(path: Path, judge: str) -> _Read:
+def _read(path: Path, name: str, judge: str) -> _Read:
     with StoredStudy.open(path) as study:
         tables = StudyTables.read(study)
         grid, table = next(tables.grids()), tables.table(judge)
         return _Read(
-            landscape=read_landscape(study, tables=tables),
+            landscape=replace(read_landscape(study, tables=tables), name=name),
             success=grid.success(table),
             told=grid.told(table) if grid.stopped else None,
         )

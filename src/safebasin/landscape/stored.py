@@ -19,6 +19,7 @@ from safebasin.store.rows import PlanRows
 from safebasin.store.withholding import require_texts
 from safebasin.study.fast import checked
 from safebasin.study.plan import Plan
+from safebasin.writing import KINDS, check_places
 
 __all__ = ["Missing", "StoredStudy"]
 
@@ -63,10 +64,11 @@ class StoredStudy:
             write: whether to hold the lock of its one writer meanwhile.
 
         Raises:
-            StoreError: where the folder is no study, never got as far as a plan, or another process writes to it.
+            StoreError: where the folder is no study, never got as far as a plan, or cannot be written to.
         """
         path = folders.require(folder)
         if write:
+            check_places(path, KINDS["a study"])
             with folders.writer(path), StudyStore.open(path) as store:
                 require_texts(store)
                 yield cls.of(store)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,7 @@ from safebasin.run.heartbeat import beating
 from safebasin.run.inputs import Inputs, engine_spec, gather
 from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
-from safebasin.run.manifest import keep_study, write_manifest
+from safebasin.run.manifest import keep_study, set_aside, write_manifest
 from safebasin.run.measurements import measure_missing, unmeasured
 from safebasin.run.noise_version import noise_in
 from safebasin.run.planned import GUESSED_BATCH, plan_for
@@ -99,16 +100,19 @@ def measure(
     workers: int | None = None,
     shard: Shard | None = None,
     beside: Sequence[Path] = (),
+    held: ExitStack | None = None,
 ) -> Path:
     """Measure what a study lacks in a folder, made if needed; returns the folder. See `Execution`.
 
     Random directions are drawn by the noise of the folder, else of those `beside` it that it will be compared with.
+    The lock of its one writer is given back in the end, or with `held`, for a caller that goes on to write results.
 
     Raises:
         UsageError: for what can be mended; everything measured so far stays in the folder.
     """
     catalog.get("backend", backend)
     check_shard(study, shard)
+    folders.check_target(folder)  # before the database is read: SQLite makes one of an empty file
     if engine is not None and (backend != "local" or workers not in (None, 1)):
         remedy = "Name an engine of the catalogue instead: every worker makes its own."
         raise UsageError(expected("a ready engine", "run by one worker in this process", backend, remedy))
@@ -125,23 +129,25 @@ def measure(
     spec = engine_spec(study, inputs.decoding.dtype, lines_of(inputs.regions, folder, *beside))
     opened = None if is_plain else catalog.open_backend(backend, spec, workers)
     made = folders.create(folder)
-    with folders.writer(made), StudyStore.open(made) as store, beating(made, progress) as hook:
-        Execution(
-            inputs=inputs,
-            spec=spec,
-            folder=made,
-            store=store,
-            study_text=study_text or dump(study),
-            engine=engine,
-            progress=hook,
-            regenerate=regenerate,
-            opinions=tuple(opinions),
-            date=date,
-            templates=templates,
-            backend=opened,
-            shard=shard,
-            settles=before is None,
-        ).run()
+    with ExitStack() as own:
+        (own if held is None else held).enter_context(folders.writer(made))
+        with StudyStore.open(made) as store, beating(made, progress) as hook:
+            Execution(
+                inputs=inputs,
+                spec=spec,
+                folder=made,
+                store=store,
+                study_text=study_text or dump(study),
+                engine=engine,
+                progress=hook,
+                regenerate=regenerate,
+                opinions=tuple(opinions),
+                date=date,
+                templates=templates,
+                backend=opened,
+                shard=shard,
+                settles=before is None,
+            ).run()
     return made
 
 
@@ -207,6 +213,7 @@ class Execution:
         store.add_question(points=plan.points, systems=plan.systems, decoding=plan.decoding)
         if self.regenerate or plan.decoding.key not in store.used_decodings():
             adopt_complete(store, plan.decoding)
+        set_aside(self.folder)
         keep_study(self.folder, self.study_text)
         if plan.exact is not None:
             plan = self._budgeted(plan, plan.exact, size)
@@ -279,7 +286,8 @@ class Execution:
         strange = uncalibrated(judges, store, asked)
         rules = score_rules(judges)
         unscored = sum(PlanRows.of(store, plan).count_unscored(under(point)) for point in asked) if rules else 0
-        if plan.tasks(done) or missing or strange or unscored or not self._scores_suffice(judges):
+        lacks = unscored or not self._scores_suffice(judges) or not (self.folder / folders.MANIFEST).is_file()
+        if plan.tasks(done) or missing or strange or lacks:
             backend, facts = self._road, self._facts
             _check_moves(facts, plan)
             check_asked(store, plan.decoding, engine_settings(facts))

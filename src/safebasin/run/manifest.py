@@ -7,16 +7,18 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safebasin.errors import UsageError
+from safebasin.errors import StoreError, UsageError, expected
 from safebasin.prompts.sources import facts
 from safebasin.protocols import EngineFacts
 from safebasin.records import DirectionSpec, LanguageTest, Manifest, content_hash
 from safebasin.store.folder import HISTORY, MANIFEST, STUDY
+from safebasin.store.sealing import Counted, read_seal, sha256_of
 from safebasin.untrusted import read_json, read_text
 from safebasin.writing import write_text
 
@@ -89,6 +91,42 @@ def _directions(plan: Plan) -> Iterator[DirectionSpec]:
             yield from axis.directions
 
 
+def altered(folder: Path) -> list[str]:
+    """Name study file and manifest where they are not what the results were written with, nor what replaced it.
+
+    A run that writes one anew keeps the former in `history/`; whatever else differs from the list of digests, or cannot
+    be read, was damaged or changed by other hands.
+    """
+    sealed: Mapping[str, Counted] = {}
+    with suppress(StoreError):  # no list, or one that is damaged itself: `report` makes it anew
+        sealed = read_seal(folder).files
+    found: list[str] = []
+    for name in (STUDY, MANIFEST):
+        path, was = folder / name, sealed.get(name)
+        is_there, versions = path.is_file(), (path, *(folder / HISTORY).glob(f"*-{name}"))
+        is_kept = was is None or (is_there and any(sha256_of(one) == was for one in versions))
+        if not is_kept or (name == MANIFEST and is_there and not read_manifest(folder)):
+            found.append(name)
+    return found
+
+
+def check_unaltered(folder: Path) -> None:
+    """Refuse to write digests over a study file or manifest that is not what the results were written with.
+
+    Raises:
+        StoreError: naming it.
+    """
+    for name in altered(folder):
+        remedy = "Restore it, or run the same `safebasin map` command again, which writes it anew."
+        raise StoreError(expected(f"{name} of {folder.name}", "what the results were made with", "another", remedy))
+
+
+def set_aside(folder: Path) -> None:
+    """Move a manifest that `altered` names to `history/`, so that the run writes it anew."""
+    if MANIFEST in altered(folder) and (folder / MANIFEST).exists():
+        (folder / MANIFEST).replace(_next_name(folder, MANIFEST))
+
+
 def read_manifest(folder: Path) -> Mapping[str, object]:
     """The manifest of a folder as plain values; empty where there is none or it cannot be read."""
     try:
@@ -123,8 +161,13 @@ def _keep(folder: Path, name: str, text: str) -> None:
         old = path.read_text(encoding="utf-8", errors="replace")
         if old == text:
             return
-        history = folder / HISTORY
-        history.mkdir(exist_ok=True)
-        number = 1 + sum(1 for p in history.iterdir() if p.name.endswith(name))
-        write_text(history / f"{number:03d}-{name}", old)
+        write_text(_next_name(folder, name), old)
     write_text(path, text)
+
+
+def _next_name(folder: Path, name: str) -> Path:
+    """Where the next former version of a file goes."""
+    history = folder / HISTORY
+    history.mkdir(exist_ok=True)
+    number = 1 + sum(1 for p in history.iterdir() if p.name.endswith(name))
+    return history / f"{number:03d}-{name}"

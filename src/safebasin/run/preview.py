@@ -20,13 +20,12 @@ from safebasin.run.rounds import reached
 from safebasin.run.token_budget import check_fast, untold
 from safebasin.store.connection import number_in
 from safebasin.store.db import StudyStore
-from safebasin.store.folder import DATABASE
+from safebasin.store.folder import DATABASE, check_target
 from safebasin.store.rows import PlanRows
 from safebasin.study import Study
 from safebasin.study.answered import Answered
 from safebasin.study.fast import checked
 from safebasin.study.plan import Plan
-from safebasin.writing import KINDS, target_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +69,7 @@ def preview(study: Study, folder: Path, asking: Asking | None = None) -> Planned
         UsageError: where the study itself does not hold together (prompts, judges, directions), or the folder is no
             study's, or another model's.
     """
-    target_folder(folder, KINDS["a study"], what="study folder")
+    check_target(folder)
     if asking is not None:
         check(asking)
     inputs = gather(study, require_model=False, noise=noise_in(folder), dtype=settled_dtype(folder))

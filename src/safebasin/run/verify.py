@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safebasin.errors import StoreError, UsageError
 from safebasin.landscape.stored import StoredStudy
+from safebasin.run.manifest import read_manifest
 from safebasin.run.prompt_settings import changed_setting, file_settings
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
@@ -45,6 +46,8 @@ def _incomplete(folder: Path, study: StoredStudy, *, published: bool, model: boo
     """What of the plan is not there."""
     missing, size, again = study.missing(), study.plan.size, "run `safebasin map` again"
     found: list[str] = []
+    if (folder / folders.MANIFEST).exists() and not read_manifest(folder):
+        found.append(f"{folders.MANIFEST} is not what a study writes: {again}, which writes it anew")
     if missing.responses:
         found.append(f"{missing.responses} of {size} responses are missing: {again}")
     if missing.scores:

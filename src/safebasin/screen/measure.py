@@ -13,7 +13,7 @@ from safebasin import catalog
 from safebasin.audit.candidate import find_candidate
 from safebasin.edits.attribution.matrices import linear_matrices
 from safebasin.edits.refusal_direction.writing import writers_of
-from safebasin.errors import ModelError, PromptError, UsageError, expected
+from safebasin.errors import ModelError, PromptError, UsageError, expected, none_usable
 from safebasin.locate.role_prompts import load_roles, role_sources
 from safebasin.locate.states import prompt_tokens, read_prompts
 from safebasin.models.reference import resolve
@@ -116,7 +116,7 @@ def _tried(models: Sequence[str], act: Callable[[str], _T]) -> tuple[dict[str, _
     """What came of each model, and what went wrong with others.
 
     Raises:
-        ModelError: where it went wrong with all of them; the first.
+        UsageError: where it went wrong with all of them, with the reasons.
     """
     found: dict[str, _T] = {}
     failed: dict[str, ModelError] = {}
@@ -126,7 +126,7 @@ def _tried(models: Sequence[str], act: Callable[[str], _T]) -> tuple[dict[str, _
         except ModelError as problem:
             failed[model] = problem
     if failed and not found:
-        raise next(iter(failed.values()))
+        raise none_usable("tuned models", failed)
     return found, failed
 
 

@@ -114,14 +114,24 @@ def explained(path: Path) -> Generator[None]:
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        said = str(error)
-        if isinstance(error, sqlite3.OperationalError) and not said.startswith((_NO_TEXT, _NO_DIGEST)):
-            remedy = "Free space or mend the permissions, then run the same command again: nothing committed is lost."
-            raise StoreError(expected("study database", "readable and writable", f"{path}: {error}", remedy)) from error
+        said, name = str(error), getattr(error, "sqlite_errorname", "")
+        is_ours = said.startswith((_NO_TEXT, _NO_DIGEST)) or name == "SQLITE_ERROR"  # such as a table that is not there
+        if isinstance(error, sqlite3.OperationalError) and not is_ours:
+            raise StoreError(_unusable(path, error, name)) from error
         remedy = "Move the folder away and map again, or restore the file from a backup."
         if said.startswith(_NO_DIGEST):
             remedy = "Run the same command again; where that says so too, a stored text is damaged: restore the file."
         raise StoreError(expected("study database", "an undamaged SQLite file", f"{path}: {error}", remedy)) from error
+
+
+def _unusable(path: Path, error: sqlite3.Error, name: str) -> str:
+    """What to do where the file itself may be whole, by SQLite's name of the error."""
+    remedy = "Free space or mend the permissions, then run the same command again: nothing committed is lost."
+    if path.exists() and not path.is_file():
+        remedy = "It is no file: move it away, or choose another folder."
+    elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        remedy = "Another process holds it: wait for that, or stop it, then run the same command again."
+    return expected("study database", "readable and writable", f"{path}: {error}", remedy)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tempfile import NamedTemporaryFile
 from filelock import FileLock, Timeout
 
 from safebasin.errors import StoreError, expected
-from safebasin.writing import KINDS, target_folder, write_text
+from safebasin.writing import DIGESTS, KINDS, target_folder, write_text
 
 DATABASE = "study.sqlite"
 STUDY = "study.yaml"
@@ -30,13 +30,37 @@ _WRITER = ".writer.json"
 _PROBE = ".writable"
 
 
+def check_target(folder: Path) -> None:
+    """Check that a folder may become, or is, that of a study. Nothing is made.
+
+    Raises:
+        StoreError: where it is something else, or its database is gone while what was made of it is there.
+    """
+    target_folder(folder, KINDS["a study"], what="study folder")
+    _check_kept(folder)
+
+
+def _check_kept(folder: Path) -> None:
+    """Refuse to begin anew over the results of a database that is gone.
+
+    Raises:
+        StoreError: where it is missing, or has not a byte, beside results.
+    """
+    database = folder / DATABASE
+    left = next((name for name in (DIGESTS, LANDSCAPE, MANIFEST) if (folder / name).is_file()), None)
+    if left is not None and not (database.is_file() and database.stat().st_size):
+        got = "an empty file" if database.exists() else "none"
+        remedy = "Restore it from a backup, or choose another folder with -o."
+        raise StoreError(expected(f"{DATABASE} of {folder}", f"there beside its {left}", got, remedy))
+
+
 def create(folder: Path) -> Path:
     """Make the folder of a study, mode 0700 with a `.gitignore` that keeps everything out of version control.
 
     Raises:
-        StoreError: where the path is a file, or the folder cannot be made or written to.
+        StoreError: as `check_target`, or where it cannot be made or written to.
     """
-    target_folder(folder, KINDS["a study"], what="study folder")
+    check_target(folder)
     try:
         folder.mkdir(parents=True, mode=0o700, exist_ok=True)
         ignore = folder / ".gitignore"
@@ -54,13 +78,20 @@ def require(folder: Path) -> Path:
     """The folder of an existing study.
 
     Raises:
-        StoreError: where there is none.
+        StoreError: where there is none, or it has not a byte beside results.
     """
-    if not (folder / DATABASE).is_file():
-        raise StoreError(
-            expected("study folder", f"a folder with a {DATABASE}", str(folder), "Make one with: safebasin map -o DIR.")
-        )
-    return folder
+    if (folder / DATABASE).is_file():
+        _check_kept(folder)
+        return folder
+    constraint, remedy = f"a folder with a {DATABASE}", "Make one with: safebasin map -o DIR."
+    kind = next((kind for kind in KINDS.values() if kind.is_here(folder)), None)
+    if kind is not None:
+        inner = next((path.parent for path in sorted(folder.glob(f"**/{DATABASE}"))), None)
+        where = "There is no study in it." if inner is None else f"Name a study in it, such as {inner}."
+        remedy = f"It is the folder of {kind.name}. {where}"
+    elif folder.is_dir():
+        _check_kept(folder)
+    raise StoreError(expected("study folder", constraint, str(folder), remedy))
 
 
 def results(folder: Path) -> str:
@@ -80,10 +111,12 @@ def results(folder: Path) -> str:
 def writer(folder: Path) -> Generator[None]:
     """Hold the folder as its one writer. The lock is the operating system's, so it dies with the process.
 
+    A thread that holds it may hold it again: what measures and then writes results is one writer to its end.
+
     Raises:
         StoreError: naming the process that holds it.
     """
-    lock = FileLock(folder / _LOCK, timeout=0)
+    lock = FileLock(folder.resolve() / _LOCK, timeout=0, is_singleton=True)
     try:
         lock.acquire()
     except Timeout as error:
@@ -97,7 +130,8 @@ def writer(folder: Path) -> Generator[None]:
         write_text(folder / _WRITER, json.dumps(who))
         yield
     finally:
-        (folder / _WRITER).unlink(missing_ok=True)
+        if lock.lock_counter == 1:
+            (folder / _WRITER).unlink(missing_ok=True)
         lock.release()
 
 

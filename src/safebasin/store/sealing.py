@@ -25,7 +25,7 @@ from safebasin.records import canonical_json
 from safebasin.store.coded import Combination, coded
 from safebasin.store.db import StudyStore
 from safebasin.store.digests import DIGEST_BYTES, EVERY, WITHHELD
-from safebasin.store.folder import DATABASE
+from safebasin.store.folder import DATABASE, require
 from safebasin.untrusted import MIB, is_inside, read_json, read_text
 from safebasin.writing import DIGESTS, KINDS, is_leftover, write_text
 
@@ -160,7 +160,7 @@ def row_digests(folder: Path) -> dict[str, Counted]:
     Rows that have none yet (of a release older than digests) count as such.
     """
     found: dict[str, Counted] = {}
-    with StudyStore.open(folder) as store, store.reading() as db:
+    with StudyStore.open(require(folder)) as store, store.reading() as db:
         for table in EVERY:
             if table == "verdicts":  # each judge by itself: judging with a further one leaves the others as they are
                 parts = _many(db, table, ("judge", "version"))
