@@ -164,7 +164,7 @@ def _metric(
     else:
         difference = correct_for_judge(before, after, accuracy, clusters=clusters, level=level)
         narrower = "More prompts, or more labels of the judge,"
-        ruling = None if limit is None else rule(difference, limit, level=level, narrower=narrower)
+        ruling = None if limit is None else rule(difference, limit, pairs, level=level, narrower=narrower)
     return Metric(
         name=question.name,
         prompts=question.prompts.name,

@@ -26,7 +26,9 @@ __all__ = [
     "estimate_paired_difference",
     "fewest_changes",
     "fill",
+    "hold_zero",
     "mcnemar",
+    "prompt_changes",
     "tango",
 ]
 
@@ -196,7 +198,7 @@ def estimate_margin_difference(
     found = hull([_difference_interval(pair, both, alphas, level, seed) for pair in filled])
     made = interval_method(before.shape[0], before.shape[2], level, seed, found, paired=True)
     if found is not None:
-        changed = _prompt_changes(*(both or (before, after)), alphas)
+        changed = prompt_changes(*(both or (before, after)), alphas)
         made += _sign_words(changed, level, widened=0.0 in (found.low, found.high))
     sample = sample_words(there.size, before.shape[2]) + undefined_words(n_undefined)
     return Estimate(
@@ -217,7 +219,7 @@ def _in_both(before: Array, after: Array) -> tuple[Array, Array]:
     return np.where(either, np.nan, before), np.where(either, np.nan, after)
 
 
-def _prompt_changes(before: Array, after: Array, alphas: Array) -> tuple[int, int]:
+def prompt_changes(before: Array, after: Array, alphas: Array) -> tuple[int, int]:
     """How many prompts have a higher margin after than before, mean over directions, and how many a lower one."""
     own = margins(alphas, after.swapaxes(1, 2)) - margins(alphas, before.swapaxes(1, 2))
     own = own[:, ~np.isnan(own).any(axis=0)].mean(axis=0)
@@ -242,7 +244,11 @@ def _difference_interval(
 ) -> Interval | None:
     n_prompts = pair[0].shape[2] if both is None else int((~np.isnan(both[0])).sum(axis=-1).min())
     found = _bare_interval(*pair, alphas, level, seed, n_prompts)
-    n_changed = sum(_prompt_changes(*(both or pair), alphas))
+    return hold_zero(found, sum(prompt_changes(*(both or pair), alphas)), level)
+
+
+def hold_zero(found: Interval | None, n_changed: int, level: float) -> Interval | None:
+    """Widen an interval of a difference until it holds 0 where too few prompts changed for a sign test at its level."""
     if found is None or found.n_alike or n_changed >= fewest_changes(level):
         return found
     return replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))
