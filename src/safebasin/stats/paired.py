@@ -220,7 +220,7 @@ def _in_both(before: Array, after: Array) -> tuple[Array, Array]:
 
 
 def prompt_changes(before: Array, after: Array, alphas: Array) -> tuple[int, int]:
-    """How many prompts have a higher margin after than before, mean over directions, and how many a lower one."""
+    """Count the prompts with a higher margin after than before, mean over directions, and those with a lower one."""
     own = margins(alphas, after.swapaxes(1, 2)) - margins(alphas, before.swapaxes(1, 2))
     own = own[:, ~np.isnan(own).any(axis=0)].mean(axis=0)
     return int((own > _SAME).sum()), int((own < -_SAME).sum())
