@@ -235,3 +235,12 @@ def test_counts_guard_a_failure_where_something_else_would_narrow() -> None:
     assert rule(worse, 0.01, few, narrower="More labels").decision == "undecided"
     assert rule(worse, 0.01, enough, narrower="More labels").decision == "fail"
     assert rule(worse, 0.06, enough, narrower="More labels").advice == "More labels would narrow the interval."
+
+
+def test_a_radius_that_falls_all_at_once_at_the_limit_is_no_failure() -> None:
+    """38 of 80 prompts succeed everywhere before, 44 after: the radius falls from the range to 0, by chance perhaps."""
+    alphas = np.round(np.linspace(-0.5, 0.5, 21), 10)
+    before, after = (np.broadcast_to((np.arange(80) < k).astype(float), (20, 21, 80)) for k in (38, 44))
+    found = estimate_radius_drop(before, after, alphas)
+    assert found.value == pytest.approx(0.5)
+    assert rule(found, 0.1).decision == "undecided"

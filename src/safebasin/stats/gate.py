@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.stats.intervals import Interval, hull, jackknife_means, leave_one_out
+from safebasin.stats.intervals import Interval, hull, jackknife_means, leave_one_out, resample_unmoved
 from safebasin.stats.landscape import Array, curves_of, reaches
 from safebasin.stats.method_words import grid_words, missing_words, percent
 from safebasin.stats.paired import FILLINGS, changes, fewest_changes, fill, hold_zero, mcnemar, prompt_changes, tango
@@ -303,6 +303,7 @@ def estimate_radius_drop(
         (full_b, without_b), (full_a, without_a) = (leave_one_out(one, radius) for one in filled)
         of_drop = full_b - full_a, without_b - without_a
         found = jackknife_means(*of_drop, bounds=(-span, span), level=two_sided, most_df=df)
+        found = resample_unmoved(found, filled[::-1], radius, bounds=(-span, span), level=two_sided)
         return hold_zero(found, sum(prompt_changes(*filled, alphas)), two_sided)
 
     values = radius(curves_of(before)) - radius(curves_of(after))

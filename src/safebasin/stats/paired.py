@@ -249,7 +249,7 @@ def _difference_interval(
 
 def hold_zero(found: Interval | None, n_changed: int, level: float) -> Interval | None:
     """Widen an interval of a difference until it holds 0 where too few prompts changed for a sign test at its level."""
-    if found is None or found.n_alike or n_changed >= fewest_changes(level):
+    if found is None or n_changed >= fewest_changes(level):
         return found
     return replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))
 
