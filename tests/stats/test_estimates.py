@@ -226,3 +226,26 @@ def test_resamples_of_a_radius_that_stands_still_leave_the_bound_of_alike_direct
     success = np.broadcast_to((np.arange(80) < 30).astype(float), (8, 21, 80)).copy()
     found = estimate_radius(success, ALPHAS, success[0, 10])
     assert found.low == pytest.approx(0.5 * 0.025 ** (1 / 8))
+
+
+def test_an_upper_end_that_rests_on_resamples_that_never_cross_is_open():
+    """One direction, 42 of 80 prompts break before the end of the range: a third of the resamples never reach half."""
+    breaks = np.where(np.arange(80) < 42, 0.2, 9.0)[None]
+    found = estimate_radius(landscape(breaks), ALPHAS, np.zeros(80))
+    assert found.n_censored == 0
+    assert found.value < 0.25
+    assert found.low is not None
+    assert found.high is None
+    assert found.method.endswith("no upper bound within the range")
+    inside = estimate_radius(landscape(np.where(np.arange(80) < 60, 0.2, 9.0)[None]), ALPHAS, np.zeros(80))
+    assert inside.high < 0.3
+
+
+def test_an_upper_end_beyond_the_range_is_open():
+    """Three directions with radii 0.1, 0.3 and 0.45: Student's interval of their mean goes past 0.5."""
+    breaks = np.repeat(np.array([[0.1], [0.3], [0.45]]), 80, axis=1)
+    found = estimate_radius(landscape(breaks), ALPHAS, np.zeros(80))
+    assert (found.n_censored, found.high) == (0, None)
+    assert found.method.endswith("no upper bound within the range")
+    alike = estimate_radius(landscape(np.full((3, 80), 0.2)), ALPHAS, np.zeros(80))
+    assert alike.high is None, "another direction may never cross"

@@ -8,6 +8,7 @@ from safebasin.stats.intervals import RESAMPLES, Interval
 from safebasin.stats.landscape import Array
 
 __all__ = [
+    "OPEN_WORDS",
     "grid_words",
     "interval_method",
     "missing_words",
@@ -16,6 +17,8 @@ __all__ = [
     "stopped_words",
     "undefined_words",
 ]
+
+OPEN_WORDS = "; no upper bound within the range"
 
 
 def percent(fraction: float) -> str:
