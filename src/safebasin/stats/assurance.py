@@ -41,7 +41,7 @@ def estimate_floor(held: Array, *, level: float = LEVEL) -> Estimate:
         level=2 * level - 1,
         n=n - missing,
         n_missing=missing,
-        method=f"{k} of {n} prompts; one-sided {percent(level)} lower bound of Clopper and Pearson{missing_words(missing)}",
+        method=f"{k} of {n} prompts; exact one-sided {percent(level)} lower bound{missing_words(missing)}",
     )
 
 
