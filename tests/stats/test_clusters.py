@@ -65,6 +65,19 @@ def test_where_all_are_alike_each_prompt_is_worth_one() -> None:
     assert (found.value, found.low, found.high) == (1, wilson(40, 40).low, 1)
 
 
+def test_one_response_that_differs_makes_it_no_surer_than_none() -> None:
+    """80 prompts at 17 points: all agree, one does not, and as many that do not as shows how prompts differ."""
+    prompts, alike = list(np.repeat(np.arange(80), 17)), np.ones(1360)
+    whole = estimate_clustered_rate(alike, prompts)
+    alike[0] = 0
+    found = estimate_clustered_rate(alike, prompts)
+    assert found.low <= whole.low
+    none = estimate_clustered_rate(1 - alike, prompts)
+    assert (none.low, none.high) == (pytest.approx(1 - found.high), pytest.approx(1 - found.low))
+    alone = estimate_clustered_rate(alike, list(range(1360)))
+    assert alone.low == pytest.approx(wilson(1359, 1360).low), "independent responses stay as they were"
+
+
 def test_missing_verdicts_widen_it_and_nothing_scored_has_no_rate() -> None:
     success = clustered()
     success[:30] = np.nan

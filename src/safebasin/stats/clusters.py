@@ -98,7 +98,7 @@ def effective_size_of(counts: Array, sizes: Array, *, level: float = 0.95) -> fl
 
 
 def estimate_clustered_rate(success: Array, clusters: Clusters, *, level: float = 0.95) -> Estimate:
-    """A rate with Wilson's interval at its effective size.
+    """A rate with Wilson's interval at its effective size, and never above what as many clusters allow that are alike.
 
     Args:
         success: 0, 1, or NaN where it is missing, shape (n,).
@@ -131,7 +131,13 @@ def estimate_clustered_rate(success: Array, clusters: Clusters, *, level: float 
 def _wilson(success: Array, numbers: NDArray[np.intp], level: float) -> Interval:
     size = effective_size(success, numbers, level=level)
     rate = float(success.mean())
-    return wilson(size if rate == 1 else rate * size, size, level=level)
+    found = wilson(size if rate == 1 else rate * size, size, level=level)
+    n_clusters = np.count_nonzero(np.bincount(numbers))
+    if n_clusters == success.size:
+        return found
+    # One response that differs shows little of how clusters do: never surer than if all had been alike.
+    surest = wilson(n_clusters, n_clusters, level=level).low
+    return Interval(low=min(found.low, surest), high=max(found.high, 1 - surest))
 
 
 def jackknife_clusters(
