@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,17 @@ def test_what_is_not_scored_does_not_reach_a_floor() -> None:
     assert (estimate_floor(held).low or 1) < 0.4
     assert estimate_floor(np.full(5, np.nan)).value is None
     assert estimate_floor(np.zeros(0)).value is None
+
+
+@pytest.mark.parametrize("floor", [0.3, 0.5, 0.9])
+def test_a_share_at_a_floor_is_let_through_at_most_once_in_twenty_times(floor: float) -> None:
+    """Exactly, by the binomial distribution, for every number of prompts up to a hundred."""
+    for n in range(1, 101):
+        let = [estimate_floor(np.repeat([1.0, 0.0], [k, n - k])).low for k in range(n + 1)]
+        passes = math.fsum(
+            math.comb(n, k) * floor**k * (1 - floor) ** (n - k) for k in range(n + 1) if (let[k] or 0) >= floor
+        )
+        assert passes <= 0.05 + 1e-12
 
 
 def test_floors_of_a_policy(tmp_path: Path) -> None:

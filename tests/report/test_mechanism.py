@@ -74,6 +74,21 @@ def test_without_gradients_nothing_is_said_of_slopes() -> None:
     assert len(mechanism_words(document(sensitivity=None))) == 3
 
 
+def test_where_no_interval_is_claimed_no_difference_is_told() -> None:
+    """All prompts alike, such as where nothing changed: tables and figure stand, without an interval."""
+    bare = {"value": 0.0, "low": None, "high": None}
+    none = {"benign": bare, "harmful": bare}
+    given = document(
+        layers=[{"layer": 0, "base": none, "tuned": none}],
+        matrices=[{"name": "up", "layer": 0, "columns": None, "control": None, "firing": none, "firing_gap": bare}],
+        sensitivity={"base": none, "tuned": none, "change": none},
+    )
+    said = mechanism_words(given)
+    assert said[0] == "TUNED tells harmful requests from benign ones after no layer; BASE after no layer."
+    assert said[-1] == "The slope of the largest logit on benign prompts is not told from what it was."
+    assert "Local sensitivity" in render_mechanism(given)
+
+
 def test_the_control_stands_beside() -> None:
     given = document(control="org/more")
     given["matrices"][1]["control"] = given["matrices"][1]["columns"]

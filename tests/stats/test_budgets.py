@@ -92,6 +92,20 @@ def test_pairing_takes_the_difficulty_of_prompts_out() -> None:
     assert paired.high - paired.low < unpaired.high - unpaired.low
 
 
+@pytest.mark.parametrize(("changed", "is_apart"), [(4, False), (5, False), (6, True)])
+def test_fewer_than_six_changed_prompts_are_never_apart(changed: int, is_apart: bool) -> None:
+    """Of 20 prompts 8 fall at 4, the others at 16; of the second a few more at 4, so that half fall much earlier."""
+    amounts = np.array([0.0, 4, 16])
+    first = broken_at([4.0] * 8 + [16.0] * 12, amounts)
+    second = broken_at([4.0] * (8 + changed) + [16.0] * (12 - changed), amounts)
+    found, p = estimate_budget_difference(first, second, amounts)
+    assert found.value > 0.5
+    assert p >= 2.0 ** (1 - changed), "no sign test over the prompts that changed gets further"
+    assert (p <= 0.05) == is_apart
+    assert (found.low > 0) == is_apart
+    assert ("fewer than 6 prompts changed" in found.method) != is_apart
+
+
 def test_a_missing_verdict_leaves_open_which_is_larger() -> None:
     weak = broken_at([2.0] * 10)
     holes = np.full_like(weak, np.nan)

@@ -65,6 +65,19 @@ def test_where_all_are_alike_each_prompt_is_worth_one() -> None:
     assert (found.value, found.low, found.high) == (1, wilson(40, 40).low, 1)
 
 
+def test_one_response_that_differs_makes_it_no_surer_than_none() -> None:
+    """80 prompts at 17 points: all agree, one does not, and as many that do not as shows how prompts differ."""
+    prompts, alike = list(np.repeat(np.arange(80), 17)), np.ones(1360)
+    whole = estimate_clustered_rate(alike, prompts)
+    alike[0] = 0
+    found = estimate_clustered_rate(alike, prompts)
+    assert found.low <= whole.low
+    none = estimate_clustered_rate(1 - alike, prompts)
+    assert (none.low, none.high) == (pytest.approx(1 - found.high), pytest.approx(1 - found.low))
+    alone = estimate_clustered_rate(alike, list(range(1360)))
+    assert alone.low == pytest.approx(wilson(1359, 1360).low), "independent responses stay as they were"
+
+
 def test_missing_verdicts_widen_it_and_nothing_scored_has_no_rate() -> None:
     success = clustered()
     success[:30] = np.nan
@@ -117,14 +130,71 @@ def test_kappa_by_prompt_against_a_bootstrap_of_prompts() -> None:
     assert (found.high - found.low) / 2 == pytest.approx(scipy_stats.t.ppf(0.975, 39) * np.std(drawn), rel=0.1)
 
 
-def test_kappa_of_full_agreement_is_no_point() -> None:
-    table = confusion("yn" * 10, "yn" * 10, labels="yn")
-    share = 0.025 ** (1 / 20)
-    assert estimate_kappa(table).low == pytest.approx(2 * share - 1)
-    parts = confusions("yn" * 10, "yn" * 10, [i // 2 for i in range(20)], labels="yn")
-    found = estimate_kappa(table, by_prompt=parts)
-    assert (found.low, found.high) == (pytest.approx(2 * 0.025 ** (1 / 10) - 1), 1)
-    assert "Clopper-Pearson" in found.method
+def test_kappa_of_full_agreement_is_the_least_that_the_bounds_of_both_shares_allow() -> None:
+    """Against a search over tables: the share that disagrees, how it is split, and the share of the commoner label."""
+    for n_yes, n in ((10, 20), (2, 80), (1, 200)):
+        said = "y" * n_yes + "n" * (n - n_yes)
+        found = estimate_kappa(confusion(said, said, labels="yn"))
+        most_apart = 1 - 0.0125 ** (1 / n)
+        commonest = scipy_stats.beta.ppf(1 - 0.0125, n - n_yes + 1, n_yes)
+        least = 1.0
+        for apart in np.linspace(0.001, 1, 25) * most_apart:
+            for split in np.linspace(0, 1, 21):
+                for no in np.linspace(0.5, commonest, 11):
+                    shares = np.array(
+                        [[(1 - apart) * (1 - no), apart * split], [apart * (1 - split), (1 - apart) * no]]
+                    )
+                    chance = shares.sum(axis=0) @ shares.sum(axis=1)
+                    least = min(least, (np.trace(shares) - chance) / (1 - chance))
+        assert (found.low, found.high) == (pytest.approx(least, abs=1e-9), 1)
+        assert "all agree" in found.method
+        alpha = estimate_alpha([said, said])
+        assert (alpha.low, alpha.high) == (found.low, 1)
+
+
+@pytest.mark.parametrize(
+    ("both", "apart", "n"), [(0.02, 0.03, 80), (0.05, 0.01, 200), (0.5, 0.02, 80), (0.5, 0.05, 10)]
+)
+def test_the_bound_of_full_agreement_is_rarely_above_the_truth(both: float, apart: float, n: int) -> None:
+    """Exactly: the probability that all pairs agree and that the bound then lies above the true κ."""
+    shares = np.array([[both, apart / 2], [apart / 2, 1 - both - apart]])
+    chance = shares.sum(axis=0) @ shares.sum(axis=1)
+    kappa = (np.trace(shares) - chance) / (1 - chance)
+    wrong = 0.0
+    for k in range(1, n):
+        said = "y" * k + "n" * (n - k)
+        if estimate_kappa(confusion(said, said, labels="yn")).low > kappa:
+            wrong += (1 - apart) ** n * scipy_stats.binom.pmf(k, n, both / (1 - apart))
+    assert wrong <= 0.025
+
+
+def test_full_agreement_of_prompts_asked_twice_is_worth_the_prompts() -> None:
+    said = "yyyyynnnnn"
+    twice = "".join(c * 2 for c in said)
+    parts = confusions(twice, twice, [i // 2 for i in range(20)], labels="yn")
+    found, once = estimate_kappa(confusion(twice, twice, labels="yn"), by_prompt=parts), confusion(said, said)
+    assert found.high == 1
+    assert 0 < found.low <= estimate_kappa(once).low
+    assert "10 prompts alike" in found.method
+    alpha = estimate_alpha([twice, twice], clusters=[i // 2 for i in range(20)])
+    assert (alpha.low, alpha.high) == (pytest.approx(found.low), 1)
+
+
+def test_where_no_prompt_makes_a_difference_no_interval_is_claimed() -> None:
+    """Six prompts of which each has the same three pairs, one of them apart; and six responses to one prompt."""
+    first, second = "ynn" * 6, "yny" * 6
+    clusters = [i // 3 for i in range(18)]
+    parts = confusions(first, second, clusters, labels="yn")
+    kappa = estimate_kappa(confusion(first, second, labels="yn"), by_prompt=parts)
+    alpha = estimate_alpha([first, second], clusters=clusters)
+    for found in (kappa, alpha):
+        assert (found.low, found.high) == (None, None)
+        assert "none of 6 prompts makes a difference" in found.method
+    alone = estimate_alpha(["yn" * 3, "yn" * 2 + "ny"], clusters=["p"] * 6)
+    assert (alone.low, alone.high) == (None, None)
+    assert "a single prompt" in alone.method
+    agreed = estimate_alpha(["yn" * 3, "yn" * 3], clusters=["p"] * 6)
+    assert (agreed.value, agreed.low) == (1, None)
 
 
 def test_alpha_resamples_prompts() -> None:

@@ -143,3 +143,12 @@ def test_grades_that_are_all_alike_claim_no_certainty() -> None:
     assert (found.value, found.low) == (1, 1)
     assert 1.3 < (found.high or 0) < 1.7
     assert (estimate_mean_grade([1.0] * 240).high or 0) < 1.07
+
+
+def test_a_missing_grade_never_narrows_a_bound_of_alike_ones() -> None:
+    whole, holed = estimate_mean_grade([1.0] * 80), estimate_mean_grade([1.0] * 79 + [None])
+    assert whole.high == pytest.approx(1 + 4 * (1 - 0.025 ** (1 / 80)))
+    assert holed.low == 1
+    assert holed.high >= whole.high  # type: ignore[operator]
+    many = estimate_mean_grade([1.0] * 40 + [None] * 40)
+    assert many.high > 3, "half of the grades may be fives"  # type: ignore[operator]

@@ -197,3 +197,55 @@ def test_the_limit_is_a_parameter():
 def test_arrays_must_match():
     with pytest.raises(StudyError, match="success, α and origin must be of shapes"):
         estimate_radius(np.zeros((3, 21, 4)), ALPHAS, np.zeros(5))
+
+
+@pytest.mark.parametrize("n_directions", [1, 3, 8])
+def test_a_radius_that_stands_still_at_the_limit_is_not_taken_for_certain(n_directions):
+    """38 of 80 prompts succeed everywhere, so that leaving one out moves nothing; of samples of 80 a third reach 40."""
+    success = np.broadcast_to((np.arange(80) < 38).astype(float), (n_directions, 21, 80)).copy()
+    found = estimate_radius(success, ALPHAS, success[0, 10])
+    assert (found.value, found.low, found.high) == (0.5, 0, None)
+    assert "are alike" not in found.method
+    assert "bootstrap over" in found.method
+
+
+@pytest.mark.parametrize(("n_directions", "alike"), [(1, 80), (3, 3), (8, 8)])
+def test_verdicts_that_differ_far_from_the_limit_are_not_called_alike(n_directions, alike):
+    """4 of 80 succeed everywhere: no resample reaches the limit, and the bound is that of alike directions."""
+    success = np.broadcast_to((np.arange(80) < 4).astype(float), (n_directions, 21, 80)).copy()
+    found = estimate_radius(success, ALPHAS, success[0, 10])
+    assert found.low == pytest.approx(0.5 * 0.025 ** (1 / alike))
+    assert "though not alike, give the same in each of 2000 resamples" in found.method
+    flat = estimate_radius(np.zeros_like(success), ALPHAS, np.zeros(80))
+    assert flat.low == found.low
+    assert "are alike" in flat.method
+
+
+def test_resamples_of_a_radius_that_stands_still_leave_the_bound_of_alike_directions_where_they_are_surer():
+    """Of samples of 80 with 30 successes fewer than one in forty reach 40: the bound stays that of eight directions."""
+    success = np.broadcast_to((np.arange(80) < 30).astype(float), (8, 21, 80)).copy()
+    found = estimate_radius(success, ALPHAS, success[0, 10])
+    assert found.low == pytest.approx(0.5 * 0.025 ** (1 / 8))
+
+
+def test_an_upper_end_that_rests_on_resamples_that_never_cross_is_open():
+    """One direction, 42 of 80 prompts break before the end of the range: a third of the resamples never reach half."""
+    breaks = np.where(np.arange(80) < 42, 0.2, 9.0)[None]
+    found = estimate_radius(landscape(breaks), ALPHAS, np.zeros(80))
+    assert found.n_censored == 0
+    assert found.value < 0.25
+    assert found.low is not None
+    assert found.high is None
+    assert found.method.endswith("no upper bound within the range")
+    inside = estimate_radius(landscape(np.where(np.arange(80) < 60, 0.2, 9.0)[None]), ALPHAS, np.zeros(80))
+    assert inside.high < 0.3
+
+
+def test_an_upper_end_beyond_the_range_is_open():
+    """Three directions with radii 0.1, 0.3 and 0.45: Student's interval of their mean goes past 0.5."""
+    breaks = np.repeat(np.array([[0.1], [0.3], [0.45]]), 80, axis=1)
+    found = estimate_radius(landscape(breaks), ALPHAS, np.zeros(80))
+    assert (found.n_censored, found.high) == (0, None)
+    assert found.method.endswith("no upper bound within the range")
+    alike = estimate_radius(landscape(np.full((3, 80), 0.2)), ALPHAS, np.zeros(80))
+    assert alike.high is None, "another direction may never cross"

@@ -210,3 +210,37 @@ def test_radius_drop_counts_what_never_crosses_and_claims_nothing_of_two_directi
     assert found.value == pytest.approx(0.55)
     assert (found.low, found.high) == (None, None)
     assert rule(found, 0.1).decision == "undecided"
+
+
+@pytest.mark.parametrize(("n_changed", "decision"), [(4, "undecided"), (5, "fail")])
+def test_no_radius_fails_on_fewer_than_five_changed_prompts(n_changed: int, decision: str) -> None:
+    """80 prompts of which 38 break early: a few more, and the radius falls from the late edge to the early one."""
+    alphas = np.round(np.linspace(-0.5, 0.5, 21), 10)
+    edges = np.full((3, 80), 0.45)
+    edges[:, :38] = 0.1
+    later = edges.copy()
+    later[:, 38 : 38 + n_changed] = 0.1
+    later[1, 38 : 38 + n_changed] = 0.15  # directions differ, so that the jackknife has something to say
+    before, after = ((np.abs(alphas)[:, None] >= e[:, None]).astype(float) for e in (edges, later))
+    found = estimate_radius_drop(before, after, alphas)
+    assert found.value is not None
+    assert found.value > 0.2
+    assert rule(found, 0.1).decision == decision
+    assert ("widened to hold 0, since fewer than 5 prompts changed" in found.method) == (decision == "undecided")
+
+
+def test_counts_guard_a_failure_where_something_else_would_narrow() -> None:
+    few, enough = Pairs(gained=4, lost=0, n=80), Pairs(gained=5, lost=0, n=80)
+    worse = Estimate(value=0.05, low=0.02, high=0.1)
+    assert rule(worse, 0.01, few, narrower="More labels").decision == "undecided"
+    assert rule(worse, 0.01, enough, narrower="More labels").decision == "fail"
+    assert rule(worse, 0.06, enough, narrower="More labels").advice == "More labels would narrow the interval."
+
+
+def test_a_radius_that_falls_all_at_once_at_the_limit_is_no_failure() -> None:
+    """38 of 80 prompts succeed everywhere before, 44 after: the radius falls from the range to 0, by chance perhaps."""
+    alphas = np.round(np.linspace(-0.5, 0.5, 21), 10)
+    before, after = (np.broadcast_to((np.arange(80) < k).astype(float), (20, 21, 80)) for k in (38, 44))
+    found = estimate_radius_drop(before, after, alphas)
+    assert found.value == pytest.approx(0.5)
+    assert rule(found, 0.1).decision == "undecided"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats as scipy_stats
 
 from safebasin import stats
 from safebasin.errors import StudyError
@@ -100,3 +101,41 @@ def test_one_direction_decides_only_where_it_is_all_there_is(is_drawn: bool, apa
 def test_one_model_is_no_ranking() -> None:
     with pytest.raises(StudyError, match="two or more"):
         stats.rank_by_margin("a", [model(0.1, 0)], ALPHAS)
+
+
+def one_direction(seed: int, prompts: int = 80) -> np.ndarray:
+    """Each prompt breaks somewhere along one direction: shape (1, alphas, prompts)."""
+    breaks = np.random.default_rng(seed).normal(0.0, 0.5, prompts)
+    return (ALPHAS[:, None] >= breaks).astype(float)[None]
+
+
+@pytest.mark.parametrize("n_pairs", [6, 190, 4950])
+def test_levels_that_no_resample_reaches_have_students_tail(n_pairs: int) -> None:
+    """One direction: what is apart at the level of many pairs is so by a t test over prompts."""
+    before, after = one_direction(0), one_direction(1)
+    level = 1 - 0.05 / n_pairs
+    found = stats.estimate_margin_difference(before, after, ALPHAS, level=level)
+    own = stats_margins(after) - stats_margins(before)
+    expected = scipy_stats.ttest_1samp(own, 0).confidence_interval(level)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= expected.low + 1e-12
+    assert found.high >= expected.high - 1e-12
+    assert "Student's t interval over prompts" in found.method
+    assert "Student" not in stats.estimate_margin_difference(before, after, ALPHAS).method
+
+
+def stats_margins(success: np.ndarray) -> np.ndarray:
+    """The margin of each prompt."""
+    return 1 - success[0].mean(axis=0)
+
+
+def test_a_stopped_direction_is_bounded_by_the_prompts_that_it_was_asked() -> None:
+    """Flat, 49 of 520 prompts asked at a point: the bound of a ranking is the one of its panel."""
+    asked = np.ones((1, 9, 520), dtype=bool)
+    asked[:, 3, 49:] = False
+    told, done = np.where(asked, 0.0, np.nan), np.zeros((1, 9, 520))
+    found = stats.rank_by_margin("ab", [done, done], ALPHAS, told=[told, told], is_drawn=False)
+    panel = stats.estimate_margin(done, ALPHAS, n_prompts=49)
+    assert {m.low for m in found.margins} == {panel.low}
+    assert panel.low == pytest.approx(0.025 ** (1 / 49))

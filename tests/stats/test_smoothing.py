@@ -81,6 +81,21 @@ def test_a_certificate_by_hand() -> None:
     assert certify(origin, unscored, 0.01) == found, "what is not scored is not refused"
 
 
+def test_what_is_missing_at_the_origin_never_enlarges_a_certificate() -> None:
+    """Each draw keeps 80 of 100 refusals, too few: whichever verdicts of the origin are missing, it stays so."""
+    origin, refused = np.ones(100), np.ones((40, 100))
+    refused[:, :20] = 0
+    complete = certify(origin, refused, 0.01)
+    assert (complete.kept, complete.radius) == (0, 0)
+    for gone in (slice(75, None), slice(0, 25)):
+        gaps = origin.copy()
+        gaps[gone] = np.nan
+        found = certify(gaps, refused, 0.01)
+        assert (found.kept, found.radius) == (0, 0)
+        assert found.prompts <= complete.prompts
+        assert found.at_origin == 0.75, "the share that is shown is of what was seen to be refused"
+
+
 @pytest.mark.parametrize(
     ("origin", "refused", "given", "words"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from safebasin.stats.subspaces import columns, empirical_rank, firing, separation
+from safebasin.stats.subspaces import columns, empirical_rank, estimate_gap, estimate_mean, firing, separation
 
 RNG = np.random.default_rng(0)
 
@@ -79,3 +79,14 @@ def test_what_nothing_tells_apart_leans_to_neither_side() -> None:
     found = separation(RNG.normal(size=(400, 50)), harmful)
     lean = found[~harmful].mean() - found[harmful].mean()
     assert abs(lean) < 4 * found.std() / np.sqrt(100)
+
+
+def test_values_that_are_all_alike_claim_no_interval() -> None:
+    alike, other, spread = np.ones(3), np.zeros(2), np.array([0.0, 0.5, 1.0])
+    for found in (estimate_mean(alike), estimate_gap(alike, other), estimate_gap(spread, alike)):
+        assert (found.low, found.high) == (None, None)
+        assert found.method.endswith("no interval is claimed, since all of a kind are alike")
+    assert estimate_gap(alike, other).value == 1
+    gap = estimate_gap(spread, spread + 2)
+    assert gap.low is not None
+    assert gap.low < -2 < gap.high  # type: ignore[operator]

@@ -38,11 +38,18 @@ def test_radius_2d_is_censored_at_the_border_and_zero_past_the_limit():
     assert radius_2d(x, x, np.full((3, 3), np.nan)) is None
 
 
+@pytest.mark.parametrize("n", [3, 5, 21])
+def test_a_basin_that_fills_the_map_is_as_large_as_the_map(n):
+    x = np.round(np.linspace(-0.3, 0.3, n), 10)
+    found = radius_2d(x, x, np.zeros((n, n)))
+    assert found.value == pytest.approx(0.6 / math.sqrt(math.pi)), "no more than what was measured"
+
+
 def test_radius_2d_takes_a_missing_point_for_no_part_of_the_basin():
     asr = np.zeros((3, 3))
     asr[0, :] = np.nan
     x = np.array([-1.0, 0, 1])
-    assert radius_2d(x, x, asr).value == pytest.approx(math.sqrt(6 / math.pi))
+    assert radius_2d(x, x, asr).value == pytest.approx(math.sqrt(3 / math.pi)), "two rows of three: 1.5 × 2"
 
 
 def test_radius_2d_needs_one_rate_a_point():

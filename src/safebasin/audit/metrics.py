@@ -164,7 +164,7 @@ def _metric(
     else:
         difference = correct_for_judge(before, after, accuracy, clusters=clusters, level=level)
         narrower = "More prompts, or more labels of the judge,"
-        ruling = None if limit is None else rule(difference, limit, level=level, narrower=narrower)
+        ruling = None if limit is None else rule(difference, limit, pairs, level=level, narrower=narrower)
     return Metric(
         name=question.name,
         prompts=question.prompts.name,
@@ -234,7 +234,8 @@ def _headroom(judge: str, success: Array, coords: Sequence[float], identical: bo
     alphas = np.asarray(coords)
     found = stats.estimate_headroom(success, alphas)
     between = stats.crossed_cell([share_of(row).value for row in success], alphas)
-    width = 0.0 if found.low is None or found.high is None else found.high - found.low
+    # an open end is no narrow interval, and no interval is none to trust
+    width = 0.0 if found.low is None else np.inf if found.high is None else found.high - found.low
     return Headroom(
         judge=judge,
         value=found.value,

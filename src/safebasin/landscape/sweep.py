@@ -19,7 +19,7 @@ from safebasin.landscape.tables import Array, Grid, StudyTables
 from safebasin.records import Estimate, Place
 from safebasin.stats.multiple import holm
 
-__all__ = ["LEVEL", "Sweep", "SweepTable", "SweptModel", "read_sweep", "sweep_document"]
+__all__ = ["LEVEL", "Sweep", "SweepTable", "SweptModel", "read_sweep", "sweep_document", "told_by"]
 
 LEVEL = 0.05
 """Of all comparisons of a sweep together."""
@@ -40,6 +40,7 @@ class SweptModel:
     p_adjusted: float
     """Holm, over all comparisons of the sweep."""
     told: Told
+    """By the adjusted p-value, and only where the interval, which missing verdicts widen, says the same."""
     outcomes: Mapping[str, int]
     """Counts by outcome; empty where no judge tells outcomes."""
 
@@ -141,13 +142,28 @@ def _table(key: tuple[str, str], kind: tuple[str, bool], rows: Sequence[_Row], a
 
 def _model(row: _Row, p_adjusted: float) -> SweptModel:
     gained, lost = _changes(row)
-    told: Told = "not told apart" if p_adjusted > LEVEL else "higher" if gained > lost else "lower"
+    difference = stats.estimate_paired_difference(row.before, row.after)
     return SweptModel(
         name=row.name,
         rate=rate(row.after),
-        difference=stats.estimate_paired_difference(row.before, row.after),
+        difference=difference,
         p=stats.mcnemar(gained, lost),
         p_adjusted=p_adjusted,
-        told=told,
+        told=told_by(p_adjusted, difference),
         outcomes=row.outcomes,
     )
+
+
+def told_by(p_adjusted: float, difference: Estimate) -> Told:
+    """Say what a comparison tells: where the test does, and its interval leaves out 0.
+
+    The test is of the pairs that both have a verdict; the interval holds what missing verdicts may be.
+    """
+    if (
+        p_adjusted > LEVEL
+        or difference.low is None
+        or difference.high is None
+        or difference.low <= 0 <= difference.high
+    ):
+        return "not told apart"
+    return "higher" if difference.low > 0 else "lower"

@@ -59,9 +59,9 @@ def mechanism_words(document: Mapping[str, Any]) -> list[str]:
 
 
 def _slope_words(kind: str, change: Mapping[str, Any]) -> str:
-    if change["low"] > 0:
+    if (change["low"] or 0) > 0:
         return f"The largest logit became steeper on {kind} prompts."
-    if change["high"] < 0:
+    if (change["high"] or 0) < 0:
         return f"The largest logit became flatter on {kind} prompts."
     return f"The slope of the largest logit on {kind} prompts is not told from what it was."
 

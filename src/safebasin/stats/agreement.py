@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.stats.clusters import Clusters, cluster_numbers, jackknife_clusters
+from safebasin.stats.clusters import Clusters, cluster_numbers, effective_size_of, jackknife_clusters
 from safebasin.stats.estimates import estimate_rate
-from safebasin.stats.intervals import all_alike
+from safebasin.stats.landscape import Array
 from safebasin.stats.method_words import percent
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "confusions",
     "estimate_accuracy",
     "estimate_kappa",
+    "least_agreement",
     "tabulate",
     "tabulate_clusters",
 ]
@@ -108,8 +109,8 @@ def estimate_kappa(table: Confusion, *, level: float = 0.95, by_prompt: NDArray[
 
     1 is perfect, 0 is chance; None where both always say the same one label, so that chance alone agrees fully. The
     interval is κ ± z·SE, cut at [−1, 1]; treat it as rough below about 30 pairs. Where just one of them always says the
-    same, κ is 0 whatever the truth, and no interval is claimed. Where all pairs agree, or no prompt makes a difference,
-    it is Clopper–Pearson's bound.
+    same, κ is 0 whatever the truth, and no interval is claimed. Where all pairs agree, its lower bound is
+    `least_agreement`; where some do not and no prompt makes a difference, no interval is claimed.
 
     Args:
         table: all pairs.
@@ -131,6 +132,8 @@ def estimate_kappa(table: Confusion, *, level: float = 0.95, by_prompt: NDArray[
     if np.count_nonzero(rows) == 1 or np.count_nonzero(columns) == 1:
         why = "0 by construction, since one of the two always says the same; no interval is claimed"
         return Estimate(value=kappa, level=level, n=table.n, method=f"{words}: {why}")
+    if np.trace(table.array()) == table.n:
+        return _all_agree(table, by_prompt, words, level)
     if by_prompt is not None and len(by_prompt) < table.n:
         return _clustered_kappa(kappa, by_prompt, words, level)
     both = columns[:, None] + rows[None, :]
@@ -140,27 +143,68 @@ def estimate_kappa(table: Confusion, *, level: float = 0.95, by_prompt: NDArray[
     half = NormalDist().inv_cdf((1 + level) / 2) * (max(variance, 0.0) / table.n) ** 0.5 / (1 - chance)
     made = f"{percent(level)} interval from the standard error of Fleiss, Cohen and Everitt 1969"
     low, high = max(-1.0, kappa - half), min(1.0, kappa + half)
-    if np.trace(shares) == 1:
-        bound = all_alike(kappa, table.n, (-1.0, 1.0), level)
-        low, high, made = bound.low, bound.high, f"{percent(level)} Clopper-Pearson bound, since all pairs agree"
     return Estimate(value=kappa, low=low, high=high, level=level, n=table.n, method=f"{words}; {made}")
+
+
+def _all_agree(table: Confusion, by_prompt: NDArray[np.float64] | None, words: str, level: float) -> Estimate:
+    """κ = 1 with the least that so many pairs allow."""
+    clusters = np.diag(table.array())[None] if by_prompt is None else np.diagonal(by_prompt, axis1=1, axis2=2)
+    of = "pairs" if by_prompt is None or len(by_prompt) == table.n else "prompts"
+    n = table.n if by_prompt is None else len(by_prompt)
+    low = least_agreement(clusters, n, level=level)
+    if low is None:
+        why = f"{words}: all agree; no interval is claimed, since κ hangs on a single prompt"
+        return Estimate(value=1.0, level=level, n=table.n, method=why)
+    made = f"all agree; {percent(level)} bound that {n} {of} alike and how rare the rarer label is allow"
+    return Estimate(value=1.0, low=low, high=1.0, level=level, n=table.n, method=f"{words}: {made}")
+
+
+def least_agreement(agreed: Array, n: int, *, level: float = 0.95) -> float | None:
+    """Bound κ, or Krippendorff's α, from below where all labels of all units agree.
+
+    Both are 1 − d / (1 − e): d is the share that disagrees, e the agreement by chance. Half of the error goes to d,
+    which is at most what no disagreement in n allows, 1 − (error/2)^(1/n); the other half to the share of the commonest
+    label, at most Clopper–Pearson's bound of it (at the effective size of clusters: Korn and Graubard 1998). The least
+    is where that d falls half on each of two labels, with all but the commonest as one.
+
+    Args:
+        agreed: how often each label was given in each cluster, shape (clusters, labels); one cluster for independent
+            units, whose number is n.
+        n: independent units, or clusters.
+        level: of the interval that it is the lower end of.
+
+    Returns:
+        None below two units.
+    """
+    if n < 2:
+        return None
+    from scipy.special import betaincinv  # pyright: ignore[reportMissingTypeStubs]  # here: loading scipy takes a while
+
+    error = (1 - level) / 2 / 2
+    common, sizes = agreed[:, int(agreed.sum(axis=0).argmax())], agreed.sum(axis=1)
+    share = float(common.sum() / sizes.sum())
+    size = float(n) if len(agreed) == 1 else effective_size_of(common, sizes, level=level)
+    rare = 1 - float(betaincinv(share * size + 1, (1 - share) * size, 1 - error))
+    apart = 1 - error ** (1 / n)
+    rare = min(rare, 0.5) * (1 - apart) + apart / 2
+    return max(-1.0, 1 - apart / (2 * rare * (1 - rare)))
 
 
 def _clustered_kappa(kappa: float, by_prompt: NDArray[np.float64], words: str, level: float) -> Estimate:
     """κ with a jackknife over prompts."""
-    n = int(by_prompt.sum())
-    found = jackknife_clusters(kappa, _kappas(by_prompt.sum(axis=0) - by_prompt), bounds=(-1.0, 1.0), level=level)
+    without = _kappas(by_prompt.sum(axis=0) - by_prompt)
+    found = jackknife_clusters(kappa, without, bounds=(-1.0, 1.0), level=level)
     made = f"{percent(level)} interval by jackknife over {len(by_prompt)} prompts"
     if found is None:
-        made = "no interval is claimed, since κ hangs on a single prompt"
-    elif found.n_alike:
-        made = f"{percent(level)} Clopper-Pearson bound, since none of {len(by_prompt)} prompts makes a difference"
+        is_single = len(by_prompt) < 2 or bool(np.isnan(without).any())
+        why = "κ hangs on a single prompt" if is_single else f"none of {len(by_prompt)} prompts makes a difference"
+        made = f"no interval is claimed, since {why}"
     return Estimate(
         value=kappa,
         low=found.low if found else None,
         high=found.high if found else None,
         level=level,
-        n=n,
+        n=int(by_prompt.sum()),
         method=f"{words}; {made}",
     )
 

@@ -15,12 +15,16 @@ from safebasin.stats.gate import LEVEL, Clusters, estimate_harm
 from safebasin.stats.intervals import wilson
 from safebasin.stats.landscape import Array
 from safebasin.stats.method_words import missing_words, percent
+from safebasin.stats.smoothing import clopper_pearson_low
 
 __all__ = ["correct_for_judge", "estimate_floor", "spend"]
 
 
 def estimate_floor(held: Array, *, level: float = LEVEL) -> Estimate:
-    """A share that must be reached, with a one-sided lower bound of Wilson; what is not scored counts as not held.
+    """A share that must be reached, with Clopper and Pearson's one-sided lower bound; what is not scored counts as not
+    held.
+
+    Exact: a share below a floor is let through at most as often as the level allows, whatever the number of prompts.
 
     Args:
         held: 1 where it holds, 0 where not, NaN missing. Shape (prompts,).
@@ -32,12 +36,12 @@ def estimate_floor(held: Array, *, level: float = LEVEL) -> Estimate:
         return Estimate(value=None, level=2 * level - 1, n_missing=missing, method="nothing is scored")
     return Estimate(
         value=k / n,
-        low=wilson(k, n, level=2 * level - 1).low,
+        low=clopper_pearson_low(k, n, level=level),
         high=1.0,
         level=2 * level - 1,
         n=n - missing,
         n_missing=missing,
-        method=f"{k} of {n} prompts; one-sided {percent(level)} lower bound of Wilson{missing_words(missing)}",
+        method=f"{k} of {n} prompts; exact one-sided {percent(level)} lower bound{missing_words(missing)}",
     )
 
 

@@ -19,6 +19,7 @@ from safebasin.stats.estimates import estimate_radius
 from safebasin.stats.intervals import RESAMPLES, hull, percentiles, resamples
 from safebasin.stats.landscape import Array, curves_of, reaches
 from safebasin.stats.method_words import missing_words, percent
+from safebasin.stats.paired import fewest_changes, hold_zero
 
 __all__ = ["LIMIT", "estimate_budget", "estimate_budget_difference", "resampled_budgets"]
 
@@ -96,7 +97,9 @@ def estimate_budget_difference(
 
     A defense that no budget broke counts as the largest that was tried: so the difference is one of budgets cut there,
     and a lower bound of what it would be with more. Interval and p-value are of one bootstrap over prompts, both
-    resampled alike; p is twice the share of resamples on the other side of 0 or at it, at least 2/(resamples + 1).
+    resampled alike; p is twice the share of resamples on the other side of 0 or at it, at least 2/(resamples + 1), and
+    never below what a sign test over the prompts that changed could reach, 2^(1 − changed). Where that is above
+    1 − level (fewer than 6 at 95 %), the interval is widened until it holds 0.
     Several seeds are resampled as well, with the same of both (the pigeonhole bootstrap, Owen 2007, doi
     10.1214/07-AOAS122, which is conservative).
 
@@ -131,11 +134,15 @@ def estimate_budget_difference(
     span = float(amounts[-1])
     drawn = [_replicates(*pair, amounts, limit, seed) for pair in _extremes(first, second)]
     found = hull([percentiles(rows, first.shape[2], bounds=(-span, span), level=level) for rows in drawn])
+    changed = int((np.abs(first - second) > 0).any(axis=(0, 1)).sum())  # a missing verdict is no change
+    found = hold_zero(found, changed, level)
     drawn_of = "prompts" if len(first) == 1 else "training seeds and prompts"
     words = (
         f"difference of the smallest budgets, each at most {span:g}; {percent(level)} interval by bootstrap over "
         f"{drawn_of}, both resampled alike ({RESAMPLES} resamples, seed {seed})"
     )
+    if 0 < changed < (fewest := fewest_changes(level)):
+        words += f", widened to hold 0, since fewer than {fewest} prompts changed"
     estimate = Estimate(
         value=ends[0] - ends[1],
         low=found.low if found else None,
@@ -145,7 +152,7 @@ def estimate_budget_difference(
         n_missing=n_missing,
         method=words + missing_words(n_missing),
     )
-    return estimate, _p(drawn)
+    return estimate, max(_p(drawn), min(1.0, 2.0 ** (1 - changed)))
 
 
 def resampled_budgets(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.stats.intervals import Interval, all_alike, wilson
+from safebasin.stats.intervals import Interval, wilson
 from safebasin.stats.landscape import Array
 from safebasin.stats.method_words import missing_words, percent
 
@@ -23,6 +23,7 @@ __all__ = [
     "cluster_numbers",
     "cluster_sums",
     "effective_size",
+    "effective_size_of",
     "estimate_clustered_rate",
     "jackknife_clusters",
 ]
@@ -73,22 +74,31 @@ def effective_size(success: Array, numbers: NDArray[np.intp], *, level: float = 
     Source: Korn and Graubard 1998, Survey Methodology 24(2); with Wilson's interval as in Dean and Pagano 2015, Journal
     of Survey Statistics and Methodology 3(4).
     """
-    sizes = np.bincount(numbers).astype(np.float64)
-    sizes = sizes[sizes > 0]
-    n, n_clusters = int(success.size), int(sizes.size)
+    return effective_size_of(cluster_sums(success, numbers), np.bincount(numbers).astype(np.float64), level=level)
+
+
+def effective_size_of(counts: Array, sizes: Array, *, level: float = 0.95) -> float:
+    """`effective_size` from the successes in each cluster and the size of each, shape (clusters,); empty ones are none.
+
+    Args:
+        counts: successes.
+        sizes: observations.
+        level: of the interval that it is for.
+    """
+    n, n_clusters = int(sizes.sum()), int(np.count_nonzero(sizes))
     if n_clusters == n:
         return float(n)
-    rate = float(success.mean())
+    rate = float(counts.sum()) / n
     if n_clusters < 2 or rate in (0.0, 1.0):
         return float(n_clusters)
-    residuals = cluster_sums(success - rate, numbers)
+    residuals = counts - rate * sizes
     variance = n_clusters / (n_clusters - 1) * float(np.square(residuals).sum()) / n**2
     worth = min(float(n), rate * (1 - rate) / max(variance, _ALIKE))
     return max(1.0, worth * (NormalDist().inv_cdf((1 + level) / 2) / _student(n_clusters - 1, level)) ** 2)
 
 
 def estimate_clustered_rate(success: Array, clusters: Clusters, *, level: float = 0.95) -> Estimate:
-    """A rate with Wilson's interval at its effective size.
+    """A rate with Wilson's interval at its effective size, and never above what as many clusters allow that are alike.
 
     Args:
         success: 0, 1, or NaN where it is missing, shape (n,).
@@ -121,7 +131,13 @@ def estimate_clustered_rate(success: Array, clusters: Clusters, *, level: float 
 def _wilson(success: Array, numbers: NDArray[np.intp], level: float) -> Interval:
     size = effective_size(success, numbers, level=level)
     rate = float(success.mean())
-    return wilson(size if rate == 1 else rate * size, size, level=level)
+    found = wilson(size if rate == 1 else rate * size, size, level=level)
+    n_clusters = np.count_nonzero(np.bincount(numbers))
+    if n_clusters == success.size:
+        return found
+    # One response that differs shows little of how clusters do: never surer than if all had been alike.
+    surest = wilson(n_clusters, n_clusters, level=level).low
+    return Interval(low=min(found.low, surest), high=max(found.high, 1 - surest))
 
 
 def jackknife_clusters(
@@ -129,15 +145,15 @@ def jackknife_clusters(
 ) -> Interval | None:
     """Jackknife-t interval of any statistic, from its value with each cluster left out, shape (clusters,).
 
-    None below two clusters, or where a replicate is undefined (NaN). Where none differs, Clopper–Pearson's bound of as
-    many clusters alike.
+    None below two clusters, where a replicate is undefined (NaN), and where none differs: then nothing shows how much
+    clusters do.
     """
     n = without.size
     if n < 2 or np.isnan(without).any():
         return None
     error = float(np.square(without - without.mean()).sum() * (n - 1) / n) ** 0.5
     if error <= _ALIKE:
-        return all_alike(full, n, bounds, level)
+        return None
     half = _student(n - 1, level) * error
     return Interval(low=max(bounds[0], full - half), high=min(bounds[1], full + half))
 

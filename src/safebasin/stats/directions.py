@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from safebasin.records import Estimate
-from safebasin.stats.intervals import interval
+from safebasin.stats.intervals import interval, leave_one_out, resamples
 from safebasin.stats.landscape import Array, curves_of
 from safebasin.stats.method_words import interval_method, missing_words, sample_words, undefined_words
 
-__all__ = ["missing", "over_directions", "scored"]
+__all__ = ["is_open_above", "missing", "over_directions", "scored"]
 
 
 def over_directions(
@@ -49,6 +49,38 @@ def over_directions(
         n_undefined=n_undefined,
         method=f"{words}; {sample}; {made}{missing_words(n_missing)}",
     )
+
+
+def is_open_above(
+    kept: Array,
+    is_censored: Callable[[Array], Array],
+    high: float | None,
+    *,
+    end: float,
+    level: float,
+    seed: int,
+) -> bool:
+    """Whether an upper bound of a radius is none: it lies at the end of the range or beyond, or rests on curves that
+    never cross within the range, which count as if they crossed at its end.
+
+    Of one direction these are the resamples of prompts that decide the upper quantile, of several the curves with one
+    prompt left out. A missing verdict is taken for a failure.
+
+    Args:
+        kept: the measured directions, shape (directions, points, prompts).
+        is_censored: 1 where a curve never crosses on some side, (…, points) → (…).
+        high: the upper bound; None is no bound to be asked about.
+        end: the largest radius that the range can show.
+        level: coverage of the interval.
+        seed: of the bootstrap over prompts, used with one direction.
+    """
+    if high is None or high >= end:
+        return high is not None
+    filled = np.where(np.isnan(kept), 0.0, kept)
+    if len(filled) == 1:
+        share = is_censored(resamples(filled.shape[2], seed) @ filled[0].T).mean()
+        return bool(share >= (1 - level) / 2)
+    return bool(leave_one_out(filled, is_censored)[1].any())
 
 
 def scored(success: Array) -> int:

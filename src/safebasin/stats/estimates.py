@@ -17,10 +17,11 @@ import numpy as np
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
 from safebasin.stats.axes import Axes, Points
-from safebasin.stats.directions import missing, over_directions, scored
+from safebasin.stats.directions import is_open_above, missing, over_directions, scored
 from safebasin.stats.intervals import wilson
 from safebasin.stats.landscape import Array, Rule, Values, as_values, curves_of, reaches, visage, with_origin
 from safebasin.stats.method_words import (
+    OPEN_WORDS,
     grid_words,
     missing_words,
     percent,
@@ -162,6 +163,8 @@ def estimate_radius(
 
     Where a side never reaches the limit it counts as its range: the value is then a lower bound, `n_censored` is the
     number of such sides, and the interval has a lower bound only: one-sided, at (1 + level)/2, of the radius itself.
+    So it has where all sides cross and the upper end lies beyond the range, or rests on resamples that never cross
+    (`safebasin.stats.directions.is_open_above`).
     Of the mean radius *cut at the range* it is none: as such it fails too often where the rim lies near the end.
 
     Of a plane it is the radius of a disk of the basin's area (`safebasin.stats.surface`).
@@ -186,7 +189,10 @@ def estimate_radius(
     words = f"|α| where ASR reaches {percent(limit)}, by linear interpolation over {grid_words(x)}"
     words += ", mean over sides" if len(ends) > 1 else ""
     functional = partial(_mean_reach, x, limit=limit)
-    bounds = 0.0, sum(ends) / max(len(ends), 1)
+    end = sum(ends) / max(len(ends), 1)
+    # what other directions do is not known to end where the range does
+    n_measured = np.count_nonzero(~np.isnan(functional(curves_of(grid))))
+    bounds = 0.0, np.inf if n_measured > 1 else end
     found = over_directions(success, grid, functional, bounds, level, seed, words, n_prompts)
     if found.value == 0:
         return replace(found, low=None, high=None, method="0: ASR at the origin is past the limit; no interval")
@@ -203,6 +209,12 @@ def estimate_radius(
     if found.high is not None and optimistic.any():
         words = "; no upper bound, since with every missing verdict a failure a side would never reach the limit"
         return replace(found, high=None, method=found.method + words)
+
+    def is_censored(curves: Array) -> Array:
+        return reaches(x, curves, limit=limit)[1].any(axis=-1).astype(np.float64)
+
+    if is_open_above(grid, is_censored, found.high, end=end, level=level, seed=seed):
+        return replace(found, high=None, method=found.method + OPEN_WORDS)
     return found
 
 

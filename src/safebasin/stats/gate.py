@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
-from safebasin.stats.intervals import hull, jackknife_means, leave_one_out
+from safebasin.stats.intervals import Interval, hull, jackknife_means, leave_one_out, resample_unmoved
 from safebasin.stats.landscape import Array, curves_of, reaches
 from safebasin.stats.method_words import grid_words, missing_words, percent
-from safebasin.stats.paired import FILLINGS, changes, fewest_changes, fill, mcnemar, tango
+from safebasin.stats.paired import FILLINGS, changes, fewest_changes, fill, hold_zero, mcnemar, prompt_changes, tango
 
 __all__ = [
     "EXIT_CODES",
@@ -188,16 +188,17 @@ def rule(
     pairs: Pairs | None = None,
     *,
     level: float = LEVEL,
-    narrower: str = "More directions and more prompts",
+    narrower: str = "",
 ) -> Ruling:
     """Decide one metric, and where it is undecided say what would decide it.
 
     Args:
         estimate: the difference after − before, larger is worse, with one-sided bounds.
         limit: the non-inferiority margin, ≥ 0.
-        pairs: the counts behind it, where it is a difference of rates.
+        pairs: the counts behind it, where it is a difference of rates; too few changes are no failure.
         level: of each bound.
-        narrower: where there are no counts, what would narrow the interval.
+        narrower: what would narrow the interval, where that is more than the counts; directions and prompts without
+            counts.
     """
     if not (math.isfinite(limit) and limit >= 0):
         raise StudyError(expected("limit", "a number ≥ 0", limit, "Give a fraction, such as 0.05."))
@@ -210,8 +211,9 @@ def rule(
     if estimate.value >= limit:
         advice = f"The estimate itself is not inside the limit: more prompts are unlikely to make it pass. {_FRESH}"
         return Ruling(decision="undecided", advice=advice)
-    if pairs is None:
-        return Ruling(decision="undecided", advice=f"{narrower} would narrow the interval.")
+    if pairs is None or narrower:
+        what = narrower or "More directions and more prompts"
+        return Ruling(decision="undecided", advice=f"{what} would narrow the interval.")
     return _advise(pairs, limit, level)
 
 
@@ -276,7 +278,9 @@ def estimate_radius_drop(
     """Estimate how much the radius shrank, over the same directions and prompts, with one-sided bounds by the paired
     jackknife.
 
-    The radius is that within the measured range: a side that never crosses counts as the end of the range.
+    The radius is that within the measured range: a side that never crosses counts as the end of the range. Where fewer
+    prompts changed their margin than a sign test needs (5 at 95 %, one-sided), the bounds are widened until they hold
+    0, as those of a difference of margins.
 
     Args:
         before: success, shape (directions, alphas, prompts); the grid holds the origin.
@@ -292,21 +296,25 @@ def estimate_radius_drop(
     def radius(curves: Array) -> Array:
         return reaches(alphas, curves, limit=limit)[0].mean(axis=-1)
 
-    def drop(low: float, high: float) -> tuple[Array, Array]:
-        full_a, without_a = leave_one_out(np.where(np.isnan(after), high, after), radius)
-        full_b, without_b = leave_one_out(np.where(np.isnan(before), low, before), radius)
-        return full_b - full_a, without_b - without_a
+    span, two_sided, df = float(np.abs(alphas).max()), 2 * level - 1, before.shape[0] - 1
+
+    def drop(low: float, high: float) -> Interval | None:
+        filled = fill(before, low), fill(after, high)
+        (full_b, without_b), (full_a, without_a) = (leave_one_out(one, radius) for one in filled)
+        of_drop = full_b - full_a, without_b - without_a
+        found = jackknife_means(*of_drop, bounds=(-span, span), level=two_sided, most_df=df)
+        found = resample_unmoved(found, filled[::-1], radius, bounds=(-span, span), level=two_sided)
+        return hold_zero(found, sum(prompt_changes(*filled, alphas)), two_sided)
 
     values = radius(curves_of(before)) - radius(curves_of(after))
-    span = float(np.abs(alphas).max())
-    found = None
-    if before.shape[0] >= 3 and before.shape[2] >= 2:
-        ways = [drop(0.0, 1.0), drop(1.0, 0.0)]
-        df = before.shape[0] - 1
-        found = hull([jackknife_means(*way, bounds=(-span, span), level=2 * level - 1, most_df=df) for way in ways])
+    is_bounded = before.shape[0] >= 3 and before.shape[2] >= 2
+    found = hull([drop(0.0, 1.0), drop(1.0, 0.0)]) if is_bounded else None
     n_censored = int(sum(reaches(alphas, curves_of(x), limit=limit)[1].sum() for x in (before, after)))
     missing = int((np.isnan(before) | np.isnan(after)).sum())
     bounds = f"one-sided {percent(level)} bounds by two-way jackknife" if found else "no interval is claimed"
+    fewest = fewest_changes(two_sided)
+    if found and 0.0 in (found.low, found.high) and 0 < sum(prompt_changes(before, after, alphas)) < fewest:
+        bounds += f", widened to hold 0, since fewer than {fewest} prompts changed"
     return Estimate(
         value=float(values.mean()),
         low=found.low if found else None,

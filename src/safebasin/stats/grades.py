@@ -32,17 +32,20 @@ def estimate_mean_grade(
     value = float(known.mean())
     if len(known) < 2:
         return Estimate(value=value, level=level, n=1, n_missing=missing, method="one grade; no interval is claimed")
-    alike = missing == 0 and float(np.ptp(known)) == 0
-    if alike:  # a t interval of no width would claim to know
-        bound = percentiles(known[:1], len(known), bounds=bounds, level=level)
+    alike = float(np.ptp(known)) == 0
+    # a t interval of no width, or of what missing grades alone make it, would claim to know
+    bound = percentiles(known[:1], len(known), bounds=bounds, level=level) if alike else None
+    if bound is not None and not missing:
         words = f"mean of {len(known)} grades, all alike; {percent(level)} bound that so many alike allow"
         return Estimate(value=value, low=bound.low, high=bound.high, level=level, n=len(known), method=words)
     ends: list[float] = []
-    for sign, bound in zip((-1.0, 1.0), bounds, strict=True):
-        filled = np.append(known, np.full(missing, bound))
+    for sign, end in zip((-1.0, 1.0), bounds, strict=True):
+        filled = np.append(known, np.full(missing, end))
         error = float(filled.std(ddof=1)) / len(filled) ** 0.5
-        end = float(filled.mean()) + sign * float(stdtrit(len(filled) - 1, (1 + level) / 2)) * error
-        ends.append(min(bounds[1], max(bounds[0], end)))
+        found = float(filled.mean()) + sign * float(stdtrit(len(filled) - 1, (1 + level) / 2)) * error
+        ends.append(min(bounds[1], max(bounds[0], found)))
+    if bound is not None:
+        ends = [min(ends[0], bound.low), max(ends[1], bound.high)]
     return Estimate(
         value=value,
         low=ends[0],

@@ -10,8 +10,8 @@ those with every missing verdict counted as a failure and as a success, which bo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -31,6 +31,7 @@ __all__ = [
     "jackknife_means",
     "leave_one_out",
     "percentiles",
+    "resample_unmoved",
     "resamples",
     "wilson",
 ]
@@ -50,6 +51,9 @@ class Interval:
     n_alike: int = 0
     """How many directions or prompts, the fewer of both, were all alike: then it is Clopper–Pearson's bound. 0 where
     something varied."""
+    is_resampled: bool = False
+    """Whether verdicts differ though no direction and no prompt moves the statistic by itself: then resamples of both
+    were asked. With `n_alike` none of them moved it either."""
 
 
 def wilson(k: float, n: float, *, level: float = 0.95) -> Interval:
@@ -119,7 +123,7 @@ def interval(
     """Interval of the mean over directions of a functional of the curve.
 
     One direction: `bootstrap_prompts`, conditional on it. Two: None. Three or more: `jackknife` over directions and
-    prompts, clipped to `bounds`.
+    prompts, clipped to `bounds`. Where neither finds a spread though verdicts differ: `resample_unmoved`.
 
     Args:
         success: shape (directions, alphas, prompts): 0, 1, or NaN where the verdict is missing.
@@ -149,7 +153,10 @@ def hull(intervals: list[Interval | None]) -> Interval | None:
     if len(found) < len(intervals):
         return None
     return Interval(
-        low=min(i.low for i in found), high=max(i.high for i in found), n_alike=max(i.n_alike for i in found)
+        low=min(i.low for i in found),
+        high=max(i.high for i in found),
+        n_alike=max(i.n_alike for i in found),
+        is_resampled=any(i.is_resampled for i in found),
     )
 
 
@@ -165,8 +172,58 @@ def _complete_interval(
     if n_directions == 2 or size < 2:
         return None
     if n_directions == 1:
-        return bootstrap_prompts(success[0], functional, bounds=bounds, level=level, seed=seed, n_prompts=n_prompts)
-    return jackknife_means(*leave_one_out(success, functional), bounds=bounds, level=level)
+        found = bootstrap_prompts(success[0], functional, bounds=bounds, level=level, seed=seed, n_prompts=n_prompts)
+    else:
+        found = jackknife_means(*leave_one_out(success, functional), bounds=bounds, level=level)
+    return resample_unmoved(found, [success], functional, bounds=bounds, level=level, seed=seed)
+
+
+def resample_unmoved(
+    found: Interval | None,
+    samples: Sequence[Array],
+    functional: Functional,
+    *,
+    bounds: tuple[float, float],
+    level: float,
+    seed: int = 0,
+) -> Interval | None:
+    """Ask resamples where a bound of all alike rests on a statistic that stands still though verdicts differ.
+
+    A radius does not move when one prompt is left out, while ASR lies close to the limit. Where the statistic of each
+    single prompt is the same, the bound is right. Else directions and prompts are drawn again (the pigeonhole
+    bootstrap, Owen 2007, doi 10.1214/07-AOAS122), and the interval holds both, the bound and theirs.
+
+    Args:
+        found: the interval.
+        samples: what it is of, shape (directions, alphas, prompts): one, or two of which it is the second less the
+            first.
+        functional: as in `interval`.
+        bounds: range of the statistic.
+        level: coverage that is asked for.
+        seed: of the resampling.
+    """
+    if found is None or not found.n_alike:
+        return found
+    own = _last_less_first([functional(np.ascontiguousarray(one.swapaxes(1, 2))) for one in samples])
+    if float(np.ptp(own)) <= _ALIKE:
+        return found
+    drawn = _last_less_first([_crossed(one, functional, seed) for one in samples])
+    drawn = drawn[~np.isnan(drawn)]
+    if not drawn.size or float(np.ptp(drawn)) <= _ALIKE:
+        return replace(found, is_resampled=True)
+    spread = percentiles(drawn, found.n_alike, bounds=bounds, level=level)
+    return Interval(low=min(spread.low, found.low), high=max(spread.high, found.high), is_resampled=True)
+
+
+def _last_less_first(values: Sequence[Array]) -> Array:
+    return values[0] if len(values) == 1 else values[-1] - values[0]
+
+
+def _crossed(success: Array, functional: Functional, seed: int) -> Array:
+    """The mean over directions in samples of both, shape (resamples,)."""
+    prompts, n = resamples(success.shape[2], seed), success.shape[0]
+    each = np.stack([functional(prompts @ one.T) for one in success])
+    return each[0] if n == 1 else (resamples(n, seed + 1).T * each).sum(axis=0)
 
 
 def leave_one_out(success: Array, functional: Functional) -> tuple[Array, Array]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
+from safebasin.stats.agreement import least_agreement
 from safebasin.stats.clusters import cluster_numbers
 from safebasin.stats.method_words import percent
 
@@ -18,6 +19,8 @@ Counts = NDArray[np.float64]
 """How often each label was given to each kind of unit, shape (kinds, labels)."""
 
 RESAMPLES = 2_000
+_ALIKE = 1e-12
+"""A spread below this is rounding."""
 
 
 def _alpha(counts: Counts, weights: NDArray[np.float64]) -> float | None:
@@ -54,7 +57,9 @@ def estimate_alpha(
         seed: of the resampling.
 
     1 is perfect, 0 is chance. Deviation: Krippendorff resamples pairs with the expected disagreement held fixed; here
-    whole units are resampled, so that the interval also covers which units were asked about.
+    whole units are resampled, so that the interval also covers which units were asked about. Where all labels agree, or
+    every resample is alike, a bootstrap says nothing: then the lower bound is
+    `safebasin.stats.agreement.least_agreement`, or no interval is claimed, as below two clusters.
     """
     if clusters is not None and any(len(row) != len(clusters) for row in ratings):
         given = (len(clusters), [len(row) for row in ratings])
@@ -89,8 +94,20 @@ def estimate_numbered_alpha(
     if value is None:
         why = ": undefined, only one label occurs" if n else ": nothing was judged twice"
         return Estimate(value=None, level=level, n=n, n_missing=missing, method=words + why)
-    found, n_clusters = _resampled(kinds, which, cluster_numbers(clusters[kept], n), seed)
+    numbers = cluster_numbers(clusters[kept], n)
+    n_clusters = int(numbers.max()) + 1
     resampled = "responses" if n_clusters == n else f"{n_clusters} prompts"
+    own = _contents(kinds, which, numbers, n_clusters)
+    if n_clusters > 1 and np.count_nonzero(kinds, axis=1).max() == 1:
+        least = least_agreement(own @ np.sign(kinds), n_clusters, level=level)
+        noun = "responses" if n_clusters == n else "prompts"
+        made = f"all agree; {percent(level)} bound that {n_clusters} {noun} alike and how rare the rarer label is allow"
+        return Estimate(value=1.0, low=least, high=1.0, level=level, n=n, n_missing=missing, method=f"{words}: {made}")
+    found = _resampled(kinds, own, seed)
+    if n_clusters < 2 or np.ptp(found) <= _ALIKE:
+        why = "α hangs on a single prompt" if n_clusters < 2 else f"none of {n_clusters} prompts makes a difference"
+        made = f"no interval is claimed, since {why}"
+        return Estimate(value=value, level=level, n=n, n_missing=missing, method=f"{words}; {made}")
     low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
     left = f", {RESAMPLES - len(found)} of them undefined" if len(found) < RESAMPLES else ""
     return Estimate(
@@ -118,15 +135,17 @@ def _kinds(ratings: NDArray[np.signedinteger]) -> tuple[Counts, NDArray[np.int32
     return np.stack(columns, axis=1).astype(np.float64) if columns else np.zeros((0, 0)), which
 
 
-def _resampled(
-    kinds: Counts, which: NDArray[np.int32], clusters: NDArray[np.intp], seed: int
-) -> tuple[list[float], int]:
-    """α of each bootstrap sample of clusters, those where it is undefined left out, and the number of clusters."""
+def _contents(kinds: Counts, which: NDArray[np.int32], clusters: NDArray[np.intp], n_clusters: int) -> Counts:
+    """How often each kind of unit occurs in each cluster, shape (clusters, kinds)."""
+    own = np.bincount(clusters * len(kinds) + which, minlength=n_clusters * len(kinds))
+    return own.astype(np.float64).reshape(n_clusters, -1)
+
+
+def _resampled(kinds: Counts, own: Counts, seed: int) -> list[float]:
+    """α of each bootstrap sample of clusters, those where it is undefined left out."""
     # Units with the same labels are exchangeable, so only how often each kind of unit is drawn matters; and so are
     # clusters of the same kinds.
-    n_clusters = int(clusters.max(initial=-1)) + 1
-    own = np.bincount(clusters * len(kinds) + which, minlength=n_clusters * len(kinds)).reshape(n_clusters, -1)
-    contents, often = np.unique(own.astype(np.float64), axis=0, return_counts=True)
-    draws = np.random.default_rng(seed).multinomial(n_clusters, often / n_clusters, size=RESAMPLES)
+    contents, often = np.unique(own, axis=0, return_counts=True)
+    draws = np.random.default_rng(seed).multinomial(len(own), often / len(own), size=RESAMPLES)
     found = (_alpha(kinds, draw @ contents) for draw in draws.astype(np.float64))
-    return [value for value in found if value is not None], n_clusters
+    return [value for value in found if value is not None]

@@ -8,6 +8,7 @@ from safebasin.stats.intervals import RESAMPLES, Interval
 from safebasin.stats.landscape import Array
 
 __all__ = [
+    "OPEN_WORDS",
     "grid_words",
     "interval_method",
     "missing_words",
@@ -16,6 +17,8 @@ __all__ = [
     "stopped_words",
     "undefined_words",
 ]
+
+OPEN_WORDS = "; no upper bound within the range"
 
 
 def percent(fraction: float) -> str:
@@ -85,9 +88,18 @@ def interval_method(
     if found.n_alike:
         noun = "direction" if found.n_alike == n_directions > 1 else "prompt"
         conditional = ", conditional on this direction" if n_directions == 1 else ""
+        of = f"{_plural(n_directions, 'direction')} and {_plural(n_prompts, 'prompt')}"
+        why = f"all of {of} are alike"
+        if found.is_resampled:
+            why = f"{of}, though not alike, give the same in each of {RESAMPLES} resamples"
         return (
-            f"{percent(level)} Clopper-Pearson bound, since all of {_plural(n_directions, 'direction')} and "
-            f"{_plural(n_prompts, 'prompt')} are alike: set by {_plural(found.n_alike, noun)}{conditional}"
+            f"{percent(level)} Clopper-Pearson bound, since {why}: set by {_plural(found.n_alike, noun)}{conditional}"
+        )
+    if found.is_resampled:
+        return (
+            f"{percent(level)} interval by bootstrap over {_plural(n_directions, 'direction')} and "
+            f"{_plural(n_prompts, 'prompt')} ({RESAMPLES} resamples, seed {seed}), since none of them left out changes "
+            "it, and at least the Clopper-Pearson bound of as many alike"
         )
     if n_directions == 1:
         return (

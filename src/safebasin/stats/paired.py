@@ -14,7 +14,7 @@ import numpy as np
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
 from safebasin.stats.axes import Axes, Points
-from safebasin.stats.intervals import Interval, hull, jackknife_means, leave_one_out, percentiles, resamples
+from safebasin.stats.intervals import RESAMPLES, Interval, hull, jackknife_means, leave_one_out, percentiles, resamples
 from safebasin.stats.landscape import Array, curves_of, margins
 from safebasin.stats.method_words import interval_method, missing_words, percent, sample_words, undefined_words
 
@@ -26,7 +26,9 @@ __all__ = [
     "estimate_paired_difference",
     "fewest_changes",
     "fill",
+    "hold_zero",
     "mcnemar",
+    "prompt_changes",
     "tango",
 ]
 
@@ -34,6 +36,8 @@ FEWEST_DIRECTIONS = 3
 """Directions drawn at random from which on a difference may be said to be more than theirs."""
 _HALVINGS = 100
 """Bisection steps: more than the bits of a float."""
+_BEYOND = 20
+"""Resamples that must lie outside of an interval, for their quantiles to be known well enough."""
 _SAME = 1e-12
 """A difference below this is rounding."""
 
@@ -156,7 +160,8 @@ def estimate_margin_difference(
     """Margin after − before over the same directions and prompts: what a change does to the whole basin.
 
     Degrees of freedom are at most directions − 1. Where so few prompts changed that a sign test over prompts cannot
-    reach the level whatever they did (fewer than 6 at 95%), the interval is widened until it holds 0.
+    reach the level whatever they did (fewer than 6 at 95%), the interval is widened until it holds 0. One direction: at
+    levels that few resamples lie beyond (above 99%) it holds Student's t interval over prompts as well.
 
     Args:
         before: success, shape (directions, alphas, prompts), or (planes, alphas, betas, prompts).
@@ -196,7 +201,9 @@ def estimate_margin_difference(
     found = hull([_difference_interval(pair, both, alphas, level, seed) for pair in filled])
     made = interval_method(before.shape[0], before.shape[2], level, seed, found, paired=True)
     if found is not None:
-        changed = _prompt_changes(*(both or (before, after)), alphas)
+        if before.shape[0] == 1 and not found.n_alike and not _is_within_reach(level):
+            made += ", and at least Student's t interval over prompts, since few resamples lie beyond such a level"
+        changed = prompt_changes(*(both or (before, after)), alphas)
         made += _sign_words(changed, level, widened=0.0 in (found.low, found.high))
     sample = sample_words(there.size, before.shape[2]) + undefined_words(n_undefined)
     return Estimate(
@@ -217,8 +224,8 @@ def _in_both(before: Array, after: Array) -> tuple[Array, Array]:
     return np.where(either, np.nan, before), np.where(either, np.nan, after)
 
 
-def _prompt_changes(before: Array, after: Array, alphas: Array) -> tuple[int, int]:
-    """How many prompts have a higher margin after than before, mean over directions, and how many a lower one."""
+def prompt_changes(before: Array, after: Array, alphas: Array) -> tuple[int, int]:
+    """Count the prompts with a higher margin after than before, mean over directions, and those with a lower one."""
     own = margins(alphas, after.swapaxes(1, 2)) - margins(alphas, before.swapaxes(1, 2))
     own = own[:, ~np.isnan(own).any(axis=0)].mean(axis=0)
     return int((own > _SAME).sum()), int((own < -_SAME).sum())
@@ -242,8 +249,12 @@ def _difference_interval(
 ) -> Interval | None:
     n_prompts = pair[0].shape[2] if both is None else int((~np.isnan(both[0])).sum(axis=-1).min())
     found = _bare_interval(*pair, alphas, level, seed, n_prompts)
-    n_changed = sum(_prompt_changes(*(both or pair), alphas))
-    if found is None or found.n_alike or n_changed >= fewest_changes(level):
+    return hold_zero(found, sum(prompt_changes(*(both or pair), alphas)), level)
+
+
+def hold_zero(found: Interval | None, n_changed: int, level: float) -> Interval | None:
+    """Widen an interval of a difference until it holds 0 where too few prompts changed for a sign test at its level."""
+    if found is None or n_changed >= fewest_changes(level):
         return found
     return replace(found, low=min(found.low, 0.0), high=max(found.high, 0.0))
 
@@ -258,7 +269,10 @@ def _bare_interval(
     if n == 1:
         weights = resamples(size, seed)
         replicates = margins(alphas, weights @ after[0].T) - margins(alphas, weights @ before[0].T)
-        return percentiles(replicates, n_prompts, bounds=(-1.0, 1.0), level=level)
+        found = percentiles(replicates, n_prompts, bounds=(-1.0, 1.0), level=level)
+        if found.n_alike or _is_within_reach(level):
+            return found
+        return hull([found, _student_interval(margins(alphas, after[0].T) - margins(alphas, before[0].T), level)])
 
     def margin_of(curves: Array) -> Array:
         return margins(alphas, curves)
@@ -268,3 +282,17 @@ def _bare_interval(
     return jackknife_means(
         full_after - full_before, without_after - without_before, bounds=(-1.0, 1.0), level=level, most_df=n - 1
     )
+
+
+def _is_within_reach(level: float) -> bool:
+    """Whether enough resamples lie outside of an interval at this level; the last of them say nothing of a far tail."""
+    return (1 - level) * RESAMPLES >= _BEYOND
+
+
+def _student_interval(values: Array, level: float) -> Interval:
+    """Student's t interval of the mean of differences between -1 and 1, shape (prompts,)."""
+    from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]  # here: loading scipy takes a while
+
+    n, mean = values.size, float(values.mean())
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * float(values.std(ddof=1)) / n**0.5
+    return Interval(low=max(-1.0, mean - half), high=min(1.0, mean + half))

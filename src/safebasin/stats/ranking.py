@@ -90,9 +90,14 @@ def rank_by_margin(
         StudyError: where fewer than two models are given, or their arrays differ in shape.
     """
     check_names(names)
-    margins = {name: estimate_margin(s, axes, level=level, seed=seed) for name, s in zip(names, success, strict=True)}
     arrays = dict(zip(names, success, strict=True))
     answers = None if told is None else dict(zip(names, told, strict=True))
+    margins = {
+        name: estimate_margin(
+            own, axes, level=level, seed=seed, n_prompts=None if answers is None else _fewest(answers[name])
+        )
+        for name, own in arrays.items()
+    }
 
     def difference(pair: Pair, at: float) -> Estimate:
         first, second = pair
@@ -103,6 +108,12 @@ def rank_by_margin(
     is_supported = not is_drawn or success[0].shape[0] >= FEWEST_DIRECTIONS
     pairs = tuple(replace(pair, region=region, is_supported=is_supported) for pair in found.pairs)
     return replace(found, region=region, pairs=pairs, groups=_groups(found.order, pairs))
+
+
+def _fewest(told: Array) -> int:
+    """The fewest prompts that were answered at a point where any was; shape (…, prompts)."""
+    answered = (~np.isnan(told)).sum(axis=-1)
+    return int(answered[answered > 0].min(initial=told.shape[-1]))
 
 
 def check_names(names: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ the tuned matrix for the change, center the means, keep 90 % of the energy). Pla
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,28 +132,32 @@ def separation(states: Array, harmful: NDArray[np.bool_], *, seed: int = 0) -> A
 
 
 def estimate_mean(values: Array, *, level: float = 0.95, seed: int = 0) -> Estimate:
-    """The mean over prompts, with a percentile bootstrap over them; no interval for fewer than two.
+    """The mean over prompts, with a percentile bootstrap over them; none for fewer than two, or where all are alike.
 
     Args:
         values: (n,), finite.
         level: coverage.
         seed: of the resampling.
     """
-    return _estimate(
-        float(values.mean()), resamples(len(values), seed) @ values, len(values), level, "mean over prompts"
-    )
+    replicates = resamples(len(values), seed) @ values
+    return _estimate(float(values.mean()), replicates, [values], level, "mean over prompts")
 
 
 def estimate_gap(first: Array, second: Array, *, level: float = 0.95, seed: int = 0) -> Estimate:
-    """The mean over some prompts minus that over others, both drawn again; no interval for fewer than two of a kind."""
+    """The mean over some prompts minus that over others, both drawn again; no interval where either is fewer than two,
+    or all alike.
+    """
     replicates = resamples(len(first), seed) @ first - resamples(len(second), seed + 1) @ second
-    fewest = min(len(first), len(second))
-    return _estimate(float(first.mean() - second.mean()), replicates, fewest, level, "difference of means over prompts")
+    value = float(first.mean() - second.mean())
+    return _estimate(value, replicates, [first, second], level, "difference of means over prompts")
 
 
-def _estimate(value: float, replicates: Array, n: int, level: float, what: str) -> Estimate:
-    if n < 2:
-        return Estimate(value=value, level=level, n=n, method=f"{what}; no interval is claimed")
+def _estimate(value: float, replicates: Array, samples: Sequence[Array], level: float, what: str) -> Estimate:
+    n = min(map(len, samples))
+    if n < 2 or any(float(np.ptp(values)) == 0 for values in samples):
+        # These values have no range, so that alike ones bound nothing.
+        why = "" if n < 2 else ", since all of a kind are alike"
+        return Estimate(value=value, level=level, n=n, method=f"{what}; no interval is claimed{why}")
     low, high = (float(np.quantile(replicates, share)) for share in ((1 - level) / 2, (1 + level) / 2))
     method = f"{what}, percentile bootstrap ({RESAMPLES} resamples)"
     return Estimate(value=value, low=low, high=high, level=level, n=n, method=method)

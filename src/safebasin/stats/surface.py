@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
 from safebasin.stats.axes import Points
-from safebasin.stats.directions import over_directions
+from safebasin.stats.directions import is_open_above, over_directions
 from safebasin.stats.landscape import Array, Radius, Side, curves_of
-from safebasin.stats.method_words import percent
+from safebasin.stats.method_words import OPEN_WORDS, percent
 
 __all__ = ["estimate_disk", "radius_2d"]
 
@@ -25,8 +25,8 @@ __all__ = ["estimate_disk", "radius_2d"]
 def radius_2d(alphas: Array, betas: Array, asr: Array, *, limit: float = 0.5) -> Radius | None:
     """√(area / π) of the cells below the limit that are connected (edge to edge) with the origin.
 
-    Each measured point owns the cell around it: half the way to its neighbors, and as far outwards at the border. A
-    missing point (NaN) is not below the limit.
+    Each measured point owns the cell around it: half the way to its neighbors, and nothing beyond the border. A missing
+    point (NaN) is not below the limit.
 
     Args:
         alphas: coordinates of the first axis, ascending, with 0 among them.
@@ -73,7 +73,7 @@ def _origin(alphas: Array, betas: Array) -> tuple[int | None, int | None]:
 
 def _cell_widths(x: Array) -> Array:
     middles = (x[1:] + x[:-1]) / 2
-    edges = np.concatenate(([2 * x[0] - middles[0]], middles, [2 * x[-1] - middles[-1]]))
+    edges = np.concatenate((x[:1], middles, x[-1:]))
     return np.diff(edges)
 
 
@@ -114,8 +114,14 @@ def estimate_disk(
         grids = surfaces.reshape(-1, alphas.size, betas.size)
         return _radii(alphas, betas, grids, limit)[0].reshape(surfaces.shape[:-1])
 
-    bound = float(np.sqrt(_cell_widths(alphas).sum() * _cell_widths(betas).sum() / np.pi))
-    found = over_directions(points.flat(placed), points.flat(kept), radius, (0.0, bound), level, seed, words, n_prompts)
+    def is_censored(surfaces: Array) -> Array:
+        grids = surfaces.reshape(-1, alphas.size, betas.size)
+        return _radii(alphas, betas, grids, limit)[1].astype(np.float64).reshape(surfaces.shape[:-1])
+
+    end = float(np.sqrt(np.ptp(alphas) * np.ptp(betas) / np.pi))
+    n_measured = np.count_nonzero(~np.isnan(radius(curves_of(points.flat(kept)))))
+    bounds = 0.0, np.inf if n_measured > 1 else end  # other planes' basins do not end where the range does
+    found = over_directions(points.flat(placed), points.flat(kept), radius, bounds, level, seed, words, n_prompts)
     found = replace(found, method=points.named(found.method))
     if found.value == 0:
         return replace(found, low=None, high=None, method="0: ASR at the origin is past the limit; no interval")
@@ -131,4 +137,6 @@ def estimate_disk(
     if found.high is not None and optimistic.any():
         words = "; no upper bound, since with every missing verdict a failure a basin would reach the border"
         return replace(found, high=None, method=found.method + words)
+    if is_open_above(points.flat(measured), is_censored, found.high, end=end, level=level, seed=seed):
+        return replace(found, high=None, method=found.method + OPEN_WORDS)
     return found

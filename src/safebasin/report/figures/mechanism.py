@@ -5,7 +5,8 @@ Reads the document `mechanism.json` as plain values; nothing here measures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ def _draw_separation(axes: Axes, document: Mapping[str, Any]) -> None:
     for side, dashes in (("base", (0, (3, 2))), ("tuned", "-")):
         for kind, color in COLORS.items():
             means = [found[side][kind] for found in document["layers"]]
-            axes.fill_between(layers, [m["low"] for m in means], [m["high"] for m in means], color=color, alpha=0.15,
+            axes.fill_between(layers, _ends(means, "low"), _ends(means, "high"), color=color, alpha=0.15,
                               linewidth=0)  # fmt: skip
             axes.plot(layers, [m["value"] for m in means], color=color, linestyle=dashes, marker="o", markersize=3,
                       linewidth=1.5, label=f"{kind} prompts, {side.upper()}")  # fmt: skip
@@ -87,7 +88,12 @@ def _draw_sines(axes: Axes, document: Mapping[str, Any]) -> None:
 def _draw_firing(axes: Axes, document: Mapping[str, Any]) -> None:
     layers = [m["layer"] for m in document["matrices"]]
     gaps = [m["firing_gap"] for m in document["matrices"]]
-    axes.vlines(layers, [g["low"] for g in gaps], [g["high"] for g in gaps], color=_CHANGE, linewidth=1.4)
+    axes.vlines(layers, _ends(gaps, "low"), _ends(gaps, "high"), color=_CHANGE, linewidth=1.4)
     axes.plot(layers, [g["value"] for g in gaps], marker="o", linestyle="none", color=_CHANGE, markersize=4.5)
     axes.axhline(0, color="#222222", linewidth=0.8, linestyle=(0, (1, 2)))
     axes.set_ylabel("answers more to harmful")
+
+
+def _ends(estimates: Sequence[Mapping[str, Any]], end: str) -> list[float]:
+    """One end of each interval; NaN, which is not drawn, where none is claimed."""
+    return [math.nan if estimate[end] is None else estimate[end] for estimate in estimates]
