@@ -139,3 +139,19 @@ def test_a_stopped_direction_is_bounded_by_the_prompts_that_it_was_asked() -> No
     panel = stats.estimate_margin(done, ALPHAS, n_prompts=49)
     assert {m.low for m in found.margins} == {panel.low}
     assert panel.low == pytest.approx(0.025 ** (1 / 49))
+
+
+def test_a_difference_that_stopping_could_make_tells_no_models_apart() -> None:
+    one, other = model(0.30, 0), model(0.36, 0)  # the same draws, so that each verdict moves one way
+    plain = stats.rank_by_margin("ab", [one, other], ALPHAS)
+    assert plain.pairs[0].is_apart
+    off = 0.04
+    leaning = [(each + off, each - off) for each in (one, other)]
+    found = stats.rank_by_margin("ab", [one, other], ALPHAS, leaning=leaning)
+    assert not found.pairs[0].is_apart
+    assert found.pairs[0].difference.value == plain.pairs[0].difference.value
+    assert found.pairs[0].difference.low == pytest.approx((plain.pairs[0].difference.low or 0) - 2 * off)
+    half = stats.rank_by_margin("ab", [one, other], ALPHAS, leaning=[leaning[0], ()])
+    assert half.pairs[0].difference.low == pytest.approx((plain.pairs[0].difference.low or 0) - off)
+    assert half.margins[1] == plain.margins[1]
+    assert found.margins[1].low == pytest.approx((plain.margins[1].low or 0) - off)

@@ -42,6 +42,8 @@ class _Read:
     success: Array
     told: Array | None
     """As it was answered, where points were stopped."""
+    leaning: tuple[Array, ...]
+    """As far off either way as stopping can draw it; nothing where no point was stopped."""
 
 
 MOST_STUDIES = 100
@@ -72,14 +74,15 @@ def _ranking(grid: Grid, read: Sequence[_Read]) -> Ranking:
     """By margin over the region; of a line that leads somewhere toward the target only, where that side is measured."""
     region, name = grid.region, grid.region.name
     success, axes = [one.success for one in read], grid.alphas
-    told = [one.success if one.told is None else one.told for one in read]
+    told, leaning = [one.success if one.told is None else one.told for one in read], [one.leaning for one in read]
     if region.sides:
         there = stats.on_side(axes[0], region.sides[0])
         success, told = [one[:, there] for one in success], [one[:, there] for one in told]
+        leaning = [tuple(off[:, there] for off in one) for one in leaning]
         axes, name = (axes[0][there],), f"{name}, {region.sides[0]}"
     names = [one.landscape.name for one in read]
     own = told if any(one.told is not None for one in read) else None
-    return stats.rank_by_margin(names, success, axes, region=name, is_drawn=region.is_drawn, told=own)
+    return stats.rank_by_margin(names, success, axes, region=name, is_drawn=region.is_drawn, told=own, leaning=leaning)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -115,6 +118,7 @@ def _read(path: Path, name: str, judge: str) -> _Read:
             landscape=replace(read_landscape(study, tables=tables), name=name),
             success=grid.success(table),
             told=grid.told(table) if grid.stopped else None,
+            leaning=tuple(grid.success(table, off=off) for off in grid.leaning()),
         )
 
 

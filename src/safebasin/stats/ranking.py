@@ -17,7 +17,7 @@ import numpy as np
 from safebasin.errors import StudyError, expected
 from safebasin.records import Estimate
 from safebasin.stats.axes import Axes
-from safebasin.stats.estimates import estimate_margin
+from safebasin.stats.estimates import estimate_margin, holding
 from safebasin.stats.landscape import Array
 from safebasin.stats.paired import FEWEST_DIRECTIONS, estimate_margin_difference
 
@@ -72,6 +72,7 @@ def rank_by_margin(
     region: str = "",
     is_drawn: bool = True,
     told: Sequence[Array] | None = None,
+    leaning: Sequence[tuple[Array, ...]] | None = None,
 ) -> Ranking:
     """Rank models by the mean of 1 − ASR over the range.
 
@@ -85,6 +86,8 @@ def rank_by_margin(
         region: what it is called.
         is_drawn: whether the directions are drawn; of fewer than `FEWEST_DIRECTIONS` drawn ones no pair is apart.
         told: of each model as in `estimate_margin_difference`; None where every prompt was asked everywhere.
+        leaning: of each model its `success` as far off either way as stopping can draw it (`complete_rows`, off), or
+            nothing where no point of it was stopped. Every interval holds what these give.
 
     Raises:
         StudyError: where fewer than two models are given, or their arrays differ in shape.
@@ -92,17 +95,23 @@ def rank_by_margin(
     check_names(names)
     arrays = dict(zip(names, success, strict=True))
     answers = None if told is None else dict(zip(names, told, strict=True))
-    margins = {
-        name: estimate_margin(
-            own, axes, level=level, seed=seed, n_prompts=None if answers is None else _fewest(answers[name])
-        )
-        for name, own in arrays.items()
-    }
+    off = dict.fromkeys(names, ()) if leaning is None else dict(zip(names, leaning, strict=True))
+
+    def margin(name: str) -> Estimate:
+        n = None if answers is None else _fewest(answers[name])
+        own = [estimate_margin(one, axes, level=level, seed=seed, n_prompts=n) for one in (arrays[name], *off[name])]
+        return holding(own[0], own[1:])
 
     def difference(pair: Pair, at: float) -> Estimate:
         first, second = pair
         own = None if answers is None else (answers[second], answers[first])
-        return estimate_margin_difference(arrays[second], arrays[first], axes, level=at, seed=seed, told=own)
+        before, after = (off[name] or (arrays[name], arrays[name]) for name in (second, first))
+        apart = zip(before, reversed(after), strict=True) if off[first] or off[second] else ()
+        both = [(arrays[second], arrays[first]), *apart]
+        found = [estimate_margin_difference(*each, axes, level=at, seed=seed, told=own) for each in both]
+        return holding(found[0], found[1:])
+
+    margins = {name: margin(name) for name in names}
 
     found = _ranking(margins, difference, level)
     is_supported = not is_drawn or success[0].shape[0] >= FEWEST_DIRECTIONS
