@@ -88,7 +88,15 @@ def test_ray_says_that_the_disk_of_its_own_folder_is_full() -> None:
         raise Full("Local disk is full\nThe object cannot be created")
 
     kinds = dict.fromkeys(
-        ("RayActorError", "WorkerCrashedError", "NodeDiedError", "ObjectLostError"), ZeroDivisionError
+        (
+            "RayActorError",
+            "WorkerCrashedError",
+            "NodeDiedError",
+            "ObjectLostError",
+            "OutOfMemoryError",
+            "ActorUnschedulableError",
+        ),
+        ZeroDivisionError,
     )
     errors = SimpleNamespace(**kinds, OutOfDiskError=Full, ObjectStoreFullError=Full)
     actor = SimpleNamespace(hello=SimpleNamespace(remote=lambda: None))
