@@ -87,8 +87,17 @@ def test_ray_says_that_the_disk_of_its_own_folder_is_full() -> None:
     def get(_: object) -> None:
         raise Full("Local disk is full\nThe object cannot be created")
 
-    gone = ("RayActorError", "WorkerCrashedError", "NodeDiedError", "ObjectLostError")
-    kinds = dict.fromkeys((*gone, "OutOfMemoryError", "ActorUnschedulableError"), ZeroDivisionError)
+    kinds = dict.fromkeys(
+        (
+            "RayActorError",
+            "WorkerCrashedError",
+            "NodeDiedError",
+            "ObjectLostError",
+            "OutOfMemoryError",
+            "ActorUnschedulableError",
+        ),
+        ZeroDivisionError,
+    )
     errors = SimpleNamespace(**kinds, OutOfDiskError=Full, ObjectStoreFullError=Full)
     actor = SimpleNamespace(hello=SimpleNamespace(remote=lambda: None))
     worker = cluster.Remote(actor, SimpleNamespace(exceptions=errors, get=get, wait=lambda *_, **__: ([], [])))

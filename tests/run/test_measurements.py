@@ -11,6 +11,7 @@ import pytest
 from safebasin import study
 from safebasin.engines.scripted import ScriptedEngine
 from safebasin.errors import StudyError
+from safebasin.judges import load_judge
 from safebasin.landscape.last_plan import write_last_plan
 from safebasin.landscape.results import read_landscape
 from safebasin.landscape.stored import StoredStudy
@@ -75,7 +76,7 @@ def test_texts_of_equal_content_are_measured_each_however_the_run_is_interrupted
     folder = measure(asked.model_copy(update={"capability": None}), tmp_path / "study", engine=ScriptedEngine())
     with StoredStudy.open(folder) as stored:
         plan = replace(stored.plan, study=asked, measurements=(one.setting, two.setting))
-        write_last_plan(stored.store, plan, [])
+        write_last_plan(stored.store, plan, [load_judge(name) for name, _ in stored.judges])
 
         def put(name: str) -> None:
             rows = (
@@ -91,6 +92,8 @@ def test_texts_of_equal_content_are_measured_each_however_the_run_is_interrupted
         assert again.missing().measurements == {one.setting: plan.points}
         put("two.txt")
         assert unmeasured(stored.store, plan, (one, two)) == again.missing().measurements == {}
+        shown = [m.name for panel in read_landscape(again).panels for m in panel.measurements]
+        assert sorted(shown) == ["nll:one.txt"] * 3 + ["nll:two.txt"] * 3
 
 
 def test_a_text_that_is_not_there_is_an_error_before_anything_runs(tmp_path: Path) -> None:
