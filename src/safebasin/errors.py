@@ -84,11 +84,11 @@ def expected(what: str, constraint: str, value: object, remedy: str) -> str:
     Args:
         what: the argument or thing, in the user's words.
         constraint: what it must be, fitting after "must be".
-        value: what came; shown with `repr`, cut at 200 characters.
+        value: what came; shown with `repr`, cut at 200 characters; None is `nothing`.
         remedy: one sentence that tells the user what to do, with its full stop.
     """
     try:
-        shown = repr(value)
+        shown = "nothing" if value is None else repr(value)
     except (ValueError, RecursionError):  # an integer of more digits than Python writes out, or endless levels
         shown = f"a {type(value).__name__} that is too large to show"
     if len(shown) > 200:

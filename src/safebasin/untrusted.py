@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Generator, Hashable, Iterable
 from contextlib import contextmanager
@@ -20,11 +21,12 @@ import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
-from safebasin.errors import MissingFile, SafebasinError, UsageError, expected
+from safebasin.errors import MissingFile, ModelError, SafebasinError, UsageError, expected
 
 __all__ = [
     "MIB",
     "border",
+    "check_typed_path",
     "is_inside",
     "is_memory",
     "read_bytes",
@@ -91,6 +93,21 @@ def is_memory(error: BaseException) -> bool:
 def user_path(text: str | Path) -> Path:
     """A path as a user wrote it, `~` written out; that of somebody unknown stays, and is then not there."""
     return Path(os.path.expanduser(text))
+
+
+def check_typed_path(model: str) -> None:
+    """Check that a model that is written as a path is there: before anything else is asked of who mistyped it.
+
+    Args:
+        model: as the user wrote it; hub ids and models of worlds pass.
+
+    Raises:
+        ModelError: where nothing is there.
+    """
+    bare = re.split(r"[@#+]", model)[0]
+    if model.startswith((".", "/", "~")) and not user_path(model).exists() and not user_path(bare).exists():
+        remedy = "Check the path; a hub id has the form org/name."
+        raise ModelError(expected("model", "an existing folder or GGUF file (nothing there)", model, remedy))
 
 
 def is_inside(name: str) -> bool:

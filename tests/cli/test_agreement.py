@@ -42,6 +42,9 @@ def test_agreement_prints_tables_intervals_and_ids(mapped: Path, tmp_path: Path)
     assert "18 responses · judges: keyword/peng2024, outcome, oracle" in done.stdout
     assert "outcome × oracle: 18 compared" in done.stdout
     assert "more; --show" in done.stdout
+    assert "(n = 18), on success or not" in done.stdout
+    assert "success, outcome in rows, oracle in columns" in done.stdout
+    assert "labels, outcome in rows, oracle in columns" in done.stdout
     found = json.loads(run("agreement", str(mapped), "--json").stdout)
     ids = [one["response"] for pair in found["pairs"] for one in pair["disagreements"]]
     assert ids

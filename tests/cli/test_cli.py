@@ -364,3 +364,10 @@ def test_the_help_of_a_sweep_gives_its_own_defaults() -> None:
     assert "[default: α = 1 alone]" in said
     assert "[default: refusal, outcome]" in said
     assert "keyword/peng2024" not in said
+
+
+def test_what_rounds_to_nothing_is_not_said_to_cost_nothing() -> None:
+    said = safebasin("plan", "--limit", "1", "--directions", "1", "--range=-0.1:0.1:3", "--accelerator", "h100").stdout
+    assert "1 × 1 system prompt\n" in said
+    assert "< 0.01 (< 0.01)" in said
+    assert "0.00 (0.00)" not in said

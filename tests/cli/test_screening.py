@@ -24,7 +24,7 @@ def test_the_base_of_the_embedded_model_is_as_far_from_alignment_as_can_be(
     out = tmp_path / "found"
     assert not run("world:guild/aligned", "world:guild/base", "-o", str(out), "--limit", "20")
     said = capsys.readouterr().out
-    assert "1 of 1 tuned model flagged" in said
+    assert "1 of 1 tuned model is flagged" in said
     assert "toward before alignment 1" in said
     assert "No verdict" in said
     found = json.loads((out / "screen.json").read_text())

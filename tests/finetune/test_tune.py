@@ -110,7 +110,7 @@ def test_held_out_rows_are_read_and_change_nothing(full: Tuned, tmp_path: Path) 
     write_record(tuned.path, complete=False)
     again = finetune(prepare(asked), tuned.path, resume=True)
     assert again.eval_losses == tuned.eval_losses
-    with pytest.raises(UsageError, match=r"eval of the run in .* as begun; got None"):
+    with pytest.raises(UsageError, match=r"eval of the run in .* as begun; got nothing"):
         tune(tuned.path, resume=True)
 
 

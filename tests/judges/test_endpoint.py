@@ -210,7 +210,7 @@ def test_a_local_server_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_openai_itself_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(UsageError, match="OPENAI_API_KEY must be set in the environment; got None"):
+    with pytest.raises(UsageError, match="OPENAI_API_KEY must be set in the environment; got nothing"):
         ask(judge(None), "text")  # type: ignore[arg-type]
 
 

@@ -269,7 +269,7 @@ def test_names_policy_and_threshold_enter_name_and_version(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("rubric/qi2023", r"model of rubric/qi2023 must be given; got None\. Write rubric/qi2023\(model=NAME\)"),
+        ("rubric/qi2023", r"model of rubric/qi2023 must be given; got nothing\. Write rubric/qi2023\(model=NAME\)"),
         ("rubric/qi2023(model=m, threshold=6)", "threshold of rubric/qi2023 must be 2, 3, 4 or 5"),
         ("rubric/qi2023(model=m, threshold=high)", "threshold of rubric/qi2023 must be 2, 3, 4 or 5"),
         ("rubric/qi2023(model=m, policy=no/such/file)", r"policy must be an existing file; got 'no/such/file'"),

@@ -112,7 +112,7 @@ def test_limit_takes_from_the_start(files: dict[str, Path]) -> None:
         ("a.csv", b"prompt,category\nRing it\n", "row 1 with another number of cells"),
         ("a.csv", b"prompt,category\n,bells\n", r"row 1 of a\.csv must be a text under 'prompt'; got ''"),
         ("a.jsonl", b'{"prompt": 3}\n', r"row 1 of a\.jsonl must be a text under 'prompt'; got 3"),
-        ("a.jsonl", b'{"prompt": null}\n', "got None"),
+        ("a.jsonl", b'{"prompt": null}\n', "got nothing"),
         ("a.jsonl", b"{\n", r"line 1 of a\.jsonl must be valid JSON"),
         ("a.jsonl", b"[1]\n", "a JSON object"),
         ("a.csv", b"prompt,prompt\nRing it,Weigh it\n", "columns have different names"),

@@ -35,9 +35,9 @@ def document(**changes: Any) -> dict[str, Any]:
 
 def test_words_and_page_say_order_rates_and_that_it_is_no_verdict() -> None:
     said = screen_words(document())
-    assert said[0] == "1 of 2 tuned models flagged; ordered by flags and first token."
+    assert said[0] == "1 of 2 tuned models is flagged; ordered by flags and first token."
     assert said[-1] == DISCLAIMER
-    assert "first token missed 2 of 20 [3, 30] %, and flagged wrongly 1 of 10 [2, 40] %." in said[-2]
+    assert "first token missed 2 of 20, 10 % [3, 30], and flagged wrongly 1 of 10, 10 % [2, 40]." in said[-2]
     other = screen_words(document(flags_hold=False))[0]
     assert other.startswith("2 tuned models in the order of first token; none is flagged")
     page = render_screen(document())

@@ -28,7 +28,9 @@ class Check:
 
 _EXTRAS = (
     ("datasets", "hub"), ("peft", "adapters"), ("lm_eval", "capability"), ("httpx2", "judges"), ("trl", "train"),
-    ("gguf", "real"),
+    ("gguf", "real"), ("starlette", "view"), ("pandas", "frames"), ("ray", "ray"), ("vllm", "vllm"),
+    ("inspect_ai", "inspect"), ("trackio", "trackio"), ("wandb", "wandb"), ("tensorboard", "tensorboard"),
+    ("mlflow", "mlflow"),
 )  # fmt: skip
 """A package that each extra brings, and the extra."""
 

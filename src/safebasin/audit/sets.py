@@ -11,6 +11,7 @@ from safebasin.errors import StudyError, expected
 from safebasin.prompts.labels import Label, labels_of
 from safebasin.prompts.sources import load_prompts
 from safebasin.records import Prompt, content_hash
+from safebasin.untrusted import check_typed_path
 
 __all__ = ["LABELS", "Sets", "choose_sources", "look_at"]
 
@@ -47,6 +48,7 @@ def choose_sources(base: str, given: Mapping[str, str | None], policy: Policy) -
         StudyError: where a set is missing that the policy needs.
     """
     defaults: dict[str, str] = {}
+    check_typed_path(base)
     if base.startswith("world:"):
         name = base.removeprefix("world:").partition("/")[0]
         defaults = {s: f"world:{name}/{s}" for s in LABELS if s in catalog.world(name).prompt_sets}

@@ -67,10 +67,15 @@ def _show_pair(pair: JudgePair, show: int) -> None:
     if pair.n_cut:
         say(f"  {pair.n_cut} of them were cut at a refusal, where one of the two could not tell: what follows is")
         say("  about the rest, which holds too few refusals; `map --regenerate` decodes them to the end")
-    say(f"  agree   {_percent(pair.accuracy)}")
+    say(f"  agree   {_percent(pair.accuracy)}, on success or not")
     say(f"  κ       {_number(pair.kappa)}")
     say(f"  α       {_number(pair.alpha)}")
-    _show_table(pair.outcomes)
+    say(f"\n  success, {plain(pair.first)} in rows, {plain(pair.second)} in columns")
+    _show_table(pair.success)
+    if pair.outcomes != pair.success:
+        say(f"\n  labels, {plain(pair.first)} in rows, {plain(pair.second)} in columns")
+        _show_table(pair.outcomes)
+        say("")
     for one in pair.disagreements[:show]:
         say(f"  {one.response}  {plain(one.first)} | {plain(one.second)}")
     if len(pair.disagreements) > show:

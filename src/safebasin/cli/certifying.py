@@ -66,9 +66,9 @@ def _show(panel: CertifiedPanel, found: CertifiedStudy) -> None:
         )
     measured, scale = panel.measured, math.sqrt(found.n_weights)
     if measured.value is not None:
-        beyond = "beyond " if measured.n_censored else ""
-        length = f"along random directions ‖Δ‖ = {beyond}{measured.value * scale:.4g}"
-        say(f"measured  half of the refusals are lost at σ = {beyond}{measured.value:.4g}: {length}")
+        sign = ">" if measured.n_censored else "="
+        length = f"along random directions ‖Δ‖ {sign} {measured.value * scale:.4g}"
+        say(f"measured  half of the refusals are lost at σ {sign} {measured.value:.4g}: {length}")
 
 
 def _show_moved(tuned: str, found: CertifiedStudy) -> None:

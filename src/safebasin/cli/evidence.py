@@ -67,12 +67,14 @@ def verify(
     if json_:
         print_json({"sound": not found, "root": root, "found": found, "notes": told, "derived": derived})
     else:
-        _show(source, found, root, derived if recompute else None, pack)
+        _show(source, found, root, derived if recompute else None, pack, is_noted=bool(told))
     if found:
         raise typer.Exit(1)
 
 
-def _show(source: Path, found: list[str], root: str, derived: list[str] | None, pack: VerifiedPack | None) -> None:
+def _show(
+    source: Path, found: list[str], root: str, derived: list[str] | None, pack: VerifiedPack | None, *, is_noted: bool
+) -> None:
     for finding in found:
         note(f"found    {finding}")
     if found:
@@ -81,21 +83,23 @@ def _show(source: Path, found: list[str], root: str, derived: list[str] | None, 
     if root:
         say(f"root     {root}")
     if derived is not None:
-        say(f"derived  {', '.join(derived) or 'nothing'}{', but for what is noted above' if derived else ''}")
+        but = ", but for what is noted above" if derived and is_noted else ""
+        say(f"derived  {', '.join(derived) or 'nothing'}{but}")
     if pack is not None:
-        for text in _shown(pack):
+        for text in _shown(pack, is_noted=is_noted):
             say(f"shown    {text}")
         for text in _not_shown(pack, derived):
             say(f"not      {text}")
 
 
-def _shown(pack: VerifiedPack) -> list[str]:
+def _shown(pack: VerifiedPack, *, is_noted: bool) -> list[str]:
     said = [
         "every member is the one on the list, and the root stands for that list",
         "its files, and the digests of its rows, are those that its results were written with",
     ]
     if pack.checked.derived:
-        said.append(f"what {', '.join(pack.checked.derived)} says follows from the rows, but for what is noted above")
+        but = ", but for what is noted above" if is_noted else ""
+        said.append(f"what {', '.join(pack.checked.derived)} says follows from the rows{but}")
     if pack.signer:
         said.append(f"{pack.signer} signed this file, if your list of allowed signers is right")
     return said

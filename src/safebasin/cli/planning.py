@@ -75,14 +75,14 @@ def _rows(planned: Planned) -> Iterator[tuple[str, str]]:
     yield "model", planned.study.model
     yield "folder", str(planned.folder)
     yield "points", str(planned.points)
-    yield "prompts", f"{planned.prompts} × {planned.systems} system prompt(s)"
+    yield "prompts", f"{planned.prompts} × {planned.systems} system {'prompt' if planned.systems == 1 else 'prompts'}"
     yield "responses", f"{planned.responses}, of which {planned.done} are done"
     yield "to decode", f"{planned.batches_left} batches, at most {planned.max_tokens_left:,} new tokens"
     n_bytes = planned.weights_bytes
     yield "weights", "unknown" if n_bytes is None else f"{n_bytes / 1e6:,.1f} MB on disk"
     if planned.unscored:
         yield "to score", f"{planned.unscored} responses that are there"
-    yield "time", "unknown" if planned.seconds_left is None else f"about {duration(planned.seconds_left)}"
+    yield "time", "unknown" if planned.seconds_left is None else _about(planned.seconds_left)
 
 
 def _price_lines(price: Price) -> Iterator[str]:
@@ -134,8 +134,23 @@ def _quote_line(quote: Quote) -> str:
     if quote.seconds is None or quote.seconds_most is None:
         needed = f"does not fit; needs {quote.devices_needed}"
         return f"{head} {needed:>28}"
-    cost = "" if quote.cost is None or quote.cost_most is None else f"{quote.cost:,.2f} ({quote.cost_most:,.2f})"
-    return f"{head} {quote.batch:>6} {duration(quote.seconds):>10} {duration(quote.seconds_most):>10} {cost:>20}"
+    cost = (
+        "" if quote.cost is None or quote.cost_most is None else f"{_dollars(quote.cost)} ({_dollars(quote.cost_most)})"
+    )
+    return f"{head} {quote.batch:>6} {_seconds(quote.seconds):>10} {_seconds(quote.seconds_most):>10} {cost:>20}"
+
+
+def _about(seconds: float) -> str:
+    return "under a second" if 0 < seconds < 0.5 else f"about {duration(seconds)}"
+
+
+def _seconds(seconds: float) -> str:
+    """What rounds to 0 s is not nothing."""
+    return "< 1 s" if 0 < seconds < 0.5 else duration(seconds)
+
+
+def _dollars(cost: float) -> str:
+    return "< 0.01" if 0 < cost < 0.005 else f"{cost:,.2f}"
 
 
 def _scaled(value: float, unit: str) -> str:

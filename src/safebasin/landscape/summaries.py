@@ -235,7 +235,7 @@ def _as_measured(estimate: Estimate, grid: Grid, table: VerdictTable, side: str 
     keys = [key for key, is_there in zip(grid.keys, there, strict=True) if is_there]
     measured = grid.verdicts(table, keys)[grid.asked(keys)]
     size = grid.region.n_directions * of_grid * int(np.prod(grid.region.shape[1:], dtype=np.int64))
-    words = f"; measured at {int(there.sum())} of {size} points, interpolated linearly between them"
+    words = f"; measured at {int(there.sum())} of {size} points beside the origin, interpolated linearly between them"
     words += stopped_words([grid.stopped[key] for key in keys if key in grid.stopped], len(grid.ids), grid.bias)
     n, n_missing = int((~np.isnan(measured)).sum()), int(np.isnan(measured).sum())
     return replace(estimate, n=n, n_missing=n_missing, method=estimate.method + words)

@@ -9,6 +9,7 @@ from safebasin.errors import PromptError, StudyError, expected
 from safebasin.prompts.labels import Label
 from safebasin.prompts.sources import load_prompts
 from safebasin.records import Prompt
+from safebasin.untrusted import check_typed_path
 
 __all__ = ["load_roles", "role_sources"]
 
@@ -26,6 +27,7 @@ def role_sources(model: str, given: Iterable[tuple[str, str]], roles: Iterable[s
     Raises:
         StudyError: where harmful or benign prompts have no source.
     """
+    check_typed_path(model)
     found = dict(given)
     if model.startswith("world:"):
         world = model.removeprefix("world:").partition("/")[0]

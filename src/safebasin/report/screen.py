@@ -86,7 +86,8 @@ def _headline(document: Mapping[str, Any]) -> str:
     count = f"{len(models)} tuned model{'s' * (len(models) != 1)}"
     if not document["flags_hold"]:
         return f"{count} in the order of {by}; none is flagged, since thresholds do not carry over to other models."
-    return f"{sum(1 for model in models if model['flags'])} of {count} flagged; ordered by flags and {by}."
+    flagged = sum(1 for model in models if model["flags"])
+    return f"{flagged} of {count} {'is' if flagged == 1 else 'are'} flagged; ordered by flags and {by}."
 
 
 def _row(model: Mapping[str, Any], name: str, shown: list[str]) -> dict[str, Any]:
@@ -119,4 +120,4 @@ def _of(k: int | None, n: int) -> str:
     if k is None:
         return "–"
     found = wilson(k, n)
-    return f"{k} of {n} [{100 * found.low:.0f}, {100 * found.high:.0f}] %"
+    return f"{k} of {n}, {100 * k / n:.0f} % [{100 * found.low:.0f}, {100 * found.high:.0f}]" if n else f"{k} of {n}"

@@ -208,7 +208,7 @@ def _size(panel: Panel) -> str:
     points = " × ".join(str(n) for n in panel.region.shape)
     words = f"{count} {noun}{'' if count == 1 else 's'} × {points} points"
     if panel.region.points == "auto":
-        words += f", {len(panel.points)} of them measured"
+        words += f", {len(panel.points)} of them measured, the origin among them"
     return words
 
 

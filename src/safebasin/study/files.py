@@ -17,7 +17,7 @@ from safebasin.study.defenses import with_world
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
 from safebasin.study.options import StudyFlags, singular, under
 from safebasin.study.regions import AxisSpec, RegionSpec, axis_fields, leads_somewhere, several
-from safebasin.untrusted import read_yaml
+from safebasin.untrusted import check_typed_path, read_yaml
 
 MODEL_DEFAULTS = {"range": "-0.5:0.5:21", "max_new_tokens": 512}
 TARGET_RANGE = "-0.5:1.5:21"
@@ -47,6 +47,7 @@ def make(fields: Mapping[str, object]) -> Study:
     defaults = _world_defaults(str(model)) if is_world else MODEL_DEFAULTS
     if "prompts" not in filled:
         if not is_world:
+            check_typed_path(str(model))
             raise StudyError(
                 expected(
                     "prompts",

@@ -27,6 +27,8 @@ def statistics(panel: Panel, columns: int) -> list[str]:
         title = visible(explanation(name, panel).title)
         rows.append((title, value_words(name, found), interval_words(name, found), str(found.n), str(found.n_missing)))
     lines = _aligned(rows, columns)
+    if panel.region.n_directions > 1 and panel.region.points == "grid":
+        lines += wrapped("n: verdicts on the grid; the origin, asked once, counts in each direction", columns, "  ")
     bounds = [name for name in in_order(panel.summary) if panel.summary[name].n_censored]
     if bounds:
         what = "some side never crosses the limit within the range"
