@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from safebasin.audit.records import AuditVerdict
 from safebasin.audit.run import audit
 from safebasin.errors import StoreError, StudyError, UsageError, expected, none_usable
+from safebasin.items import path_of, texts_of
 from safebasin.records import Estimate
 from safebasin.report.figures.canvas import shortened
 from safebasin.report.figures.plots import look_of, plot_metrics
@@ -231,7 +232,8 @@ def audit_fleet(base: str, tuned: Sequence[str], *, out: str | Path, **options: 
     Raises:
         UsageError: where none can be measured, with the reasons; what was measured stays in the folder.
     """
-    folder = _made(Path(out))
+    tuned = texts_of(tuned, "tuned model")
+    folder = _made(path_of(out, "out"))
     names = fleet_names(tuned)
     found: list[FleetModel] = []
     failed: dict[str, UsageError] = {}

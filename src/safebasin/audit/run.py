@@ -24,7 +24,7 @@ from safebasin.audit.reading import read_verdict
 from safebasin.audit.records import AuditVerdict
 from safebasin.audit.sets import DEFAULT_SIZE, Sets, choose_sources, look_at
 from safebasin.errors import StoreError, StudyError, expected
-from safebasin.items import items
+from safebasin.items import items, path_of, texts_of
 from safebasin.judges import load_judge
 from safebasin.models.reference import ResolvedModel, resolve
 from safebasin.report.figures.plots import look_of, plot_metrics
@@ -168,7 +168,8 @@ def audit(
         UsageError: for what can be mended; there is no `verdict.json` then.
     """
     catalog.get("backend", backend)
-    folder = _made(Path(out))
+    (base,), (tuned,) = texts_of([base], "BASE"), texts_of([tuned], "TUNED")
+    folder = _made(path_of(out, "out"))
     verdicts.remove(folder)
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
     sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
