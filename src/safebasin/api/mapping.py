@@ -77,7 +77,8 @@ def _make(model: str | None, flags: StudyFlags, fields: Mapping[str, object] | N
     from safebasin import study as studies
 
     merged = {"model": DEFAULT_MODEL, **(fields or {}), **({} if model is None else {"model": model})}
-    return studies.make(studies.with_flags(merged, flags))
+    given = [name for name, value in flags.items() if value is not None]
+    return studies.make(studies.with_flags(merged, flags), options=given)
 
 
 def map_basin(
