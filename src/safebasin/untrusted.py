@@ -21,17 +21,20 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from safebasin.errors import MissingFile, SafebasinError, UsageError, expected
+from safebasin.items import items
 
 __all__ = [
     "MIB",
     "border",
     "is_inside",
     "is_memory",
+    "path_of",
     "read_bytes",
     "read_json",
     "read_text",
     "read_yaml",
     "scalar",
+    "texts_of",
     "user_path",
     "yaml_value",
 ]
@@ -91,6 +94,35 @@ def is_memory(error: BaseException) -> bool:
 def user_path(text: str | Path) -> Path:
     """A path as a user wrote it, `~` written out; that of somebody unknown stays, and is then not there."""
     return Path(os.path.expanduser(text))
+
+
+def texts_of(given: object, what: str) -> tuple[str, ...]:
+    """Make a tuple of the texts or paths that were given, one or several, as texts.
+
+    Args:
+        given: by a caller.
+        what: one of them, for messages.
+
+    Raises:
+        UsageError: where one is neither.
+    """
+    return tuple(str(_text(one, what, "a text, or a path")) for one in items(given))
+
+
+def path_of(given: object, what: str = "folder") -> Path:
+    """The path that was given, as a text or a path.
+
+    Raises:
+        UsageError: where it is neither.
+    """
+    return Path(_text(given, what, "a path"))
+
+
+def _text(given: object, what: str, constraint: str) -> str:
+    path = os.fspath(given) if isinstance(given, os.PathLike) else given
+    if not isinstance(path, str):
+        raise UsageError(expected(what, constraint, given, "Give its name as a string."))
+    return path
 
 
 def is_inside(name: str) -> bool:

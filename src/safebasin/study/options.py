@@ -236,7 +236,7 @@ def singular() -> dict[str, str]:
 
 
 def option_at(place: Sequence[str], given: Collection[str]) -> str:
-    """How the command line writes the option that leads to a place in a study; empty where none that was given does.
+    """Tell how the command line writes the option that leads to a place in a study; empty where none given does.
 
     Args:
         place: keys of the study, from the top, without numbers of entries.
