@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
 from pydantic import BaseModel
 
+import safebasin
 from safebasin import study
 from safebasin.errors import StudyError
 from safebasin.study import AxisSpec, CapabilitySpec, DecodingSpec, PromptsSpec, RegionSpec, Study, StudyFlags
@@ -61,3 +63,31 @@ def test_axes_of_the_command_line_stand_for_those_of_a_study_file() -> None:
         assert (region.label, region.points) == ("quant:int4", before.get("points", "grid"))
     with pytest.raises(StudyError, match="'axes' must be left out beside 'regions'"):
         study.make(study.with_flags({"model": "world:guild/aligned"}, {"axes": ["random"], "regions": [{}]}))
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"seed": -1}, "--seed must be greater than or equal to 0; got -1. Mend --seed."),
+        ({"directions": 0}, "--directions must be greater than or equal to 1; got 0. Mend --directions."),
+        ({"max_new_tokens": 0}, "--max-new-tokens must be greater than or equal to 1; got 0. Mend --max-new-tokens."),
+        ({"prompts": ""}, "--prompts must be a text that is not empty; got ''. Mend --prompts."),
+        (
+            {"prompts": "a.csv", "label": "evil"},
+            "--label must be one of 'harmful' or 'benign'; got 'evil'. Mend --label.",
+        ),
+        ({"batch_size": 0}, "--batch-size must be 'auto' or from 1 to 1,000,000,000; got 0. Mend --batch-size."),
+        ({"budget": 0}, "--budget must be greater than or equal to 5; got 0. Mend --budget."),
+    ],
+)
+def test_an_option_that_does_not_hold_is_named_as_it_was_given(flags: dict[str, object], said: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        safebasin.make_study("world:guild/aligned", **flags)
+    assert str(caught.value) == said
+
+
+def test_a_key_of_a_study_file_is_named_as_the_file_has_it(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text("model: world:guild/aligned\naxes: [{seed: -1}]\n")
+    with pytest.raises(StudyError, match=r"axes\.0\.seed must be .* Mend 'axes\.0\.seed' in the study"):
+        safebasin.make_study(file=file, directions=2)

@@ -15,7 +15,7 @@ import pytest
 import safebasin
 from helpers.landscapes import make_landscape
 from safebasin.api.results import Compared, Mapped
-from safebasin.errors import StoreError
+from safebasin.errors import StoreError, UsageError
 from safebasin.records import Estimate
 from safebasin.stats.ranking import RankedPair, Ranking
 from safebasin.store import folder as folders
@@ -194,3 +194,21 @@ def test_a_comparison_names_who_cannot_be_told_apart(mapped: Mapped) -> None:
     assert list(frame["study"]) == list(names)
     assert list(frame["alike"]) == [[names[1]], [names[0]]]
     assert len(compared.plot(title="B").get_legend().get_texts()) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"xlim": (1,)}, "xlim must be two numbers"),
+        ({"ylim": ("a", 1)}, "ylim must be two numbers"),
+        ({"xlim": 3}, "xlim must be two numbers"),
+        ({"size": "big"}, "size must be width and height"),
+        ({"size": (3,)}, "size must be width and height"),
+        ({"ax": 3}, "ax must be axes of matplotlib; got 3"),
+        ({"panel": "x"}, "panel must be the number of one"),
+        ({"title": 3}, "title must be a text; got 3"),
+    ],
+)
+def test_what_cannot_be_plotted_is_help(mapped: Mapped, given: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        mapped.plot(**given)

@@ -141,9 +141,9 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("map", "--range", "0:nan:3"), r"range must be finite"),
         (("map", "--directions", "0"), r"directions must be greater than or equal to 1; got 0"),
         (("map", "--limit", "0"), r"limit must be greater than or equal to 1; got 0"),
-        (("map", "--max-new-tokens", "0"), r"max_new_tokens must be greater than or equal to 1; got 0"),
+        (("map", "--max-new-tokens", "0"), r"--max-new-tokens must be greater than or equal to 1; got 0"),
         (("map", "--device", "cuda"), r"device|cuda"),
-        (("map", "--gpus-per-worker", "0"), r"gpus_per_worker must be greater than or equal to 1; got 0"),
+        (("map", "--gpus-per-worker", "0"), r"--gpus-per-worker must be greater than or equal to 1; got 0"),
         (
             ("map", "--gpus-per-worker", "2", "--device", "cpu"),
             r"device must be auto or cuda where gpus_per_worker is 2",

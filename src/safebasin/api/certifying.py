@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safebasin.errors import ModelError, expected
+from safebasin.untrusted import path_of
 
 if TYPE_CHECKING:
     from safebasin.landscape.certificates import CertifiedPanel
@@ -55,7 +56,7 @@ def certify_study(
     from safebasin.models.reference import resolve
     from safebasin.store import folder as folders
 
-    with StoredStudy.open(folders.require(Path(folder))) as study:
+    with StoredStudy.open(folders.require(path_of(folder))) as study:
         tables, known = StudyTables.read(study), study.store.meta("fingerprint")
     panels = certify_panels(tables, judge=judge, tolerance=tolerance, level=level)
     base = resolve(tables.plan.study.model)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safebasin.errors import UsageError, expected
+from safebasin.untrusted import path_of
 
 if TYPE_CHECKING:
     from safebasin.audit import AuditVerdict
@@ -58,7 +59,7 @@ def verify_study(
     """
     from safebasin.store.folder import results
 
-    path = Path(folder)
+    path = path_of(folder)
     results(path)  # before numpy is loaded, which waits for ever where memory is short
     from safebasin.evidence.checking import Asked, verify_folder
 
@@ -74,7 +75,7 @@ def results_root(folder: str | Path) -> str | None:
     from safebasin.store.sealing import read_seal
     from safebasin.writing import DIGESTS
 
-    return read_seal(Path(folder)).root if (Path(folder) / DIGESTS).is_file() else None
+    return read_seal(path_of(folder)).root if (path_of(folder) / DIGESTS).is_file() else None
 
 
 def pack_results(
@@ -102,7 +103,7 @@ def pack_results(
     from safebasin.evidence.signing import sign as sign_file
 
     key = None if sign is None else check_key(Path(sign))
-    made = pack(Path(folder), Path(out), with_text=with_text, note=note)
+    made = pack(path_of(folder), path_of(out, "out"), with_text=with_text, note=note)
     if key is not None:
         sign_file(made.path, key)
     return made
@@ -134,7 +135,7 @@ def verify_pack(
     from safebasin.evidence.signing import SUFFIX, check_signature
     from safebasin.evidence.unpacking import verify_pack as check
 
-    file, who, wrong = Path(path), "", ""
+    file, who, wrong = path_of(path, "file"), "", ""
     kept = file.with_name(file.name + SUFFIX) if signature is None else Path(signature)
     if allowed_signers is not None:
         who, wrong = check_signature(file, kept, Path(allowed_signers), signer=signer)
@@ -163,8 +164,8 @@ def read_audit(folder: str | Path, *, note: Callable[[str], None] = lambda text:
     from safebasin.audit.reading import read_verdict, verdict_of
     from safebasin.audit.recounting import recount
 
-    held = asdict(read_verdict(Path(folder)))
-    now, left_out = recount(Path(folder), held)
+    held = asdict(read_verdict(path_of(folder)))
+    now, left_out = recount(path_of(folder), held)
     for said in left_out:
         note(f"as it was written: {said}")
     return verdict_of(json.loads(json.dumps({**held, **now})))
@@ -178,5 +179,5 @@ def report_audit(folder: str | Path) -> Path:
     """
     from safebasin.audit import fleet, run
 
-    is_fleet = (Path(folder) / fleet.FLEET).is_file()
-    return fleet.rewrite_page(Path(folder)) if is_fleet else run.rewrite_page(Path(folder))
+    is_fleet = (path_of(folder) / fleet.FLEET).is_file()
+    return fleet.rewrite_page(path_of(folder)) if is_fleet else run.rewrite_page(path_of(folder))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safebasin.items import items
+from safebasin.untrusted import path_of
 
 if TYPE_CHECKING:
     from safebasin.landscape.agreement import Agreement
@@ -32,7 +33,7 @@ def agreement(folder: str | Path, *, judges: Sequence[str] = (), labels: str | P
     """
     from safebasin.landscape.agreement import agree
 
-    return agree(Path(folder), judges=items(judges), labels=None if labels is None else Path(labels))
+    return agree(path_of(folder), judges=items(judges), labels=None if labels is None else Path(labels))
 
 
 def estimate_judging(
@@ -56,7 +57,7 @@ def estimate_judging(
     loaded, path = [load_judge(text) for text in items(judges)], Path(source)
     if not path.is_dir():
         loaded = loaded or [load_judge(text) for text in DEFAULT_JUDGES]
-        return estimate_file(path, loaded, out=None if out is None else Path(out))
+        return estimate_file(path, loaded, out=None if out is None else path_of(out, "out"))
     with StoredStudy.open(path) as study:
         loaded = loaded or [load_judge(text) for text in study.plan.study.judges]
         return estimate_stored(study.store, study.plan, loaded)
@@ -71,7 +72,7 @@ def judging_cost(folder: str | Path, judges: Sequence[str]) -> dict[str, Cost]:
     from safebasin.store.db import StudyStore
 
     loaded = [load_judge(text) for text in items(judges)]
-    with StudyStore.open(folders.require(Path(folder))) as store:
+    with StudyStore.open(folders.require(path_of(folder))) as store:
         return {judge.name: read_cost(store, judge) for judge in loaded if isinstance(judge, AskedJudge)}
 
 
@@ -87,4 +88,4 @@ def read_grades(folder: str | Path, judge: str) -> tuple[Graded, ...]:
     """
     from safebasin.landscape import grades
 
-    return grades.read_grades(Path(folder), judge)
+    return grades.read_grades(path_of(folder), judge)

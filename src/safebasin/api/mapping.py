@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from safebasin.api.progress import Progress, shown
+from safebasin.api.requests import check_keywords
 from safebasin.api.results import Compared, Mapped
 from safebasin.api.stored import compare_studies, publish_study
+from safebasin.errors import StudyError, expected
 from safebasin.items import items
+from safebasin.untrusted import path_of
 
 if TYPE_CHECKING:
     from safebasin.run.preview import Planned
@@ -47,6 +50,7 @@ def make_study(model: str | None = None, *, file: str | Path | None = None, **fl
     """
     from safebasin import study as studies
 
+    check_keywords(make_study, flags)
     return _make(model, flags, studies.load_fields(Path(file)) if file is not None else {})
 
 
@@ -65,6 +69,7 @@ def make_studies(
     """
     from safebasin import study as studies
 
+    check_keywords(make_studies, flags)
     fields = {} if file is None else studies.load_fields(Path(file))
     return tuple(_make(model, flags, {k: v for k, v in fields.items() if k != "models"}) for model in models)
 
@@ -73,7 +78,8 @@ def _make(model: str | None, flags: StudyFlags, fields: Mapping[str, object] | N
     from safebasin import study as studies
 
     merged = {"model": DEFAULT_MODEL, **(fields or {}), **({} if model is None else {"model": model})}
-    return studies.make(studies.with_flags(merged, flags))
+    given = [name for name, value in flags.items() if value is not None]
+    return studies.make(studies.with_flags(merged, flags), options=given)
 
 
 def map_basin(
@@ -114,13 +120,19 @@ def map_basin(
     from safebasin.run.execute import measure
     from safebasin.run.inputs import warn_of_bases
 
+    check_keywords(map_basin, flags)
     named = flags.get("engine")
     engine = None if named is None or isinstance(named, str) else named
     if engine is not None:
         del flags["engine"]
+    if isinstance(model, studies.Study) and flags:
+        name, value = next(iter(flags.items()))
+        raise StudyError(
+            expected(name, "left out beside a ready study", value, "Put it into the study: make_study(…).")
+        )
     study = model if isinstance(model, studies.Study) else _make(model, flags)
     warn_of_bases(study)
-    folder = Path(out) if out is not None else default_folder(study.model)
+    folder = path_of(out, "out") if out is not None else default_folder(study.model)
     with ExitStack() as held, tracked(track, folder, _settings(study)) as run, shown(progress) as hook:
         measure(
             study,
@@ -185,7 +197,8 @@ def map_models(
     """
     from safebasin.writing import KINDS, target_folder
 
-    target_folder(Path(out), KINDS["a comparison"], what="output (-o)")
+    target_folder(path_of(out, "out"), KINDS["a comparison"], what="output (-o)")
+    check_keywords(map_models, flags)
     studies = make_studies(models, file=file, **flags)  # what is wrong with one is said before any is mapped
     folders = model_folders(models, out)
     mapped = tuple(
@@ -208,7 +221,7 @@ def model_folders(models: Sequence[str], out: str | Path) -> list[Path]:
     """The folder of each of several models that are mapped into one: `OUT/models/NAME`."""
     from safebasin.audit.fleet import fleet_names
 
-    return [Path(out) / "models" / name for name in fleet_names(models)]
+    return [path_of(out, "out") / "models" / name for name in fleet_names(models)]
 
 
 def map_shard(
@@ -248,7 +261,7 @@ def map_shard(
     with ExitStack() as held, shown(progress) as hook:
         folder = measure(
             study,
-            Path(out) if out is not None else default_folder(study.model, shard),
+            path_of(out, "out") if out is not None else default_folder(study.model, shard),
             backend=backend,
             workers=workers,
             progress=hook,
@@ -282,7 +295,7 @@ def merge_shards(
     from safebasin.run.sharding import merge
 
     with shown(progress) as hook:
-        made = merge([Path(folder) for folder in items(folders)], Path(out), progress=hook)
+        made = merge([path_of(folder) for folder in items(folders)], path_of(out, "out"), progress=hook)
     return publish_study(made, with_text=with_text)
 
 
@@ -323,4 +336,4 @@ def plan_study(
 
     warn_of_bases(study)
     asking = Asking(accelerators=items(accelerators), price_per_hour=price_per_hour, probe=probe) if price else None
-    return preview(study, Path(out) if out is not None else default_folder(study.model), asking)
+    return preview(study, path_of(out, "out") if out is not None else default_folder(study.model), asking)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safebasin.api.requests import engine_spec, given
-from safebasin.items import items
+from safebasin.untrusted import texts_of
 
 if TYPE_CHECKING:
     from safebasin.records import Scalar
@@ -64,7 +64,7 @@ def screen_models(
     )
     request = ScreenRequest(
         spec=spec,
-        tuned=items(tuned),
+        tuned=texts_of(tuned, "tuned model"),
         before=before,
         sources=given(harmful=harmful, benign=benign),
         limit=limit,

@@ -13,6 +13,7 @@ from safebasin.errors import ModelError, expected
 from safebasin.items import items
 from safebasin.memory import seldom_collected
 from safebasin.records import Landscape
+from safebasin.untrusted import path_of, texts_of
 
 if TYPE_CHECKING:
     from safebasin.landscape.stored import StoredStudy
@@ -49,7 +50,7 @@ def read_study(folder: str | Path, *, judge: str | None = None) -> Landscape:
     from safebasin.landscape.results import read_landscape
     from safebasin.landscape.stored import StoredStudy
 
-    with StoredStudy.open(Path(folder)) as study:
+    with StoredStudy.open(path_of(folder)) as study:
         asked = () if judge is None else choose_judges(study.store, [judge], study.judges)
         every = tuple(dict.fromkeys((*study.judges, *asked)))
         return read_landscape(replace(study, judges=every), judge=asked[0][0] if asked else None)
@@ -67,7 +68,7 @@ def open_study(folder: str | Path, *, judge: str | None = None) -> Mapped:
     """
     from safebasin.store import folder as folders
 
-    path = folders.require(Path(folder))
+    path = folders.require(path_of(folder))
     return Mapped(landscape=read_study(path, judge=judge), folder=path, report=path / folders.REPORT)
 
 
@@ -94,7 +95,7 @@ def judge_study(
     from safebasin.store import folder as folders
     from safebasin.store.holders import find_holders, renew
 
-    path, judges = folders.require(Path(folder)), items(judges)
+    path, judges = folders.require(path_of(folder)), texts_of(judges, "judge")
     holders = find_holders(path)
     loaded = [load_judge(text) for text in judges]
     with StoredStudy.open(path, write=True) as study:
@@ -143,11 +144,11 @@ def report_study(
 
     look = Look(title=title, xlim=xlim, ylim=ylim, size=size, labels=labels)
     look.check()
-    holders = find_holders(Path(folder))
-    with StoredStudy.open(Path(folder), write=True) as study:
+    holders = find_holders(path_of(folder))
+    with StoredStudy.open(path_of(folder), write=True) as study:
         check_unaltered(study.folder)
         mapped = _publish(study, with_text=with_text, look=look)
-    renew(Path(folder), holders)
+    renew(path_of(folder), holders)
     return mapped
 
 
@@ -193,12 +194,12 @@ def export_study(
     from safebasin.store import folder as folders
     from safebasin.writing import target_file
 
-    kind = format_of(Path(output), format)
+    kind = format_of(path_of(output, "output"), format)
     if kind in ("hf-results", "model-card"):
         write = write_results if kind == "hf-results" else write_card_section
-        return write(Path(folder), target_file(Path(output), OUT, reads=[Path(folder)]))
-    path = folders.require(Path(folder))
-    target = target_file(Path(output), OUT, reads=[path])
+        return write(path_of(folder), target_file(path_of(output, "output"), OUT, reads=[path_of(folder)]))
+    path = folders.require(path_of(folder))
+    target = target_file(path_of(output, "output"), OUT, reads=[path])
     with StoredStudy.open(path) as study:
         if kind == "inspect":
             log = "json" if target.suffix.lower() == ".json" else "eval"
@@ -238,8 +239,8 @@ def export_model(
     from safebasin.store import folder as folders
     from safebasin.store.sealing import seal
 
-    path = folders.require(Path(folder))
-    check_new(Path(out))
+    path = folders.require(path_of(folder))
+    check_new(path_of(out, "out"))
     with StoredStudy.open(path) as study:
         plan, known = study.plan, study.store.meta("fingerprint")
     chosen, place = find_place(plan, at, region=region, direction=direction)
@@ -258,8 +259,8 @@ def export_model(
         "measured": point.key in plan.point_keys,
     }
     trusted = plan.study.trust_remote_code
-    is_marked = write_point(base, point, Path(out), where=where, dtype=dtype, trust_remote_code=trusted)
-    seal(Path(out))
+    is_marked = write_point(base, point, path_of(out, "out"), where=where, dtype=dtype, trust_remote_code=trusted)
+    seal(path_of(out, "out"))
     return is_marked
 
 
@@ -280,9 +281,9 @@ def judge_file(
     from safebasin.judges import files, load_judge
     from safebasin.writing import target_file
 
-    loaded = [load_judge(text) for text in items(judges) or files.DEFAULT_JUDGES]
-    target = None if out is None else target_file(Path(out), OUT, reads=[Path(path)])
-    return files.judge_file(Path(path), loaded, out=target)
+    loaded = [load_judge(text) for text in texts_of(judges, "judge") or files.DEFAULT_JUDGES]
+    target = None if out is None else target_file(path_of(out, "out"), OUT, reads=[path_of(path, "file")])
+    return files.judge_file(path_of(path, "file"), loaded, out=target)
 
 
 def compare_studies(folders: str | Path | Sequence[str | Path], *, out: str | Path) -> Compared:
@@ -299,11 +300,11 @@ def compare_studies(folders: str | Path | Sequence[str | Path], *, out: str | Pa
     from safebasin.report.comparison import save_comparison
     from safebasin.writing import KINDS, target_folder
 
-    target_folder(Path(out), KINDS["a comparison"], what=OUT)
-    found = compare_studies([Path(folder) for folder in items(folders)])
+    target_folder(path_of(out, "out"), KINDS["a comparison"], what=OUT)
+    found = compare_studies([path_of(folder) for folder in items(folders)])
     by_name = {one.name: one for one in found.landscapes}
     ranked = tuple(by_name[name] for name in found.ranking.order)
-    report = save_comparison(found, Path(out))
+    report = save_comparison(found, path_of(out, "out"))
     return Compared(ranking=found.ranking, report=report, landscapes=ranked, judge=found.judge)
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast
 
 from safebasin.api.progress import Progress, shown
+from safebasin.api.requests import check_keywords
 from safebasin.errors import ModelError, StudyError, UsageError, expected, none_usable
 from safebasin.items import items
+from safebasin.untrusted import path_of, texts_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,12 +133,13 @@ def sweep_models(
     from safebasin.run.execute import measure
     from safebasin.store.sealing import seal
 
+    check_keywords(sweep_models, flags)
     study, failed, notes = _planned(base, tuned, flags)
     for note in notes:
         _log.warning("%s", note)
     with ExitStack() as held:
         with shown(progress) as hook:
-            folder = measure(study, Path(out), backend=backend, workers=workers, progress=hook, held=held)
+            folder = measure(study, path_of(out, "out"), backend=backend, workers=workers, progress=hook, held=held)
         with StoredStudy.open(folder, write=True) as stored:
             found = read_sweep(stored, failed)
             page = save_sweep(sweep_document(found), folder)
@@ -170,7 +173,7 @@ def _planned(
 
     for source in items(flags.get("prompts") or ()):
         load_prompts(str(source))  # before weights are read: an empty file is told at once
-    given = find_fleet(tuned) if isinstance(tuned, Path) else items(tuned)
+    given = find_fleet(tuned) if isinstance(tuned, Path) else texts_of(tuned, "tuned model")
     models = tuple(dict.fromkeys(given))
     notes = [f"{model} is given {n} times and asked once." for model in models if (n := given.count(model)) > 1]
     names = dict(zip(models, fleet_names(models), strict=True))

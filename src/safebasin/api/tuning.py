@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from safebasin.api.progress import Progress, TrainingProgress, shown, shown_training
 from safebasin.errors import UsageError, expected
 from safebasin.items import items
+from safebasin.untrusted import texts_of
 
 if TYPE_CHECKING:
     from safebasin.audit import Audited, AuditPlan, FleetAudited, Policy
@@ -299,7 +300,7 @@ def audit_fleet(
     """
     import safebasin.audit as auditing
 
-    models = auditing.find_fleet(Path(tuned)) if isinstance(tuned, str | Path) else tuple(tuned)
+    models = auditing.find_fleet(Path(tuned)) if isinstance(tuned, str | Path) else texts_of(tuned, "tuned model")
     with shown(progress) as hook:
         return auditing.audit_fleet(
             base, models, out=out, harmful=harmful, benign=benign, borderline=borderline, limit=limit,

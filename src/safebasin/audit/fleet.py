@@ -28,7 +28,7 @@ from safebasin.report.sanitize import visible
 from safebasin.stats.gate import EXIT_CODES, Decision, overall
 from safebasin.store import folder as folders
 from safebasin.store.sealing import seal
-from safebasin.untrusted import border, read_json, read_text, user_path
+from safebasin.untrusted import border, path_of, read_json, read_text, texts_of, user_path
 from safebasin.writing import KINDS, target_folder, write_text
 
 if TYPE_CHECKING:
@@ -234,7 +234,8 @@ def audit_fleet(base: str, tuned: Sequence[str], *, out: str | Path, **options: 
     Raises:
         UsageError: where none can be measured, with the reasons; what was measured stays in the folder.
     """
-    folder = _made(Path(out))
+    tuned = texts_of(tuned, "tuned model")
+    folder = _made(path_of(out, "out"))
     names = fleet_names(tuned)
     found: list[FleetModel] = []
     failed: dict[str, UsageError] = {}

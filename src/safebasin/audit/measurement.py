@@ -34,7 +34,7 @@ from safebasin.run.inputs import gather, load_engine
 from safebasin.run.progress import ProgressHook, Tick
 from safebasin.store import folder as folders
 from safebasin.store.db import StudyStore
-from safebasin.study import AxisSpec, RegionSpec, Study
+from safebasin.study import AxisSpec, RegionSpec, Study, StudyFlags
 from safebasin.study.plan import PromptSet
 from safebasin.writing import write_text
 
@@ -114,7 +114,8 @@ def as_shipped(base: str, prompts: Mapping[str, str], **keys: Any) -> Study:
             "prompts": [{"name": n, "source": s, "label": LABELS[n]} for n, s in prompts.items()],
             "regions": [{"name": "as shipped", "axes": [{"range": SHIPPED, "directions": 1}]}],
             **keys,
-        }
+        },
+        options=frozenset(StudyFlags.__annotations__) - {"prompts", "label"},  # an audit names its prompts otherwise
     )
 
 

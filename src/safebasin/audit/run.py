@@ -35,6 +35,7 @@ from safebasin.stats.gate import LEVEL
 from safebasin.store import folder as folders
 from safebasin.store.sealing import seal
 from safebasin.study import StudyFlags, with_flags
+from safebasin.untrusted import path_of, texts_of
 from safebasin.writing import KINDS, target_folder, write_text
 
 if TYPE_CHECKING:
@@ -168,7 +169,8 @@ def audit(
         UsageError: for what can be mended; there is no `verdict.json` then.
     """
     catalog.get("backend", backend)
-    folder = _made(Path(out))
+    (base,), (tuned,) = texts_of([base], "BASE"), texts_of([tuned], "TUNED")
+    folder = _made(path_of(out, "out"))
     verdicts.remove(folder)
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
     sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)

@@ -111,6 +111,8 @@ def measure(
         UsageError: for what can be mended; everything measured so far stays in the folder.
     """
     catalog.get("backend", backend)
+    if workers is not None and type(workers) is not int:
+        raise UsageError(expected("workers", "a whole number", workers, "Leave it out for the backend's own choice."))
     check_shard(study, shard)
     folders.check_target(folder)  # before the database is read: SQLite makes one of an empty file
     if engine is not None and (backend != "local" or workers not in (None, 1)):

@@ -77,6 +77,8 @@ def merge(shards: Sequence[Path], out: Path, *, progress: ProgressHook = silent)
         StoreError: where a folder is no shard, or not done; where one is missing, or there twice; where two are not of
             one study, or hold the same thing differently.
     """
+    if not shards:
+        raise StoreError(expected("what is merged", "the folders of all shards", "none", "Name them."))
     whole = _checked([folders.require(folder) for folder in shards])
     made = folders.create(out)
     with folders.writer(made), StudyStore.open(made) as store:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar, cast
 
@@ -15,7 +15,7 @@ from safebasin import catalog
 from safebasin.errors import StudyError, expected
 from safebasin.study.defenses import with_world
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
-from safebasin.study.options import StudyFlags, singular, under
+from safebasin.study.options import StudyFlags, option_at, singular, under
 from safebasin.study.regions import AxisSpec, RegionSpec, axis_fields, leads_somewhere, several
 from safebasin.untrusted import check_typed_path, read_yaml
 
@@ -26,10 +26,14 @@ TARGET_RANGE = "-0.5:1.5:21"
 _T = TypeVar("_T", bound=BaseModel)
 
 
-def make(fields: Mapping[str, object]) -> Study:
+def make(fields: Mapping[str, object], *, options: Collection[str] = ()) -> Study:
     """A study from (possibly partial) fields, with the defaults that fit its model filled in.
 
     A `world:` model brings its own harmful prompts, and range and tokens that fit it; any other must name its prompts.
+
+    Args:
+        fields: as a study file has them.
+        options: keywords of those that were given as options, by which an error then names them.
 
     Raises:
         StudyError: naming the first field that does not hold, with "did you mean" for a key that is not known.
@@ -72,7 +76,7 @@ def make(fields: Mapping[str, object]) -> Study:
             **({"stop": "loop"} if is_fast else {}),
             **cast("Mapping[str, object]", decoding),
         }
-    return _validated(Study, filled, where="study", hidden="regions.0." if is_one else "")
+    return _validated(Study, filled, where="study", hidden="regions.0." if is_one else "", options=options)
 
 
 def _world_defaults(model: str) -> dict[str, str | int]:
@@ -271,20 +275,29 @@ def dump(study: Study) -> str:
     return yaml.safe_dump(study.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
 
 
-def _validated(model: type[_T], fields: Mapping[str, object], *, where: str, hidden: str = "") -> _T:
+def _validated(
+    model: type[_T], fields: Mapping[str, object], *, where: str, hidden: str, options: Collection[str]
+) -> _T:
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise StudyError(_explain(model, error, where, hidden)) from error
+        raise StudyError(_explain(model, error, where, hidden, options)) from error
 
 
-_SHAPES = {"model_type": "keys with values", "dict_type": "keys with values", "tuple_type": "a list"}
-"""What YAML calls the shapes that Pydantic names by their Python types."""
+_SHAPES = {
+    "model_type": "keys with values",
+    "dict_type": "keys with values",
+    "tuple_type": "a list",
+    "string_too_short": "a text that is not empty",
+}
+"""What YAML calls the shapes that Pydantic names by their Python types, and what Pydantic says in whole sentences."""
 
 
-def _explain(model: type[BaseModel], error: ValidationError, where: str, hidden: str) -> str:
+def _explain(model: type[BaseModel], error: ValidationError, where: str, hidden: str, options: Collection[str]) -> str:
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"]).removeprefix(hidden) or where
+    option = option_at([part for part in first["loc"] if isinstance(part, str)], options)
+    mend = f"Mend {option}." if option else f"Mend {path!r} in the {where}."
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         known = _keys(model, first["loc"])
@@ -292,14 +305,14 @@ def _explain(model: type[BaseModel], error: ValidationError, where: str, hidden:
     if first["type"] == "literal_error":
         choices = str(first["ctx"]["expected"]) if "ctx" in first else ""
         near = difflib.get_close_matches(str(first["input"]), re.findall(r"'([^']*)'", choices), n=1)
-        remedy = f"Did you mean {near[0]!r}?" if near else f"Mend {path!r} in the {where}."
-        return expected(path, f"one of {choices}", first["input"], remedy)
+        remedy = f"Did you mean {near[0]!r}?" if near else mend
+        return expected(option or path, f"one of {choices}", first["input"], remedy)
     if message.count(" must be ") and "; got " in message:  # raised by our own parser, already complete
         return message
     if re.match(r"(?!must )\S+ must ", message):  # it names the key itself
-        return f"{message}. Mend {path!r} in the {where}."
+        return f"{message}. {mend}"
     constraint = _SHAPES.get(first["type"]) or re.sub(r"^(Input should|must) be ", "", message)
-    return expected(path, constraint[:1].lower() + constraint[1:], first["input"], f"Mend {path!r} in the {where}.")
+    return expected(option or path, constraint[:1].lower() + constraint[1:], first["input"], mend)
 
 
 def _unknown_key(path: str, key: str, known: Sequence[str], where: str) -> str:

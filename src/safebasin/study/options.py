@@ -5,13 +5,24 @@ Nothing is checked here: what the keys take is said by the models of `model` and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Annotated, Literal, NamedTuple, TypeAlias, TypedDict, get_type_hints
 
 from safebasin.protocols import Engine
 
-__all__ = ["Arguments", "Item", "Items", "Option", "StudyFlags", "Switch", "singular", "study_help", "under"]
+__all__ = [
+    "Arguments",
+    "Item",
+    "Items",
+    "Option",
+    "StudyFlags",
+    "Switch",
+    "option_at",
+    "singular",
+    "study_help",
+    "under",
+]
 
 Item: TypeAlias = str | PathLike[str] | Mapping[str, object]
 """One entry of a list of a study: its text, or its fields as a study file writes them."""
@@ -222,6 +233,22 @@ def under(owner: str) -> dict[str, str]:
 def singular() -> dict[str, str]:
     """Map what the command line writes in the singular, because it repeats it, to its keyword: `judge` → `judges`."""
     return {flag[2:].replace("-", "_"): name for name, option in _options() for flag in option.flags}
+
+
+def option_at(place: Sequence[str], given: Collection[str]) -> str:
+    """Tell how the command line writes the option that leads to a place in a study; empty where none given does.
+
+    Args:
+        place: keys of the study, from the top, without numbers of entries.
+        given: keywords of the options that were given.
+    """
+    its = [singular().get(name, name) for name in given]
+    for n in range(len(place), 0, -1):
+        key = ".".join(place[:n])
+        for name, option in _options():
+            if name in its and option.key and option.key in (key, key.removeprefix("regions.")):
+                return option.flags[0] if option.flags else f"--{name.replace('_', '-')}"
+    return ""
 
 
 def study_help() -> dict[str, str]:

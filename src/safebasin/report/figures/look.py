@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from safebasin.errors import UsageError, expected
+from safebasin.items import items
 from safebasin.report.figures.canvas import name_below
 from safebasin.report.figures.labels import check_language, translate, translated
 
@@ -40,12 +43,20 @@ class Look:
     def check(self) -> None:
         """Raises: UsageError naming the first that cannot be."""
         check_language(self.labels)
+        if self.title is not None and not isinstance(self.title, str):
+            raise UsageError(expected("title", "a text", self.title, "Give a string."))
         for name, limits in (("xlim", self.xlim), ("ylim", self.ylim)):
-            if limits is not None and not (all(map(math.isfinite, limits)) and limits[0] < limits[1]):
+            if limits is not None and not (_are_two(limits) and limits[0] < limits[1]):
                 raise UsageError(expected(name, "two numbers, the lower first", limits, "Write -1:1, or (-1, 1)."))
-        if self.size is not None and not all(0.5 <= side <= _LARGEST for side in self.size):
+        if self.size is not None and not (_are_two(self.size) and all(0.5 <= side <= _LARGEST for side in self.size)):
             constraint = f"width and height from 0.5 to {_LARGEST:g} inches"
             raise UsageError(expected("size", constraint, self.size, "Write 6.6x4.2, or (6.6, 4.2)."))
+
+
+def _are_two(given: object) -> bool:
+    """Whether this is two finite numbers; what a caller of `plot` gives may be anything."""
+    parts = items(given)
+    return len(parts) == 2 and all(isinstance(part, (int, float, np.number)) and math.isfinite(part) for part in parts)
 
 
 def apply_look(look: Look, figure: Figure) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from safebasin.errors import StudyError, UsageError, expected
@@ -72,7 +73,7 @@ def plot_metrics(metrics: Sequence[ShownMetric], title: str, ax: Axes | None, si
 def plot_sweep(document: Mapping[str, Any], number: int, ax: Axes | None, size: Size | None, look: Look) -> Axes:
     """Draw one table of `models.json`: see `Swept.plot`."""
     tables = document["tables"]
-    if not 0 <= number < len(tables):
+    if number not in range(len(tables)):
         names = ", ".join(f"{i} ({table['prompts']}, {table['judge']})" for i, table in enumerate(tables))
         raise UsageError(expected("table", f"the number of one: {names}", number, "Choose one of them."))
 
@@ -108,12 +109,15 @@ def _drawn(draw: Callable[[Axes], None], ax: Axes | None, size: Size | None, loo
     `free` axes have no coordinate of a landscape: their limits are set as they come.
     """
     import matplotlib
+    from matplotlib.axes import Axes
     from matplotlib.text import Text
 
     from safebasin.report.figures.canvas import STYLE
     from safebasin.report.figures.labels import translate
 
-    look.check()
+    replace(look, size=size).check()
+    if ax is not None and not isinstance(ax, Axes):
+        raise UsageError(expected("ax", "axes of matplotlib", ax, "Take those of pyplot.subplots()."))
     if ax is not None and size is not None:
         raise UsageError(expected("size", "left out where ax is given", size, "Give the figure of ax its size."))
     with matplotlib.rc_context(STYLE):
@@ -144,7 +148,7 @@ def _new_axes(size: Size | None) -> Axes:
 
 
 def _panel(landscape: Landscape, number: int) -> Panel:
-    if not 0 <= number < len(landscape.panels):
+    if number not in range(len(landscape.panels)):
         names = ", ".join(f"{i} ({p.region.name}, {p.prompts})" for i, p in enumerate(landscape.panels))
         raise StudyError(expected("panel", f"the number of one: {names}", number, "Choose one of them."))
     return landscape.panels[number]
