@@ -132,7 +132,7 @@ def _wilson(success: Array, numbers: NDArray[np.intp], level: float) -> Interval
     size = effective_size(success, numbers, level=level)
     rate = float(success.mean())
     found = wilson(size if rate == 1 else rate * size, size, level=level)
-    n_clusters = np.count_nonzero(np.bincount(numbers))
+    n_clusters = int(np.count_nonzero(np.bincount(numbers)))
     if n_clusters == success.size:
         return found
     # One response that differs shows little of how clusters do: never surer than if all had been alike.

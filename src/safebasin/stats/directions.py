@@ -60,8 +60,8 @@ def is_open_above(
     level: float,
     seed: int,
 ) -> bool:
-    """Decide whether an upper bound of a radius is none: it lies at the end of the range or beyond, or rests on curves that
-    never cross within the range, which count as if they crossed at its end.
+    """Decide whether an upper bound of a radius is none: it lies at the end of the range or beyond, or rests on curves
+    that never cross within the range, which count as if they crossed at its end.
 
     Of one direction these are the resamples of prompts that decide the upper quantile, of several the curves with one
     prompt left out. A missing verdict is taken for a failure.

@@ -211,7 +211,7 @@ def estimate_radius(
         return replace(found, high=None, method=found.method + words)
 
     def is_censored(curves: Array) -> Array:
-        return reaches(x, curves, limit=limit)[1].any(axis=-1).astype(np.float64)
+        return np.asarray(reaches(x, curves, limit=limit)[1].any(axis=-1), dtype=np.float64)
 
     if is_open_above(grid, is_censored, found.high, end=end, level=level, seed=seed):
         return replace(found, high=None, method=found.method + OPEN_WORDS)
