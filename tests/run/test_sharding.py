@@ -168,7 +168,7 @@ def test_what_does_not_belong_together(shards: list[Path], tmp_path: Path) -> No
     sized = measure(a_study(batch_size=3), tmp_path / "sized", engine=ScriptedEngine(model=GUILD), shard=Shard(4, 4))
     whole = measure(a_study(), tmp_path / "whole", engine=ScriptedEngine(model=GUILD))
     for given, said in (
-        (shards[:3], "must be all 4 shards; got 'none of 4/4'"),
+        (shards[:3], "must be all 4 shards; got 'shard 4/4 missing'"),
         ([*shards, shards[1]], "shard 2/4 must be given once"),
         ([*shards[:3], other], "another study in .*other"),
         ([*shards[:2], three], "another number of shards in .*three"),

@@ -126,8 +126,9 @@ def _checked(shards: Sequence[Path]) -> list[Path]:
             what = f"another {differing[0]} in {other} ({its}) than in {folder} ({shard})"
             raise StoreError(expected("what is merged", "shards of one study", what, "Measure it again as the others."))
     if missing := [n for n in range(1, shard.of + 1) if n not in found]:
-        said = f"none of {', '.join(f'{n}/{shard.of}' for n in missing[:8])}{' …' if len(missing) > 8 else ''}"
-        raise StoreError(expected("what is merged", f"all {shard.of} shards", said, "Add their folders."))
+        said = ", ".join(f"{n}/{shard.of}" for n in missing[:8]) + (" …" if len(missing) > 8 else "")
+        got = f"shard {said} missing"
+        raise StoreError(expected("what is merged", f"all {shard.of} shards", got, "Add the folders of those."))
     return [found[n][0] for n in sorted(found)]
 
 
