@@ -48,7 +48,6 @@ def choose_sources(base: str, given: Mapping[str, str | None], policy: Policy) -
         StudyError: where a set is missing that the policy needs.
     """
     defaults: dict[str, str] = {}
-    check_typed_path(base)
     if base.startswith("world:"):
         name = base.removeprefix("world:").partition("/")[0]
         defaults = {s: f"world:{name}/{s}" for s in LABELS if s in catalog.world(name).prompt_sets}
@@ -58,6 +57,7 @@ def choose_sources(base: str, given: Mapping[str, str | None], policy: Policy) -
         required.append("benign")
     for name in required:
         if name not in sources:
+            check_typed_path(base)
             remedy = f"Pass --{name} FILE, or the name of a public set (see: safebasin list prompts)."
             raise StudyError(expected(f"--{name}", "given for a model that is not of an embedded world", None, remedy))
     return sources

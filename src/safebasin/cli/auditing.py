@@ -191,9 +191,9 @@ def _fleet(
         models = most_urgent_first(asdict(found.fleet)["models"])
         width = max(len(model["name"]) for model in models)
         reasons = as_before([(model["name"], model["reason"]) for model in models])
-        for model, reason in zip(models, reasons, strict=True):
-            word = WORDS[model["decision"]] if model["decision"] else "NOT MEASURED"
-            say(f"{model['name']:<{width}}  {word:<13}  {reason}")
+        for row, reason in zip(models, reasons, strict=True):
+            word = WORDS[row["decision"]] if row["decision"] else "NOT MEASURED"
+            say(f"{row['name']:<{width}}  {word:<13}  {reason}")
         sizes = sorted({metric["n"] for model in models for metric in model["metrics"]})
         asked = (
             f", each metric on {' to '.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))} prompts" if sizes else ""

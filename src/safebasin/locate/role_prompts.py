@@ -27,7 +27,6 @@ def role_sources(model: str, given: Iterable[tuple[str, str]], roles: Iterable[s
     Raises:
         StudyError: where harmful or benign prompts have no source.
     """
-    check_typed_path(model)
     found = dict(given)
     if model.startswith("world:"):
         world = model.removeprefix("world:").partition("/")[0]
@@ -35,6 +34,7 @@ def role_sources(model: str, given: Iterable[tuple[str, str]], roles: Iterable[s
         found = {**{role: f"world:{world}/{role}@val" for role in roles if role in known}, **found}
     for role in NEEDED:
         if role not in found:
+            check_typed_path(model)
             remedy = f"Pass --{role} FILE, or the name of a public set (see: safebasin list prompts)."
             raise StudyError(expected(f"--{role}", "given for a model that is not of an embedded world", None, remedy))
     return found

@@ -146,7 +146,7 @@ def _metric(metric: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rests_on(metric: Mapping[str, Any]) -> str:
-    """How many prompts a metric rests on, and in how many clusters where these count: `60 in 34 clusters`.
+    """Count the prompts that a metric rests on, and their clusters where these count: `60 in 34 clusters`.
 
     Args:
         metric: as in `verdict.json`. One of a basin rests on directions as well, and says nothing here.

@@ -37,7 +37,7 @@ def most_urgent_first(models: Sequence[Mapping[str, Any]]) -> list[Mapping[str, 
 
 
 def as_before(said: Sequence[tuple[str, str]]) -> list[str]:
-    """What is said of each model, where the same was said before as `the same as MODEL`.
+    """Shorten what is said of each model: what was said before stands as `the same as MODEL`.
 
     Args:
         said: (model, sentence) in order; an empty sentence stays so.
