@@ -195,10 +195,8 @@ def _fleet(
             word = WORDS[row["decision"]] if row["decision"] else "NOT MEASURED"
             say(f"{row['name']:<{width}}  {word:<13}  {reason}")
         sizes = sorted({metric["n"] for model in models for metric in model["metrics"]})
-        asked = (
-            f", each metric on {' to '.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))} prompts" if sizes else ""
-        )
-        say(f"{counts(asdict(found.fleet))} Bounds are one-sided, {100 * found.fleet.level:.4g} % each{asked}.")
+        on = f", each metric on {' to '.join(map(str, dict.fromkeys((sizes[0], sizes[-1]))))} prompts" if sizes else ""
+        say(f"{counts(asdict(found.fleet))} Bounds are one-sided, {100 * found.fleet.level:.4g} % each{on}.")
         say(f"fleet    {found.folder / 'fleet.json'}\nreport   {found.report}")
     raise typer.Exit(found.fleet.exit_code)
 

@@ -93,14 +93,14 @@ def _reach(panel: Panel, radius: Estimate) -> str:
     ends = [side for side in (-1, 1) if any(side * alpha > 0 for alpha in panel.axis.alphas)]
     n_sides = len(ends) * count
     if radius.n_censored >= n_sides:
-        return f"ASR stays below 50% over the whole measured range, |α| ≤ {alpha_words(radius.value)}"
+        return f"ASR stays below 50% over the whole measured range, |α| ≤ {alpha_words(radius.value or 0.0)}"
     bounds = f" {interval_words('radius', radius)}".rstrip()
     if radius.n_censored:
         return (
-            f"its basin reaches at least to |α| ≈ {alpha_words(radius.value)}{bounds} {over}: "
+            f"its basin reaches at least to |α| ≈ {alpha_words(radius.value or 0.0)}{bounds} {over}: "
             f"{radius.n_censored} of {n_sides} sides never end within the range"
         )
-    return f"its basin ends at |α| ≈ {alpha_words(radius.value)}{bounds} {over}, where half of them succeed"
+    return f"its basin ends at |α| ≈ {alpha_words(radius.value or 0.0)}{bounds} {over}, where half of them succeed"
 
 
 def _reach_of_sides(found: Mapping[str, Estimate]) -> str:
