@@ -210,9 +210,10 @@ def _percent(estimate: Estimate | None) -> str:
 def _number(estimate: Estimate | None) -> str:
     if estimate is None or estimate.value is None:
         return "–"
-    least = "≥ " if estimate.n_censored else ""
-    interval = "" if estimate.low is None or estimate.high is None else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
-    return f"{least}{estimate.value:.2f}{interval}"
+    if estimate.n_censored or estimate.low is None:
+        return f"{'≥ ' if estimate.n_censored else ''}{estimate.value:.2f}"
+    high = "…)" if estimate.high is None else f"{estimate.high:.2f}]"
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {high}"
 
 
 def _time(seconds: float | None) -> str:
