@@ -22,7 +22,6 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from safebasin.errors import MissingFile, ModelError, SafebasinError, UsageError, expected
-from safebasin.items import items
 
 __all__ = [
     "MIB",
@@ -30,13 +29,11 @@ __all__ = [
     "check_typed_path",
     "is_inside",
     "is_memory",
-    "path_of",
     "read_bytes",
     "read_json",
     "read_text",
     "read_yaml",
     "scalar",
-    "texts_of",
     "user_path",
     "yaml_value",
 ]
@@ -111,35 +108,6 @@ def check_typed_path(model: str) -> None:
     if model.startswith((".", "/", "~")) and not user_path(model).exists() and not user_path(bare).exists():
         remedy = "Check the path; a hub id has the form org/name."
         raise ModelError(expected("model", "an existing folder or GGUF file (nothing there)", model, remedy))
-
-
-def texts_of(given: object, what: str) -> tuple[str, ...]:
-    """Make a tuple of the texts or paths that were given, one or several, as texts.
-
-    Args:
-        given: by a caller.
-        what: one of them, for messages.
-
-    Raises:
-        UsageError: where one is neither.
-    """
-    return tuple(str(_text(one, what, "a text, or a path")) for one in items(given))
-
-
-def path_of(given: object, what: str = "folder") -> Path:
-    """The path that was given, as a text or a path.
-
-    Raises:
-        UsageError: where it is neither.
-    """
-    return Path(_text(given, what, "a path"))
-
-
-def _text(given: object, what: str, constraint: str) -> str:
-    path = os.fspath(given) if isinstance(given, os.PathLike) else given
-    if not isinstance(path, str):
-        raise UsageError(expected(what, constraint, given, "Give its name as a string."))
-    return path
 
 
 def is_inside(name: str) -> bool:

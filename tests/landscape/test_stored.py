@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,13 +93,19 @@ def test_measurements_that_the_plan_names_are_missing_at_every_point(folder: Pat
 def test_a_folder_that_is_no_study_or_has_another_writer_is_help(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="study"), StoredStudy.open(tmp_path / "none"):
         pass
+
+    def write() -> None:
+        with StoredStudy.open(folder, write=True):
+            pytest.fail("two write at once")
+
     with (
         StoredStudy.open(folder, write=True),
         StoredStudy.open(folder) as reading,
-        pytest.raises(StoreError, match="free of other writers"),
-        StoredStudy.open(folder, write=True),
+        ThreadPoolExecutor() as another,
     ):
         assert reading.plan.size == SIZE
+        with pytest.raises(StoreError, match="free of other writers"):
+            another.submit(write).result()
 
 
 def test_rows_are_written_as_they_are_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

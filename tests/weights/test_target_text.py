@@ -29,7 +29,9 @@ def test_schemes_use_the_symmetric_range_of_their_bits() -> None:
 
 @pytest.mark.parametrize("target", ["int3", "INT8", "", None])
 def test_another_scheme_says_which_there_are(target: str | None) -> None:
-    message = f"target of quant must be one of int8, int4; got {target!r}. Round a model"
+    message = (
+        f"target of quant must be one of int8, int4; got {'nothing' if target is None else repr(target)}. Round a model"
+    )
     with pytest.raises(StudyError, match=re.escape(message)):
         quant_levels(target)
 

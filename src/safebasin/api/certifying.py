@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safebasin.errors import ModelError, expected
-from safebasin.untrusted import path_of
+from safebasin.items import path_of
 
 if TYPE_CHECKING:
     from safebasin.landscape.certificates import CertifiedPanel

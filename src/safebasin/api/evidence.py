@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safebasin.errors import UsageError, expected
-from safebasin.untrusted import path_of
+from safebasin.items import path_of
 
 if TYPE_CHECKING:
     from safebasin.audit import AuditVerdict

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safebasin.items import items
-from safebasin.untrusted import path_of
+from safebasin.items import items, path_of
 
 if TYPE_CHECKING:
     from safebasin.landscape.agreement import Agreement

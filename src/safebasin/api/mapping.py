@@ -14,8 +14,7 @@ from safebasin.api.requests import check_keywords
 from safebasin.api.results import Compared, Mapped
 from safebasin.api.stored import compare_studies, publish_study
 from safebasin.errors import StudyError, expected
-from safebasin.items import items
-from safebasin.untrusted import path_of
+from safebasin.items import items, path_of
 
 if TYPE_CHECKING:
     from safebasin.run.preview import Planned

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safebasin.api.requests import engine_spec, given
-from safebasin.untrusted import texts_of
+from safebasin.items import texts_of
 
 if TYPE_CHECKING:
     from safebasin.records import Scalar

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from safebasin.api.progress import Progress, shown
 from safebasin.api.results import Compared, Mapped
 from safebasin.errors import ModelError, expected
-from safebasin.items import items
+from safebasin.items import items, path_of, texts_of
 from safebasin.memory import seldom_collected
 from safebasin.records import Landscape
-from safebasin.untrusted import path_of, texts_of
 
 if TYPE_CHECKING:
     from safebasin.landscape.stored import StoredStudy

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Unpack, cast
 from safebasin.api.progress import Progress, shown
 from safebasin.api.requests import check_keywords
 from safebasin.errors import ModelError, StudyError, UsageError, expected, none_usable
-from safebasin.items import items
-from safebasin.untrusted import path_of, texts_of
+from safebasin.items import items, path_of, texts_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from safebasin.api.progress import Progress, TrainingProgress, shown, shown_training
 from safebasin.errors import UsageError, expected
-from safebasin.items import items
-from safebasin.untrusted import texts_of
+from safebasin.items import items, texts_of
 
 if TYPE_CHECKING:
     from safebasin.audit import Audited, AuditPlan, FleetAudited, Policy

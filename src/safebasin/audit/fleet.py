@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from safebasin.audit.records import AuditVerdict
 from safebasin.audit.run import audit
 from safebasin.errors import StoreError, StudyError, UsageError, expected, none_usable
+from safebasin.items import path_of, texts_of
 from safebasin.records import Estimate
 from safebasin.report.figures.canvas import shortened
 from safebasin.report.figures.plots import look_of, plot_metrics
@@ -28,7 +29,7 @@ from safebasin.report.sanitize import visible
 from safebasin.stats.gate import EXIT_CODES, Decision, overall
 from safebasin.store import folder as folders
 from safebasin.store.sealing import seal
-from safebasin.untrusted import border, path_of, read_json, read_text, texts_of, user_path
+from safebasin.untrusted import border, read_json, read_text, user_path
 from safebasin.writing import KINDS, target_folder, write_text
 
 if TYPE_CHECKING:

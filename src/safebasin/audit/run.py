@@ -24,7 +24,7 @@ from safebasin.audit.reading import read_verdict
 from safebasin.audit.records import AuditVerdict
 from safebasin.audit.sets import DEFAULT_SIZE, Sets, choose_sources, look_at
 from safebasin.errors import StoreError, StudyError, expected
-from safebasin.items import items
+from safebasin.items import items, path_of, texts_of
 from safebasin.judges import load_judge
 from safebasin.models.reference import ResolvedModel, resolve
 from safebasin.report.figures.plots import look_of, plot_metrics
@@ -35,7 +35,6 @@ from safebasin.stats.gate import LEVEL
 from safebasin.store import folder as folders
 from safebasin.store.sealing import seal
 from safebasin.study import StudyFlags, with_flags
-from safebasin.untrusted import path_of, texts_of
 from safebasin.writing import KINDS, target_folder, write_text
 
 if TYPE_CHECKING:

@@ -179,7 +179,7 @@ class Grid:
 
     @property
     def bias(self) -> float:
-        """How far a rate may be drawn to 0 or 1, on average, by stopping; 0 where no point was stopped."""
+        """Bound how far stopping draws a rate to 0 or 1 on average; 0 where no point was stopped."""
         return stats.stopping_bias(self.prompts.stages[0]) if self.stopped else 0.0
 
     def leaning(self) -> tuple[float, ...]:
