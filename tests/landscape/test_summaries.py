@@ -128,7 +128,7 @@ def test_a_side_counts_what_was_measured_on_it():
     found = summary(TARGET, points="auto", places=(-0.5, 0.25, 0.5, 1.0))
     assert found["radius_toward"].n == 3 * 3
     assert found["radius_away"].n == 1 * 3
-    assert "measured at 3 of 5 points" in found["radius_toward"].method
+    assert "measured at 3 of 4 points beside the origin" in found["radius_toward"].method
     assert found["visage"].n == 4 * 3
 
 

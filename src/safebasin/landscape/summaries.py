@@ -234,8 +234,10 @@ def _as_measured(estimate: Estimate, grid: Grid, table: VerdictTable, side: str 
     of_grid = first.size if side is None else int(stats.on_side(first, side).sum())
     keys = [key for key, is_there in zip(grid.keys, there, strict=True) if is_there]
     measured = grid.verdicts(table, keys)[grid.asked(keys)]
-    size = grid.region.n_directions * of_grid * int(np.prod(grid.region.shape[1:], dtype=np.int64))
+    at_origin = all(c in axis for c, axis in zip(grid.region.origin.coords, grid.alphas, strict=True))
+    size = grid.region.n_directions * (of_grid * int(np.prod(grid.region.shape[1:], dtype=np.int64)) - at_origin)
     words = f"; measured at {int(there.sum())} of {size} points beside the origin, interpolated linearly between them"
-    words += stopped_words([grid.stopped[key] for key in keys if key in grid.stopped], len(grid.ids), grid.bias)
+    off = None if estimate.low is None and estimate.high is None else grid.bias
+    words += stopped_words([grid.stopped[key] for key in keys if key in grid.stopped], len(grid.ids), off)
     n, n_missing = int((~np.isnan(measured)).sum()), int(np.isnan(measured).sum())
     return replace(estimate, n=n, n_missing=n_missing, method=estimate.method + words)

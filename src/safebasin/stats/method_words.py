@@ -51,20 +51,23 @@ def missing_words(n_missing: int) -> str:
     return f", widened to hold what {_plural(n_missing, 'missing verdict')} would give either way"
 
 
-def stopped_words(counts: Sequence[int], n_prompts: int, off: float) -> str:
+def stopped_words(counts: Sequence[int], n_prompts: int, off: float | None) -> str:
     """Say at how many points prompts were left out, how many were asked there, and what that does to intervals, if any.
 
     Args:
         counts: prompts that were asked at each of these points.
         n_prompts: of the set.
-        off: `safebasin.stats.sequences.stopping_bias`.
+        off: `safebasin.stats.sequences.stopping_bias`; None where no interval is claimed.
     """
     if not counts:
         return ""
     asked = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{min(counts)}"
+    words = f"; at {len(counts)} of them the first {asked} of {n_prompts} prompts in random order"
+    if off is None:
+        return words
     return (
-        f"; at {len(counts)} of them the first {asked} of {n_prompts} prompts in random order: the interval is widened "
-        f"by what stopping there can draw rates to 0 or 1, {100 * off:.1f} points on average at most"
+        f"{words}: the interval is widened by what stopping there can draw rates to 0 or 1, {100 * off:.1f} points on "
+        "average at most"
     )
 
 
