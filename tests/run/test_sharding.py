@@ -170,9 +170,9 @@ def test_what_does_not_belong_together(shards: list[Path], tmp_path: Path) -> No
     for given, said in (
         (shards[:3], "must be all 4 shards; got 'shard 4/4 missing'"),
         ([*shards, shards[1]], "shard 2/4 must be given once"),
-        ([*shards[:3], other], "another study in .*other"),
-        ([*shards[:2], three], "another number of shards in .*three"),
-        ([*shards[:3], sized], "another batch size in .*sized"),
+        ([*shards[:3], other], r"other \(4/4\), which differs from .* in its prompts"),
+        ([*shards[:2], three], r"three \(3/3\), which differs from .* in its number of shards"),
+        ([*shards[:3], sized], r"sized \(4/4\), which differs from .* in its batch size"),
         ([*shards[:3], whole], "what is merged must be folders of shards; got .*whole"),
         ([*shards[:3], tmp_path / "nothing"], "study folder must be a folder with a study.sqlite"),
     ):

@@ -49,10 +49,12 @@ def check_folder(folder: Path, name: str, *, needs_tokenizer: bool = True) -> No
         raise ModelError(_two_in_one(name, has_weights=bool(files)))
     if not files:
         pickles = [p.name for pattern in _PICKLES for p in folder.glob(pattern)]
-        found = f"{name} ({pickles[0]})" if pickles else name
+        if not pickles:
+            remedy = "Its folder holds no weights: copy them there."
+            raise UnseenModel(expected("model", "saved as safetensors", name, remedy))
         remedy = "Convert it: load it once where you trust it and save_pretrained(safe_serialization=True)."
-        kind = ModelError if pickles else UnseenModel
-        raise kind(expected("model", "saved as safetensors (pickles are not loaded)", found, remedy))
+        found = f"{name} ({pickles[0]})"
+        raise ModelError(expected("model", "saved as safetensors (pickles are not loaded)", found, remedy))
     tensors = read_headers(files)
     check_headers(tensors, name)
     _check_index(folder, tensors, name)

@@ -45,7 +45,8 @@ def check_gpus(wanted: int, device: str) -> None:
         raise UsageError(expected("device", f"auto or cuda where --gpus-per-worker is {wanted}", device, remedy))
     if wanted > n_gpus():
         constraint = f"at most {n_gpus()}, the GPUs that this process sees"
-        remedy = "Take fewer, or a machine that has them (CUDA_VISIBLE_DEVICES may hide some)."
+        fewer = "Take fewer" if n_gpus() else "Leave it out"
+        remedy = f"{fewer}, or take a machine that has them (CUDA_VISIBLE_DEVICES may hide some)."
         raise UsageError(expected("--gpus-per-worker", constraint, wanted, remedy))
     if find_spec("accelerate") is None:
         raise MissingExtra("a model over several GPUs", "accelerate", "gpus")

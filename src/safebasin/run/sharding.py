@@ -123,7 +123,7 @@ def _checked(shards: Sequence[Path]) -> list[Path]:
     folder, shard, identity = found[min(found)]
     for other, its, known in found.values():
         if differing := [name for name in identity if identity[name] != known[name]]:
-            what = f"another {differing[0]} in {other} ({its}) than in {folder} ({shard})"
+            what = f"{other} ({its}), which differs from {folder} ({shard}) in its {differing[0]}"
             raise StoreError(expected("what is merged", "shards of one study", what, "Measure it again as the others."))
     if missing := [n for n in range(1, shard.of + 1) if n not in found]:
         said = ", ".join(f"{n}/{shard.of}" for n in missing[:8]) + (" …" if len(missing) > 8 else "")
@@ -140,7 +140,11 @@ def _identity(study: StoredStudy) -> dict[str, object]:
         "number of shards": None if shard is None else shard.of,
         "model": study.store.meta("fingerprint"),
         "decoding": study.plan.decoding.key,
-        "study": [study.plan.study.hash, study.plan.sets, *(kept[key] for key in ("systems", "regions", "gauges"))],
+        "prompts": study.plan.sets,
+        "system prompts": kept["systems"],
+        "regions": kept["regions"],
+        "measurements": kept["gauges"],
+        "study": study.plan.study.hash,
         "batch size": {prompt: study.plan.batches[prompt] for prompt in study.plan.prompts},
         "day": study.store.meta(DATE),
         "rule of scoring": study.store.meta(RULES),
