@@ -180,7 +180,9 @@ class Grid:
     @property
     def bias(self) -> float:
         """Bound how far stopping draws a rate to 0 or 1 on average; 0 where no point was stopped."""
-        return stats.stopping_bias(self.prompts.stages[0]) if self.stopped else 0.0
+        if not self.stopped:
+            return 0.0
+        return stats.stopping_bias(min((*self.prompts.stages[:1], *self.stopped.values())))
 
     def leaning(self) -> tuple[float, ...]:
         """Tell which `off` of `success` an interval has to allow for beside 0: both where points were stopped."""

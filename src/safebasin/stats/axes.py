@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ class Points:
 
     def flat(self, success: Array) -> Array:
         """All points in one row: (D, A, P) or (D, A, B, P) → (D, points, P)."""
-        return success.reshape(success.shape[0], -1, success.shape[-1])
+        return success.reshape(success.shape[0], math.prod(success.shape[1:-1]), success.shape[-1])  # also of no planes
 
     def off_origin(self, success: Array) -> Array:
         """The same verdicts, with directions missing as a whole where nothing but the shared origin is measured."""
