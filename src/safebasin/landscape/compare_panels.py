@@ -83,9 +83,8 @@ def _named(side: str | None) -> str:
 
 def _margin_difference(before: Grid, after: Grid, table: VerdictTable, side: str | None) -> Estimate:
     told = (before.told(table), after.told(table)) if before.stopped or after.stopped else None
-    axes, there = before.alphas, slice(None) if side is None else stats.on_side(before.alphas[0], side)
-    if side is not None:
-        axes = (axes[0][there],)
+    there = _there(before.alphas[0], side)
+    axes = (before.alphas[0][there], *before.alphas[1:])
     own = None if told is None else (told[0][:, there], told[1][:, there])
 
     def difference(off: float, other: float) -> Estimate:
