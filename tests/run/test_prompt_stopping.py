@@ -92,7 +92,7 @@ def test_points_are_stopped_where_their_rate_is_known(tmp_path: Path) -> None:
 
 def test_intervals_allow_for_what_stopping_hides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = fast(tmp_path / "study").panels[0].summary
-    assert "by what stopping there can draw rates to 0 or 1, 0.9 points on average at most" in found["margin"].method
+    assert "by what stopping can draw rates to 0 or 1, 0.9 points on average at most" in found["margin"].method
     bias = stopping_bias(41)
     monkeypatch.setattr(Grid, "leaning", lambda _: ())
     with StoredStudy.open(tmp_path / "study") as stored:

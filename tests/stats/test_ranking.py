@@ -154,4 +154,6 @@ def test_a_difference_that_stopping_could_make_tells_no_models_apart() -> None:
     half = stats.rank_by_margin("ab", [one, other], ALPHAS, leaning=[leaning[0], ()])
     assert half.pairs[0].difference.low == pytest.approx((plain.pairs[0].difference.low or 0) - off)
     assert half.margins[1] == plain.margins[1]
+    assert all("widened by what stopping" in pair.difference.method for pair in (*found.pairs, *half.pairs))
+    assert "widened" not in plain.pairs[0].difference.method
     assert found.margins[1].low == pytest.approx((plain.margins[1].low or 0) - off)

@@ -7,6 +7,7 @@ leads somewhere each side is compared on its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -16,6 +17,7 @@ from safebasin import stats
 from safebasin.landscape.tables import Array, Grid, StudyTables, VerdictTable
 from safebasin.prompts.pairs import pair_by_behavior, share_behaviors
 from safebasin.records import Comparison, Estimate, Region
+from safebasin.stats.method_words import WIDENED
 
 __all__ = ["compare_panels"]
 
@@ -97,8 +99,11 @@ def _margin_difference(before: Grid, after: Grid, table: VerdictTable, side: str
 def _allowing(difference: Callable[[float, float], Estimate], before: Grid, after: Grid) -> Estimate:
     """A difference, given how far off either side is, that allows for what stopping can hide."""
     off = zip(before.leaning() or (0.0, 0.0), reversed(after.leaning() or (0.0, 0.0)), strict=True)
-    is_stopped = bool(before.stopped or after.stopped)
-    return stats.holding(difference(0.0, 0.0), [difference(*each) for each in off] if is_stopped else [])
+    found = difference(0.0, 0.0)
+    if not (before.stopped or after.stopped) or found.low is None:
+        return found
+    held = stats.holding(found, [difference(*each) for each in off])
+    return replace(held, method=f"{held.method}; {WIDENED}")
 
 
 def _there(alphas: Array, side: str | None) -> NDArray[np.bool_]:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TypeVar
 
+from safebasin.errors import SafebasinError
+
 __all__ = ["batches", "is_wished", "until_wished", "wish"]
 
 _log = logging.getLogger(__name__)
@@ -45,7 +47,10 @@ def batches() -> Generator[None]:
         yield
     except Exception as error:
         if _wish is not None and _open == 1:
-            _log.warning("the last batch ended in an error: %s", error)
+            is_defect = not isinstance(
+                error, SafebasinError
+            )  # of which nobody hears otherwise, since the wish is granted
+            _log.warning("the last batch ended in an error: %s", error, exc_info=is_defect)
             _wish()
         raise
     else:

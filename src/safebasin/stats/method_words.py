@@ -51,6 +51,9 @@ def missing_words(n_missing: int) -> str:
     return f", widened to hold what {_plural(n_missing, 'missing verdict')} would give either way"
 
 
+WIDENED = "the interval is widened by what stopping can draw rates to 0 or 1"
+
+
 def stopped_words(counts: Sequence[int], n_prompts: int, off: float | None) -> str:
     """Say at how many points prompts were left out, how many were asked there, and what that does to intervals, if any.
 
@@ -65,10 +68,7 @@ def stopped_words(counts: Sequence[int], n_prompts: int, off: float | None) -> s
     words = f"; at {len(counts)} of them the first {asked} of {n_prompts} prompts in random order"
     if off is None:
         return words
-    return (
-        f"{words}: the interval is widened by what stopping there can draw rates to 0 or 1, {100 * off:.1f} points on "
-        "average at most"
-    )
+    return f"{words}: {WIDENED}, {100 * off:.1f} points on average at most"
 
 
 def interval_method(

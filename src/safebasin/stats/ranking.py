@@ -19,6 +19,7 @@ from safebasin.records import Estimate
 from safebasin.stats.axes import Axes
 from safebasin.stats.estimates import estimate_margin, holding
 from safebasin.stats.landscape import Array
+from safebasin.stats.method_words import WIDENED
 from safebasin.stats.paired import FEWEST_DIRECTIONS, estimate_margin_difference
 
 __all__ = ["RankedPair", "Ranking", "rank_by_margin"]
@@ -100,7 +101,7 @@ def rank_by_margin(
     def margin(name: str) -> Estimate:
         n = None if answers is None else _fewest(answers[name])
         own = [estimate_margin(one, axes, level=level, seed=seed, n_prompts=n) for one in (arrays[name], *off[name])]
-        return holding(own[0], own[1:])
+        return _widened(own)
 
     def difference(pair: Pair, at: float) -> Estimate:
         first, second = pair
@@ -109,7 +110,7 @@ def rank_by_margin(
         apart = zip(before, reversed(after), strict=True) if off[first] or off[second] else ()
         both = [(arrays[second], arrays[first]), *apart]
         found = [estimate_margin_difference(*each, axes, level=at, seed=seed, told=own) for each in both]
-        return holding(found[0], found[1:])
+        return _widened(found)
 
     margins = {name: margin(name) for name in names}
 
@@ -117,6 +118,13 @@ def rank_by_margin(
     is_supported = not is_drawn or success[0].shape[0] >= FEWEST_DIRECTIONS
     pairs = tuple(replace(pair, region=region, is_supported=is_supported) for pair in found.pairs)
     return replace(found, region=region, pairs=pairs, groups=_groups(found.order, pairs))
+
+
+def _widened(found: Sequence[Estimate]) -> Estimate:
+    """The first, its interval holding those of the others, if any, and saying so."""
+    held = holding(found[0], found[1:])
+    is_wider = len(found) > 1 and held.low is not None
+    return replace(held, method=f"{held.method}; {WIDENED}") if is_wider else held
 
 
 def _fewest(told: Array) -> int:
