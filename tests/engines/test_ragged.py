@@ -24,7 +24,7 @@ def filled() -> RaggedCache:
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4], [0, 1], [3, 4], [1, 4], [2], [0, 2, 3, 4]])
 def test_letting_go_of_rows_keeps_what_the_others_hold(rows: list[int]) -> None:
     before, cache = filled(), filled()
-    order = cache.keep(np.asarray(rows))
+    order = cache.arrange([np.asarray(rows)])
     assert sorted(order.tolist()) == rows
     assert cache.lengths.tolist() == LENGTHS[order].tolist()
     for held, had in zip(cache._layers, before._layers, strict=True):
@@ -34,16 +34,48 @@ def test_letting_go_of_rows_keeps_what_the_others_hold(rows: list[int]) -> None:
                 assert torch.equal(held[side][place, :, : LENGTHS[row]], had[side][row, :, : LENGTHS[row]])
 
 
+@pytest.mark.parametrize(
+    ("groups", "moved"),
+    [
+        (([0, 1, 2], [3, 4]), 0),
+        (([0, 2, 3], [1, 4]), 2),
+        (([4, 3], [2, 1, 0]), 4),
+        (([], [4, 0]), 1),
+        (([2], []), 1),
+        (([], []), 0),
+    ],
+)
+def test_rows_of_a_group_stand_side_by_side(groups: tuple[list[int], list[int]], moved: int) -> None:
+    before, cache = filled(), filled()
+    order = cache.arrange([np.asarray(rows, dtype=np.int64) for rows in groups]).tolist()
+    n = len(groups[0])
+    assert (sorted(order[:n]), sorted(order[n:])) == (sorted(groups[0]), sorted(groups[1]))
+    assert sum(place != row for place, row in enumerate(order)) == moved, "no more rows move than must"
+    assert cache.lengths.tolist() == LENGTHS[order].tolist()
+    for held, had in zip(cache._layers, before._layers, strict=True):
+        assert all(torch.equal(states, old[order]) for states, old in zip(held, had, strict=True))
+
+
+def test_what_is_written_to_some_places_is_written_to_the_cache() -> None:
+    cache = filled()
+    some = cache.places(slice(1, 3))
+    assert some.lengths.tolist() == [5, 1]
+    keys, _ = some.write(0, *(torch.full((2, 2, 1, 3), 7.0) for _ in range(2)), some.columns(1, 2), 6)
+    assert keys.data_ptr() == cache._layers[0][0][1:].data_ptr()
+    assert bool((cache._layers[0][0][1, :, 5] == 7).all() and (cache._layers[0][1][2, :, 1] == 7).all())
+    assert torch.equal(cache._layers[0][0][[0, 3, 4]], filled()._layers[0][0][[0, 3, 4]])
+
+
 def test_rows_that_stay_in_their_place_are_not_copied() -> None:
     cache = filled()
     places = [states.data_ptr() for layer in cache._layers for states in layer]
-    assert cache.keep(np.asarray([0, 1, 4])).tolist() == [0, 1, 4]
+    assert cache.arrange([np.asarray([0, 1, 4])]).tolist() == [0, 1, 4]
     assert [states.data_ptr() for layer in cache._layers for states in layer] == places
 
 
 def test_rows_that_stay_grow_and_are_written_as_before() -> None:
     cache, copied = filled(), filled().part(np.asarray([4, 1]))
-    order = cache.keep(np.asarray([1, 4]))
+    order = cache.arrange([np.asarray([1, 4])])
     assert order.tolist() == [4, 1]
     for one in (cache, copied):
         one.reserve(3)
@@ -59,7 +91,7 @@ def test_nothing_is_left_of_a_row_that_broke() -> None:
     cache = filled()
     for states in (states for layer in cache._layers for states in layer):
         states[1] = float("nan")
-    cache.keep(np.asarray([0, 2, 3]))
+    cache.arrange([np.asarray([0, 2, 3])])
     assert all(bool(states.isfinite().all()) for layer in cache._layers for states in layer)
 
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 
-__all__ = ["MOVE_SHARE", "Chosen", "TopTwo", "chosen", "top_two"]
+__all__ = ["Chosen", "TopTwo", "chosen", "top_two"]
 
-MOVE_SHARE = 0.1
-"""Rows are dropped or set aside when they are this share of those decoded together: that copies the others, or them."""
 _BLOCK = 64
 """Logits of which the largest is taken first: without its place, that is what a processor reads fastest."""
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """The next tokens of some rows, a list for each row; with each its logit and how far the second lies below."""
 
     tokens: list[list[int]]

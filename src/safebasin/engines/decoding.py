@@ -30,7 +30,7 @@ from transformers.generation.stopping_criteria import StoppingCriteria, Stopping
 
 from safebasin.engines import paced
 from safebasin.engines.cache import CANNOT, attends_only, growing_cache, holds_state, is_shortage, keep_rows
-from safebasin.engines.choosing import MOVE_SHARE, chosen
+from safebasin.engines.choosing import chosen
 from safebasin.engines.stopping import Rows
 from safebasin.errors import ModelError, expected
 from safebasin.models.files import memory_errors
@@ -39,6 +39,9 @@ from safebasin.protocols import LiveBatch
 __all__ = ["decode", "greedy_config", "left_padded", "read_prompt", "running"]
 
 _log = logging.getLogger(__name__)
+
+_DROP_SHARE = 0.1
+"""Rows that have ended are dropped when they are this share of those decoded together: that copies all others."""
 
 
 def greedy_config(
@@ -236,7 +239,7 @@ class _Loop:
         """Drop rows that have ended, where they are many enough; whether any is left."""
         kept = [at for at, row in enumerate(self.alive) if rows.is_live(row)]  # places in the batch as it is now
         # narrowing copies the cache of all who stay: it pays where enough of them leave
-        if kept and len(kept) <= len(self.alive) * (1 - MOVE_SHARE):
+        if kept and len(kept) <= len(self.alive) * (1 - _DROP_SHARE):
             index = torch.tensor(kept, device=self.ids.device)
             keep_rows(self.cache, index)
             self.ids, self.mask, self.positions = (

@@ -7,6 +7,7 @@ transformers; `paced.wrapped` shows it to a model as one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch.nn import functional
 
 from safebasin.engines.cache import grown
 
-__all__ = ["RaggedCache"]
+__all__ = ["Part", "RaggedCache"]
 
 
 class RaggedCache:
@@ -28,6 +29,7 @@ class RaggedCache:
 
     def __init__(self, layers: Sequence[tuple[torch.Tensor, torch.Tensor]], lengths: NDArray[np.int64]) -> None:
         self._layers = list(layers)
+        self._used = self._layers[0][0].shape[2]  # columns in which anything may stand
         self.lengths = lengths
 
     @property
@@ -43,6 +45,7 @@ class RaggedCache:
     def reserve(self, n: int) -> None:
         """Make room for n more tokens in every row."""
         needed = int(self.lengths.max()) + n
+        self._used = max(self._used, needed)
         if needed > self._layers[0][0].shape[2]:
             wide = grown(needed)
             self._layers = [(_widened(keys, wide), _widened(values, wide)) for keys, values in self._layers]
@@ -77,20 +80,34 @@ class RaggedCache:
         layers = [(keys.index_select(0, index), values.index_select(0, index)) for keys, values in self._layers]
         return RaggedCache(layers, self.lengths[rows])
 
-    def keep(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Let go of all other rows: those of the last places move into the gaps, so that hardly anything is copied.
+    def places(self, which: slice) -> RaggedCache:
+        """The rows of these places, with the same buffers: what is written to it is written here."""
+        return RaggedCache([(keys[which], values[which]) for keys, values in self._layers], self.lengths[which])
+
+    def arrange(self, groups: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+        """Put the rows of each group side by side, one group after the other, and let go of all others.
+
+        Rows that are in a place of their group stay there, so that hardly anything is copied.
 
         Returns:
-            Of each place that is left, the row that is there now: `rows` in another order.
+            Of each place that is left, the row that is there now: the groups, each in another order.
         """
-        n = len(rows)
-        order = np.arange(n)
-        gaps = np.setdiff1d(order, rows)
-        order[gaps] = np.sort(rows[rows >= n])  # as many as there are gaps
-        if gaps.size:
-            to, moved = (torch.from_numpy(places).to(self._layers[0][0].device) for places in (gaps, order[gaps]))
-            for held in (states for layer in self._layers for states in layer):
-                held[to] = held[moved]  # to the last column: what a broken row left behind there may be NaN
+        group = np.full(len(self.lengths), -1)  # of each row
+        for number, rows in enumerate(groups):
+            group[rows] = number
+        wanted = np.repeat(np.arange(len(groups)), [len(rows) for rows in groups])  # of each place that is left
+        order = np.arange(len(wanted))
+        away = order[group[order] != wanted]
+        if away.size:
+            at_home = np.zeros(len(self.lengths), dtype=np.bool_)
+            at_home[np.setdiff1d(order, away)] = True
+            for number, rows in enumerate(groups):
+                order[away[wanted[away] == number]] = np.sort(rows[~at_home[rows]])
+            to, moved = (torch.from_numpy(places).to(self._layers[0][0].device) for places in (away, order[away]))
+            for held in (states[:, :, : self._used] for layer in self._layers for states in layer):
+                # not a row's own columns alone: what a broken one left there may be NaN
+                held.index_copy_(0, to, held.index_select(0, moved))
+        n = len(order)
         self._layers = [(keys[:n], values[:n]) for keys, values in self._layers]
         self.lengths = self.lengths[order]
         return order
@@ -105,6 +122,15 @@ class RaggedCache:
 
         layers = [(stacked(i, 0), stacked(i, 1)) for i in range(len(caches[0]._layers))]
         return cls(layers, np.concatenate([cache.lengths for cache in caches]))
+
+
+class Part(NamedTuple):
+    """Rows of a pass that take equally many tokens of it."""
+
+    tokens: torch.Tensor
+    """The next n tokens of each row, (rows, n)."""
+    cache: RaggedCache
+    """What the rows hold. The tokens are written to it; its lengths stay, so that the caller says how many count."""
 
 
 def _widened(states: torch.Tensor, capacity: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from safebasin.engines.llama_float32.lean import LeanLlama
-from safebasin.engines.ragged import RaggedCache
+from safebasin.engines.ragged import Part, RaggedCache
 
 LENGTHS = (3, 11, 6, 19)
 
@@ -56,7 +56,8 @@ def test_the_lean_pass_equals_the_model(model):
     cache, llama = prefilled(model, [row[:-6] for row in rows]), LeanLlama(model, 64)
     for start, stop in ((0, 1), (1, 2), (2, 6)):
         upto = [row[: len(row) - 6 + stop] for row in rows]
-        logits = llama(torch.tensor([row[len(row) - 6 + start : len(row) - 6 + stop] for row in rows]), cache)
+        tokens = torch.tensor([row[len(row) - 6 + start : len(row) - 6 + stop] for row in rows])
+        [logits] = llama([Part(tokens, cache)])
         torch.testing.assert_close(logits, expected(model, upto, stop - start), rtol=1e-5, atol=1e-5)
         cache.lengths = cache.lengths + stop - start
 
@@ -66,9 +67,28 @@ def test_tokens_that_do_not_count_leave_no_trace(model):
     rows = sequences(n_more=2)
     model = wide(model)
     cache, llama = prefilled(model, [row[:-2] for row in rows]), LeanLlama(model, 64)
-    llama(torch.full((4, 9), 5), cache)
-    logits = llama(torch.tensor([row[-2:] for row in rows]), cache)
+    llama([Part(torch.full((4, 9), 5), cache)])
+    [logits] = llama([Part(torch.tensor([row[-2:] for row in rows]), cache)])
     torch.testing.assert_close(logits, expected(model, rows, 2), rtol=1e-5, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_parts_of_a_pass_take_different_numbers_of_tokens(model):
+    rows = sequences(n_more=4)
+    model = wide(model)
+    counts = [1, 4, 1, 4]
+    cache, llama = prefilled(model, [row[:-n] for row, n in zip(rows, counts, strict=True)]), LeanLlama(model, 64)
+    order = cache.arrange([np.asarray([0, 2]), np.asarray([1, 3])])
+    cache.reserve(4)
+    sides = [(slice(0, 2), 1), (slice(2, 4), 4)]
+    parts = [Part(torch.tensor([rows[i][-n:] for i in order[at]]), cache.places(at)) for at, n in sides]
+    found = llama(parts)
+    for logits, (at, n) in zip(found, sides, strict=True):
+        torch.testing.assert_close(logits, expected(model, rows, n)[order[at]], rtol=1e-5, atol=1e-5)
+    cache.lengths = cache.lengths + np.asarray([1, 1, 4, 4])  # what each part wrote stands where it belongs
+    [logits] = llama([Part(torch.full((4, 1), 7), cache)])
+    longer = [[*rows[i], 7] for i in order]
+    torch.testing.assert_close(logits, expected(model, longer, 1), rtol=1e-5, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -79,7 +99,7 @@ def test_parts_of_a_cache_and_joined_ones_hold_the_same_rows(model):
     short, long = whole.part(np.asarray([2, 0])), whole.part(np.asarray([3, 1]))
     long.reserve(100)
     joined = RaggedCache.joined([short, long])
-    logits = llama(torch.tensor([rows[i][-1:] for i in (2, 0, 3, 1)]), joined)
+    [logits] = llama([Part(torch.tensor([rows[i][-1:] for i in (2, 0, 3, 1)]), joined)])
     torch.testing.assert_close(logits, expected(model, rows, 1)[[2, 0, 3, 1]], rtol=1e-5, atol=1e-5)
     assert joined.lengths.tolist() == [6, 3, 19, 11]
 

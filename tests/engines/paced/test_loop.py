@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from safebasin import catalog
@@ -49,23 +50,25 @@ def decoded(model: PreTrainedModel, limits: list[int], *, eos: list[int] | None 
 
 
 @pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How many tokens each pass with a guess gave its rows, on average."""
-    found: list[float] = []
-    learn = Drafter.learn
+def given(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many tokens were guessed, in each pass that rows took which repeat themselves."""
+    found: list[int] = []
+    plain = Paced._guessed
 
-    def note(self: Drafter, held: float) -> None:
-        found.append(held)
-        learn(self, held)
+    def note(self: Paced, *given: Any, repeating: bool, alone: bool) -> NDArray[np.int64]:
+        tokens = plain(self, *given, repeating=repeating, alone=alone)
+        if repeating:
+            found.append(tokens.size - len(tokens))
+        return tokens
 
-    monkeypatch.setattr(Drafter, "learn", note)
+    monkeypatch.setattr(Paced, "_guessed", note)
     return found
 
 
-def test_guesses_change_no_token(looping: PreTrainedModel, given: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_guesses_change_no_token(looping: PreTrainedModel, given: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     limits = [150, 150, 40, 150, 97, 150, 150, 8, 1, 150, 31, 150]
     with_guesses = decoded(looping, limits)
-    assert sum(given) > 100, "guesses did most of the work"
+    assert sum(given) > 500, "guesses did most of the work"
     n_guesses = len(given)
     monkeypatch.setattr(Drafter, "cyclic", lambda self, rows: np.zeros(len(rows), dtype=bool))
     monkeypatch.setattr(Drafter, "few", lambda self, rows: 1)
@@ -111,7 +114,7 @@ def test_wrong_guesses_change_no_token(looping: PreTrainedModel, monkeypatch: py
 
 
 @pytest.mark.slow
-def test_tokens_equal_generate_where_rows_repeat(looping: PreTrainedModel, given: list[float]) -> None:
+def test_tokens_equal_generate_where_rows_repeat(looping: PreTrainedModel, given: list[int]) -> None:
     ids, mask = batch(looping)
     with torch.no_grad():
         free = looping.generate(ids, attention_mask=mask, max_new_tokens=120)[:, ids.shape[1] :].tolist()
@@ -128,10 +131,10 @@ def test_a_row_that_has_ended_is_in_no_further_pass(looping: PreTrainedModel, mo
     whole = decoded(looping, [150] * N).ids
     plain, sizes = Paced._pass, list[int]()
 
-    def watched(self: Paced, pool: Any, *, repeating: bool) -> None:
+    def watched(self: Paced, pool: Any, sides: Any) -> None:
         assert all(self._rows.is_live(row) for row in pool.rows)
         sizes.append(len(pool.rows))
-        plain(self, pool, repeating=repeating)
+        plain(self, pool, sides)
         room = [LENGTHS[row] + limits[row] for row in pool.rows]
         assert (pool.cache.lengths <= room).all()
 
@@ -150,6 +153,6 @@ def test_logits_that_break_end_their_row(looping: PreTrainedModel, monkeypatch: 
     assert rows.reason == ["stop"] * N
 
 
-def test_nothing_is_guessed_where_loops_end_rows(looping: PreTrainedModel, given: list[float]) -> None:
+def test_nothing_is_guessed_where_loops_end_rows(looping: PreTrainedModel, given: list[int]) -> None:
     assert "loop" in decoded(looping, [150] * N, loops=True).reason
     assert given == []

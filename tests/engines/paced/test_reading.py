@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 from safebasin.engines.paced import reading
 from safebasin.engines.paced.reading import read, shared
 from safebasin.engines.paced.wrapped import any_model
+from safebasin.engines.ragged import Part
 
 
 def test_shared_is_what_all_rows_begin_with_where_it_is_worth_a_pass():
@@ -32,7 +33,7 @@ def test_logits_after_a_read_prompt_are_the_models(n_tokens, checkpoint, monkeyp
     prompts = [[*start, *range(40, 40 + n)] for n in (9, 1, 30, 2, 3, 28)]
     cache = read(forward, prompts)
     assert cache.lengths.tolist() == [len(prompt) - 1 for prompt in prompts]
-    logits = forward(torch.tensor([[prompt[-1]] for prompt in prompts]), cache)[:, 0]
+    logits = forward([Part(torch.tensor([[prompt[-1]] for prompt in prompts]), cache)])[0][:, 0]
     expected = torch.stack([model(torch.tensor([prompt])).logits[0, -1] for prompt in prompts])
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 

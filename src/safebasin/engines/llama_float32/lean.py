@@ -8,7 +8,7 @@ through transformers (`paced.wrapped`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedModel
 
-from safebasin.engines.ragged import RaggedCache
+from safebasin.engines.ragged import Part, RaggedCache
 from safebasin.models.spreading import devices_of
 
 __all__ = ["LeanLlama", "attended"]
@@ -41,6 +41,19 @@ class _Block(NamedTuple):
     gate: nn.Linear
     up: nn.Linear
     down: nn.Linear
+
+
+class _Look(NamedTuple):
+    """Where the tokens of a part stand, and what they look at, in every layer alike."""
+
+    at: torch.Tensor
+    """Positions, (rows, n): each row from its own length on."""
+    columns: torch.Tensor
+    """Places in the cache (`RaggedCache.columns`)."""
+    length: int
+    """Columns of the cache that are looked at."""
+    bias: torch.Tensor
+    """What attention adds, (rows, 1, n, length)."""
 
 
 class LeanLlama:
@@ -72,6 +85,7 @@ class LeanLlama:
         self._head: nn.Linear = plain.lm_head
         self._eps: float = plain.config.rms_norm_eps
         self._width: int = plain.model.layers[0].self_attn.head_dim
+        self.at_once = True
         self.vocabulary: int = plain.config.vocab_size
         every = torch.arange(n_positions, device=self._embedding.device)[None]
         cos, sin = plain.model.rotary_emb(self._embedding, every)
@@ -114,33 +128,42 @@ class LeanLlama:
             and not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
         )
 
-    def __call__(self, tokens: torch.Tensor, cache: RaggedCache) -> torch.Tensor:
-        """Logits, (rows, n, vocabulary), after each of the next n tokens of each row, (rows, n).
-
-        The tokens are written to the cache; its lengths stay, so that the caller decides how many of them count.
-        """
+    def __call__(self, parts: Sequence[Part]) -> list[torch.Tensor]:
+        """Logits, (rows, n, vocabulary), after each of the tokens of each part: one product for all of them."""
         # the head, at every position: a guess is checked at all of them
-        return self.logits(self._hidden(tokens, cache))
+        logits = self.logits(self._hidden(parts)[0])
+        sizes = [part.tokens.numel() for part in parts]
+        return [of.view(*part.tokens.shape, -1) for part, of in zip(parts, logits.split(sizes), strict=True)]
 
     def read(self, tokens: torch.Tensor, cache: RaggedCache) -> None:
         """Write the next n tokens of each row, (rows, n), to the cache; its lengths stay."""
-        self._hidden(tokens, cache)
+        self._hidden([Part(tokens, cache)])
 
-    def _hidden(self, tokens: torch.Tensor, cache: RaggedCache) -> torch.Tensor:
-        """What the last block gives, (rows, n, hidden)."""
-        # where the tokens go: in the cache, and as positions (rows, n), each row from its own length on
-        n = tokens.shape[1]
-        cache.reserve(n)
-        columns, length = cache.columns(n, cache.heads[0]), int(cache.lengths.max()) + n
-        at = cache.positions(n)
-        ahead = torch.arange(length, device=at.device) > at[:, None, :, None]
-        bias = self.bias(ahead)  # (rows, 1, n, length)
+    def _hidden(self, parts: Sequence[Part]) -> torch.Tensor:
+        """What the last block gives, (1, tokens of all parts, hidden)."""
+        looks = [self._look(part) for part in parts]
+        sizes = [part.tokens.numel() for part in parts]
 
-        def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-            keys, values = cache.write(layer, key.transpose(1, 2), value.transpose(1, 2), columns, length)
-            return attended(query, keys, values, bias)
+        def attend(layer: int, *new: torch.Tensor) -> torch.Tensor:
+            found: list[torch.Tensor] = []
+            for part, look, *states in zip(parts, looks, *(one.split(sizes, dim=1) for one in new), strict=True):
+                query, key, value = (one.view(*part.tokens.shape, *one.shape[2:]) for one in states)
+                keys, values = part.cache.write(layer, key.transpose(1, 2), value.transpose(1, 2), look.columns, look.length)
+                found.append(attended(query, keys, values, look.bias).view(1, part.tokens.numel(), -1))
+            return torch.cat(found, dim=1) if len(found) > 1 else found[0]
 
+        tokens, at = (
+            torch.cat([one.reshape(1, -1) for one in some], dim=1)
+            for some in ([part.tokens for part in parts], [look.at for look in looks])
+        )
         return self.hidden(tokens, at, attend)
+
+    def _look(self, part: Part) -> _Look:
+        n, cache = part.tokens.shape[1], part.cache
+        cache.reserve(n)
+        at, length = cache.positions(n), int(cache.lengths.max()) + n
+        ahead = torch.arange(length, device=at.device) > at[:, None, :, None]
+        return _Look(at, cache.columns(n, cache.heads[0]), length, self.bias(ahead))
 
     def hidden(self, tokens: torch.Tensor, at: torch.Tensor, attend: Attend) -> torch.Tensor:
         """Compute what the last block makes of tokens, (rows, n), at these positions, (rows, n): (rows, n, hidden)."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from safebasin.engines.cycles import PERIOD, Cycles
 
-__all__ = ["FEW", "LONGEST", "SEEN", "SHORTEST", "Drafter"]
+__all__ = ["BESIDE", "FEW", "LONGEST", "SEEN", "SHORTEST", "Drafter"]
 
 SEEN = 6
 """Tokens that must have repeated, and a whole turn of the cycle, before it is guessed from."""
@@ -24,6 +24,9 @@ SHORTEST = 4
 """Fewest tokens of a pass …"""
 LONGEST = 32
 """… and most: a row that has ended may have been tried for this many tokens past its end."""
+BESIDE = 8
+"""Tokens of rows that repeat themselves in a pass that others take too. Those need their passes anyway, so that many
+tokens at once save none: what a guess spares is reading keys and values once for each token."""
 FEW = 12
 """Tokens that a pass may hold where rows do not repeat themselves: on a CPU it takes a fifth longer than of one."""
 _NEEDED = np.maximum(SEEN, np.arange(1, PERIOD + 1))
@@ -42,7 +45,7 @@ class Drafter:
         self._cycles = Cycles(n_rows, n_tokens)
         self._apart = apart
         self.size = 2 * SHORTEST
-        """Tokens of a pass over rows that repeat themselves."""
+        """Tokens of a pass over rows that repeat themselves alone."""
 
     def see(self, rows: Sequence[int], tokens: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         """Append to each of `rows` the first `counts` of its tokens, (rows, n)."""

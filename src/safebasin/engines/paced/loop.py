@@ -1,54 +1,44 @@
 """Greedy decoding, each row at its own pace: rows that repeat themselves take many tokens a pass.
 
 Token for token what one step at a time gives, up to rounding where two logits tie: a pass over several tokens sums in
-another order. Rows that repeat themselves and rows that do not are decoded apart, in turns, because a pass costs what
-its longest guess costs.
+another order. Rows that repeat themselves and rows that do not take different numbers of tokens: as parts of one pass,
+or, where a part takes a pass of its own, in turns, because a pass costs what its longest guess costs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from safebasin.engines.choosing import MOVE_SHARE, Chosen, top_two
-from safebasin.engines.paced.drafting import Drafter
+from safebasin.engines.choosing import Chosen, top_two
+from safebasin.engines.paced.drafting import BESIDE, Drafter
 from safebasin.engines.paced.passes import Pass
-from safebasin.engines.ragged import RaggedCache
+from safebasin.engines.ragged import Part, RaggedCache
 from safebasin.engines.stopping import Rows
 
 __all__ = ["Paced"]
 
 _LOGITS = 64 * 2**20
-"""Bytes that the logits of one pass over several tokens may take."""
+"""Bytes that the logits of one part, of several tokens a row, may take."""
 
 
 @dataclass
 class _Pool:
-    """Rows that are decoded together: which of the batch, their cache, and the last token of each, not yet in it."""
+    """Rows that are decoded: which of the batch, their cache, and the last token of each, not yet in it."""
 
-    rows: list[int]
+    rows: NDArray[np.int64]
     cache: RaggedCache
     last: NDArray[np.int64]
 
-    def part(self, keep: NDArray[np.bool_]) -> _Pool:
-        index = np.flatnonzero(keep)
-        return _Pool([self.rows[at] for at in index], self.cache.part(index), self.last[index])
-
-    def keep(self, keep: NDArray[np.bool_]) -> None:
-        """Let go of the others."""
-        order = self.cache.keep(np.flatnonzero(keep))
-        self.rows, self.last = [self.rows[at] for at in order], self.last[order]
-
-    @staticmethod
-    def joined(pools: Sequence[_Pool]) -> _Pool:
-        if len(pools) == 1:
-            return pools[0]
-        rows = [row for pool in pools for row in pool.rows]
-        return _Pool(rows, RaggedCache.joined([p.cache for p in pools]), np.concatenate([p.last for p in pools]))
+    def arrange(self, groups: Sequence[NDArray[np.int64]]) -> None:
+        """Put the places of each group side by side, and let go of the others."""
+        order = self.cache.arrange(groups)
+        self.rows, self.last = self.rows[order], self.last[order]
 
 
 class Paced:
@@ -72,57 +62,61 @@ class Paced:
             cache: of the prompts without their last tokens.
             last: those, (rows,).
         """
-        waiting = [_Pool(list(range(len(last))), cache, last)]
-        repeating = False
-        while waiting:
-            waiting = self._turn(_Pool.joined(waiting), repeating=repeating)
-            repeating = not repeating
+        pool = _Pool(np.arange(len(last)), cache, last)
+        turn = False
+        while sides := self._sides(pool):
+            if not self._forward.at_once:
+                turn = turn if turn in sides else not turn  # until no row is left that takes it
+                sides = {turn: sides[turn]}
+            self._pass(pool, sides)
 
-    def _turn(self, pool: _Pool, *, repeating: bool) -> list[_Pool]:
-        """Decode rows that repeat themselves, or rows that do not; returns those that have changed sides."""
-        aside: list[_Pool] = []
-        while True:
-            # 1) Rows that began, or ceased, to repeat themselves leave for the other turn, where they are many enough
-            live = self._live(pool)  # (rows,), as `moving`
-            moving = live & (self._drafter.cyclic(pool.rows) != repeating)
-            if moving.any() and moving.sum() >= MOVE_SHARE * len(live):
-                aside.append(pool.part(moving))
-                live &= ~moving
-            # 2) Rows that have ended, or left, are dropped
-            if not live.any():
-                return aside
-            if not live.all():
-                pool.keep(live)
-            # 3) One pass over the rest
-            self._pass(pool, repeating=repeating)
+    def _sides(self, pool: _Pool) -> dict[bool, slice]:
+        """Let go of rows that have ended; the places of those that do not repeat themselves, and of those that do."""
+        live = np.asarray([self._rows.is_live(row) for row in pool.rows])
+        cyclic = self._drafter.cyclic(pool.rows.tolist())
+        groups = [np.flatnonzero(live & ~cyclic), np.flatnonzero(live & cyclic)]
+        pool.arrange(groups)
+        middle, end = np.cumsum([len(group) for group in groups]).tolist()
+        sides = {False: slice(0, middle), True: slice(middle, end)}
+        return {side: places for side, places in sides.items() if places.start < places.stop}
 
-    def _live(self, pool: _Pool) -> NDArray[np.bool_]:
-        return np.asarray([self._rows.is_live(row) for row in pool.rows])
-
-    def _pass(self, pool: _Pool, *, repeating: bool) -> None:
+    def _pass(self, pool: _Pool, sides: Mapping[bool, slice]) -> None:
         """One forward pass: each row gets the tokens of its guess that hold, and the one after them."""
         # 1) Read the last token of each row and its guess, (rows, n), or that token alone
-        tokens = self._guessed(pool, self._drafter.size if repeating else self._drafter.few(pool.rows))
-        logits = self._forward(torch.from_numpy(tokens).to(self._forward.device), pool.cache)
+        alone = len(sides) == 1
+        guessed = [self._guessed(pool, places, repeating=side, alone=alone) for side, places in sides.items()]
+        longest = max(tokens.shape[1] for tokens in guessed)
+        pool.cache.reserve(longest)
+        parts = [
+            Part(torch.from_numpy(tokens).to(self._forward.device), pool.cache.places(places))
+            for tokens, places in zip(guessed, sides.values(), strict=True)
+        ]
         # 2) Choose: of the n − 1 guessed tokens those that hold, and one after them
-        found = _checked(logits, tokens)
-        self._rows.advance(pool.rows, found.tokens, found.best, found.gaps)
+        found = [_checked(logits, tokens) for logits, tokens in zip(self._forward(parts), guessed, strict=True)]
+        chosen = Chosen(*(list(chain.from_iterable(parts)) for parts in zip(*found, strict=True)))
+        at = np.concatenate([np.arange(places.start, places.stop) for places in sides.values()])
+        rows = pool.rows[at].tolist()
+        self._rows.advance(rows, chosen.tokens, chosen.best, chosen.gaps)
         # 3) Grow by what held: states of a wrong guess stay behind the end of the row, to be overwritten
-        counts = np.asarray([len(taken) for taken in found.tokens]) * self._live(pool)  # ended rows stay where they are
-        pool.cache.lengths = pool.cache.lengths + counts
-        pool.last = np.asarray([taken[-1] for taken in found.tokens])
-        self._drafter.see(pool.rows, _filled(found.tokens, tokens.shape[1]), counts)
-        if repeating:
+        live = np.asarray([self._rows.is_live(row) for row in rows])
+        counts = np.asarray([len(taken) for taken in chosen.tokens]) * live  # ended rows stay where they are
+        pool.cache.lengths = pool.cache.lengths.copy()
+        pool.cache.lengths[at] += counts
+        pool.last[at] = [taken[-1] for taken in chosen.tokens]
+        self._drafter.see(rows, _filled(chosen.tokens, longest), counts)
+        if alone and True in sides:
             self._drafter.learn(counts.mean())
 
-    def _guessed(self, pool: _Pool, size: int) -> NDArray[np.int64]:
-        """The last token of each row and its guess, (rows, n); n is `size`, or less: what is wanted, and fits."""
-        fits = _LOGITS // (4 * len(pool.rows) * self._forward.vocabulary)
-        wanted = max(self._rows.room(row) for row in pool.rows if self._rows.is_live(row))
+    def _guessed(self, pool: _Pool, places: slice, *, repeating: bool, alone: bool) -> NDArray[np.int64]:
+        """The last token of each row and its guess, (rows, n); n is what is wanted, and fits."""
+        rows, last = pool.rows[places].tolist(), pool.last[places]
+        size = self._drafter.few(rows) if not repeating else self._drafter.size if alone else BESIDE
+        fits = _LOGITS // (4 * len(rows) * self._forward.vocabulary)
+        wanted = max(self._rows.room(row) for row in rows)
         n = max(min(size, wanted, fits), 1)
         if n == 1:
-            return pool.last[:, None]
-        return np.hstack([pool.last[:, None], self._drafter.guess(pool.rows, n - 1)])
+            return last[:, None]
+        return np.hstack([last[:, None], self._drafter.guess(rows, n - 1)])
 
 
 def _filled(rows: Sequence[Sequence[int]], n: int) -> NDArray[np.int64]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 
-from safebasin.engines.ragged import RaggedCache
+from safebasin.engines.ragged import Part, RaggedCache
 
 __all__ = ["READ_TOKENS", "Pass"]
 
@@ -19,6 +20,8 @@ class Pass(Protocol):
 
     vocabulary: int
     """Logits of a token."""
+    at_once: bool
+    """True where several parts take one pass; else each takes its own."""
 
     @property
     def device(self) -> torch.device:
@@ -29,11 +32,8 @@ class Pass(Protocol):
         """A cache of rows that hold nothing yet."""
         ...
 
-    def __call__(self, tokens: torch.Tensor, cache: RaggedCache) -> torch.Tensor:
-        """Float32 logits, (rows, n, vocabulary), after each of the next n tokens of each row, (rows, n).
-
-        The tokens are written to the cache; its lengths stay, so that the caller decides how many of them count.
-        """
+    def __call__(self, parts: Sequence[Part]) -> list[torch.Tensor]:
+        """Float32 logits, (rows, n, vocabulary), after each of the tokens of each part."""
         ...
 
     def read(self, tokens: torch.Tensor, cache: RaggedCache) -> None:

@@ -23,7 +23,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer, ge
 from safebasin.engines.cache import CANNOT, is_shortage
 from safebasin.engines.paced.grouped import attending
 from safebasin.engines.paced.reading import read
-from safebasin.engines.ragged import RaggedCache
+from safebasin.engines.ragged import Part, RaggedCache
 from safebasin.models.loading import n_embeddings
 from safebasin.models.spreading import devices_of
 
@@ -97,6 +97,7 @@ class AnyModel:
         self._layout = layout
         self._longest = longest
         self.vocabulary = n_embeddings(model)
+        self.at_once = False  # a module takes rows of equally many tokens
 
     @property
     def device(self) -> torch.device:
@@ -112,9 +113,9 @@ class AnyModel:
         layers = [(empty(heads, keys), empty(heads, values)) for heads, keys, values in self._layout.shapes]
         return RaggedCache(layers, np.zeros(n_rows, dtype=np.int64))
 
-    def __call__(self, tokens: torch.Tensor, cache: RaggedCache) -> torch.Tensor:
-        """Logits, (rows, n, vocabulary), after each of the next n tokens of each row, (rows, n)."""
-        return self._run(tokens, cache, n_logits=tokens.shape[1]).to(torch.float32)
+    def __call__(self, parts: Sequence[Part]) -> list[torch.Tensor]:
+        """Logits, (rows, n, vocabulary), after each of the tokens of each part."""
+        return [self._run(*part, n_logits=part.tokens.shape[1]).to(torch.float32) for part in parts]
 
     def read(self, tokens: torch.Tensor, cache: RaggedCache) -> None:
         """Write the next n tokens of each row, (rows, n), to the cache; its lengths stay."""
@@ -244,11 +245,11 @@ def _difference(model: PreTrainedModel, layout: Layout, n: int) -> float:
     forward = AnyModel(model, layout, max(map(len, rows)))
     cache = read(forward, [row[:-4] for row in rows])
     # a wrong guess, which has to leave no trace; then one token, and then four
-    forward(torch.tensor([row[:3] for row in rows], device=forward.device), cache)
+    forward([Part(torch.tensor([row[:3] for row in rows], device=forward.device), cache)])
     found: list[torch.Tensor] = []
     for part in (slice(-5, -4), slice(-4, None)):
         tokens = torch.tensor([row[part] for row in rows], device=forward.device)
-        found.append(forward(tokens, cache))
+        found += forward([Part(tokens, cache)])
         cache.lengths = cache.lengths + tokens.shape[1]
     ours = torch.cat(found, dim=1)
     if not bool(own.isfinite().all() and ours.isfinite().all()):
