@@ -22,7 +22,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from safebasin.engines.cycles import Cycles
 from safebasin.engines.decoding import decode, greedy_config, left_padded
 from safebasin.engines.paced.drafting import SEEN, Drafter
-from safebasin.engines.paced.wrapped import any_model
+from safebasin.engines.paced.proving import any_model
 from safebasin.engines.stopping import Rows
 
 SIZES: dict[str, Any] = {

@@ -8,8 +8,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from safebasin.engines.paced import reading
+from safebasin.engines.paced.proving import any_model
 from safebasin.engines.paced.reading import read, shared
-from safebasin.engines.paced.wrapped import any_model
 from safebasin.engines.ragged import Part
 
 

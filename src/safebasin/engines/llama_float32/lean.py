@@ -148,7 +148,9 @@ class LeanLlama:
             found: list[torch.Tensor] = []
             for part, look, *states in zip(parts, looks, *(one.split(sizes, dim=1) for one in new), strict=True):
                 query, key, value = (one.view(*part.tokens.shape, *one.shape[2:]) for one in states)
-                keys, values = part.cache.write(layer, key.transpose(1, 2), value.transpose(1, 2), look.columns, look.length)
+                keys, values = part.cache.write(
+                    layer, key.transpose(1, 2), value.transpose(1, 2), look.columns, look.length
+                )
                 found.append(attended(query, keys, values, look.bias).view(1, part.tokens.numel(), -1))
             return torch.cat(found, dim=1) if len(found) > 1 else found[0]
 

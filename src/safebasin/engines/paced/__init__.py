@@ -1,6 +1,6 @@
 """Decoding in float32 at each row's own pace: rows that repeat themselves take many tokens a pass.
 
-The way in is `decode`. Every model is served that `wrapped` can prove, plain Llamas by a pass written out
+The way in is `decode`. Every model is served for which `wrapped` is proven, plain Llamas by a pass written out
 (`llama_float32`); all others, and half precision, are left to the general loop (`engines.decoding`).
 
     loop       decoding of one batch after its prompts have been read
@@ -8,7 +8,8 @@ The way in is `decode`. Every model is served that `wrapped` can prove, plain Ll
     reading    the prompts: what they share once, the rest in batches of like lengths
     passes     what is needed of a forward pass
     wrapped    the pass of any transformers model, where it is proven to be the model's own
-    grouped    attention without copies of grouped keys
+    proving    whether it is: the model is tried
+    grouped    attention without copies of grouped keys, and part by part
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from safebasin.engines.llama_float32 import LeanLlama
 from safebasin.engines.paced.drafting import LONGEST, Drafter
 from safebasin.engines.paced.loop import Paced
 from safebasin.engines.paced.passes import Pass
+from safebasin.engines.paced.proving import any_model
 from safebasin.engines.paced.reading import read
-from safebasin.engines.paced.wrapped import any_model
 from safebasin.engines.stopping import Rows
 
 __all__ = ["decode"]

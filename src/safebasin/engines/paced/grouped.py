@@ -1,14 +1,15 @@
-"""Attention of the next tokens without a copy of the keys for every query head that shares them.
+"""Attention of the next tokens without a copy of the keys for every query head that shares them, and part by part.
 
 In place of transformers' `sdpa_attention_forward`, which repeats keys and values of grouped heads where there is a
-mask: at a batch of 40 rows of a few hundred tokens that is more memory traffic than the weights are.
+mask: at a batch of 40 rows of a few hundred tokens that is more memory traffic than the weights are. Tokens of several
+parts come as one row, whose keys carry what each part attends to (`marked`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -16,9 +17,46 @@ from torch.nn import functional
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-__all__ = ["attending"]
+__all__ = ["Held", "attending", "marked"]
 
 _NAME = "safebasin_grouped"
+_PARTS = "_safebasin_parts"
+
+
+class Held(NamedTuple):
+    """What the new tokens of a part, n of each of its rows, attend to in one layer."""
+
+    keys: torch.Tensor
+    """(rows, heads, length, width)."""
+    values: torch.Tensor
+    """(rows, heads, length, width of values)."""
+    mask: torch.Tensor
+    """(rows, 1, n, length), 0 or −inf."""
+
+
+def marked(key: torch.Tensor, parts: Sequence[Held]) -> torch.Tensor:
+    """New keys of several parts as one row, (1, heads, tokens, width), that say what each part attends to.
+
+    A model whose attention is given another tensor than its cache gave it loses the mark, and attends to nonsense:
+    whether it does is tried (`paced.proving`).
+    """
+    own = key.view_as(key)
+    setattr(own, _PARTS, tuple(parts))
+    return own
+
+
+def _apart(
+    module: nn.Module, query: torch.Tensor, parts: Sequence[Held], given: dict[str, Any]
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Attention of the tokens of several parts as one row, (1, heads, tokens, width): (1, tokens, heads, width)."""
+    sizes = [part.mask.shape[0] * part.mask.shape[2] for part in parts]
+    found: list[torch.Tensor] = []
+    for part, of in zip(parts, query.split(sizes, dim=2), strict=True):
+        rows, n = part.mask.shape[0], part.mask.shape[2]
+        own = of.view(of.shape[1], rows, n, -1).transpose(0, 1)  # (rows, heads, n, width)
+        mixed, _ = _attended(module, own, part.keys, part.values, part.mask, **given)
+        found.append(mixed.reshape(1, rows * n, *mixed.shape[2:]))
+    return torch.cat(found, dim=1), None
 
 
 def _attended(
@@ -33,6 +71,9 @@ def _attended(
     **given: Any,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Attention of queries, (rows, heads, n, width), as the function of transformers: (rows, n, heads, width)."""
+    parts = getattr(key, _PARTS, None)
+    if parts is not None:
+        return _apart(module, query, parts, {"scaling": scaling, "position_bias": position_bias, **given})
     rows, heads, n, width = query.shape
     groups = heads // key.shape[1]
     if position_bias is not None or attention_mask is None or attention_mask.shape[1] != 1:
