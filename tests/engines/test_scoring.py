@@ -111,3 +111,20 @@ def test_empty_text_and_lone_surrogates():
     tokenizer = make_tokenizer()
     assert tokenize(tokenizer, "") == Tokens((), ())
     assert tokenize(tokenizer, "a\ud800b").ends[-1] == 3
+
+
+def test_padding_that_overflows_reaches_no_likelihood(checkpoint):
+    model = AutoModelForCausalLM.from_pretrained(checkpoint("llama"), dtype=torch.float16).eval()
+    with torch.no_grad():
+        embedding, mlp = model.model.embed_tokens.weight, model.model.layers[0].mlp
+        embedding[:, 0] = 0
+        embedding[0] = 0
+        embedding[0, 0] = 5  # the padding alone drives one unit beyond 65,504
+        for weight in (mlp.gate_proj.weight, mlp.up_proj.weight):
+            weight[0] = 0
+            weight[0, 0] = 60
+    texts = [Tokens(tuple(t), tuple(range(1, len(t) + 1))) for t in TEXTS]
+    together = score_batches(model, PROMPTS, texts, pad=0)
+    for prompt, text, score in zip(PROMPTS, texts, together, strict=True):
+        [by_itself] = score_batches(model, [prompt], [text], pad=0)
+        assert score.nll == pytest.approx(by_itself.nll, abs=1e-2)  # NaN is near to nothing

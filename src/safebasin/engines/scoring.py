@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from itertools import accumulate
+from math import isfinite
 from typing import NamedTuple, cast
 
 import torch
@@ -98,6 +99,10 @@ def score_batches(
         left = sorted((pair for pair in distinct if pair not in found), key=lambda pair: len(pair[0]) + len(pair[1]))
         for batch in in_batches(left, vocabulary, with_prompts=True):
             found |= zip(batch, _nll(model, [p for p, _ in batch], [t for _, t in batch], pad), strict=True)
+            # in half precision padding may overflow, whose row then has no likelihood: without it once more
+            for prompt, text in batch if len(batch) > 1 and model.dtype.itemsize == 2 else ():
+                if not all(map(isfinite, found[prompt, text])):
+                    (found[prompt, text],) = _nll(model, [prompt], [text], pad)
     return [TokenScores(nll=found.get(pair, ()), ends=text.ends) for pair, text in zip(asked, texts, strict=True)]
 
 

@@ -125,7 +125,10 @@ def _is_path(text: str) -> bool:
 
 def panel_title(landscape: Landscape | None, panel: Panel) -> str:
     """A heading that tells this panel from the others of the landscape; from those of its own region if None."""
-    title = panel.prompts if panel.system == "default" else f"{panel.prompts}, system prompt {panel.system}"
+    # the model's own system prompt is named where others stand beside it
+    is_lone = landscape is None or len({other.system for other in landscape.panels}) < 2
+    lone = panel.system == "default" and is_lone
+    title = panel.prompts if lone else f"{panel.prompts}, system prompt {panel.system}"
     return f"{panel.region.name}: {title}" if landscape is not None and len(regions(landscape)) > 1 else title
 
 

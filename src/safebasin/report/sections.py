@@ -236,7 +236,7 @@ def _caption(panel: Panel) -> str:
         what = "the radius of each side" if panel.region.sides else "mean radius"
         return f"{shown} Diamonds and tint: {what} (open diamonds: a lower bound)."
     along = "; ".join(" ".join(label.split()) for label in plane_labels(panel))
-    words = f"{along}. Black line: where ASR crosses 50%. Cross: the model itself."
+    words = f"{along}. Line: where ASR crosses 50%. Cross: the model itself."
     words += " Star: a target." if target_marks(panel) else ""
     if count > 1:
         words += f" At first the mean of {count} planes; each can be chosen."

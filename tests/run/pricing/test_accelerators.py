@@ -30,12 +30,12 @@ def test_an_accelerator_that_is_not_known_is_told_the_others() -> None:
 
 @pytest.mark.parametrize("price", [-1.0, math.nan, math.inf])
 def test_a_price_is_a_number_that_money_can_be(price: float) -> None:
-    with pytest.raises(StudyError, match=r"--price-per-hour must be 0 or more"):
+    with pytest.raises(StudyError, match=r"--price-per-hour must be a finite number, 0 or more"):
         check_price(price, devices=1)
 
 
 def test_a_price_is_of_one_device() -> None:
     check_price(0.0, devices=1)
     check_price(None, devices=9)
-    with pytest.raises(StudyError, match=r"--price-per-hour must be of one device"):
+    with pytest.raises(StudyError, match=r"with one --accelerator, or with --probe and none; got .2.0 for 9 devices"):
         check_price(2.0, devices=9)

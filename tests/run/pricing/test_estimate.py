@@ -14,7 +14,7 @@ import pytest
 from helpers.models import make_tiny_model
 from safebasin import api
 from safebasin.cli import main
-from safebasin.errors import ModelError
+from safebasin.errors import ModelError, PromptError
 from safebasin.run.execute import measure
 from safebasin.run.pricing import estimate, probe
 from safebasin.study import Study
@@ -70,6 +70,21 @@ def test_what_is_left_is_priced_and_what_is_done_is_not(model: Path, tmp_path: P
     assert done is not None
     assert (done.most.flops, done.most.bytes_moved) == (0, 0)
     assert api.plan_study(asked, out=out, price=False).price is None
+
+
+def test_prompts_that_the_context_cannot_hold_are_counted_and_map_refuses_them(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "long.txt"
+    file.write_text(f"How warm is the pot?\n{'tea ' * 3000}\nHow cold is it?\n{'pot ' * 3000}\n")
+    given: dict[str, Any] = {"directions": 1, "range": "0:0.2:2", "max_new_tokens": 4, "judge": "keyword/peng2024"}
+    asked = api.make_study(str(model), prompts=file, device="cpu", **given)
+    price = api.plan_study(asked, out=tmp_path / "out").price
+    assert price is not None
+    assert any(said.startswith("2 of 4 prompts with their system prompts do not fit") for said in price.said)
+    with pytest.raises(PromptError, match="shorter than the context"):
+        measure(asked, tmp_path / "run")
+    short = api.plan_study(study(model, tmp_path), out=tmp_path / "out").price
+    assert short is not None
+    assert not any("context" in said for said in short.said)
 
 
 @pytest.mark.slow
@@ -173,8 +188,8 @@ def test_a_probe_of_a_model_that_is_too_large_is_refused_before_it_is_loaded(
     ("given", "said"),
     [
         (["--accelerator", "v1000"], "--accelerator must be one of l4, "),
-        (["--price-per-hour", "-1", "--accelerator", "h100"], "--price-per-hour must be 0 or more"),
-        (["--price-per-hour", "1"], "--price-per-hour must be of one device"),
+        (["--price-per-hour", "-1", "--accelerator", "h100"], "--price-per-hour must be a finite number, 0 or more"),
+        (["--price-per-hour", "1"], "--price-per-hour must be the price of one device"),
     ],
 )
 def test_what_is_typed_wrongly_is_a_line(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["draw_group"]
 
 _INK, _BASIN = "#222222", OUTCOME_COLORS["refusal"]
+_FEW = 9
+"""Coordinates of which each has a tick."""
 
 
 def draw_group(landscape: Landscape, group: Group) -> Figure:
@@ -62,6 +64,8 @@ def _draw_heat(axes: Axes, group: Group) -> None:
         cmap=asr_scale(), vmin=0, vmax=100, edgecolors="white", linewidth=0.3,
     )  # fmt: skip
     axes.set_xlim(edges[0], edges[-1])
+    if len(alphas) <= _FEW:
+        axes.set_xticks(alphas)  # no tick where nothing was asked
     axes.axvline(0, color="white", linewidth=1.2, linestyle=(0, (1, 2)))
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -68,7 +68,9 @@ def check_price(price: float | None, *, devices: int) -> None:
     if price is None:
         return
     if not (math.isfinite(price) and price >= 0):
-        raise StudyError(expected("--price-per-hour", "0 or more", price, "Give what an hour of the device costs."))
+        remedy = "Give what an hour of the device costs, in US dollars."
+        raise StudyError(expected("--price-per-hour", "a finite number, 0 or more", price, remedy))
     if devices != 1:
-        remedy = "Name one --accelerator, or none with --probe for this machine."
-        raise StudyError(expected("--price-per-hour", "of one device", f"{price} for {devices}", remedy))
+        constraint = "the price of one device, so that it goes with one --accelerator, or with --probe and none"
+        remedy = "Name the device, or leave the price out: the table has one for each."
+        raise StudyError(expected("--price-per-hour", constraint, f"{price} for {devices} devices", remedy))

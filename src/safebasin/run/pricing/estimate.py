@@ -14,10 +14,11 @@ from safebasin.judges.scored import score_rules
 from safebasin.landscape.language_tests import read_tests
 from safebasin.models.sizes import ITEMSIZE, ModelSizes, sizes_of
 from safebasin.protocols import CalibratedJudge
+from safebasin.records import Message
 from safebasin.run.calibration import OWN_ANSWERS, OWN_TOKENS, references_for
 from safebasin.run.inputs import Inputs
 from safebasin.run.pricing import accelerators
-from safebasin.run.pricing.lengths import assumed, count_prompts, stored
+from safebasin.run.pricing.lengths import assumed, count_longer, count_prompts, stored
 from safebasin.run.pricing.probe import Clock, check_memory, probe
 from safebasin.run.pricing.quotes import Spread, advise, memory_of, quote, quote_here
 from safebasin.run.pricing.records import Lengths, Memory, Price, Probed, Work
@@ -119,7 +120,12 @@ def estimate(store: StudyStore | None, inputs: Inputs, parts: Sequence[Part], fo
         expected=expected,
         most=most,
         memory=memory,
-        said=(*lengths[0].said, *filter(None, [inputs.computed]), *_said(sizes)),
+        said=(
+            *lengths[0].said,
+            *filter(None, [inputs.computed]),
+            *_said(sizes),
+            *_refused(plan, folder, sizes.context),
+        ),
         here=here,
         probed=probed,
         quotes=quotes,
@@ -153,8 +159,7 @@ def _lengths(store: StudyStore | None, plan: Plan, folder: Path, probed: Probed 
     if probed is not None and held is None:
         return probed.lengths
     if probed is None:
-        asked = [system.messages(prompt) for system in plan.systems for prompt in plan.prompts.values()]
-        prompt, of_prompts = count_prompts(asked, folder)
+        prompt, of_prompts = count_prompts(_asked(plan), folder)
         shared = 0.0
     else:
         prompt, shared, of_prompts = probed.lengths.prompt, probed.lengths.shared, ""
@@ -185,6 +190,20 @@ def _load(store: StudyStore | None, inputs: Inputs, part: Part) -> Load:
         calibration=2 * sum(len(m.content) for row in rows for m in row.messages) // 4,
         own=OWN_ANSWERS * OWN_TOKENS if rows else 0,
     )
+
+
+def _refused(plan: Plan, folder: Path, context: int | None) -> tuple[str, ...]:
+    n = 0 if context is None else count_longer(_asked(plan), folder, context)
+    if not n:
+        return ()
+    asked = len(plan.systems) * len(plan.prompts)
+    remedy = "`map` refuses them: shorten them or leave them out"
+    return (f"{n} of {asked} prompts with their system prompts do not fit the context of {context} tokens; {remedy}",)
+
+
+def _asked(plan: Plan) -> list[tuple[Message, ...]]:
+    """The conversations of every system prompt."""
+    return [tuple(system.messages(prompt)) for system in plan.systems for prompt in plan.prompts.values()]
 
 
 def _said(sizes: ModelSizes) -> tuple[str, ...]:

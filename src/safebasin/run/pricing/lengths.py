@@ -10,7 +10,7 @@ from safebasin.models.files import border, read_bytes
 from safebasin.records import Decoding, Message
 from safebasin.store.db import StudyStore
 
-__all__ = ["assumed", "count_prompts", "stored"]
+__all__ = ["assumed", "count_longer", "count_prompts", "stored"]
 
 TEMPLATE_TOKENS = 24
 """Assumed of what a chat template adds to the texts of a conversation."""
@@ -31,20 +31,41 @@ def count_prompts(conversations: Sequence[Sequence[Message]], folder: Path | Non
     """
     if not conversations:
         return 0.0, "there are no prompts"
-    step = max(1, len(conversations) // _MOST)
-    texts = [" ".join(message.content for message in one) for one in conversations[::step]]
-    counted = None if folder is None else _counted(folder / "tokenizer.json", texts)
+    texts = _texts(conversations[:: max(1, len(conversations) // _MOST)])
+    counted = None if folder is None else _counted(folder, texts)
     if counted is None:
         mean = sum(map(len, texts)) / _CHARACTERS / len(texts)
         said = f"prompts: assumed, {_CHARACTERS} characters a token"
     else:
-        mean, said = counted, "prompts: counted by the model's tokenizer"
+        mean, said = sum(counted) / len(counted), "prompts: counted by the model's tokenizer"
     return mean + TEMPLATE_TOKENS, f"{said}, and {TEMPLATE_TOKENS} for the chat template"
 
 
-def _counted(path: Path, texts: Sequence[str]) -> float | None:
+def count_longer(conversations: Sequence[Sequence[Message]], folder: Path | None, context: int) -> int:
+    """Count the conversations that are no shorter than a context, even without their template.
+
+    None is counted where there is no tokenizer that can be read.
+
+    Args:
+        conversations: as they are asked.
+        folder: of the model; None where there is none.
+        context: the most tokens that the model takes.
+    """
+    # a token is a byte at least, so that most need not be looked at
+    long = [text for text in _texts(conversations) if len(text.encode()) >= context]
+    counted = _counted(folder, long) if long and folder is not None else None
+    return sum(n >= context for n in counted or ())
+
+
+def _texts(conversations: Sequence[Sequence[Message]]) -> list[str]:
+    return [" ".join(message.content for message in one) for one in conversations]
+
+
+def _counted(folder: Path, texts: Sequence[str]) -> list[int] | None:
+    """Tokens of each text; None where there is no tokenizer that can be read."""
     from tokenizers import Tokenizer
 
+    path = folder / "tokenizer.json"
     if not path.is_file():
         return None
     try:
@@ -52,7 +73,7 @@ def _counted(path: Path, texts: Sequence[str]) -> float | None:
             tokenizer = Tokenizer.from_buffer(read_bytes(path))
     except ModelError:
         return None
-    return sum(len(found.ids) for found in tokenizer.encode_batch(list(texts))) / len(texts)
+    return [len(found.ids) for found in tokenizer.encode_batch(list(texts))]
 
 
 def stored(store: StudyStore | None, decoding: Decoding) -> tuple[float, float, int] | None:
