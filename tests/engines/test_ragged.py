@@ -58,7 +58,12 @@ def test_rows_of_a_group_stand_side_by_side(groups: tuple[list[int], list[int]],
 
 def test_what_is_written_to_some_places_is_written_to_the_cache() -> None:
     cache = filled()
-    some = cache.places(slice(1, 3))
+    tokens = torch.zeros(2, 1, dtype=torch.int64)
+    (given, some), (_, longer) = cache.parts(
+        [(slice(1, 3), tokens), (slice(3, 4), torch.zeros(1, 2, dtype=torch.int64))]
+    )
+    assert given is tokens
+    assert longer.lengths.tolist() == [4]
     assert some.lengths.tolist() == [5, 1]
     keys, _ = some.write(0, *(torch.full((2, 2, 1, 3), 7.0) for _ in range(2)), some.columns(1, 2), 6)
     assert keys.data_ptr() == cache._layers[0][0][1:].data_ptr()
@@ -111,3 +116,14 @@ def test_rows_that_leave_and_come_together_keep_their_room() -> None:
             for place, row in enumerate([4, 1, 0]):
                 assert torch.equal(held[side][place, :, :7], had[side][row])
             assert not held[side][:, :, 7:].any()
+
+
+def test_parts_have_room_for_their_tokens_before_any_of_them_is_made() -> None:
+    cache = filled()
+    few, many = cache.parts([(slice(0, 2), torch.zeros(2, 1)), (slice(2, 5), torch.zeros(3, 9))])
+    for part, n in ((few, 1), (many, 9)):
+        part.cache.reserve(n)
+        new = torch.full((*part.tokens.shape[:1], 2, n, 3), 7.0)
+        part.cache.write(1, new, new, part.cache.columns(n, 2), int(part.cache.lengths.max()) + n)
+    for row, (length, n) in enumerate(zip(LENGTHS, (1, 1, 9, 9, 9), strict=True)):
+        assert bool((cache._layers[1][0][row, :, length : length + n] == 7).all())

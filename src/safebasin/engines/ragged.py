@@ -80,8 +80,15 @@ class RaggedCache:
         layers = [(keys.index_select(0, index), values.index_select(0, index)) for keys, values in self._layers]
         return RaggedCache(layers, self.lengths[rows])
 
-    def places(self, which: slice) -> RaggedCache:
-        """The rows of these places, with the same buffers: what is written to it is written here."""
+    def parts(self, tokens: Sequence[tuple[slice, torch.Tensor]]) -> list[Part]:
+        """Parts of a pass: the rows of some places, and the next n tokens of each, (rows, n).
+
+        They share the buffers, which have room for these tokens: what is written to a part is written here.
+        """
+        self.reserve(max(of.shape[1] for _, of in tokens))
+        return [Part(of, self._places(where)) for where, of in tokens]
+
+    def _places(self, which: slice) -> RaggedCache:
         return RaggedCache([(keys[which], values[which]) for keys, values in self._layers], self.lengths[which])
 
     def arrange(self, groups: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

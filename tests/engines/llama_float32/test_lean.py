@@ -79,10 +79,8 @@ def test_parts_of_a_pass_take_different_numbers_of_tokens(model):
     counts = [1, 4, 1, 4]
     cache, llama = prefilled(model, [row[:-n] for row, n in zip(rows, counts, strict=True)]), LeanLlama(model, 64)
     order = cache.arrange([np.asarray([0, 2]), np.asarray([1, 3])])
-    cache.reserve(4)
     sides = [(slice(0, 2), 1), (slice(2, 4), 4)]
-    parts = [Part(torch.tensor([rows[i][-n:] for i in order[at]]), cache.places(at)) for at, n in sides]
-    found = llama(parts)
+    found = llama(cache.parts([(at, torch.tensor([rows[i][-n:] for i in order[at]])) for at, n in sides]))
     for logits, (at, n) in zip(found, sides, strict=True):
         torch.testing.assert_close(logits, expected(model, rows, n)[order[at]], rtol=1e-5, atol=1e-5)
     cache.lengths = cache.lengths + np.asarray([1, 1, 4, 4])  # what each part wrote stands where it belongs

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safebasin.engines.choosing import Chosen, top_two
 from safebasin.engines.paced.drafting import BESIDE, Drafter
 from safebasin.engines.paced.passes import Pass
-from safebasin.engines.ragged import Part, RaggedCache
+from safebasin.engines.ragged import RaggedCache
 from safebasin.engines.stopping import Rows
 
 __all__ = ["Paced"]
@@ -85,14 +85,10 @@ class Paced:
         # 1) Read the last token of each row and its guess, (rows, n), or that token alone
         alone = len(sides) == 1
         guessed = [self._guessed(pool, places, repeating=side, alone=alone) for side, places in sides.items()]
-        longest = max(tokens.shape[1] for tokens in guessed)
-        pool.cache.reserve(longest)
-        parts = [
-            Part(torch.from_numpy(tokens).to(self._forward.device), pool.cache.places(places))
-            for tokens, places in zip(guessed, sides.values(), strict=True)
-        ]
+        tokens = [torch.from_numpy(of).to(self._forward.device) for of in guessed]
+        parts = pool.cache.parts(list(zip(sides.values(), tokens, strict=True)))
         # 2) Choose: of the n − 1 guessed tokens those that hold, and one after them
-        found = [_checked(logits, tokens) for logits, tokens in zip(self._forward(parts), guessed, strict=True)]
+        found = [_checked(logits, of) for logits, of in zip(self._forward(parts), guessed, strict=True)]
         chosen = Chosen(*(list(chain.from_iterable(parts)) for parts in zip(*found, strict=True)))
         at = np.concatenate([np.arange(places.start, places.stop) for places in sides.values()])
         rows = pool.rows[at].tolist()
@@ -103,7 +99,7 @@ class Paced:
         pool.cache.lengths = pool.cache.lengths.copy()
         pool.cache.lengths[at] += counts
         pool.last[at] = [taken[-1] for taken in chosen.tokens]
-        self._drafter.see(rows, _filled(chosen.tokens, longest), counts)
+        self._drafter.see(rows, _filled(chosen.tokens, max(of.shape[1] for of in guessed)), counts)
         if alone and True in sides:
             self._drafter.learn(counts.mean())
 

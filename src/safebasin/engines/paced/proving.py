@@ -21,7 +21,6 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer, ge
 from safebasin.engines.cache import CANNOT, is_shortage
 from safebasin.engines.paced.reading import read
 from safebasin.engines.paced.wrapped import AnyModel, Layout
-from safebasin.engines.ragged import Part
 from safebasin.models.loading import n_embeddings
 from safebasin.models.spreading import devices_of
 
@@ -162,7 +161,7 @@ class _Trial:
 
     def apart(self) -> float:
         """After a wrong guess, which has to leave no trace: one token of either row, and then four."""
-        self._forward([self._part(slice(0, 2), slice(0, 3))])
+        self._forward(self._cache.parts([(slice(0, 2), self._tokens(slice(0, 2), slice(0, 3)))]))
         return self._difference([[(slice(0, 2), 1)], [(slice(0, 2), 4)]])
 
     def at_once(self) -> float:
@@ -175,10 +174,12 @@ class _Trial:
         self._cache.lengths = self._read.copy()
         found: list[list[torch.Tensor]] = [[] for _ in self._rows]
         for parts in passes:
-            self._cache.reserve(4)
-            taken = self._cache.lengths - self._read - 5  # of each row, counted from its end
-            asked = [self._part(rows, slice(int(taken[rows][0]), int(taken[rows][0]) + n or None)) for rows, n in parts]
-            for (rows, n), logits in zip(parts, self._forward(asked), strict=True):
+            starts = self._cache.lengths - self._read - 5  # of each row, counted from its end
+            asked = [
+                (rows, self._tokens(rows, slice(start, start + n or None)))
+                for rows, n, start in ((rows, n, int(starts[rows][0])) for rows, n in parts)
+            ]
+            for (rows, n), logits in zip(parts, self._forward(self._cache.parts(asked)), strict=True):
                 for row, of in zip(range(2)[rows], logits, strict=True):
                     found[row].append(of)
                 self._cache.lengths[rows] += n
@@ -187,9 +188,8 @@ class _Trial:
             return float("nan")
         return float((ours - self._own).abs().max() / self._own.std())
 
-    def _part(self, rows: slice, tokens: slice) -> Part:
-        taken = [row[tokens] for row in self._rows[rows]]
-        return Part(torch.tensor(taken, device=self._forward.device), self._cache.places(rows))
+    def _tokens(self, rows: slice, which: slice) -> torch.Tensor:
+        return torch.tensor([row[which] for row in self._rows[rows]], device=self._forward.device)
 
 
 def _own(model: PreTrainedModel, row: Sequence[int]) -> torch.Tensor:
