@@ -89,6 +89,7 @@ class AnyModel:
             some[0] if single else torch.cat([one.reshape(1, -1) for one in some], dim=1)
             for some in ([part.tokens for part in parts], [look.at for look in looks])
         )
+        # of several parts each brings its own mask with its keys: this one only says that none is to be made
         masks = (
             looks[0].masks if single else dict.fromkeys(looks[0].masks, tokens.new_zeros(1, 1, *2 * tokens.shape[1:]))
         )
