@@ -24,7 +24,7 @@ _PARTS = "_safebasin_parts"
 
 
 class Held(NamedTuple):
-    """What the new tokens of a part, n of each of its rows, attend to in one layer."""
+    """Keys, values and mask of a part in one layer, for n new tokens of each of its rows."""
 
     keys: torch.Tensor
     """(rows, heads, length, width)."""

@@ -120,12 +120,7 @@ def estimate(store: StudyStore | None, inputs: Inputs, parts: Sequence[Part], fo
         expected=expected,
         most=most,
         memory=memory,
-        said=(
-            *lengths[0].said,
-            *filter(None, [inputs.computed]),
-            *_said(sizes),
-            *_refused(plan, folder, sizes.context),
-        ),
+        said=(*lengths[0].said, *filter(None, [inputs.computed]), *_said(sizes, plan, folder)),
         here=here,
         probed=probed,
         quotes=quotes,
@@ -192,24 +187,20 @@ def _load(store: StudyStore | None, inputs: Inputs, part: Part) -> Load:
     )
 
 
-def _refused(plan: Plan, folder: Path, context: int | None) -> tuple[str, ...]:
-    n = 0 if context is None else count_longer(_asked(plan), folder, context)
-    if not n:
-        return ()
-    asked = len(plan.systems) * len(plan.prompts)
-    remedy = "`map` refuses them: shorten them or leave them out"
-    return (f"{n} of {asked} prompts with their system prompts do not fit the context of {context} tokens; {remedy}",)
-
-
 def _asked(plan: Plan) -> list[tuple[Message, ...]]:
     """The conversations of every system prompt."""
     return [tuple(system.messages(prompt)) for system in plan.systems for prompt in plan.prompts.values()]
 
 
-def _said(sizes: ModelSizes) -> tuple[str, ...]:
+def _said(sizes: ModelSizes, plan: Plan, folder: Path) -> tuple[str, ...]:
     found: list[str] = []
     if sizes.stored_bytes is None:
         found.append("the weights are not here: sizes are those that config.json promises")
     if sizes.packed:
         found.append(f"the weights are packed ({sizes.packed}): such a model stays at θ₀, and cannot be mapped")
+    asked, context = _asked(plan), sizes.context
+    if context is not None and (n := count_longer(asked, folder, context)):
+        of = f"{n} of {len(asked)} prompts with their system prompts"
+        remedy = "`map` refuses them: shorten them or leave them out"
+        found.append(f"{of} do not fit the context of {context} tokens; {remedy}")
     return tuple(found)

@@ -185,7 +185,7 @@ def _answers(
         taken = max(1.0, (seconds - spent) * reached[1] / pass_bytes(asked.sizes, asked.dtype))
         lengths.append(statistics.fmean(grown))
         longest = _longest(found)
-        # rows apart that repeat themselves and that do not, as the engine decodes them, take turns: up to twice as many
+        # rows that repeat themselves and rows that do not take turns with some models: up to twice as many
         passes.append(min(taken, 2.0 * longest) * (most / cut if longest >= cut else 1.0))
     said = f"answers: measured at {len(lengths)} points of one direction, {len(asked.conversations)} prompts each"
     if cut < most:
