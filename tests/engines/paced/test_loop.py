@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from safebasin import catalog
 from safebasin.engines.decoding import decode, greedy_config, left_padded
-from safebasin.engines.paced.drafting import Drafter
+from safebasin.engines.paced.drafting import BESIDE, Drafter
 from safebasin.engines.paced.loop import Paced
 from safebasin.engines.stopping import LoopWatch, Rows
 
@@ -77,6 +77,24 @@ def test_guesses_change_no_token(looping: PreTrainedModel, given: list[int], mon
     assert with_guesses.ids == without.ids
     assert with_guesses.reason == without.reason == ["length"] * N
     assert np.allclose([with_guesses.gap(i) for i in range(N)], [without.gap(i) for i in range(N)], atol=1e-3)
+
+
+def test_rows_that_repeat_themselves_take_few_tokens_beside_others_and_many_alone(
+    looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: dict[bool, set[int]] = {True: set(), False: set()}
+    plain = Paced._guessed
+
+    def note(self: Paced, *given: Any, repeating: bool, alone: bool) -> NDArray[np.int64]:
+        tokens = plain(self, *given, repeating=repeating, alone=alone)
+        if repeating:
+            sizes[alone].add(tokens.shape[1])
+        return tokens
+
+    monkeypatch.setattr(Paced, "_guessed", note)
+    decoded(looping, [150] * N)
+    assert max(sizes[False]) == BESIDE
+    assert max(sizes[True]) > BESIDE
 
 
 @pytest.mark.parametrize("loops", [False, True])
