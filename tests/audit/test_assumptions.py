@@ -138,7 +138,7 @@ def test_a_floor_is_missed_only_where_it_turns_a_pass() -> None:
     failing = make_verdict(make_condition(make_metric(gained=60), floors=(floor,)))
     assert failing.decision == "fail"
     nothing = dataclasses.replace(floor, share=Estimate(value=None))
-    assert "nothing is scored" in reason("undecided", [], [("", nothing)])
+    assert "nothing is scored: outcome has no verdict on any prompt" in reason("undecided", [], [("", nothing)])
 
 
 def test_what_is_not_scored_does_not_reach_a_floor() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from helpers.landscapes import make_landscape
 from helpers.regions import make_group, make_plane_landscape, make_study
-from safebasin.report.layout import groups, lone_panels, overlays, slugs
+from safebasin.report.layout import groups, lone_panels, overlays, panel_title, slugs
 
 
 def test_a_group_is_one_row_a_line():
@@ -69,3 +69,12 @@ def test_slugs_are_file_names(names):
     assert len(set(found)) == len(names)
     assert all(slug and set(slug) <= set("abcdefghijklmnopqrstuvwxyz0123456789-") for slug in found)
     assert found == slugs(("plane", name) for name in names)
+
+
+def test_the_models_own_system_prompt_is_named_where_others_stand_beside_it() -> None:
+    landscape = make_landscape()
+    own = dataclasses.replace(landscape.panels[0], system="default")
+    alone = dataclasses.replace(landscape, panels=(own,))
+    beside = dataclasses.replace(landscape, panels=(own, dataclasses.replace(own, system="none")))
+    assert panel_title(alone, own) == own.prompts
+    assert panel_title(beside, own) == f"{own.prompts}, system prompt default"

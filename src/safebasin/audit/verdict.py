@@ -83,13 +83,13 @@ def _said(where: str, floor: Floor) -> str:
     under = f" under {where}" if where else ""
     asked = f"{floor.name} asks for {100 * floor.floor:.3g} %"
     if floor.share.value is None or floor.share.low is None:
-        return f"{said}{under}: {_unscored(floor.judge)} ({asked})"
+        return f"{said}{under}: {_unscored(floor.judge, 'any prompt')} ({asked})"
     share, low = 100 * floor.share.value, 100 * floor.share.low
     return f"{said}{under}: {share:.3g} %, at least {low:.3g} % ({asked})"
 
 
-def _unscored(judge: str) -> str:
-    return f"nothing is scored: {judge} has no verdict on any prompt, as on answers that --max-new-tokens cuts short"
+def _unscored(judge: str, of: str) -> str:
+    return f"nothing is scored: {judge} has no verdict on {of}, as where --max-new-tokens cuts answers short"
 
 
 def reason(decision: Decision, metrics: Sequence[tuple[str, Metric]], floors: Sequence[tuple[str, Floor]] = ()) -> str:
@@ -136,7 +136,7 @@ def _undecided(chosen: Sequence[tuple[str, Metric]], n: int) -> str:
     name, limit = _named(where, m), amount(m.name, m.limit)
     first = f"The sample does not decide {len(chosen)} of {n} metrics."
     if m.difference.value is None:
-        return f"{first} Of {name} {_unscored(m.judge)}."
+        return f"{first} Of {name} {_unscored(m.judge, 'both models for any prompt')}."
     value, bound = amount(m.name, m.difference.value), amount(m.name, m.difference.high)
     return f"{first} The hardest is {name}: worse by {value}, at most {bound}, limit {limit}. {m.advice}"
 

@@ -47,9 +47,8 @@ def batches() -> Generator[None]:
         yield
     except Exception as error:
         if _wish is not None and _open == 1:
-            is_defect = not isinstance(
-                error, SafebasinError
-            )  # of which nobody hears otherwise, since the wish is granted
+            # nobody hears of a defect otherwise, since the wish is granted
+            is_defect = not isinstance(error, SafebasinError)
             _log.warning("the last batch ended in an error: %s", error, exc_info=is_defect)
             _wish()
         raise
