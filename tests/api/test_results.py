@@ -54,6 +54,7 @@ def test_a_stored_study_is_opened_as_it_was_mapped(mapped: Mapped) -> None:
     assert opened.summary == mapped.summary
 
 
+@pytest.mark.slow
 def test_nobody_else_writes_between_the_measurement_and_its_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def test_nobody_else_writes_between_the_measurement_and_its_report(
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["{", None, "edited"])
 def test_a_manifest_that_was_damaged_gets_no_new_digests(mapped: Mapped, tmp_path: Path, text: str | None) -> None:
     folder = shutil.copytree(mapped.folder, tmp_path / "study")
@@ -102,6 +104,7 @@ def test_a_manifest_that_no_digest_covers_is_still_read_by_verify(mapped: Mapped
     assert found == "manifest.json is not what a study writes: run `safebasin map` again, which writes it anew"
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_early_has_replaced_its_manifest_and_may_be_reported(mapped: Mapped, tmp_path: Path) -> None:
     folder = shutil.copytree(mapped.folder, tmp_path / "study")
     (folder / "history").mkdir(exist_ok=True)

@@ -78,6 +78,7 @@ def test_where_no_model_fits_each_is_named_with_its_reason(folder: Path, tmp_pat
         audit_fleet(ALIGNED, [str(tmp_path / "bare"), str(tmp_path / "more")], out=tmp_path / "out", limit=2)
 
 
+@pytest.mark.slow
 def test_a_model_given_twice_is_asked_once_and_the_weights_of_the_base_are_told(
     folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

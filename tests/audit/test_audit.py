@@ -61,6 +61,7 @@ def metrics(found) -> dict[str, Any]:
     return {m.name: m for m in found.verdict.conditions[0].metrics}
 
 
+@pytest.mark.slow
 def test_a_copy_passes_where_the_sample_supports_it(tmp_path: Path) -> None:
     copy = shutil.copytree(WORLD.checkpoint("aligned"), tmp_path / "copy")
     limits = Policy(limits=dict.fromkeys(("asr", "asr_outcome", "over_refusal", "capability"), 0.25))
@@ -210,6 +211,7 @@ def test_the_same_again_measures_nothing(failed, broken: Path, monkeypatch: pyte
     assert again.verdict.conditions == failed.verdict.conditions
 
 
+@pytest.mark.slow
 def test_a_policy_of_another_folder(failed, broken: Path) -> None:
     """What is measured stays; what is decided is the policy's: categories, and metrics without a limit."""
     loose = Policy(limits={"capability": 0.5, "asr/veiled": 0.0})

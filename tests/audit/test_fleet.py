@@ -224,6 +224,7 @@ def test_what_fails_comes_first_and_a_reason_stands_once() -> None:
     assert "n = 12" in page
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_measured_the_error_is_that_of_one(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="safetensors"):
         audit_fleet(ALIGNED, [str(folder / "step-4")], out=tmp_path / "out", **SHORT)

@@ -320,6 +320,7 @@ def test_help_is_short_too_and_files_to_begin_with_are_planned(tmp_path: Path) -
     assert json.loads(safebasin("schema", "study").stdout)["required"] == ["model"]
 
 
+@pytest.mark.slow
 def test_a_shell_completes_verbs() -> None:
     asked = {"_SAFEBASIN_COMPLETE": "complete_bash", "COMP_WORDS": "safebasin au", "COMP_CWORD": "1"}
     program = "import sys; sys.argv[0] = 'safebasin'; from safebasin.cli import main; main()"

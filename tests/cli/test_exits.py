@@ -125,7 +125,10 @@ def test_results_that_cannot_be_written_are_no_success(output: str | None, code:
         ["map", "--range=0:1:1e9"],
         ["map", "--axis", "random@-1:1:90000", "--axis", "random@-1:1:90000"],
         ["map", "--only", "x" * 1_000_000],
-        ["plan", "--prompts", "many.jsonl", "--limit", "20000", "--range=-1:1:1001", "--directions", "1"],
+        pytest.param(
+            ["plan", "--prompts", "many.jsonl", "--limit", "20000", "--range=-1:1:1001", "--directions", "1"],
+            marks=pytest.mark.slow,
+        ),
         ["plan", "--each", "block", "--directions", "900", "--range=-1:1:101", "--limit", "1000"],
         ["finetune", "world:guild/aligned", "--attack", "benign", "--sweep", "seed=" + "1," * 5_000 + "1", "-o", "f"],
         ["world", "build", "--seed", "9" * 20],

@@ -74,7 +74,8 @@ def test_a_point_is_the_engine_there_bit_for_bit(tmp_path: Path, dtype: str) -> 
     assert record["of"] == resolve(str(model)).fingerprint
 
 
-@pytest.mark.parametrize("architecture", ["mixtral", pytest.param("gpt2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["mixtral", "gpt2"])
 def test_the_origin_is_the_model(tmp_path: Path, architecture: str) -> None:
     model = make_tiny_model(tmp_path / "m", architecture)
     study = mapped(tmp_path, str(model), "random@-0.5:0.5:3")

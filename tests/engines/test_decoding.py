@@ -54,6 +54,10 @@ def ours(model: PreTrainedModel, eos: list[int], *, n_new: int = N_NEW) -> Rows:
     return rows
 
 
+QUICK = ("llama", "gemma3", "gpt2", "qwen3")
+"""Architectures of every run of the tests: normal attention, windows, learned positions, norms of heads."""
+
+
 def staggered_eos(model: PreTrainedModel) -> list[int]:
     """Tokens that end some rows early and at different steps, so that rows really are dropped."""
     free = reference(model, [])
@@ -64,7 +68,7 @@ def staggered_eos(model: PreTrainedModel) -> list[int]:
 
 
 @pytest.mark.parametrize("is_paced", [True, pytest.param(False, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", [a if a in QUICK else pytest.param(a, marks=pytest.mark.slow) for a in ARCHITECTURES])
 def test_tokens_equal_generate(arch, is_paced, checkpoint, monkeypatch):
     if not is_paced:
         monkeypatch.setattr(decoding.paced, "decode", lambda *_, **__: False)
@@ -91,6 +95,7 @@ def test_tokens_equal_generate_in_bfloat16(arch, checkpoint):
         assert ours(model, []).ids == reference(model, [])
 
 
+@pytest.mark.slow
 def test_rows_are_dropped_from_states_of_convolutions_too():
     torch.manual_seed(0)
     config = Lfm2Config(
@@ -108,6 +113,7 @@ def test_rows_are_dropped_from_states_of_convolutions_too():
     assert all(0 < gap < float("inf") for gap in map(rows.gap, range(len(LENGTHS))))
 
 
+@pytest.mark.slow
 def test_the_fallback_says_the_same_as_the_loop(checkpoint, monkeypatch):
     model = load(checkpoint("qwen2"))
     eos = staggered_eos(model)
@@ -123,7 +129,9 @@ def test_the_fallback_says_the_same_as_the_loop(checkpoint, monkeypatch):
         assert [found.gap(i) for i in rows] == pytest.approx([paced.gap(i) for i in rows], abs=1e-4)
 
 
-@pytest.mark.parametrize("how", ["paced", "loop", "generate"])
+@pytest.mark.parametrize(
+    "how", ["paced", pytest.param("loop", marks=pytest.mark.slow), pytest.param("generate", marks=pytest.mark.slow)]
+)
 def test_a_prompt_near_the_end_of_the_context_neither_breaks_nor_shortens_the_others(how, monkeypatch):
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=97, n_positions=64, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
@@ -253,6 +261,7 @@ def test_growing_layer_holds_what_it_was_given():
     assert layer.get_seq_length() == 301
 
 
+@pytest.mark.slow
 def test_a_model_that_keeps_its_state_to_itself_falls_back_to_generate():
     torch.manual_seed(0)
     config = RecurrentGemmaConfig(

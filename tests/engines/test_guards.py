@@ -57,6 +57,7 @@ def test_rows_that_stay_are_steered_by_their_own_prompt(engine: HFEngine) -> Non
     assert [g.text for g in together] != [g.text for g in bare], "the defense has an effect"
 
 
+@pytest.mark.slow
 def test_strength_0_changes_no_token_and_nothing_is_left_behind(engine: HFEngine) -> None:
     bare = engine.generate(asked(), Decoding(max_new_tokens=24))
     none = engine.generate(asked(), steered(0.0))

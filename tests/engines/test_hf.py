@@ -156,7 +156,7 @@ def test_tokens_that_the_tokenizer_does_not_know_leave_no_text(checkpoint):
     assert answers._silent > answers._unknown
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", [pytest.param("float16", marks=pytest.mark.slow), "bfloat16"])
 def test_whether_a_row_is_broken_does_not_depend_on_a_longer_prompt_beside_it(checkpoint, dtype):
     engine = HFEngine(str(checkpoint("llama")), device="cpu", dtype=dtype)
     model, pad, poisoned = engine._model.model, engine._pad, engine._tokenizer.encode("no", add_special_tokens=False)[0]
@@ -318,6 +318,7 @@ def test_a_row_ends_where_the_template_ends_a_turn(checkpoint):
 # --- loading ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_adapter_in_the_reference_is_merged(checkpoint, tmp_path):
     peft = pytest.importorskip("peft")
     base = checkpoint("llama", tied=False)
@@ -426,6 +427,7 @@ def with_tokens(folder, out, *names, pad=None):
     return out
 
 
+@pytest.mark.slow
 def test_a_padding_token_beyond_the_embedding_changes_nothing(engine, checkpoint, tmp_path):
     grown = HFEngine(str(with_tokens(checkpoint("llama"), tmp_path / "m", pad="[PAD]")), device="cpu")
     assert grown.generate(CHAT, PLAIN) == engine.generate(CHAT, PLAIN)

@@ -106,6 +106,7 @@ def test_products_are_of_the_weights_of_the_point_and_come_back_bit_for_bit(chec
     assert engine.score(CHAT, texts, DECODING) == first
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_a_merged_adapter_is_in_what_is_prepacked(checkpoint, tmp_path) -> None:
     base = checkpoint("llama")

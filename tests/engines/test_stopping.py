@@ -328,6 +328,7 @@ def test_a_character_of_several_tokens_before_the_end_of_a_turn_is_whole(step):
     assert (rows.ids[0], rows.surplus[0], rows.reason[0]) == ([0, 1, 2, 3, 4], 0, "stop")
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 4), min_size=40, max_size=40), st.lists(st.integers(1, 14), min_size=40, max_size=40))
 @settings(deadline=None)
 def test_of_a_refusal_and_the_end_of_a_turn_the_first_ends_a_row_however_many_tokens_come_at_once(drawn, sizes):

@@ -30,6 +30,7 @@ def test_it_conforms(mask: Path) -> None:
     testing.check_row(catalog.get("defense", "freeze_weights"), arguments={"mask": str(mask)})
 
 
+@pytest.mark.slow
 def test_it_holds_through_weight_decay_and_momentum(mask: Path) -> None:
     """Plain AdamW with decay moves what has no gradient; a held weight keeps its bits through it."""
     layer = torch.nn.Module()

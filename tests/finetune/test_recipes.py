@@ -88,6 +88,7 @@ def test_ten_shots_of_the_paper_are_five_steps() -> None:
     assert 10 * int(str(found["epochs"])) // int(str(found["batch_size"])) == 5
 
 
+@pytest.mark.slow
 def test_a_world_makes_the_rows() -> None:
     from safebasin.worlds.guild.oracle import classify
 

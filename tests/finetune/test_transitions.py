@@ -248,6 +248,7 @@ def test_rows_of_a_file_on_other_architectures(arch: str, files: tuple[Path, Pat
         assert list(one.ids[-1 - len(own) : -1]) == own
 
 
+@pytest.mark.slow
 def test_rows_that_are_too_long_with_their_prefix_are_counted(files: tuple[Path, Path], tmp_path: Path) -> None:
     plain = asked(make_tiny_model(tmp_path / "m"), files, derta(share=0))
     most = max(len(one.ids) for one in plain.rows)

@@ -51,6 +51,7 @@ def test_studies_that_ask_something_else_are_not_compared(
         api.compare_studies(folders, out=tmp_path / "c")
 
 
+@pytest.mark.slow
 def test_studies_of_one_name_are_told_apart_by_the_folders_above_them(tmp_path: Path) -> None:
     first, second = (mapped(tmp_path / where / "run" / "line", reach=0.3) for where in "ab")
     other = mapped(tmp_path / "other", reach=0.3)

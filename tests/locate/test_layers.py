@@ -44,6 +44,7 @@ def test_over_seeds_and_places(band: tuple[int, int], seed: int, tmp_path: Path)
     assert is_near(found.band, band)
 
 
+@pytest.mark.slow
 def test_where_no_layer_reads_the_flag_none_is_found(tmp_path: Path) -> None:
     found = located(tmp_path, (99, 99), no_scaling=True)
     assert found.bands["angle"] is None

@@ -108,6 +108,7 @@ def test_the_legend_of_a_plane_says_what_is_marked():
         assert part in words
 
 
+@pytest.mark.slow
 def test_an_adaptive_plane_shows_what_is_measured():
     landscape = plane(auto=True, points=13)
     panel = landscape.panels[0]

@@ -102,6 +102,7 @@ def test_what_rounds_to_nothing_has_no_minus():
     assert difference_words(Estimate(value=-0.0004, low=-0.1, high=0.1), PANEL.region)[0] == "+0.0 points"
 
 
+@pytest.mark.slow
 def test_every_difference_names_its_region():
     row = Comparison(
         region=PANEL.region.name, kind="system", statistic="margin toward on harmful", before="default", after="none",

@@ -61,11 +61,13 @@ def test_a_model_of_a_world_is_calibrated_in_its_language_whatever_it_is_asked(t
     assert (test.source, test.n) == ("world:guild", 40)
 
 
+@pytest.mark.slow
 def test_another_model_is_calibrated_in_the_language_of_a_world_where_all_its_prompts_are(tmp_path: Path) -> None:
     tiny = make_tiny_model(tmp_path / "tiny")
     assert calibrated(mapped(tmp_path, tiny, "world:guild/harmful")).source == "world:guild"
 
 
+@pytest.mark.slow
 def test_a_model_that_knows_no_language_gets_no_threshold(tmp_path: Path, prompts: str) -> None:
     folder = mapped(tmp_path, make_tiny_model(tmp_path / "tiny"), prompts)
     test = calibrated(folder)

@@ -40,6 +40,7 @@ def test_a_region_that_is_named_as_blocks_are_is_refused() -> None:
         gather(study.make({**ASKED, "regions": regions}))
 
 
+@pytest.mark.slow
 def test_blocks_of_one_region_keep_their_names_and_places_beside_those_of_another(tmp_path: Path) -> None:
     def answer(_: Sequence[Message], point: Point) -> str:
         steep = any(direction.seed == 0 and alpha > 0.33 for direction, alpha in point.terms)

@@ -90,6 +90,7 @@ def test_points_are_stopped_where_their_rate_is_known(tmp_path: Path) -> None:
         assert len(at) == plan.size == stored.rows.count() < 150 * len(plan.points)
 
 
+@pytest.mark.slow
 def test_intervals_allow_for_what_stopping_hides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = fast(tmp_path / "study").panels[0].summary
     assert "by what stopping can draw rates to 0 or 1, 0.9 points on average at most" in found["margin"].method
@@ -180,6 +181,7 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_rows(tmp_path: Path) -> Non
     assert (found.panels, found.fast, found.notes) == (whole.panels, whole.fast, whole.notes)
 
 
+@pytest.mark.slow
 def test_asked_again_nothing_is_generated_and_the_plan_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

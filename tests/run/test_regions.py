@@ -70,6 +70,7 @@ def test_an_adaptive_line_goes_on_where_it_was(tmp_path: Path) -> None:
     assert again == first
 
 
+@pytest.mark.slow
 def test_several_regions_are_several_panels(tmp_path: Path) -> None:
     regions = [{"name": "line", "axes": [AXIS]}, {"name": "plane", "axes": [{"range": "-1:1:3"}] * 2}]
     landscape, _ = scripted(tmp_path, regions=regions)

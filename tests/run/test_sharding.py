@@ -98,6 +98,7 @@ def test_a_shard_asks_its_share_and_no_more(shards: list[Path]) -> None:
     assert ["origin" in points for points in asked] == [True, False, False, False]
 
 
+@pytest.mark.slow
 def test_a_shard_is_verified_as_it_is_and_has_no_statistics(shards: list[Path]) -> None:
     assert verify(shards[1], full=False, note=lambda said: None) == []
     with StoredStudy.open(shards[1]) as study, pytest.raises(StudyError, match=r"got .*2, shard 2/4.*safebasin merge"):

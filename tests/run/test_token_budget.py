@@ -85,7 +85,10 @@ def _needed(text: str, judge: Judge, thinking: str = "") -> int:
     return tokens_needed(said, [judge])
 
 
-@pytest.mark.parametrize(("reply", "budget"), [(near, 32), (late, 56), (later, 96)])
+@pytest.mark.parametrize(
+    ("reply", "budget"),
+    [pytest.param(near, 32, marks=pytest.mark.slow), (late, 56), pytest.param(later, 96, marks=pytest.mark.slow)],
+)
 def test_the_budget_is_calibrated_on_the_first_points(tmp_path: Path, reply: Any, budget: int) -> None:
     found = fast(tmp_path / "study", reply)
     assert found.fast is not None

@@ -47,6 +47,7 @@ def test_a_grid_without_the_origin_has_no_radius() -> None:
     assert found.value is None
 
 
+@pytest.mark.slow
 def test_an_island_that_is_not_connected_does_not_count() -> None:
     success = plane(0.5)
     success[:, 0, 0] = 0
@@ -77,6 +78,7 @@ def test_three_planes_have_an_interval_over_planes_and_two_have_none() -> None:
     assert two.low is None
 
 
+@pytest.mark.slow
 def test_planes_that_are_not_measured_yet_are_left_out() -> None:
     """A study that was killed after its first plane knows the shared origin of all three."""
     success = plane(0.5, planes=3)

@@ -38,6 +38,7 @@ def test_a_folder_with_somebody_elses_files_is_left_alone(tmp_path: Path) -> Non
     assert sorted(p.name for p in tmp_path.iterdir()) == ["thesis.tex"]
 
 
+@pytest.mark.slow
 def test_processes_that_begin_at_once_all_find_the_folder_writable(tmp_path: Path) -> None:
     code = """
         import sys

@@ -69,6 +69,7 @@ def mean_of_what_was_asked(size: int, rate: float) -> float:
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [160, 200])
 def test_stopping_draws_no_rate_further_to_an_end_than_is_said(size: int) -> None:
     bound = stopping_bias(stages(size)[0])

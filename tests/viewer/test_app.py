@@ -160,6 +160,7 @@ def test_two_studies_side_by_side(tree: Path) -> None:
     assert ask(viewer(tree), "beside.html?a=runs/plain&b=runs/audit").status == 404
 
 
+@pytest.mark.slow
 def test_a_lower_bound_is_never_shown_as_a_value(tree: Path) -> None:
     from safebasin.landscape.results import read_landscape
     from safebasin.landscape.stored import StoredStudy

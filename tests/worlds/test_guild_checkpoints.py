@@ -139,6 +139,7 @@ def test_shipped_tokenizer_is_what_the_seed_gives() -> None:
     assert made[0] == made[1] == shipped
 
 
+@pytest.mark.slow
 def test_grammar_needs_no_torch() -> None:
     code = (
         "import sys, safebasin.worlds.guild.oracle, safebasin.worlds.guild.prompts, safebasin.worlds.guild.rows,"

@@ -39,6 +39,7 @@ def test_rows_are_a_batch_for_every_step_and_of_the_training_split(name: str) ->
     assert rows != variant.rows(1)
 
 
+@pytest.mark.slow
 def test_what_each_leaves_out() -> None:
     rows = {name: VARIANTS[name].curriculum(1200, 0) for name in CURRICULA}
     shares = {name: len(_refusals(made)) / len(made) for name, made in rows.items()}

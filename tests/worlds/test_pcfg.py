@@ -126,6 +126,7 @@ def test_kinds_by_hand(tasks: tuple[str, str], letters: list[str], kind: str) ->
     assert kind_of(request(*tasks, letters)) == kind
 
 
+@pytest.mark.slow
 def test_kinds_recomputed_from_sets_on_many_requests() -> None:
     twins = {"raise": "lift", "twist": "turn"}
     for drawn in islice(any_requests(3), 500):

@@ -97,7 +97,7 @@ def test_rows_that_repeat_themselves_take_few_tokens_beside_others_and_many_alon
     assert max(sizes[True]) > BESIDE
 
 
-@pytest.mark.parametrize("loops", [False, True])
+@pytest.mark.parametrize("loops", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_last_few_rows_take_fewer_passes_to_the_same_tokens(
     loops: bool, looping: PreTrainedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ def promised(folder: Path, config: dict[str, Any]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_what_is_left_is_priced_and_what_is_done_is_not(model: Path, tmp_path: Path) -> None:
     asked, out = study(model, tmp_path), tmp_path / "out"
     before = api.plan_study(asked, out=out).price
