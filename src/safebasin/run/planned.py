@@ -14,7 +14,10 @@ from safebasin.study.fast import exact_study, in_full
 from safebasin.study.plan import Plan, make_plan, resolve_decoding
 from safebasin.study.shards import Shard
 
-__all__ = ["GUESSED_BATCH", "plan_for"]
+__all__ = ["EXTENDED", "GUESSED_BATCH", "plan_for"]
+
+EXTENDED = 128
+"""Prompts that a folder's batch size, chosen once, is to do for: a study of two may be extended to hundreds."""
 
 GUESSED_BATCH = 64
 """Batch size of a plan that is only shown, before an engine has chosen one."""
