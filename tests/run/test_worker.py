@@ -158,12 +158,12 @@ def test_sets_share_their_batches(tmp_path: Path) -> None:
             return n_prompts
 
     offered: list[int] = []
-    sets = ["world:guild/harmful[:80]", "world:guild/harmful[40:100]", "world:guild/benign[:40]"]
+    sets = ["world:guild/harmful[:4]", "world:guild/harmful[2:6]", "world:guild/benign[:3]"]
     engine = Counting()
     mapped(tmp_path / "study", engine, prompts=[{"name": str(i), "source": s} for i, s in enumerate(sets)],
            batch_size="auto")  # fmt: skip
-    assert offered == [140]
-    assert {rows for kind, rows in engine.calls if kind == "generate"} == {140}
+    assert offered == [9, 128]
+    assert {rows for kind, rows in engine.calls if kind == "generate"} == {9}
 
 
 def test_a_text_that_could_not_be_decoded_to_its_end_is_nothing_to_be_surprised_at(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ from safebasin.run.local import LocalBackend
 from safebasin.run.manifest import keep_study, set_aside, write_manifest
 from safebasin.run.measurements import measure_missing, unmeasured
 from safebasin.run.noise_version import noise_in
-from safebasin.run.planned import EXTENDED, GUESSED_BATCH, plan_for
+from safebasin.run.planned import GUESSED_BATCH, automatic_size, plan_for
 from safebasin.run.progress import ProgressHook, Tick, silent
 from safebasin.run.prompt_settings import check_asked, engine_settings, file_settings, inspect_prompts, settle_date
 from safebasin.run.rounds import following, reached
@@ -205,8 +205,7 @@ class Execution:
         wanted = inputs.study.batch_size
         check_asked(store, plan_for(store, inputs, batch_size=1, regenerate=self.regenerate).decoding, settings)
         if wanted == "auto" and recorded is None:
-            asked = len({prompt.id for s in inputs.sets for prompt in s.prompts})  # sets share their batches
-            size = self._road.suggest_batch_size(max(asked, EXTENDED), inputs.study.decoding.max_new_tokens)
+            size = automatic_size(self._road, inputs)
         else:
             size = int(recorded or GUESSED_BATCH) if wanted == "auto" else wanted
         plan = plan_for(store, inputs, batch_size=size, regenerate=self.regenerate, shard=self.shard)

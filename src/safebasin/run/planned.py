@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from safebasin.landscape.fast_mode import read_budget
+from safebasin.protocols import Backend
 from safebasin.records import Decoding
 from safebasin.run.inputs import Inputs
 from safebasin.run.next_round import first_places
@@ -14,13 +15,19 @@ from safebasin.study.fast import exact_study, in_full
 from safebasin.study.plan import Plan, make_plan, resolve_decoding
 from safebasin.study.shards import Shard
 
-__all__ = ["EXTENDED", "GUESSED_BATCH", "plan_for"]
-
-EXTENDED = 128
-"""Prompts that a folder's batch size, chosen once, is to do for: a study of two may be extended to hundreds."""
+__all__ = ["GUESSED_BATCH", "automatic_size", "plan_for"]
 
 GUESSED_BATCH = 64
 """Batch size of a plan that is only shown, before an engine has chosen one."""
+_EXTENDED = 128
+"""Prompts that a folder's batch size, chosen once, is to do for: a study of two may be extended to hundreds."""
+
+
+def automatic_size(backend: Backend, inputs: Inputs) -> int:
+    """The batch size that is suggested for the prompts of all sets, and where one batch holds them, for more of them."""
+    asked, tokens = len({prompt.id for s in inputs.sets for prompt in s.prompts}), inputs.study.decoding.max_new_tokens
+    size = backend.suggest_batch_size(asked, tokens)
+    return size if size < asked else backend.suggest_batch_size(max(asked, _EXTENDED), tokens)
 
 
 def plan_for(
