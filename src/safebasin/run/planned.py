@@ -24,7 +24,7 @@ _EXTENDED = 128
 
 
 def automatic_size(backend: Backend, inputs: Inputs) -> int:
-    """The batch size that is suggested for the prompts of all sets, and where one batch holds them, for more of them."""
+    """The batch size that is suggested for the prompts of all sets; where one batch holds them, for more of them."""
     asked, tokens = len({prompt.id for s in inputs.sets for prompt in s.prompts}), inputs.study.decoding.max_new_tokens
     size = backend.suggest_batch_size(asked, tokens)
     return size if size < asked else backend.suggest_batch_size(max(asked, _EXTENDED), tokens)
