@@ -19,6 +19,7 @@ from safebasin.landscape.last_plan import read_last_plan, write_last_plan
 from safebasin.landscape.notes import COMPUTED, DATE
 from safebasin.landscape.score_reach import RULES
 from safebasin.landscape.stored import StoredStudy
+from safebasin.run.beginning import written_to
 from safebasin.run.judging import judge_stored
 from safebasin.run.progress import ProgressHook, silent
 from safebasin.store import folder as folders
@@ -80,8 +81,7 @@ def merge(shards: Sequence[Path], out: Path, *, progress: ProgressHook = silent)
     if not shards:
         raise StoreError(expected("what is merged", "the folders of all shards", "none", "Name them."))
     whole = _checked([folders.require(folder) for folder in shards])
-    made = folders.create(out)
-    with folders.writer(made), StudyStore.open(made) as store:
+    with written_to(out) as store:
         _check_free(store, out)
         with StudyStore.open(whole[0]) as first:
             plan, judges = read_last_plan(first)
@@ -96,10 +96,10 @@ def merge(shards: Sequence[Path], out: Path, *, progress: ProgressHook = silent)
         loaded = [load_judge(name) for name, _ in judges]
         for name in (folders.STUDY, folders.MANIFEST):
             if (whole[0] / name).is_file():
-                shutil.copyfile(whole[0] / name, made / name)
+                shutil.copyfile(whole[0] / name, out / name)
         judge_stored(store, plan, loaded, progress=progress)
         write_last_plan(store, plan, loaded)  # last: what is ended before is joined by the same command again
-    return made
+    return out
 
 
 def _checked(shards: Sequence[Path]) -> list[Path]:
