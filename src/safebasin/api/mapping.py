@@ -293,9 +293,9 @@ def merge_shards(
     """
     from safebasin.run.sharding import merge
 
-    with shown(progress) as hook:
-        made = merge([path_of(folder) for folder in items(folders)], path_of(out, "out"), progress=hook)
-    return publish_study(made, with_text=with_text)
+    with ExitStack() as held, shown(progress) as hook:
+        made = merge([path_of(folder) for folder in items(folders)], path_of(out, "out"), progress=hook, held=held)
+        return publish_study(made, with_text=with_text)
 
 
 def default_folder(model: str, shard: str | None = None) -> Path:

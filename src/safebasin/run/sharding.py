@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,11 +69,11 @@ def check_shard(study: Study, shard: Shard | None) -> None:
         raise StudyError(expected("--points", "grid where --shard is given", f"auto ({adaptive})", remedy))
 
 
-def merge(shards: Sequence[Path], out: Path, *, progress: ProgressHook = silent) -> Path:
+def merge(shards: Sequence[Path], out: Path, *, progress: ProgressHook = silent, held: ExitStack | None = None) -> Path:
     """Join the folders of all shards of a study into one, made if needed, as if one machine had measured all.
 
     A verdict is what the first shard's test of language makes of a response: where another machine calibrated a little
-    differently, its responses are judged again.
+    differently, its responses are judged again. The lock of the folder is given back as by `execute.measure`.
 
     Raises:
         StoreError: where a folder is no shard, or not done; where one is missing, or there twice; where two are not of
@@ -81,7 +82,7 @@ def merge(shards: Sequence[Path], out: Path, *, progress: ProgressHook = silent)
     if not shards:
         raise StoreError(expected("what is merged", "the folders of all shards", "none", "Name them."))
     whole = _checked([folders.require(folder) for folder in shards])
-    with written_to(out) as store:
+    with written_to(out, held) as store:
         _check_free(store, out)
         with StudyStore.open(whole[0]) as first:
             plan, judges = read_last_plan(first)
