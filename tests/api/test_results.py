@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,16 @@ def test_a_stored_study_is_opened_as_it_was_mapped(mapped: Mapped) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("verb", ["map", "merge"])
 def test_nobody_else_writes_between_the_measurement_and_its_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     from safebasin.api import mapping
+
+    small = safebasin.make_study(ALIGNED, directions=1, range="-1:1:3", limit=1, max_new_tokens=2, batch_size=1)
+    made = partial(safebasin.map_basin, small)
+    if verb == "merge":
+        made = partial(mapping.merge_shards, mapping.map_shard(small, "1/1", out=tmp_path / "shard"))
 
     def other(folder: Path) -> None:
         with folders.writer(folder):
@@ -71,7 +78,7 @@ def test_nobody_else_writes_between_the_measurement_and_its_report(
 
     monkeypatch.setattr(mapping, "publish_study", report)
     with pytest.raises(KeyboardInterrupt):
-        safebasin.map_basin(ALIGNED, out=tmp_path / "study", directions=1, range="-1:1:3", limit=1, max_new_tokens=2)
+        made(out=tmp_path / "study")
     with folders.writer(tmp_path / "study"):
         pass
 

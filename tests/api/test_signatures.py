@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +57,54 @@ def test_an_argument_of_another_type_is_help_and_leaves_no_folder(name: str, tmp
     assert not (tmp_path / "out").exists()
 
 
-def test_a_keyword_that_is_not_known_is_told_what_the_verb_takes(tmp_path: Path) -> None:
+def asking() -> list[str]:
+    """Verbs that take fields of a study, a ready study, or how many prompts of a set they ask."""
+    found: list[str] = []
+    for name in api.__all__:
+        if inspect.isfunction(verb := getattr(api, name)):
+            hints = " ".join(str(parameter) for parameter in inspect.signature(verb).parameters.values())
+            found += [name] if "Study" in hints or "limit: " in hints else []
+    return found
+
+
+def test_what_asks_is_found() -> None:
+    assert {"make_study", "map_basin", "map_shard", "plan_study", "audit", "screen_models"} <= {*asking()}
+    assert "read_study" not in asking()
+
+
+@pytest.mark.parametrize("name", asking())
+def test_a_keyword_that_is_not_known_is_told_what_the_verb_takes(name: str) -> None:
+    verb = getattr(api, name)
+    taken = [key for key, p in inspect.signature(verb).parameters.items() if p.kind is not p.VAR_KEYWORD]
+    with pytest.raises(StudyError, match=f"keyword must be one that {name} takes; got 'zzz'") as caught:
+        verb(zzz=3)
+    assert {*taken} <= {*str(caught.value).partition("It takes: ")[2].rstrip(".").split(", ")}
+    if "out" in taken:
+        with pytest.raises(StudyError, match=rf"{name} takes; got 'outt'\. Did you mean 'out'\?"):
+            verb(outt=3)
+
+
+def test_a_keyword_that_is_not_known_is_told_the_fields_of_a_study(tmp_path: Path) -> None:
     for verb, model in ((api.map_basin, ALIGNED), (api.map_models, [ALIGNED] * 2), (api.sweep_models, [ALIGNED])):
         given = (ALIGNED, model) if verb is api.sweep_models else (model,)
-        said = f"keyword must be one that {verb.__name__} takes; got 'zzz'"
-        with pytest.raises(StudyError, match=said) as caught:
+        with pytest.raises(StudyError) as caught:
             verb(*given, out=tmp_path / "out", zzz=3)
         taken = str(caught.value).partition("It takes: ")[2].rstrip(".").split(", ")
         assert {"directions", "range", "max_new_tokens", "backend", "workers", "out"} <= {*taken}
     with pytest.raises(StudyError, match=r"make_study takes; got 'direction'\. Did you mean 'directions'\?"):
         safebasin.make_study(ALIGNED, direction=3)
+
+
+def test_a_field_of_a_study_is_told_where_it_belongs(tmp_path: Path) -> None:
+    ready: Any = safebasin.make_study(ALIGNED)
     with pytest.raises(StudyError, match="seed must be left out beside a ready study; got 3"):
-        safebasin.map_basin(safebasin.make_study(ALIGNED), out=tmp_path / "out", seed=3)
+        safebasin.map_basin(ready, out=tmp_path / "out", seed=3)
+    for verb in (api.plan_study, partial(api.map_shard, shard="1/2")):
+        with pytest.raises(StudyError, match=r"takes; got 'seed'\. Put it into the study: make_study\(…\)\."):
+            verb(ready, out=tmp_path / "out", seed=3)
+    audit: Any = api.audit
+    with pytest.raises(StudyError, match=r"audit takes; got 'device'\. Put it into options\."):
+        audit(ALIGNED, ALIGNED, out=tmp_path / "out", device="cpu")
+    with pytest.raises(StudyError, match=r"audit takes; got 'judge'\. Did you mean 'judges'\?"):
+        audit(ALIGNED, ALIGNED, out=tmp_path / "out", judge="refusal")
+    assert not (tmp_path / "out").exists()

@@ -138,3 +138,16 @@ def test_the_attack_itself_under_two_defenses(tmp_path: Path) -> None:
     assert frozen.moved is not None
     assert 0 < frozen.moved < max(arm.moved or 0 for arm in found.arms)
     assert len(list(tmp_path.rglob("safebasin.json"))) == 3
+
+
+def test_one_that_fails_before_anything_was_made_leaves_nothing(
+    trained: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attacked(given: Attacked, entrant: Entrant) -> Path:
+        assert (given.folder / run.DOCUMENT).is_file()
+        raise UsageError("rows must be given; got none. Pass --data.")
+
+    monkeypatch.setattr(run, "attacked", attacked)
+    with pytest.raises(UsageError, match="rows must be given"):
+        compare(tmp_path / "runs" / "out")
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from safebasin.api.requests import engine_spec, given
+from safebasin.api.requests import checks_keywords, engine_spec, given
 
 if TYPE_CHECKING:
     from safebasin.locate.records import Located
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["layers_document", "locate_layers"]
 
 
+@checks_keywords
 def locate_layers(
     model: str = "world:guild/aligned",
     *,

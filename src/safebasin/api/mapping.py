@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from safebasin.api.progress import Progress, shown
-from safebasin.api.requests import check_keywords
+from safebasin.api.requests import checks_keywords
 from safebasin.api.results import Compared, Mapped
 from safebasin.api.stored import compare_studies, publish_study
 from safebasin.errors import StudyError, expected
@@ -35,6 +35,7 @@ __all__ = [
 DEFAULT_MODEL = "world:guild/aligned"
 
 
+@checks_keywords
 def make_study(model: str | None = None, *, file: str | Path | None = None, **flags: Unpack[StudyFlags]) -> Study:
     """A study from a model, a study file, or both, with the options of `safebasin map` as keywords.
 
@@ -49,10 +50,10 @@ def make_study(model: str | None = None, *, file: str | Path | None = None, **fl
     """
     from safebasin import study as studies
 
-    check_keywords(make_study, flags)
     return _make(model, flags, studies.load_fields(Path(file)) if file is not None else {})
 
 
+@checks_keywords
 def make_studies(
     models: Sequence[str], *, file: str | Path | None = None, **flags: Unpack[StudyFlags]
 ) -> tuple[Study, ...]:
@@ -68,7 +69,6 @@ def make_studies(
     """
     from safebasin import study as studies
 
-    check_keywords(make_studies, flags)
     fields = {} if file is None else studies.load_fields(Path(file))
     return tuple(_make(model, flags, {k: v for k, v in fields.items() if k != "models"}) for model in models)
 
@@ -81,6 +81,7 @@ def _make(model: str | None, flags: StudyFlags, fields: Mapping[str, object] | N
     return studies.make(studies.with_flags(merged, flags), options=given)
 
 
+@checks_keywords
 def map_basin(
     model: str | Study | None = None,
     *,
@@ -119,7 +120,6 @@ def map_basin(
     from safebasin.run.execute import measure
     from safebasin.run.inputs import warn_of_bases
 
-    check_keywords(map_basin, flags)
     named = flags.get("engine")
     engine = None if named is None or isinstance(named, str) else named
     if engine is not None:
@@ -164,6 +164,7 @@ class MappedModels:
     """In the order given."""
 
 
+@checks_keywords
 def map_models(
     models: Sequence[str],
     *,
@@ -197,7 +198,6 @@ def map_models(
     from safebasin.writing import KINDS, target_folder
 
     target_folder(path_of(out, "out"), KINDS["a comparison"], what="output (-o)")
-    check_keywords(map_models, flags)
     studies = make_studies(models, file=file, **flags)  # what is wrong with one is said before any is mapped
     folders = model_folders(models, out)
     mapped = tuple(
@@ -223,6 +223,7 @@ def model_folders(models: Sequence[str], out: str | Path) -> list[Path]:
     return [path_of(out, "out") / "models" / name for name in fleet_names(models)]
 
 
+@checks_keywords
 def map_shard(
     study: Study,
     shard: str,
@@ -293,9 +294,9 @@ def merge_shards(
     """
     from safebasin.run.sharding import merge
 
-    with shown(progress) as hook:
-        made = merge([path_of(folder) for folder in items(folders)], path_of(out, "out"), progress=hook)
-    return publish_study(made, with_text=with_text)
+    with ExitStack() as held, shown(progress) as hook:
+        made = merge([path_of(folder) for folder in items(folders)], path_of(out, "out"), progress=hook, held=held)
+        return publish_study(made, with_text=with_text)
 
 
 def default_folder(model: str, shard: str | None = None) -> Path:
@@ -305,6 +306,7 @@ def default_folder(model: str, shard: str | None = None) -> Path:
     return Path("runs") / (re.sub(r"[^A-Za-z0-9._-]+", "-", model.removeprefix("world:")).strip("-.") or "study")
 
 
+@checks_keywords
 def plan_study(
     study: Study,
     *,

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safebasin.api.requests import engine_spec, given
+from safebasin.api.requests import checks_keywords, engine_spec, given
 
 if TYPE_CHECKING:
     from safebasin.mechanism.records import Mechanism
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["measure_mechanism", "mechanism_document"]
 
 
+@checks_keywords
 def measure_mechanism(
     base: str = "world:guild/base",
     tuned: str = "world:guild/aligned",

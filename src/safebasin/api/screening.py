@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safebasin.api.requests import engine_spec, given
+from safebasin.api.requests import checks_keywords, engine_spec, given
 from safebasin.items import texts_of
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["screen_document", "screen_models"]
 
 
+@checks_keywords
 def screen_models(
     base: str,
     tuned: str | Sequence[str],

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack, cast
 
 from safebasin.api.progress import Progress, shown
-from safebasin.api.requests import check_keywords
+from safebasin.api.requests import checks_keywords
 from safebasin.errors import ModelError, StudyError, UsageError, expected, none_usable
 from safebasin.items import items, path_of, texts_of
 
@@ -98,6 +98,7 @@ def _line_of(model: SweptModel) -> str:
     return f"  {model.name:<24} {model.rate.words():<24} {told}"
 
 
+@checks_keywords
 def sweep_models(
     base: str,
     tuned: str | Path | Sequence[str],
@@ -132,7 +133,6 @@ def sweep_models(
     from safebasin.run.execute import measure
     from safebasin.store.sealing import seal
 
-    check_keywords(sweep_models, flags)
     study, failed, notes = _planned(base, tuned, flags)
     for note in notes:
         _log.warning("%s", note)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safebasin.api.progress import Progress, shown
+from safebasin.api.requests import checks_keywords
 from safebasin.errors import StudyError, expected
 from safebasin.items import items
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["compare_defenses"]
 
 
+@checks_keywords
 def compare_defenses(
     base: str,
     *,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from safebasin.api.progress import Progress, TrainingProgress, shown, shown_training
+from safebasin.api.requests import checks_keywords
 from safebasin.errors import UsageError, expected
 from safebasin.items import items, texts_of
 
@@ -171,6 +172,7 @@ def defend(
     return found
 
 
+@checks_keywords
 def find_worst_case(
     model: str, *, prompts: str, out: str | Path, limit: int = 10, steps: int | None = None, device: str = "auto"
 ) -> WorstCase:
@@ -223,6 +225,7 @@ def _training_device(text: str) -> str:
     return found
 
 
+@checks_keywords
 def audit(
     base: str,
     tuned: str,
@@ -270,6 +273,7 @@ def audit(
     return found
 
 
+@checks_keywords
 def audit_fleet(
     base: str,
     tuned: str | Path | Sequence[str],
@@ -309,6 +313,7 @@ def audit_fleet(
         )  # fmt: skip
 
 
+@checks_keywords
 def plan_audit(
     base: str,
     *,

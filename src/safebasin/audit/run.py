@@ -23,7 +23,7 @@ from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.reading import read_verdict
 from safebasin.audit.records import AuditVerdict
 from safebasin.audit.sets import DEFAULT_SIZE, Sets, choose_sources, look_at
-from safebasin.errors import StoreError, StudyError, expected
+from safebasin.errors import StudyError, expected
 from safebasin.items import items, path_of, texts_of
 from safebasin.judges import load_judge
 from safebasin.models.reference import ResolvedModel, resolve
@@ -169,7 +169,7 @@ def audit(
     """
     catalog.get("backend", backend)
     (base,), (tuned,) = texts_of([base], "BASE"), texts_of([tuned], "TUNED")
-    folder = _made(path_of(out, "out"))
+    folder = target_folder(path_of(out, "out"), KINDS["an audit"], what="audit folder")
     verdicts.remove(folder)
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
     sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
@@ -183,14 +183,15 @@ def audit(
     labels = parse_agreement(agreement)
     evidence = _evidence(sets, earlier, cluster=cluster or limits.cluster, look=look, agreement=agreement, among=among)
     found = resolve(base)
-    candidate = candidate_of(tuned, found, study.dtype, folder, limits)
-    asked = AuditRequest(
-        folder=folder, base=base, candidate=candidate, prompts=sources, systems=systems, judges=names,
-        options=further, study=study, progress=progress, backend=backend, workers=workers, lender=lender,
-    )  # fmt: skip
-    chosen = templates or (OWN if candidate.base_template else BASE,)
-    made = decide(asked, found, limits, chosen, sets, evidence, labels, basin=basin)
-    return _written(folder, made, sets, earlier, look)
+    with folders.begun(folder, "audit folder", first=(f"{SERVED}/*",)):
+        candidate = candidate_of(tuned, found, study.dtype, folder, limits)
+        asked = AuditRequest(
+            folder=folder, base=base, candidate=candidate, prompts=sources, systems=systems, judges=names,
+            options=further, study=study, progress=progress, backend=backend, workers=workers, lender=lender,
+        )  # fmt: skip
+        chosen = templates or (OWN if candidate.base_template else BASE,)
+        made = decide(asked, found, limits, chosen, sets, evidence, labels, basin=basin)
+        return _written(folder, made, sets, earlier, look)
 
 
 def candidate_of(tuned: str, base: ResolvedModel, dtype: str, folder: Path, policy: Policy) -> Candidate:
@@ -237,24 +238,6 @@ def _evidence(
         },
         notes=(*((said,) if said else ()), *(() if cluster else repeats(sets))),
     )
-
-
-def _made(folder: Path) -> Path:
-    """The folder of the audit, private and kept out of version control.
-
-    Raises:
-        StoreError: where it is a file, or holds something else.
-    """
-    target_folder(folder, KINDS["an audit"], what="audit folder")
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            write_text(ignore, "*\n")
-    except OSError as error:
-        remedy = f"({error}) Choose another folder with -o."
-        raise StoreError(expected("audit folder", "writable", str(folder), remedy)) from error
-    return folder
 
 
 def judges_of(given: Sequence[str], base: str) -> tuple[str, ...]:

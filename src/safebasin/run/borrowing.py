@@ -13,6 +13,7 @@ from safebasin.landscape.language_tests import LANGUAGE
 from safebasin.landscape.notes import DATE
 from safebasin.landscape.score_reach import RULES
 from safebasin.records import Point
+from safebasin.run.beginning import written_to
 from safebasin.store import folder as folders
 from safebasin.store.absorbing import absorb_point
 from safebasin.store.db import StudyStore
@@ -30,15 +31,17 @@ def borrow_origin(folder: Path, lender: Path, fingerprint: str | None) -> None:
     """
     if not (lender / folders.DATABASE).is_file():
         return
-    made = folders.create(folder)
-    with folders.writer(made), StudyStore.open(made) as store, StudyStore.open(lender) as other:
-        if store.meta("fingerprint") is not None or other.meta("fingerprint") != fingerprint:
-            return
-        absorb_point(store, lender, Point().key)
-        tests = json.loads(other.meta(LANGUAGE) or "{}")
-        if "" in tests:
-            store.set_meta(LANGUAGE, json.dumps({"": tests[""]}))
-        asked = [key for key in other.meta_keys() if key.startswith("asked:")]
-        for key in (*asked, RULES, DATE, "batch_size", "model", "fingerprint"):  # the last one says that it has begun
-            if (value := other.meta(key)) is not None:
-                store.set_meta(key, value)
+    with StudyStore.open(lender) as other:
+        if other.meta("fingerprint") != fingerprint:
+            return  # and no folder is made
+        with written_to(folder) as store:
+            if store.meta("fingerprint") is not None:
+                return
+            absorb_point(store, lender, Point().key)
+            tests = json.loads(other.meta(LANGUAGE) or "{}")
+            if "" in tests:
+                store.set_meta(LANGUAGE, json.dumps({"": tests[""]}))
+            asked = [key for key in other.meta_keys() if key.startswith("asked:")]
+            for key in (*asked, RULES, DATE, "batch_size", "model", "fingerprint"):  # the last: that it has begun
+                if (value := other.meta(key)) is not None:
+                    store.set_meta(key, value)

@@ -24,6 +24,7 @@ from safebasin.landscape.traces import is_traced
 from safebasin.protocols import Backend, Engine, EngineFacts, EngineSpec, Judge
 from safebasin.records import Decoding, Point
 from safebasin.run.adopt import adopt_complete
+from safebasin.run.beginning import written_to
 from safebasin.run.calibration import calibrate, uncalibrated
 from safebasin.run.continued import check_renderings, refuse, settled_dtype, take_up, unlike
 from safebasin.run.driver import generate, score, under
@@ -130,27 +131,24 @@ def measure(
     is_plain = backend == "local" and workers in (None, 1)
     spec = engine_spec(study, inputs.decoding.dtype, lines_of(inputs.regions, folder, *beside))
     opened = None if is_plain else catalog.open_backend(backend, spec, workers)
-    made = folders.create(folder)
-    with ExitStack() as own:
-        (own if held is None else held).enter_context(folders.writer(made))
-        with StudyStore.open(made) as store, beating(made, progress) as hook:
-            Execution(
-                inputs=inputs,
-                spec=spec,
-                folder=made,
-                store=store,
-                study_text=study_text or dump(study),
-                engine=engine,
-                progress=hook,
-                regenerate=regenerate,
-                opinions=tuple(opinions),
-                date=date,
-                templates=templates,
-                backend=opened,
-                shard=shard,
-                settles=before is None,
-            ).run()
-    return made
+    with written_to(folder, held) as store, beating(folder, progress) as hook:
+        Execution(
+            inputs=inputs,
+            spec=spec,
+            folder=folder,
+            store=store,
+            study_text=study_text or dump(study),
+            engine=engine,
+            progress=hook,
+            regenerate=regenerate,
+            opinions=tuple(opinions),
+            date=date,
+            templates=templates,
+            backend=opened,
+            shard=shard,
+            settles=before is None,
+        ).run()
+    return folder
 
 
 @dataclass(frozen=True, kw_only=True)

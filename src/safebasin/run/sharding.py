@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from safebasin.landscape.last_plan import read_last_plan, write_last_plan
 from safebasin.landscape.notes import COMPUTED, DATE
 from safebasin.landscape.score_reach import RULES
 from safebasin.landscape.stored import StoredStudy
+from safebasin.run.beginning import written_to
 from safebasin.run.judging import judge_stored
 from safebasin.run.progress import ProgressHook, silent
 from safebasin.store import folder as folders
@@ -67,11 +69,11 @@ def check_shard(study: Study, shard: Shard | None) -> None:
         raise StudyError(expected("--points", "grid where --shard is given", f"auto ({adaptive})", remedy))
 
 
-def merge(shards: Sequence[Path], out: Path, *, progress: ProgressHook = silent) -> Path:
+def merge(shards: Sequence[Path], out: Path, *, progress: ProgressHook = silent, held: ExitStack | None = None) -> Path:
     """Join the folders of all shards of a study into one, made if needed, as if one machine had measured all.
 
     A verdict is what the first shard's test of language makes of a response: where another machine calibrated a little
-    differently, its responses are judged again.
+    differently, its responses are judged again. The lock of the folder is given back as by `execute.measure`.
 
     Raises:
         StoreError: where a folder is no shard, or not done; where one is missing, or there twice; where two are not of
@@ -80,8 +82,7 @@ def merge(shards: Sequence[Path], out: Path, *, progress: ProgressHook = silent)
     if not shards:
         raise StoreError(expected("what is merged", "the folders of all shards", "none", "Name them."))
     whole = _checked([folders.require(folder) for folder in shards])
-    made = folders.create(out)
-    with folders.writer(made), StudyStore.open(made) as store:
+    with written_to(out, held) as store:
         _check_free(store, out)
         with StudyStore.open(whole[0]) as first:
             plan, judges = read_last_plan(first)
@@ -96,10 +97,10 @@ def merge(shards: Sequence[Path], out: Path, *, progress: ProgressHook = silent)
         loaded = [load_judge(name) for name, _ in judges]
         for name in (folders.STUDY, folders.MANIFEST):
             if (whole[0] / name).is_file():
-                shutil.copyfile(whole[0] / name, made / name)
+                shutil.copyfile(whole[0] / name, out / name)
         judge_stored(store, plan, loaded, progress=progress)
         write_last_plan(store, plan, loaded)  # last: what is ended before is joined by the same command again
-    return made
+    return out
 
 
 def _checked(shards: Sequence[Path]) -> list[Path]:

@@ -8,7 +8,7 @@ completeness    whether every response has what it needs, told by indexes alone
 connection      a connection to the database: how it is opened, transactions, what SQLite's errors mean
 db              one SQLite file a study: what was asked, what came back, how it was scored and judged
 digests         digests over the content of rows: a flipped bit or a replaced text is seen
-folder          the folder of a study: making it, keeping it private, and holding the one writer's lock
+folder          the folder of a study: making it, keeping it private, taking it away, and holding the one writer's lock
 forgetting      scores that a run makes anew, since a judge needs more
 holders         the lists of digests above a folder, kept true about it when it is judged or reported itself
 integrity       damaged files, rows that point nowhere, content that is not what it was

@@ -1,15 +1,18 @@
-"""The folder of a study: making it, keeping it private, and holding the one writer's lock. Not its database.
+"""The folder of a study: making it, keeping it private, taking it away, and holding the one writer's lock.
 
 study.yaml  history/  manifest.json  study.sqlite  landscape.json  report.html  figures/
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
 import socket
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager, suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -25,6 +28,7 @@ LANDSCAPE = "landscape.json"
 REPORT = "report.html"
 FIGURES = "figures"
 HISTORY = "history"
+_IGNORE = ".gitignore"
 _LOCK = ".writer.lock"
 _WRITER = ".writer.json"
 _PROBE = ".writable"
@@ -61,17 +65,64 @@ def create(folder: Path) -> Path:
         StoreError: as `check_target`, or where it cannot be made or written to.
     """
     check_target(folder)
-    try:
-        folder.mkdir(parents=True, mode=0o700, exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            write_text(ignore, "*\n")
+    with _writable(folder, "study folder"):
+        _make(folder)
         with NamedTemporaryFile(prefix=_PROBE, dir=folder):  # no name of another process that begins at the same time
             pass
+    return folder
+
+
+@contextmanager
+def begun(folder: Path, what: str, *, first: Collection[str] = ()) -> Generator[None]:
+    """Make a private folder for the block. A new one is taken away again where that fails before anything was measured.
+
+    Args:
+        folder: of results that studies are a part of. That of a study itself is begun by `run.beginning`.
+        what: its name for messages.
+        first: patterns of the files in it that are written before anything is measured.
+
+    Raises:
+        StoreError: where it cannot be made or written to.
+    """
+    new = absent(folder)
+    with _writable(folder, what):
+        _make(folder)
+    try:
+        yield
+    except BaseException:
+        held = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+        if all(any(fnmatchcase(name, pattern) for pattern in (_IGNORE, *first)) for name in held):
+            discard(new)
+        raise
+
+
+def absent(folder: Path) -> tuple[Path, ...]:
+    """Name the folder and those above it that are not there yet, the innermost first."""
+    return tuple(itertools.takewhile(lambda path: not os.path.lexists(path), (folder, *folder.parents)))
+
+
+def discard(new: Sequence[Path]) -> None:
+    """Take away what `absent` named before it was made: the folder with all it holds, and those above it left empty."""
+    for path in new[:1]:
+        shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):  # something else is in it by now
+        for path in new[1:]:
+            path.rmdir()
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+    if not (folder / _IGNORE).exists():
+        write_text(folder / _IGNORE, "*\n")
+
+
+@contextmanager
+def _writable(folder: Path, what: str) -> Generator[None]:
+    try:
+        yield
     except OSError as error:
         remedy = f"({error}) Choose another folder with -o."
-        raise StoreError(expected("study folder", "writable", str(folder), remedy)) from error
-    return folder
+        raise StoreError(expected(what, "writable", str(folder), remedy)) from error
 
 
 def require(folder: Path) -> Path:

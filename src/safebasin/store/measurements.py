@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from safebasin.store.db import StudyStore
 from safebasin.store.values import now
 
-__all__ = ["StoredMeasurement", "measured_points", "put_measurements", "read_measurements"]
+__all__ = ["StoredMeasurement", "has_measurements", "measured_points", "put_measurements", "read_measurements"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +50,12 @@ def read_measurements(store: StudyStore, setting: str) -> tuple[StoredMeasuremen
         StoredMeasurement(point=point, name=name, setting=setting, value=value, error=error, n=n)
         for point, name, setting, value, error, n in rows
     )
+
+
+def has_measurements(store: StudyStore) -> bool:
+    """Tell whether there is any measurement."""
+    with store.reading() as db:
+        return bool(db.execute("SELECT EXISTS (SELECT 1 FROM measurements)").fetchone()[0])
 
 
 def measured_points(store: StudyStore, wanted: Sequence[tuple[str, str]]) -> list[set[str]]:

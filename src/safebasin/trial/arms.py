@@ -23,9 +23,10 @@ from safebasin.study.defenses import with_world
 from safebasin.trial.records import NONE, ArmCost
 from safebasin.writing import write_text
 
-__all__ = ["Attacked", "Entrant", "attacked", "entrants", "read_cost", "timed", "train", "world_of"]
+__all__ = ["COST", "Attacked", "Entrant", "attacked", "entrants", "read_cost", "timed", "train", "world_of"]
 
-_COST = "cost.json"
+COST = "cost.json"
+"""In the folder of an arm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,13 +156,13 @@ def timed(folder: Path, part: str) -> Generator[None]:
             values[part] += time.monotonic() - start
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             document = {**values, "done": sorted({*done, *([part] if ended else [])})}
-            write_text(folder / _COST, json.dumps(document) + "\n")
+            write_text(folder / COST, json.dumps(document) + "\n")
 
 
 def read_cost(folder: Path) -> tuple[ArmCost, frozenset[str]]:
     """Read what an arm has cost so far, and which parts have come to their end."""
     with suppress(UsageError, KeyError, TypeError, ValueError):
-        found = untrusted.read_json(untrusted.read_text(folder / _COST, _COST), _COST)
+        found = untrusted.read_json(untrusted.read_text(folder / COST, COST), COST)
         held = cast("dict[str, object]", found)
         cost = ArmCost(training=float(cast("float", held["training"])), asking=float(cast("float", held["asking"])))
         return cost, frozenset(cast("list[str]", held["done"]))

@@ -28,8 +28,9 @@ from safebasin.models.reference import resolve
 from safebasin.records import content_hash
 from safebasin.report.defenses import save_defenses
 from safebasin.run.progress import ProgressHook, silent
+from safebasin.store import folder as folders
 from safebasin.store.sealing import seal
-from safebasin.trial.arms import Attacked, Entrant, attacked, entrants, read_cost, timed
+from safebasin.trial.arms import COST, Attacked, Entrant, attacked, entrants, read_cost, timed
 from safebasin.trial.curves import Curve, Stress
 from safebasin.trial.pairing import measured, pairs_of, shares
 from safebasin.trial.records import BEFORE, NONE, Arm, DefenseComparison
@@ -122,8 +123,6 @@ def compare_defenses(
     sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, DEFAULT_POLICY)
     names = judges_of(judges, base)
     sets = look_at(sources, limit)
-    out.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_text(out / ".gitignore", "*\n")
     made = DefenseComparison(
         base=base, attack=attack, method=method, seed=seed, limit=limit, stress_seeds=stress_seeds, judges=names,
         sets=tuple(
@@ -133,20 +132,21 @@ def compare_defenses(
         version=importlib.metadata.version("safebasin"),
     )  # fmt: skip
     _check_same(out, made)
-    _write(out, made)
-    asked = Attacked(
-        base=base, attack=attack, method=method, data=data, safe=safe, utility=utility, seed=seed, device=device,
-        folder=out, progress=training,
-    )  # fmt: skip
-    questions = _Questions(
-        sources=sources,
-        judges=names,
-        options={"limit": limit, "device": device},
-        progress=progress,
-        steps=stress,
-        stress_seeds=stress_seeds,
-    )
-    return _compared(made, asked, questions, found, note)
+    with folders.begun(out, "folder of the comparison", first=(DOCUMENT, f"arms/*/{COST}")):
+        _write(out, made)
+        asked = Attacked(
+            base=base, attack=attack, method=method, data=data, safe=safe, utility=utility, seed=seed, device=device,
+            folder=out, progress=training,
+        )  # fmt: skip
+        questions = _Questions(
+            sources=sources,
+            judges=names,
+            options={"limit": limit, "device": device},
+            progress=progress,
+            steps=stress,
+            stress_seeds=stress_seeds,
+        )
+        return _compared(made, asked, questions, found, note)
 
 
 def _compared(
