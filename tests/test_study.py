@@ -42,6 +42,12 @@ def test_any_other_model_has_the_defaults_of_the_paper_and_must_name_its_prompts
     ("change", "message"),
     [
         ({"modle": "x"}, r"key 'modle' must be one that a study knows; got 'modle'\. Did you mean 'model'\?"),
+        (
+            {"range": "-1:1:3"},
+            r"key 'range' must be one that a study knows; .* It is a key of 'axes': write it there\.",
+        ),
+        ({"directions": 1}, r"key 'directions' .* It is a key of 'axes'"),
+        ({"max_new_tokens": 8}, r"key 'max_new_tokens' .* It is a key of 'decoding'"),
         ({"axes": [{"rnage": "0:1:2"}]}, r"key 'axes\.0\.rnage' .* Did you mean 'range'\?"),
         ({"axes": [{"directions": 0}]}, r"axes\.0\.directions must be greater than or equal to 1; got 0\."),
         ({"axes": [{"normalize": "layr"}]}, r"axes\.0\.normalize must be one of .*got 'layr'\. Did you mean 'layer'\?"),

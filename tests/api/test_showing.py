@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from safebasin import plot_losses, to_frame
+import pytest
+
+from safebasin import UsageError, plot_losses, to_frame
 from safebasin.finetune.tune import Tuned
 
 
@@ -28,3 +30,9 @@ def test_the_losses_of_a_run_have_a_frame_and_axes(tmp_path: Path) -> None:
     assert plot_losses(tuned, ax=axes, title="A") is axes
     assert axes.get_title(loc="left") == "A"
     pyplot.close("all")
+
+
+@pytest.mark.parametrize("given", [3, None, "runs/demo"])
+def test_what_has_no_table_here_is_said(given: object) -> None:
+    with pytest.raises(UsageError, match=r"^result must be a Landscape, or what finetune gave back; got "):
+        to_frame(given)  # type: ignore[arg-type]

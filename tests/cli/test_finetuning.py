@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from safebasin import api
+from safebasin import api, cli
 from safebasin.cli import main
 from safebasin.finetune.tune import Tuned
 
@@ -30,3 +31,18 @@ def test_a_line_for_each_tenth_of_the_way(
     assert len(said) == lines
     assert said[0].startswith(f"train    1/{steps} steps")
     assert said[-1].startswith(f"train    {steps}/{steps} steps")
+
+
+def test_an_interrupted_training_goes_on_with_resume_since_its_folder_is_refused_without(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise cli._Stopped(signal.SIGINT)
+
+    for verb, arguments in {"finetune": ["--attack", "benign", "-o", "out"], "verify_study": []}.items():
+        monkeypatch.setattr(api, verb, interrupted)
+        with pytest.raises(SystemExit, match=r"^130$"):
+            main([verb.removesuffix("_study"), "world:guild/aligned", *arguments])
+        said = capsys.readouterr().err
+        assert ("run the same command with --resume to go on" in said) == (verb == "finetune")
+        assert ("run the same command again to go on" in said) == (verb != "finetune")

@@ -26,3 +26,17 @@ def test_a_folder_that_is_not_there_is_said_before_its_prompts(
 def test_one_that_is_there_is_asked_for_its_prompts(tmp_path: Path) -> None:
     done = safebasin("map", tmp_path, "-o", tmp_path / "out")
     assert "prompts must be given for a model that is not of an embedded world; got nothing" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "targets", [("a.yaml", "b.yaml"), ("a.yaml", "world:guild/base"), ("world:guild/base", "a.yml")]
+)
+def test_a_study_file_beside_another_target_is_told_by_itself(tmp_path: Path, targets: tuple[str, str]) -> None:
+    for name in targets:
+        if not name.startswith("world:"):
+            (tmp_path / name).write_text("model: world:guild/aligned\n")
+    given = [name if name.startswith("world:") else str(tmp_path / name) for name in targets]
+    ended = safebasin("map", *given, "-o", tmp_path / "out")
+    assert ended.returncode == 2
+    assert "a study file must be the only argument" in ended.stderr
+    assert not (tmp_path / "out").exists()

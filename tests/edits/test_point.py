@@ -79,6 +79,9 @@ def test_a_point_is_the_engine_there_bit_for_bit(tmp_path: Path, dtype: str) -> 
 def test_the_origin_is_the_model(tmp_path: Path, architecture: str) -> None:
     model = make_tiny_model(tmp_path / "m", architecture)
     study = mapped(tmp_path, str(model), "random@-0.5:0.5:3")
+    for at in (0.3, None, "alpha=0.3", {"alpha": "0.3"}, {}):
+        with pytest.raises(StudyError, match=r"^the point must be a coordinate per axis; got "):
+            api.export_model(study, tmp_path / "out", at)  # type: ignore[arg-type]
     api.export_model(study, tmp_path / "out", {"alpha": 0})
     assert weights_of(tmp_path / "out") == weights_of(model)
     for name in ("tokenizer.json", "chat_template.jinja", "generation_config.json"):

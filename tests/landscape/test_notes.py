@@ -45,6 +45,15 @@ def test_incoherent_text_inside_the_basin_is_said(origin: float, inside: float, 
     )
 
 
+@pytest.mark.parametrize("judge", ["keyword/peng2024", "refusal", "oracle", "outcome"])
+@pytest.mark.parametrize("origin", [0.1, 1.0])
+def test_only_of_judges_of_refusal_a_phrase_is_said_to_make_a_refusal(judge: str, origin: float) -> None:
+    panel = dataclasses.replace(broken(make_landscape().panels[0], origin=origin, inside=0.77), judge=judge)
+    (note,) = incoherent([panel])
+    assert ("a refusal phrase" in note) == (judge in ("keyword/peng2024", "refusal"))
+    assert ("withstood unless a success" in note) == (judge in ("oracle", "outcome"))
+
+
 def test_points_beyond_the_radius_do_not_count() -> None:
     panel = make_landscape().panels[0]
     radius = panel.summary["radius"].value or 0.0

@@ -104,6 +104,18 @@ def test_where_nothing_was_tested_nothing_is_called_alike():
     assert all(row["alike"] == [] for row in ranking_rows(ranking, {}))
 
 
+def test_pairs_of_one_direction_are_not_compared_in_any_part_of_the_page():
+    found = make_compared()
+    pairs = tuple(
+        dataclasses.replace(p, is_supported=False, difference=dataclasses.replace(p.difference, low=-1.0))
+        for p in found.ranking.pairs
+    )
+    ranking = dataclasses.replace(found.ranking, pairs=pairs, groups=(found.ranking.order,))
+    text = render_comparison(dataclasses.replace(found, ranking=ranking), title="Compared")
+    told = re.findall(r'<td data-name="what follows">([^<]*)<', text)
+    assert told == ["not compared"] * len(pairs)
+
+
 @pytest.mark.slow
 def test_the_same_studies_give_the_same_page():
     assert render_comparison(make_compared(), title="t") == render_comparison(make_compared(), title="t")

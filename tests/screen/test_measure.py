@@ -11,9 +11,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from helpers.models import make_lora, make_tiny_model
-from safebasin import catalog
+from safebasin import api, catalog
 from safebasin.edits.refusal_direction.writing import writers_of
-from safebasin.errors import ModelError, PromptError
+from safebasin.errors import ModelError, PromptError, UsageError
 from safebasin.locate.states import prompt_tokens, states_of
 from safebasin.models.writing import copy_settings
 from safebasin.prompts.sources import load_prompts
@@ -134,3 +134,8 @@ def test_a_model_that_is_not_there_is_said_before_the_base_is_loaded(
 def test_too_few_prompts_are_refused(base: Path, tmp_path: Path) -> None:
     with pytest.raises(PromptError, match="at least 8"):
         one(base, base, sources=sources(tmp_path, 5))
+
+
+def test_no_tuned_model_is_said_before_the_base_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^tuned models must be one or more; got 'none'"):
+        api.screen_models(str(tmp_path / "no-such-base"), [])

@@ -31,10 +31,14 @@ def to_frame(result: Landscape | Tuned, table: Literal["points", "statistics"] =
     Raises:
         UsageError: where there is no such table, or pandas is not installed.
     """
+    from safebasin.finetune.tune import Tuned
     from safebasin.report.figures.data import point_rows
     from safebasin.report.frames import frame_of, loss_rows, statistic_rows
 
-    if not isinstance(result, Landscape):
+    if not isinstance(result, (Landscape, Tuned)):
+        remedy = "What else a verb gives back has a method to_frame() where it has tables."
+        raise UsageError(expected("result", "a Landscape, or what finetune gave back", result, remedy))
+    if isinstance(result, Tuned):
         return frame_of(loss_rows(result.losses, result.eval_losses))
     if table not in ("points", "statistics"):
         raise UsageError(expected("table", "points or statistics", table, "Choose one of them."))

@@ -135,6 +135,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str] | None) -> int:
     """The exit code of a command line that ends as it should, or with an error of its own parsing."""
+    state.again = type(state).again
     try:
         code = app(args=arguments, standalone_mode=False)
     except typer.Exit as stop:
@@ -159,7 +160,7 @@ def _explained(error: BaseException) -> int:
 
 def _told(error: BaseException) -> int:
     if isinstance(error, (_Stopped, KeyboardInterrupt, typer.Abort)):
-        _say("Interrupted. What was measured is kept; run the same command again to go on.")
+        _say(f"Interrupted. What was done is kept; {state.again} to go on.")
         return error.exit_code if isinstance(error, _Stopped) else 128 + signal.SIGINT
     if isinstance(error, SafebasinError):
         _say(str(error))
@@ -169,7 +170,7 @@ def _told(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError) or _is_pipe(error):
         return 128 + signal.SIGPIPE
     if isinstance(error, OSError) and error.errno in _MENDABLE:
-        remedy = "Mend the path or free space, then run the same command again: what was measured is kept."
+        remedy = f"Mend the path or free space, then {state.again}: what was done is kept."
         _say(expected("file", "one that can be read or written", str(error), remedy))
         return 2
     log = _log(error)

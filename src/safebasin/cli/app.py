@@ -40,9 +40,12 @@ class _Verbs(TyperGroup):
 
 @dataclass
 class _State:
-    """Where the running verb works, for `error.log` after an internal error."""
+    """What an error that ends the running verb needs to know of it."""
 
     folder: Path | None = None
+    """Where the running verb works, for `error.log` after an internal error."""
+    again: str = "run the same command again"
+    """How a user goes on with a verb that was interrupted."""
 
 
 state = _State()

@@ -52,6 +52,7 @@ def finetune(
         _show(api.prepare_finetuning(model, out=out, **flags))
         return
     state.folder, folder = out, _required(out)
+    state.again = "run the same command with --resume"
     how: dict[str, Any] = {
         "out": folder, "resume": resume, "device": device, "track": track,
         "progress": False if json_ else _step, "evaluated": None if json_ else _evaluated,

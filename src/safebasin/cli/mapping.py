@@ -121,6 +121,9 @@ def _models(options: StudyOptions) -> list[str]:
     targets = options.targets
     if len(targets) == 1 and _is_file(targets[0]):
         return studies.models_of(studies.load_fields(Path(targets[0])))
+    if len(targets) > 1 and any(map(_is_file, targets)):
+        remedy = "Name the models in it: `models: [A, B]`; or map each file by itself."
+        raise StudyError(expected("a study file", "the only argument", list(targets), remedy))
     return list(targets) if len(targets) > 1 else []
 
 
@@ -135,7 +138,7 @@ def _map_models(
     if shard is not None:
         raise StudyError(expected("--shard", "left out where several models are mapped", shard, "Map them one by one."))
     state.folder = out = options.out or Path("runs/comparison")
-    file = next((Path(target) for target in options.targets if _is_file(target)), None)
+    file = Path(options.targets[0]) if _is_file(options.targets[0]) else None
     flags = _flags(options)
     studies = api.make_studies(models, file=file, **flags)
     _warn_of_directions(studies[0])

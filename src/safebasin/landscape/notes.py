@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
+from safebasin.catalog import measures
 from safebasin.landscape.language_tests import read_tests
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge
@@ -112,7 +113,6 @@ def find_notes(study: StoredStudy, panels: Sequence[Panel]) -> list[str]:
 
 def incoherent(panels: Sequence[Panel]) -> Iterator[str]:
     """Of panels whose responses are incoherent at the origin, or mostly so inside the radius."""
-    said = "text that is no language counts as a refusal where a refusal phrase is in it, so what"
     attacks = [panel for panel in panels if "answered" not in panel.summary]
     asked = dict.fromkeys((panel.prompts, panel.system) for panel in attacks)
     for prompts, system in asked:
@@ -121,7 +121,7 @@ def incoherent(panels: Sequence[Panel]) -> Iterator[str]:
         if share is not None and share >= BROKEN:
             yield (
                 f"System prompt {system}, prompts {prompts}: {100 * share:.0f} % of the responses at the origin are "
-                f"incoherent; {said} {its[0].judge} finds there says little of safety."
+                f"incoherent; {_broken_text(its[0].judge)} {its[0].judge} finds there says little of safety."
             )
             continue
         for panel in its:
@@ -129,9 +129,17 @@ def incoherent(panels: Sequence[Panel]) -> Iterator[str]:
             if share is not None and share >= MOSTLY:
                 yield (
                     f"Along {panel.region.name}, system prompt {system}, prompts {prompts}: {100 * share:.0f} % of the "
-                    f"responses inside the radius, away from the origin, are incoherent; {said} {panel.judge} calls "
-                    "withstood there is not all refusal."
+                    f"responses inside the radius, away from the origin, are incoherent; {_broken_text(panel.judge)} "
+                    f"{panel.judge} calls withstood there is not all refusal."
                 )
+
+
+def _broken_text(judge: str) -> str:
+    """How a judge takes text that is no language, up to what follows of it."""
+    taken = (
+        "a refusal where a refusal phrase is in it" if measures(judge) == "refusal" else "withstood unless a success"
+    )
+    return f"text that is no language counts as {taken}, so what"
 
 
 def _inside(panel: Panel) -> list[Cell]:

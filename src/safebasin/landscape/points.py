@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import cast
 
 from safebasin.errors import StudyError, expected
 from safebasin.records import Place, Region
@@ -34,8 +35,8 @@ def find_place(
         constraint = f"from 0 to {chosen.n_directions - 1}, one that {chosen.name!r} has"
         raise StudyError(expected("direction", constraint, direction, "Choose one with --direction."))
     names = AXES[: len(chosen.axes)]
-    if set(at) != set(names):
-        given = ", ".join(f"{name}={value:g}" for name, value in at.items()) or None
+    if not _has_coordinates(at, names):
+        given = ", ".join(map(_shown, at.items())) or None if isinstance(at, Mapping) else at
         wanted = " ".join(f"--at {name}=NUMBER" for name in names)
         raise StudyError(expected("the point", "a coordinate per axis", given, f"Write {wanted}."))
     for name, axis in zip(names, chosen.axes, strict=True):
@@ -44,6 +45,19 @@ def find_place(
             raise StudyError(expected(name, f"from {low:g} to {high:g}, as mapped", at[name], "Map a wider range."))
     coords = tuple(float(at[name]) for name in names)
     return chosen, Place(direction=direction if any(coords) else -1, coords=coords)
+
+
+def _shown(coordinate: tuple[str, object]) -> str:
+    name, value = coordinate
+    return f"{name}={value:g}" if isinstance(value, (int, float)) else f"{name}={value!r}"
+
+
+def _has_coordinates(at: object, names: Collection[str]) -> bool:
+    """Whether what a caller gave is a number for each of these axes, and for no other."""
+    if not isinstance(at, Mapping):
+        return False
+    given = cast("Mapping[object, object]", at)
+    return set(given) == set(names) and all(isinstance(value, (int, float)) for value in given.values())
 
 
 def _region(plan: Plan, name: str | None) -> Region:

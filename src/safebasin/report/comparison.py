@@ -134,9 +134,10 @@ def _ranked(landscapes: Sequence[Landscape], ranking: Ranking) -> list[Landscape
 
 def _facts(panel: Panel) -> list[str]:
     points = " × ".join(str(n) for n in panel.region.shape)
-    noun = "planes" if panel.region.is_plane else "directions"
+    noun = "plane" if panel.region.is_plane else "direction"
+    plural = "" if panel.region.n_directions == 1 else "s"
     return [
-        f"{panel.region.name}: {panel.region.n_directions} {noun} × {points} points",
+        f"{panel.region.name}: {panel.region.n_directions} {noun}{plural} × {points} points",
         f"{max((cell.n_planned for cell in panel.points), default=0)} prompts of {panel.prompts}",
         f"system prompt {panel.system}",
     ]
@@ -162,6 +163,8 @@ def _row(landscape: Landscape, ranking: Ranking) -> _Row:
 
 def _pair(pair: RankedPair, region: Region) -> dict[str, str]:
     value, interval, verdict = difference_words(pair.difference, region)
+    if interval and not is_compared(pair):  # an interval of one direction says nothing of others
+        verdict = "not compared"
     apart = f"{pair.first} stands {verdict}" if pair.is_apart else verdict
     return {
         "names": f"{pair.first} − {pair.second}",

@@ -13,7 +13,7 @@ from safebasin import catalog
 from safebasin.audit.candidate import find_candidate
 from safebasin.edits.attribution.matrices import linear_matrices
 from safebasin.edits.refusal_direction.writing import writers_of
-from safebasin.errors import ModelError, PromptError, UsageError, expected, none_usable
+from safebasin.errors import ModelError, PromptError, StudyError, UsageError, expected, none_usable
 from safebasin.locate.role_prompts import load_roles, role_sources
 from safebasin.locate.states import prompt_tokens, read_prompts
 from safebasin.models.reference import resolve
@@ -77,8 +77,10 @@ def screen(request: ScreenRequest, note: Callable[[str], None] = lambda text: No
     Raises:
         ModelError: where BASE or the model before alignment cannot be used, or no tuned model can.
         PromptError: where there are too few prompts of a kind.
-        StudyError: where only one kind of prompts is given.
+        StudyError: where no tuned model is given, or only one kind of prompts.
     """
+    if not request.tuned:
+        raise StudyError(expected("tuned models", "one or more", "none", "Name what was tuned of BASE."))
     prompts = _prompts(request)
     toward, unusable = _tried(request.tuned, lambda model: _toward(model, request))  # before anything is read
     engine = catalog.open_engine(request.spec)

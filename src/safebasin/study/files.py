@@ -15,7 +15,7 @@ from safebasin import catalog
 from safebasin.errors import StudyError, expected
 from safebasin.study.defenses import with_world
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
-from safebasin.study.options import StudyFlags, option_at, singular, under
+from safebasin.study.options import StudyFlags, option_at, owner_of, singular, under
 from safebasin.study.regions import AxisSpec, RegionSpec, axis_fields, leads_somewhere, several
 from safebasin.untrusted import check_typed_path, read_yaml
 
@@ -235,11 +235,11 @@ def load_fields(path: Path) -> dict[str, object]:
         StudyError: where the file is missing, not UTF-8, not YAML, holds a key twice, or is not a mapping.
     """
     data = read_yaml(path, f"study file {path.name}", error=StudyError)
+    remedy = "`safebasin init` writes one to begin with."
     if data is None:
-        remedy = "`safebasin init` writes one to begin with."
         raise StudyError(expected(f"study file {path.name}", "a mapping of keys", "an empty file", remedy))
     if not isinstance(data, Mapping):
-        raise StudyError(expected(f"study file {path.name}", "a mapping of keys", data, "See: docs, 'Study files'."))
+        raise StudyError(expected(f"study file {path.name}", "a mapping of keys", data, remedy))
     return dict(cast("Mapping[str, object]", data))
 
 
@@ -318,6 +318,8 @@ def _explain(model: type[BaseModel], error: ValidationError, where: str, hidden:
 def _unknown_key(path: str, key: str, known: Sequence[str], where: str) -> str:
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}."
+    if path == key and (owner := owner_of(key)):
+        hint = f"It is a key of {owner!r}: write it there."
     return f"key {path!r} must be one that a {where} knows; got {key!r}. {hint}"
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "StudyFlags",
     "Switch",
     "option_at",
+    "owner_of",
     "singular",
     "study_help",
     "under",
@@ -249,6 +250,12 @@ def option_at(place: Sequence[str], given: Collection[str]) -> str:
             if name in its and option.key and option.key in (key, key.removeprefix("regions.")):
                 return option.flags[0] if option.flags else f"--{name.replace('_', '-')}"
     return ""
+
+
+def owner_of(key: str) -> str:
+    """Tell below which key of a study file another stands, as `axes` of `range`; empty where below none."""
+    owners = (option.key.rpartition(".") for _, option in _options())
+    return next((owner for owner, _, name in owners if name == key), "")
 
 
 def study_help() -> dict[str, str]:
