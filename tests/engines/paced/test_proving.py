@@ -72,6 +72,37 @@ def test_broken_weights_tell_nothing_about_a_model(checkpoint):
     assert any_model(model, 100) is not None
 
 
+@pytest.fixture
+def raising(checkpoint, monkeypatch):
+    """Makes a model each pass of which raises an error."""
+
+    def make(error: Exception) -> PreTrainedModel:
+        def forward(x: torch.Tensor, at: torch.Tensor) -> None:
+            raise error
+
+        model = load(checkpoint("qwen2"))
+        monkeypatch.setattr(model.model.rotary_emb, "forward", forward)
+        return model
+
+    return make
+
+
+def test_a_model_that_raises_is_left_to_the_loop(raising):
+    assert any_model(raising(TypeError("no such cache")), 100) is None
+
+
+def test_a_full_device_is_no_fault_of_a_model(raising):
+    with pytest.raises(torch.OutOfMemoryError):
+        any_model(raising(torch.OutOfMemoryError("CUDA out of memory.")), 100)
+
+
+def test_a_model_that_raises_where_parts_are_tried_takes_them_apart(checkpoint, monkeypatch):
+    monkeypatch.setattr(_Trial, "at_once", lambda _: [][0])
+    forward = any_model(load(checkpoint("qwen2")), 100)
+    assert forward is not None
+    assert not forward.at_once
+
+
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_models_that_attend_through_transformers_take_parts_at_once(arch, checkpoint):
     forward = any_model(load(checkpoint(arch)), 40)
