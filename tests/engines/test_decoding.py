@@ -21,6 +21,7 @@ from safebasin.engines.cache import GrowingLayer, attends_only, growing_cache
 from safebasin.engines.decoding import decode, greedy_config, left_padded
 from safebasin.engines.kernels import safe_kernels
 from safebasin.engines.stopping import Rows
+from safebasin.errors import ModelError
 from safebasin.models.files import memory_errors
 
 PAD = 0
@@ -276,6 +277,28 @@ def test_a_model_that_keeps_its_state_to_itself_falls_back_to_generate():
     eos = staggered_eos(model)
     rows = ours(model, eos)
     assert rows.ids == reference(model, eos)
+
+
+def test_a_model_that_cannot_take_the_cache_falls_back_to_generate(checkpoint, monkeypatch, caplog):
+    def update(*_: object) -> None:
+        raise TypeError("no such cache")
+
+    model = load(checkpoint("llama"))
+    monkeypatch.setattr(decoding.paced, "decode", lambda *_: False)
+    monkeypatch.setattr(GrowingLayer, "update", update)
+    assert ours(model, []).ids == reference(model, [])
+    assert "LlamaForCausalLM is decoded by `generate`: no such cache" in caplog.text
+    assert decoding.read_prompt(model, prompts()[0]) is None
+
+
+def test_a_model_that_transformers_cannot_run_either_is_help(checkpoint, monkeypatch):
+    def forward(*_: object) -> None:
+        raise RuntimeError("sizes differ")
+
+    model = load(checkpoint("qwen2"))
+    monkeypatch.setattr(model.model.rotary_emb, "forward", forward)
+    with pytest.raises(ModelError, match=r"got 'Qwen2ForCausalLM'\. \(sizes differ\) Check its config\.json"):
+        ours(model, [])
 
 
 def test_rules_about_tokens_that_the_model_cannot_say_are_left_out(checkpoint):

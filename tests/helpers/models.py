@@ -140,6 +140,17 @@ def make_tiny_model(
     return folder
 
 
+def load_endless(folder: Path, **given: str) -> Any:
+    """A checkpoint in eval mode, set to decode greedily, no row of which ends by a token."""
+    from transformers import AutoModelForCausalLM
+
+    from safebasin.engines.decoding import greedy_config
+
+    model = AutoModelForCausalLM.from_pretrained(folder, **given).eval()
+    model.generation_config = greedy_config(model, eos=[], pad=0)
+    return model
+
+
 def make_lora(
     folder: Path,
     base: Path,

@@ -1,7 +1,7 @@
 """Engines turn weights and conversations into text; each implements `safebasin.protocols.Engine`.
 
 answering       from conversations to rows to answers: what engines with a tokenizer share
-cache           a key-value cache that grows in place and lets go of rows
+cache           a key-value cache that grows in place and lets go of rows; what becomes of a model that cannot take it
 choosing        the likeliest next token, and how near the second is: what both decoding loops share
 conversations   from conversations to tokens under one template; how replies split, what ends a turn
 cycles          how many tokens in a row equal the one a period before, for every short period

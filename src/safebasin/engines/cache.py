@@ -6,6 +6,8 @@ concatenates at every token, which copies the whole cache each time: on small mo
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -23,13 +25,12 @@ from transformers.cache_utils import (
 from safebasin.untrusted import is_memory
 
 __all__ = [
-    "CANNOT",
     "GrowingLayer",
+    "attempt",
     "attends_only",
     "growing_cache",
     "grown",
     "holds_state",
-    "is_shortage",
     "keep_rows",
 ]
 
@@ -101,13 +102,25 @@ _STATES = (
 )
 """Layers that hold a recurrent or convolutional state of each row, which can be dropped but not taken back."""
 
-CANNOT = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a model raises that cannot take a cache of ours."""
+_CANNOT = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a model raises that cannot do what is asked of it."""
 
 
-def is_shortage(error: Exception) -> bool:
-    """Tell whether an error of those is no fault of the model: the device failed, or memory is short."""
-    return is_memory(error) or "CUDA error" in str(error)
+@contextmanager
+def attempt(told: Callable[[str], None] = lambda why: None) -> Generator[None]:
+    """Around what a model may be unable to do, such as to take a cache of ours: the block ends there, and no error.
+
+    What is no fault of the model passes: the device failed, or memory is short.
+
+    Args:
+        told: called with what the model raised, in a line.
+    """
+    try:
+        yield
+    except _CANNOT as error:
+        if is_memory(error) or "CUDA error" in str(error):
+            raise
+        told(" ".join(str(error).split())[:200] or type(error).__name__)
 
 
 def growing_cache(model: PreTrainedModel) -> DynamicCache | None:

@@ -13,7 +13,7 @@ import logging
 import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import cast
+from typing import NoReturn, cast
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
@@ -29,7 +29,7 @@ from transformers.generation.logits_process import (
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 
 from safebasin.engines import paced
-from safebasin.engines.cache import CANNOT, attends_only, growing_cache, holds_state, is_shortage, keep_rows
+from safebasin.engines.cache import attempt, attends_only, growing_cache, holds_state, keep_rows
 from safebasin.engines.choosing import chosen
 from safebasin.engines.stopping import Rows
 from safebasin.errors import ModelError, expected
@@ -127,20 +127,13 @@ def running(model: PreTrainedModel) -> Generator[None]:
     Raises:
         ModelError: with what transformers says.
     """
-    try:
+
+    def told(why: str) -> NoReturn:
+        remedy = f"({why}) Check its config.json; `generate` of transformers ends in the same way."
+        raise ModelError(expected("model", "one that transformers can run", type(model).__name__, remedy))
+
+    with attempt(told):
         yield
-    except RuntimeError as error:
-        if is_shortage(error):
-            raise
-        raise ModelError(_cannot_run(model, error)) from error
-    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ModelError(_cannot_run(model, error)) from error
-
-
-def _cannot_run(model: PreTrainedModel, error: Exception) -> str:
-    said = " ".join(str(error).split())[:200] or type(error).__name__
-    remedy = f"({said}) Check its config.json; `generate` of transformers ends in the same way."
-    return expected("model", "one that transformers can run", type(model).__name__, remedy)
 
 
 def _begin(
@@ -158,15 +151,11 @@ def _begin(
     cache = growing_cache(model)
     if cache is None:
         return None
-    try:
+    with attempt(lambda why: _log.warning("%s is decoded by `generate`: %s", type(model).__name__, why)):
         loop = _Loop(model, ids, mask, cache, limits, guarded, beside)
         first = loop.first_scores()
-    except CANNOT as error:
-        if is_shortage(error):
-            raise
-        _log.warning("%s is decoded by `generate`: %s", type(model).__name__, " ".join(str(error).split())[:200])
-        return None
-    return None if first is None else (loop, first)
+        return None if first is None else (loop, first)
+    return None
 
 
 def read_prompt(model: PreTrainedModel, prompt: Sequence[int]) -> DynamicCache | None:
@@ -176,13 +165,10 @@ def read_prompt(model: PreTrainedModel, prompt: Sequence[int]) -> DynamicCache |
         return None
     ids = torch.tensor([list(prompt[:-1])], dtype=torch.long, device=model.device)
     kept = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
-    try:
+    with attempt():
         model(input_ids=ids, attention_mask=torch.ones_like(ids), past_key_values=cache, use_cache=True, **kept)
-    except CANNOT as error:
-        if is_shortage(error):
-            raise
-        return None
-    return cache if holds_state(cache, len(prompt) - 1) else None
+        return cache if holds_state(cache, len(prompt) - 1) else None
+    return None
 
 
 class _Loop:

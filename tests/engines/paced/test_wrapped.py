@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
-from helpers.models import ARCHITECTURES
+from helpers.models import ARCHITECTURES, load_endless
 from safebasin.engines import paced
-from safebasin.engines.decoding import greedy_config
 from safebasin.engines.paced.drafting import Drafter
 from safebasin.engines.paced.proving import any_model
 from safebasin.engines.paced.wrapped import AnyModel
@@ -22,12 +20,6 @@ from safebasin.engines.stopping import Rows
 
 LENGTHS = (3, 30, 6, 19, 9, 14)
 N_NEW = 60
-
-
-def load(folder: Path, **given: str) -> PreTrainedModel:
-    model = AutoModelForCausalLM.from_pretrained(folder, **given).eval()
-    model.generation_config = greedy_config(model, eos=[], pad=0)
-    return model
 
 
 def prompts(shared: int = 0) -> list[list[int]]:
@@ -71,7 +63,7 @@ def guessing(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rows, list[list[int]]
 @torch.inference_mode()
 @pytest.mark.slow
 def test_tokens_equal_those_of_each_prompt_alone(arch, at_once, checkpoint, monkeypatch, guessing):
-    model = load(checkpoint(arch, tied=False))
+    model = load_endless(checkpoint(arch, tied=False))
     n_parts: list[int] = []
     n_taken: list[int] = []
     plain, see = AnyModel.__call__, Drafter.see
@@ -106,7 +98,7 @@ def test_tokens_equal_those_of_each_prompt_alone(arch, at_once, checkpoint, monk
 @pytest.mark.parametrize("arch", ["qwen2", "gemma3", "gpt2"])
 @torch.inference_mode()
 def test_tokens_equal_where_attention_is_eager(arch, checkpoint):
-    model = load(checkpoint(arch, tied=False), attn_implementation="eager")
+    model = load_endless(checkpoint(arch, tied=False), attn_implementation="eager")
     asked = prompts()
     rows = Rows([N_NEW] * len(asked), eos=[])
     assert paced.decode(model, asked, rows)

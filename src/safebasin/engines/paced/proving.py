@@ -18,7 +18,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer, get_layer_types_and_kwargs
 
-from safebasin.engines.cache import CANNOT, is_shortage
+from safebasin.engines.cache import attempt
 from safebasin.engines.paced.reading import read
 from safebasin.engines.paced.wrapped import AnyModel, Layout
 from safebasin.models.loading import n_embeddings
@@ -77,33 +77,29 @@ def _proof(model: PreTrainedModel, longest: int) -> _Proof | None:
     never = _Proof(None, float("inf"))
     most = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None) or longest
     n_tried = max(min(-(-longest // _STEP) * _STEP, most), longest)
-    try:
+
+    def told(why: str) -> None:
+        _log.debug("%s takes one token a pass: %s", type(model).__name__, why)
+
+    with attempt(told):
         layout = _layout(model)
         if layout is None:
             return never
         trial = _Trial(model, layout, n_tried)
         difference = trial.apart()
-    except CANNOT as error:
-        if is_shortage(error):
-            raise
-        _log.debug("%s takes one token a pass: %s", type(model).__name__, " ".join(str(error).split())[:200])
-        return never
-    if not np.isfinite(difference):
-        return None
-    if difference > TOLERANCE:
-        _log.debug("%s takes one token a pass: logits differ by %.2g", type(model).__name__, difference)
-        return never
-    return _Proof(replace(layout, at_once=_at_once(trial)), n_tried)
+        if difference <= TOLERANCE:
+            return _Proof(replace(layout, at_once=_at_once(trial)), n_tried)
+        if not np.isfinite(difference):
+            return None
+        told(f"logits differ by {difference:.2g}")
+    return never
 
 
 def _at_once(trial: _Trial) -> bool:
     """Whether several parts may take one pass of a model that is served."""
-    try:
+    with attempt():
         return trial.at_once() <= TOLERANCE
-    except CANNOT as error:
-        if is_shortage(error):
-            raise
-        return False
+    return False
 
 
 def _layout(model: PreTrainedModel) -> Layout | None:
