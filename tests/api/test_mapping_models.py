@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from helpers.command import safebasin
+from safebasin import api
 from safebasin.api import mapping
+from safebasin.errors import UsageError
 
 SMALL = (
     "--limit",
@@ -69,6 +71,17 @@ def test_what_takes_one_model_says_so(tmp_path: Path) -> None:
     ):
         done = safebasin(verb, "world:guild/aligned", "world:guild/base", *more, "-o", tmp_path / "out")
         assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [(["world:guild/aligned"] * 2, r"model must be one; got .* Several are mapped by map_models"),
+     (3, "model must be a text, or a path; got 3")],
+)  # fmt: skip
+def test_one_model_is_mapped_at_a_time(model: object, words: str) -> None:
+    for verb in (api.map_basin, api.make_study):
+        with pytest.raises(UsageError, match=words):
+            verb(model)  # pyright: ignore[reportArgumentType]
 
 
 def test_each_option_reaches_each_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,6 +223,12 @@ def test_a_policy_of_another_folder(failed, broken: Path) -> None:
     assert not (failed.folder / "verdict.json").exists()
 
 
+def test_a_category_that_no_prompt_has_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="Did you mean 'asr/veiled'"):
+        audit(ALIGNED, ALIGNED, out=tmp_path / "out", policy=Policy(limits={"asr/veild": 0}), **SHORT)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_an_adapter_and_every_system_prompt(tmp_path: Path) -> None:
     adapter = make_lora(tmp_path / "adapter", WORLD.checkpoint("aligned"), rank=2, alpha=8)

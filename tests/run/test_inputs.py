@@ -29,3 +29,24 @@ def test_an_adapter_of_another_base_is_pointed_out(tmp_path: Path, caplog: pytes
     caplog.clear()
     warn_of_bases(study.make({"model": str(tmp_path / "none"), "prompts": ["world:guild/harmful"]}))
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("harmful", "unsafe", ""), None),
+        (("odd", "odd", "harmful"), "the label 'odd' is neither harmful nor benign"),
+        (("odd", "Fine", "harmful"), "labels such as 'Fine' and 'odd' are neither harmful nor benign"),
+    ],
+)
+def test_labels_that_mean_nothing_are_pointed_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, words: tuple[str, ...], said: str | None
+) -> None:
+    file = tmp_path / "asked.csv"
+    file.write_text("prompt,label\n" + "".join(f"How warm is tea {i}?,{word}\n" for i, word in enumerate(words)))
+    plan_study(study.make({"model": "world:guild/aligned", "prompts": [str(file)]}))
+    assert caplog.text.count("count as attacks") == (said is not None)
+    assert said is None or said in caplog.text
+    caplog.clear()
+    plan_study(study.make({"model": "world:guild/aligned", "prompts": [{"source": str(file), "label": "harmful"}]}))
+    assert "neither" not in caplog.text

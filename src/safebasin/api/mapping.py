@@ -14,7 +14,7 @@ from safebasin.api.requests import checks_keywords
 from safebasin.api.results import Compared, Mapped
 from safebasin.api.stored import compare_studies, publish_study
 from safebasin.errors import StudyError, expected
-from safebasin.items import items, path_of
+from safebasin.items import items, path_of, texts_of
 
 if TYPE_CHECKING:
     from safebasin.run.preview import Planned
@@ -76,7 +76,11 @@ def make_studies(
 def _make(model: str | None, flags: StudyFlags, fields: Mapping[str, object] | None = None) -> Study:
     from safebasin import study as studies
 
-    merged = {"model": DEFAULT_MODEL, **(fields or {}), **({} if model is None else {"model": model})}
+    names = texts_of(model, "model")
+    if len(names) > 1:
+        raise StudyError(expected("model", "one", list(names), "Several are mapped by map_models."))
+    named = {"model": names[0]} if names else {}
+    merged = {"model": DEFAULT_MODEL, **(fields or {}), **named}
     given = [name for name, value in flags.items() if value is not None]
     return studies.make(studies.with_flags(merged, flags), options=given)
 

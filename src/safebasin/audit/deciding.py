@@ -88,7 +88,6 @@ def decide(
     notes += computed_in(asked.folder)
     if labels:
         evidence = replace(evidence, accuracies=_accuracies(asked, pairs, labels))
-    policy.check_categories({p.category for p in pairs[0].sets["harmful"].prompts if p.category})
     conditions = tuple(compare(both, system, policy, evidence) for both in pairs for system in both.systems)
     drops = compare_basins(asked, policy) if basin and has_basin(candidate) else None
     return _verdict(

@@ -179,6 +179,7 @@ def audit(
     study = as_shipped(base, sources, systems=list(systems), judges=list(names), **further)
     _check_basin(limits, basin=basin)
     sets = look_at(sources, study.limit)
+    limits.check_categories({prompt.category for prompt in sets.prompts["harmful"] if prompt.category})
     earlier = read_looks(folder)
     labels = parse_agreement(agreement)
     evidence = _evidence(sets, earlier, cluster=cluster or limits.cluster, look=look, agreement=agreement, among=among)

@@ -15,7 +15,7 @@ from typing import Literal
 from safebasin.errors import PromptError, expected
 from safebasin.records import Prompt
 
-__all__ = ["Label", "labelled", "labels_of", "mixture"]
+__all__ = ["Label", "labelled", "labels_of", "mixture", "unknown_words"]
 
 Label = Literal["harmful", "benign"]
 _WORDS: dict[Label, frozenset[str]] = {
@@ -72,6 +72,15 @@ def mixture(prompts: Sequence[Prompt]) -> dict[Label, int]:
     """Count the prompts that are labelled each way."""
     found = labels_of(prompts)
     return {label: found.count(label) for label in _WORDS if label in found}
+
+
+def unknown_words(prompts: Sequence[Prompt]) -> str:
+    """Name labels of a set that say neither, and that they are so; empty where there are none."""
+    said = zip(prompts, labels_of(prompts), strict=True)
+    found = sorted({prompt.label for prompt, label in said if prompt.label and label is None})
+    if len(found) < 2:
+        return "".join(f"the label {word!r} is" for word in found)
+    return f"labels such as {found[0]!r} and {found[1]!r} are"
 
 
 def labelled(prompts: Sequence[Prompt], label: Label, source: str) -> tuple[Prompt, ...]:

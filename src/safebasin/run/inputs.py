@@ -207,7 +207,7 @@ def _template(named: str | None, excuse: Excuses | None) -> str | None:
 
 
 def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuses | None) -> PromptSet:
-    from safebasin.prompts.labels import mixture
+    from safebasin.prompts.labels import mixture, unknown_words
     from safebasin.prompts.sources import load_prompts, placeholders
 
     try:
@@ -234,6 +234,9 @@ def _prompt_set(spec: PromptsSpec, limit: int | None, excuse: Excuses | None) ->
             found["harmful"],
             found["benign"],
         )
+    if words := unknown_words(prompts):
+        remedy = "such prompts count as attacks; use these words, or --label"
+        _log.warning("prompts %s: %s neither harmful nor benign, and %s", spec.source, words, remedy)
     return PromptSet(name=spec.title, source=spec.source, prompts=prompts)
 
 
