@@ -128,7 +128,9 @@ def test_a_sweep_has_a_screen_a_frame_and_axes(swept: Swept) -> None:
     lines = repr(swept).splitlines()
     assert lines[0] == f"Models tuned from {ALIGNED}"
     assert "of 2 tuned models of world:guild/aligned 1 is above its ASR (broken), 0 are below it" in lines[1]
-    assert (lines[2].split()[0], lines[2].endswith("higher than the base")) == ("broken", True)
+    assert lines[2].split(maxsplit=2) == ["(before", "tuning)", table.base.words()]
+    assert (lines[3].split()[0], lines[3].endswith("higher than the base")) == ("broken", True)
+    assert table.models[0].rate.words() in lines[3]
     assert lines[-2:] == ["not in it: other", f"report: {swept.report}"]
     frame = swept.to_frame().set_index("name")
     assert list(frame.index) == ["broken", "same"]

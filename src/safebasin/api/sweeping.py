@@ -76,21 +76,26 @@ class Swept:
         return plot_sweep(sweep_document(self.sweep), table, ax, size, look_of(title, xlim, ylim, labels))
 
     def __repr__(self) -> str:
-        """A screen of it: how many differ from the base, and the first of each table."""
+        """A screen of it."""
+        failed = [f"not in it: {', '.join(list(self.sweep.failed)[:_MOST])}"] if self.sweep.failed else []
+        return "\n".join([f"Models tuned from {self.sweep.base}", *self.words(), *failed, f"report: {self.report}"])
+
+    def words(self) -> list[str]:
+        """Lines of text: of each table how many models differ from the base, its rate, and those of the first of them."""
         from safebasin.landscape.sweep import sweep_document
         from safebasin.report.sweep import sweep_words
 
-        lines = [f"Models tuned from {self.sweep.base}"]
-        for words, table in zip(sweep_words(sweep_document(self.sweep)), self.sweep.tables, strict=True):
-            lines += [words, *(_line_of(model) for model in table.models[:_MOST])]
+        lines: list[str] = []
+        for counted, table in zip(sweep_words(sweep_document(self.sweep)), self.sweep.tables, strict=True):
+            lines += [counted, f"  {'(before tuning)':<24} {table.base.words()}"]
+            lines += [_line_of(model) for model in table.models[:_MOST]]
             left = len(table.models) - _MOST
             lines += [f"  … {left} more"] if left > 0 else []
-        lines += [f"not in it: {', '.join(list(self.sweep.failed)[:_MOST])}"] if self.sweep.failed else []
-        return "\n".join([*lines, f"report: {self.report}"])
+        return lines
 
 
 _MOST = 8
-"""Models of a table that a repr names."""
+"""Models of a table that are named with their rates."""
 
 
 def _line_of(model: SweptModel) -> str:

@@ -47,7 +47,6 @@ def sweep(
     from safebasin.api.sweeping import sweep_study
     from safebasin.audit import find_fleet
     from safebasin.landscape.sweep import sweep_document
-    from safebasin.report.sweep import sweep_words
 
     check_tuned(tuned, fleet)
     state.folder = out
@@ -65,11 +64,10 @@ def sweep(
                                  progress=progress, **given)  # fmt: skip
     finally:
         progress.close()
-    document = sweep_document(found.sweep)
     if json_:
-        print_json(document)
+        print_json(sweep_document(found.sweep))
         return
-    for said in sweep_words(document):
+    for said in found.words():
         say(said)
     for name, why in found.sweep.failed.items():
         say(f"{name}: not among them. {why}")
