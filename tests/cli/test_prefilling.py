@@ -23,7 +23,7 @@ def test_the_embedded_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     given = ("--limit", "8", "--tokens", "0,2", "--judge", "oracle", "-o", str(out))
     assert not run(*given)
     # Its refusal is in the first token: once the answer has begun it goes on.
-    assert "are refused with nothing forced, and 0 % behind 2 forced tokens." in capsys.readouterr().out
+    assert "are refused with nothing forced, and 0 % [0, 32] behind 2 forced tokens." in capsys.readouterr().out
     assert {path.name for path in out.iterdir()} == {"prefill.json", "report.html", "figures", "digests.json"}
     texts = "".join((out / name).read_text(encoding="utf-8") for name in ("prefill.json", "report.html"))
     rows = catalog.world("guild").training_rows("harmful@test", 8)

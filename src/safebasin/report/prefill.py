@@ -61,7 +61,10 @@ def _is_told(change: Mapping[str, Any] | None) -> bool:
 
 
 def _percent(estimate: Mapping[str, Any]) -> str:
-    return "an unknown share" if estimate["value"] is None else f"{100 * estimate['value']:.0f} %"
+    if estimate["value"] is None:
+        return "an unknown share"
+    value, low, high = (100 * estimate[key] for key in ("value", "low", "high"))
+    return f"{value:.0f} % [{low:.0f}, {high:.0f}]"
 
 
 def _interval(estimate: Mapping[str, Any] | None) -> str:
