@@ -39,7 +39,8 @@ def document(**changes: Any) -> dict[str, Any]:
 @pytest.mark.slow
 def test_it_says_what_is_told_apart_and_no_more(tmp_path: Path) -> None:
     assert prefill_words(document()) == [
-        "Of harmful requests 100 % [90, 110] are refused with nothing forced, and 20 % [10, 30] behind 4 forced tokens.",
+        "Of harmful requests 100 % [90, 110] are refused with nothing forced, "
+        "and 20 % [10, 30] behind 4 forced tokens.",
         "Of benign requests 0 % [-10, 10] are refused with nothing forced; "
         "behind a forced beginning no change is told from none.",
     ]

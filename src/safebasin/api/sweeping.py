@@ -81,7 +81,7 @@ class Swept:
         return "\n".join([f"Models tuned from {self.sweep.base}", *self.words(), *failed, f"report: {self.report}"])
 
     def words(self) -> list[str]:
-        """Lines of text: of each table how many models differ from the base, its rate, and those of the first of them."""
+        """Lines of text: of each table how many models differ from the base, its rate, and those of the first."""
         from safebasin.landscape.sweep import sweep_document
         from safebasin.report.sweep import sweep_words
 
