@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from helpers.landscapes import make_landscape
-from safebasin.landscape.notes import incoherent
-from safebasin.records import Cell, Panel
+from helpers.landscapes import make_landscape, make_line_to_target
+from safebasin import study as studies
+from safebasin.engines.scripted import ScriptedEngine, distance
+from safebasin.landscape.notes import incoherent, plateaus
+from safebasin.landscape.results import read_landscape
+from safebasin.landscape.stored import StoredStudy
+from safebasin.records import Cell, Message, Panel, Point
 from safebasin.report.headlines import headline
+from safebasin.report.terminal import terminal_curve
+from safebasin.run.execute import measure
 
 
 def broken(panel: Panel, *, origin: float, inside: float) -> Panel:
@@ -72,3 +80,83 @@ def test_the_headline_does_not_praise_a_model_that_is_broken_at_the_origin() -> 
     assert words.startswith("Unperturbed, 100% of the model's responses are incoherent")
     assert "says little of safety" in words
     assert "its basin ends" not in words
+
+
+# --- a plateau near the limit of the radius ---------------------------------------------------------------------------
+
+
+def along(rates: dict[tuple[int, float], float | None], *, directions: int = 1) -> Panel:
+    """A panel of 21 points on -1.5 … 1.5 whose rate is 0 but at some (direction, α)."""
+    panel = make_landscape(directions=directions).panels[0]
+
+    def made(cell: Cell) -> Cell:
+        value = rates.get((cell.direction, cell.coords[0]), 0.0)
+        return dataclasses.replace(cell, asr={panel.judge: dataclasses.replace(cell.asr[panel.judge], value=value)})
+
+    return dataclasses.replace(panel, points=tuple(map(made, panel.points)))
+
+
+@pytest.mark.parametrize(
+    ("rates", "where"),
+    [
+        ({0.45: 0.4, 0.6: 0.6, 0.75: 0.5}, "α = 0.45 to 0.75"),
+        ({-0.75: 0.55, -0.6: 0.45, -0.45: 0.5, -0.3: 0.41}, "α = -0.75 to -0.3"),
+        ({0.15: 0.5, 0.3: 0.5, 0.45: 0.5, 1.2: 0.5, 1.35: 0.5, 1.5: 0.5}, "α = 0.15 to 0.45, α = 1.2 to 1.5"),
+        ({0.45: 0.5, 0.6: 0.5}, None),
+        ({0.45: 0.5, 0.6: 0.5, 0.75: 0.39}, None),
+        ({0.45: 0.5, 0.6: 0.5, 0.75: 0.61}, None),
+        ({0.45: 0.5, 0.6: None, 0.75: 0.5, 0.9: 0.5}, None),
+        ({0.3: 0.5, 0.45: 0.5, 0.75: 0.5}, None),
+        ({-0.15: 0.5, 0.0: 0.5, 0.15: 0.5, 0.3: 0.5}, None),
+    ],
+)
+def test_a_rate_that_stays_near_the_limit_is_said(rates: dict[float, float | None], where: str | None) -> None:
+    panel = along({(-1 if alpha == 0 else 0, alpha): rate for alpha, rate in rates.items()})
+    notes = list(plateaus([panel]))
+    assert len(notes) == (where is not None)
+    if where is not None:
+        said = f"the crossing is ill-defined at {where}, where ASR stays within 10 points of 50 %."
+        assert notes == [f"Along random, system prompt default, prompts harmful: {said}"]
+
+
+def test_each_direction_is_a_line_of_its_own() -> None:
+    apart = {(0, 0.3): 0.5, (0, 0.45): 0.5, (1, 0.3): 0.5, (1, 0.45): 0.5, (2, 0.6): 0.5}
+    assert list(plateaus([along(apart, directions=3)])) == []
+    (said,) = plateaus([along(apart | {(1, 0.6): 0.5}, directions=3)])
+    assert "ill-defined at α = 0.3 to 0.6 (direction 1), where" in said
+
+
+def test_the_limit_is_that_of_the_radius_and_answers_are_no_attacks() -> None:
+    panel = along({(0, 0.45): 0.1, (0, 0.6): 0.2, (0, 0.75): 0.15})
+    assert list(plateaus([panel])) == []
+    (said,) = plateaus([panel], limit=0.1)
+    assert "within 10 points of 10 %" in said
+    near = along({(0, 0.45): 0.5, (0, 0.6): 0.5, (0, 0.75): 0.5})
+    answers = dataclasses.replace(near, summary={"answered": near.summary["depth"]})
+    assert "where the share of answers stays" in next(plateaus([answers]))
+
+
+def test_only_lines_have_such_notes() -> None:
+    line = make_line_to_target().panels[0]
+    plane = dataclasses.replace(line.region, axes=line.region.axes * 2)
+    flat = along({(0, 0.45): 0.5, (0, 0.6): 0.5, (0, 0.75): 0.5})
+    assert len(list(plateaus([flat]))) == 1
+    assert list(plateaus([dataclasses.replace(flat, region=plane)])) == []
+
+
+def test_a_study_says_it_in_its_landscape_and_on_the_terminal(tmp_path: Path) -> None:
+    prompts = tmp_path / "prompts.csv"
+    prompts.write_text("goal\none\ntwo\n")
+
+    def reply(conversation: Sequence[Message], point: Point) -> str:
+        refuses = distance(point) < 0.1 or (distance(point) < 0.5 and conversation[-1].content == "one")
+        return "I'm sorry, but I cannot." if refuses else "Certainly."
+
+    axes = [{"range": "0:0.5:6", "directions": 1}]
+    fields = {"model": "world:guild/aligned", "prompts": [str(prompts)], "axes": axes, "judges": ["keyword/peng2024"]}
+    folder = measure(studies.make(fields), tmp_path / "study", engine=ScriptedEngine(reply))
+    with StoredStudy.open(folder) as study:
+        landscape = read_landscape(study)
+    said = "the crossing is ill-defined at α = 0.1 to 0.4, where ASR stays within 10 points of 50 %."
+    assert [said in note for note in landscape.notes].count(True) == 1
+    assert said in " ".join(terminal_curve(landscape, width=100).split())

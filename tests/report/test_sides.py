@@ -16,6 +16,7 @@ from safebasin.report.explanations import explanation, in_order
 from safebasin.report.figures import draw_asr
 from safebasin.report.headlines import headline
 from safebasin.report.html import render_html
+from safebasin.report.layout import target_name
 from safebasin.report.sides import Rim, alpha_words, rim_words, rims
 from safebasin.report.terminal import terminal_curve
 
@@ -57,6 +58,41 @@ def test_the_nearer_crossing_is_in_the_headline():
     assert "beyond the nearer end, 0.0% of the responses" in said
     assert said in " ".join(terminal_curve(LINE, width=100).split())
     assert said in page(LINE)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "; along the line to org/unsafe its basin ends"),
+        ({"target": "/home/me/tuned/step-100"}, "; along the line to step-100 its basin ends"),
+        ({"kind": "adapter", "target": "org/lora"}, "; along the line to the adapter org/lora its basin ends"),
+        ({"kind": "quant", "target": "int4"}, "; its basin ends"),
+        ({"kind": "task", "target": "org/a,org/b"}, "; its basin ends"),
+        ({"target": "org/" + "x" * 60}, "; its basin ends"),
+    ],
+)
+def test_the_headline_names_the_model_that_a_line_leads_to(fields, words):
+    region = PANEL.region
+    spec = dataclasses.replace(region.axes[0].directions[0], **fields)
+    there = dataclasses.replace(region, axes=(dataclasses.replace(region.axes[0], directions=(spec,)),), name="line")
+    panel = dataclasses.replace(PANEL, region=there)
+    assert words in headline(panel)
+    landscape = dataclasses.replace(LINE, panels=(panel,))
+    assert words in " ".join(terminal_curve(landscape, width=100).split())
+    assert words in page(landscape)
+
+
+def test_so_does_that_of_prompts_that_should_be_answered():
+    half = Estimate(value=0.28)
+    answers = {"answered": Estimate(value=1.0), "answer_radius_toward": half, "answer_radius_away": half}
+    said = headline(dataclasses.replace(PANEL, summary=answers | {"answer_radius": half}))
+    assert "; along the line to org/unsafe half are answered up to α = +0.28 and up to α = −0.28" in said
+
+
+def test_a_plane_and_drawn_directions_lead_to_no_model():
+    assert target_name(make_landscape().panels[0].region) == ""
+    region = PANEL.region
+    assert target_name(dataclasses.replace(region, axes=region.axes * 2)) == ""
 
 
 def test_a_line_that_ends_on_neither_side_says_how_far_it_was_measured():

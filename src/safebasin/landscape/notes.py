@@ -7,12 +7,13 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import cast
 
 from safebasin.catalog import measures
 from safebasin.landscape.language_tests import read_tests
 from safebasin.landscape.stored import StoredStudy
-from safebasin.landscape.summaries import composing_judge
+from safebasin.landscape.summaries import RADIUS_LIMIT, composing_judge
 from safebasin.prompts.labels import labels_of
 from safebasin.records import Cell, Panel, Point, incoherent_share
 from safebasin.stats import FEWEST_DIRECTIONS
@@ -30,6 +31,7 @@ __all__ = [
     "find_notes",
     "incoherent",
     "notes_on_asking",
+    "plateaus",
     "version_words",
 ]
 
@@ -48,6 +50,8 @@ BROKEN, MOSTLY = 0.2, 0.5
 """Share of incoherent responses at the origin, and inside the radius, from which on a note says so."""
 NEARLY_ALL, FEW = 0.9, 5
 """Share of prompts answered at the origin from which on they may be no attacks, and of how many prompts at least."""
+NEAR_LIMIT, PLATEAU = 0.1, 3
+"""How near the limit of the radius a rate is, and at how many adjacent points, from which on a note says so."""
 _TAG = re.compile(r"\s*(<\|?[A-Za-z][\w:-]{1,40}\|?>|\[[A-Z][A-Z_]{2,30}\])")
 _NO_THOUGHTS = frozenset(
     f"<{name}>"
@@ -91,6 +95,7 @@ def find_notes(study: StoredStudy, panels: Sequence[Panel]) -> list[str]:
     if composing_judge(list(panels[0].points[0].asr)) is not None:
         notes += _language(store)
     notes += incoherent(panels)
+    notes += plateaus(panels)
     if any(panel.summary["visage"].n_undefined for panel in panels if "visage" in panel.summary):
         notes.append("VISAGE is undefined on some directions, where every point is fully unsafe; they are left out.")
     for region in plan.regions:
@@ -147,6 +152,39 @@ def _inside(panel: Panel) -> list[Cell]:
     radius = panel.summary.get("radius")
     reach = 0.0 if radius is None or radius.value is None else radius.value
     return [cell for cell in panel.points[1:] if 0 < math.hypot(*cell.coords) <= reach]
+
+
+def plateaus(panels: Sequence[Panel], limit: float = RADIUS_LIMIT) -> Iterator[str]:
+    """Of lines along which the rate stays near the limit of the radius, so that little tells where it crosses."""
+    for panel in panels:
+        several = panel.region.n_directions > 1
+        where = [
+            f"α = {first:g} to {last:g}" + (f" (direction {direction})" if several else "")
+            for direction in range(0 if panel.region.is_plane else panel.region.n_directions)
+            for sign in (-1, 1)
+            for first, last in _near_limit(panel, direction, sign, limit)
+        ]
+        if where:
+            rate = "the share of answers" if "answered" in panel.summary else "ASR"
+            yield (
+                f"Along {panel.region.name}, system prompt {panel.system}, prompts {panel.prompts}: the crossing is "
+                f"ill-defined at {', '.join(where)}, where {rate} stays within {100 * NEAR_LIMIT:.0f} points of "
+                f"{100 * limit:.0f} %."
+            )
+
+
+def _near_limit(panel: Panel, direction: int, sign: int, limit: float) -> Iterator[tuple[float, float]]:
+    """First and last α of each run of measured points on a side of one direction that are near the limit."""
+
+    def is_near(cell: Cell) -> bool:
+        rate = cell.asr[panel.judge].value
+        return rate is not None and abs(rate - limit) <= NEAR_LIMIT + 1e-9  # 0.6 − 0.5 may be a little more
+
+    side = [cell for cell in panel.points if cell.direction == direction and sign * cell.coords[0] > 0]
+    for near, run in groupby(sorted(side, key=lambda cell: cell.coords), key=is_near):
+        alphas = [cell.coords[0] for cell in run]
+        if near and len(alphas) >= PLATEAU:
+            yield alphas[0], alphas[-1]
 
 
 def few_directions(plan: Plan) -> Iterator[str]:

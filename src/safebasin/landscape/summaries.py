@@ -19,9 +19,11 @@ from safebasin.stats.landscape import with_origin
 from safebasin.stats.method_words import stopped_words
 from safebasin.study.plan import PromptSet
 
-__all__ = ["composing_judge", "is_benign", "main_judge", "panel_judge", "rate", "rates", "summarize"]
+__all__ = ["RADIUS_LIMIT", "composing_judge", "is_benign", "main_judge", "panel_judge", "rate", "rates", "summarize"]
 
 Summary = dict[str, Estimate]
+RADIUS_LIMIT = 0.5
+"""The rate at which `radius`, `answer_radius` and `harm_radius` end."""
 
 
 def is_benign(prompts: PromptSet) -> bool:
@@ -173,7 +175,7 @@ class _Curves:
 
         return self._by_side(name, whole, of)
 
-    def radii(self, name: str, limit: float = 0.5) -> Summary:
+    def radii(self, name: str, limit: float = RADIUS_LIMIT) -> Summary:
         n_prompts = self.grid.fewest
 
         def whole(success: Array) -> Estimate:

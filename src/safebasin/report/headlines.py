@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from safebasin.records import SIDES, Estimate, Panel, incoherent_share
 from safebasin.report.explanations import interval_words, value_words
+from safebasin.report.layout import target_name
 from safebasin.report.sides import alpha_words, by_side, named_side
 from safebasin.stats import nearer_side
 from safebasin.stats.sides import side_words
@@ -52,7 +53,7 @@ def _answered(panel: Panel, answered: Estimate) -> str:
     if refused is not None and refused.value is not None:
         text += f", and refuses {value_words('over_refusal', refused)}"
     if radius is not None and radius.value and panel.region.sides:
-        text += f"; half are answered {_up_to(by_side(panel, 'answer_radius'))}"
+        text += f"; {_along(panel)}half are answered {_up_to(by_side(panel, 'answer_radius'))}"
     elif radius is not None and radius.value:
         bounds = f"{value_words('answer_radius', radius)} {interval_words('answer_radius', radius)}".rstrip()
         text += f"; half are answered up to a distance of {bounds}"
@@ -87,7 +88,7 @@ def _reach(panel: Panel, radius: Estimate) -> str:
     if panel.region.is_plane:
         return _reach_of_planes(radius, count)
     if panel.region.sides:
-        return _reach_of_sides(by_side(panel, "radius"))
+        return _along(panel) + _reach_of_sides(by_side(panel, "radius"))
     kind = f"{panel.axis.directions[0].kind} " if len(kinds) == 1 else ""
     over = f"on average over {count} {kind}directions" if count > 1 else "on the one direction measured"
     ends = [side for side in (-1, 1) if any(side * alpha > 0 for alpha in panel.axis.alphas)]
@@ -101,6 +102,12 @@ def _reach(panel: Panel, radius: Estimate) -> str:
             f"{radius.n_censored} of {n_sides} sides never end within the range"
         )
     return f"its basin ends at |α| ≈ {alpha_words(radius.value or 0.0)}{bounds} {over}, where half of them succeed"
+
+
+def _along(panel: Panel) -> str:
+    """Name what a line leads to, before what is said of its sides."""
+    name = target_name(panel.region)
+    return f"along the line to {name} " if name else ""
 
 
 def _reach_of_sides(found: Mapping[str, Estimate]) -> str:

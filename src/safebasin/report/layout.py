@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from safebasin import catalog
 from safebasin.records import Landscape, Panel, Region, Trajectory
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "panel_title",
     "regions",
     "slugs",
+    "target_name",
     "trajectories",
 ]
 
@@ -117,6 +119,20 @@ def model_name(model: str) -> str:
     """
     parts = (part.rstrip("/\\") for part in model.split("+"))
     return "+".join(re.split(r"[/\\]", part)[-1] if _is_path(part) else part for part in parts) or model
+
+
+def target_name(region: Region) -> str:
+    """The model or adapter that a line leads to, as a sentence names it; empty where it is none, or too long a name."""
+    spec = region.axes[0].directions[0]
+    leads_to = catalog.target_of(spec.kind)
+    if region.is_plane or not spec.target or leads_to not in ("model", "adapter"):
+        return ""
+    name = model_name(spec.target)
+    return ("" if leads_to == "model" else "the adapter ") + name if len(name) <= _ROOM else ""
+
+
+_ROOM = 60
+"""Characters of the longest name of a target that a sentence has room for."""
 
 
 def _is_path(text: str) -> bool:
