@@ -50,8 +50,9 @@ BROKEN, MOSTLY = 0.2, 0.5
 """Share of incoherent responses at the origin, and inside the radius, from which on a note says so."""
 NEARLY_ALL, FEW = 0.9, 5
 """Share of prompts answered at the origin from which on they may be no attacks, and of how many prompts at least."""
-NEAR_LIMIT, PLATEAU = 0.1, 3
-"""How near the limit of the radius a rate is, and at how many adjacent points, from which on a note says so."""
+NEAR_LIMIT, PLATEAU, SPAN = 0.1, 3, 0.25
+"""How near the limit of the radius a rate is, at how many adjacent points, and over which share of the way from the
+origin to the farthest of them, from which on a note says so: a fine grid has many points on any slope."""
 _TAG = re.compile(r"\s*(<\|?[A-Za-z][\w:-]{1,40}\|?>|\[[A-Z][A-Z_]{2,30}\])")
 _NO_THOUGHTS = frozenset(
     f"<{name}>"
@@ -183,7 +184,8 @@ def _near_limit(panel: Panel, direction: int, sign: int, limit: float) -> Iterat
     side = [cell for cell in panel.points if cell.direction == direction and sign * cell.coords[0] > 0]
     for near, run in groupby(sorted(side, key=lambda cell: cell.coords), key=is_near):
         alphas = [cell.coords[0] for cell in run]
-        if near and len(alphas) >= PLATEAU:
+        wide = alphas[-1] - alphas[0] >= SPAN * max(map(abs, alphas)) - 1e-9
+        if near and wide and len(alphas) >= PLATEAU:
             yield alphas[0], alphas[-1]
 
 
