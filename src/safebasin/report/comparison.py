@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from safebasin.records import Estimate, Landscape, Panel, Region
-from safebasin.report.differences import alike, difference_words, is_compared, joined, uncompared_words
+from safebasin.report.differences import ALIKE, alike, difference_words, is_compared, joined, uncompared_words
 from safebasin.report.explanations import explanation, interval_words, value_words
 from safebasin.report.figures.comparison import comparison_svg, save_comparison_figure
 from safebasin.report.page import render_page
@@ -163,7 +163,7 @@ def _row(landscape: Landscape, ranking: Ranking) -> _Row:
 
 def _pair(pair: RankedPair, region: Region) -> dict[str, str]:
     value, interval, verdict = difference_words(pair.difference, region)
-    if interval and not is_compared(pair):  # an interval of one direction says nothing of others
+    if verdict == ALIKE and not is_compared(pair):  # an interval of one direction says nothing of others
         verdict = "not compared"
     apart = f"{pair.first} stands {verdict}" if pair.is_apart else verdict
     return {

@@ -8,7 +8,10 @@ from safebasin.records import Comparison, Estimate, Landscape, Region
 from safebasin.stats import FEWEST_DIRECTIONS
 from safebasin.stats.ranking import RankedPair, Ranking
 
-__all__ = ["alike", "comparison_words", "difference_words", "is_compared", "joined", "uncompared_words"]
+__all__ = ["ALIKE", "alike", "comparison_words", "difference_words", "is_compared", "joined", "uncompared_words"]
+
+ALIKE = "cannot be told apart"
+"""What follows from an interval that holds 0."""
 
 
 def is_compared(pair: RankedPair) -> bool:
@@ -59,7 +62,7 @@ def difference_words(estimate: Estimate, region: Region) -> tuple[str, str, str]
         return value, "", "no interval is claimed"
     interval = f"[{_points(estimate.low)}, {_points(estimate.high)}]"
     if estimate.low <= 0 <= estimate.high:
-        return value, interval, "cannot be told apart"
+        return value, interval, ALIKE
     if region.is_drawn and region.n_directions < FEWEST_DIRECTIONS:
         noun = "plane" if region.is_plane else "direction"
         return value, interval, f"of {region.n_directions} {noun} only: no verdict"
