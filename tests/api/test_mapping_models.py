@@ -76,6 +76,7 @@ def test_what_takes_one_model_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "words"),
     [(["world:guild/aligned"] * 2, r"model must be one; got .* Several are mapped by map_models"),
+     ([], r"model must be one; got \[\]"),
      (3, "model must be a text, or a path; got 3")],
 )  # fmt: skip
 def test_one_model_is_mapped_at_a_time(model: object, words: str) -> None:

@@ -77,7 +77,7 @@ def _make(model: str | None, flags: StudyFlags, fields: Mapping[str, object] | N
     from safebasin import study as studies
 
     names = texts_of(model, "model")
-    if len(names) > 1:
+    if model is not None and len(names) != 1:
         raise StudyError(expected("model", "one", list(names), "Several are mapped by map_models."))
     named = {"model": names[0]} if names else {}
     merged = {"model": DEFAULT_MODEL, **(fields or {}), **named}
