@@ -240,6 +240,7 @@ def test_a_folder_is_new_empty_or_of_its_kind(kept: Path) -> None:
     (kept / "free" / ".0-part.4711").touch()
     assert target_folder(kept / "free", kind) == kept / "free", "what a kill left closes no folder"
     (kept / "free" / "thesis.tex").touch()
-    for path in (kept / "free", kept / "free" / "thesis.tex", kept / ("x" * 300)):
+    thesis = kept / "free" / "thesis.tex"
+    for path in (kept / "free", thesis, thesis / "new", thesis / "new" / "er", kept / ("x" * 300)):
         with pytest.raises(UsageError, match="the folder of a comparison must be"):
             target_folder(path, kind, error=UsageError)

@@ -152,14 +152,17 @@ def target_folder(path: Path, kind: Kind, *, what: str = "", error: type[UsageEr
         error: kind of the error.
 
     Raises:
-        UsageError: of the given kind, where it is a file, is that of something else, or cannot be read or written to.
+        UsageError: of the given kind, where it, or what it is below, is a file, it is that of something else, or
+            cannot be read or written to.
     """
     what, remedy = what or f"the folder of {kind.name}", "Choose another folder with -o."
     try:
-        if not path.exists():
+        there = next((above for above in (path, *path.absolute().parents) if above.exists()), path)
+        if not there.is_dir():
+            said = "It is a file." if there == path else f"{there} is a file."
+            raise error(expected(what, "a folder", str(path), f"{said} {remedy}"))
+        if there != path:
             return path
-        if not path.is_dir():
-            raise error(expected(what, "a folder", str(path), f"It is a file. {remedy}"))
         other = next((k for k in KINDS.values() if k.is_here(path) and k is not kind), None)
         if other is not None:
             raise error(expected(what, f"another one than that of {other.name}", str(path), remedy))

@@ -103,7 +103,7 @@ def test_the_command_says_how_to_build(
 # --- at full size ----------------------------------------------------------------------------------------------------
 
 
-def shares(name: str, prompts: str, n: int = 60) -> dict[str, float]:
+def shares(name: str, prompts: str, n: int = 300) -> dict[str, float]:
     """Truth → share of the responses of a model to the first prompts of a set."""
     from safebasin.engines.hf import HFEngine
 
