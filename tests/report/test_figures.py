@@ -14,13 +14,14 @@ import pytest
 from matplotlib import rc_context
 
 from helpers.landscapes import make_landscape
-from safebasin.report.figures import draw_asr, draw_outcomes, figure_images, save_figures
+from safebasin.report.figures import Figures, draw_asr, draw_outcomes, files
 from safebasin.report.figures.canvas import STYLE
+from safebasin.report.figures.look import Look
 
 
 @pytest.mark.slow
 def test_files_of_every_panel(tmp_path):
-    paths = save_figures(make_landscape(points=3, prompts=4, panels=2, directions=1), tmp_path / "figures")
+    paths = Figures(make_landscape(points=3, prompts=4, panels=2, directions=1)).save(tmp_path / "figures")
     stems = [
         "asr-random-harmful", "outcomes-random-harmful", "asr-random-harmful-none", "outcomes-random-harmful-none",
         "overlay-random-system-harmful", "multiples-random-system-harmful",
@@ -45,7 +46,7 @@ def table(path: Path) -> list[dict[str, str]]:
 @pytest.mark.slow
 def test_the_data_of_a_figure_stand_beside_it(tmp_path):
     landscape = make_landscape(points=3, prompts=4, directions=2)
-    save_figures(landscape, tmp_path)
+    Figures(landscape).save(tmp_path)
     rows = table(tmp_path / "asr-random-harmful.csv")
     panel = landscape.panels[0]
     assert len(rows) == len(panel.points) * len(landscape.judges)
@@ -62,7 +63,7 @@ def test_the_data_of_a_figure_stand_beside_it(tmp_path):
 
 @pytest.mark.slow
 def test_text_of_an_svg_is_text(tmp_path):
-    save_figures(make_landscape(points=3, directions=1), tmp_path)
+    Figures(make_landscape(points=3, directions=1)).save(tmp_path)
     found = ET.parse(tmp_path / "asr-random-harmful.svg").getroot().iter("{http://www.w3.org/2000/svg}text")
     assert "ASR (%)" in {"".join(node.itertext()) for node in found}
 
@@ -70,14 +71,25 @@ def test_text_of_an_svg_is_text(tmp_path):
 @pytest.mark.slow
 def test_the_same_landscape_gives_the_same_bytes(tmp_path):
     landscape = make_landscape(points=3, directions=1)
-    first, second = (save_figures(landscape, tmp_path / name) for name in ("a", "b"))
+    first, second = (Figures(landscape).save(tmp_path / name) for name in ("a", "b"))
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
 
 @pytest.mark.slow
 def test_another_landscape_gives_another_picture():
     first, second = make_landscape(points=5), make_landscape(points=5, seed=7)
-    assert figure_images(first, first.panels[0]) != figure_images(second, second.panels[0])
+    assert Figures(first).of_panel(first.panels[0]) != Figures(second).of_panel(second.panels[0])
+
+
+def test_a_page_shows_the_saved_file_drawn_once_unless_it_has_another_look(tmp_path, monkeypatch):
+    landscape = make_landscape(points=3, directions=1)
+    [panel] = landscape.panels
+    usual, other = Figures(landscape), Figures(landscape)
+    saved = [path.read_bytes() for path in usual.save(tmp_path / "usual") if path.suffix == ".svg"]
+    other.save(tmp_path / "other", Look(title="another"))
+    anew = other.of_panel(panel)
+    monkeypatch.setattr(files, "draw_asr", None)
+    assert usual.of_panel(panel) == anew == [(words, image) for (words, _), image in zip(anew, saved, strict=True)]
 
 
 @pytest.mark.slow
@@ -107,7 +119,7 @@ def test_legend_says_what_the_band_is():
 @pytest.mark.parametrize("fields", [{"points": 1}, {"missing": 1.0, "points": 3}])
 @pytest.mark.slow
 def test_little_or_nothing_measured_still_draws(tmp_path, fields):
-    assert save_figures(make_landscape(directions=1, **fields), tmp_path)
+    assert Figures(make_landscape(directions=1, **fields)).save(tmp_path)
 
 
 @pytest.mark.slow
@@ -115,7 +127,7 @@ def test_without_labels_there_is_no_figure_of_outcomes(tmp_path):
     landscape = make_landscape(points=3)
     panel = landscape.panels[0]
     bare = dataclasses.replace(panel, points=tuple(dataclasses.replace(c, outcomes={}) for c in panel.points))
-    paths = save_figures(dataclasses.replace(landscape, panels=(bare,)), tmp_path)
+    paths = Figures(dataclasses.replace(landscape, panels=(bare,))).save(tmp_path)
     assert [p.name for p in paths] == [f"asr-random-harmful.{kind}" for kind in ("png", "svg", "pdf", "csv")]
 
 

@@ -11,7 +11,7 @@ import pytest
 from helpers.landscapes import make_landscape
 from helpers.regions import make_group, make_plane_landscape, make_study, make_trajectory, with_measurements
 from safebasin.records import Estimate, Landscape
-from safebasin.report.figures import files, save_figures
+from safebasin.report.figures import Figures, files
 from safebasin.report.figures.blocks import draw_group
 from safebasin.report.figures.canvas import STYLE
 from safebasin.report.figures.lines import draw_asr
@@ -163,11 +163,11 @@ def test_a_study_has_a_figure_of_everything():
 @pytest.mark.parametrize("fields", [{"gaps": 1.0}, {"points": 1}, {"points": 2}, {"rim": 9}, {"rim": -1}])
 @pytest.mark.slow
 def test_little_or_nothing_of_a_plane_still_draws(tmp_path, fields):
-    assert save_figures(plane(**fields), tmp_path)
+    assert Figures(plane(**fields)).save(tmp_path)
 
 
 @pytest.mark.slow
 def test_planes_give_the_same_bytes(tmp_path):
     landscape = plane(points=5, gaps=0.2, trajectory=True)
-    first, second = (save_figures(landscape, tmp_path / name) for name in ("a", "b"))
+    first, second = (Figures(landscape).save(tmp_path / name) for name in ("a", "b"))
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]

@@ -18,13 +18,14 @@ import pytest
 from helpers.landscapes import make_landscape, make_manifest, make_sample, make_samples
 from helpers.regions import make_group, make_plane_landscape, make_study
 from safebasin.records import Estimate
-from safebasin.report import figures, sections
+from safebasin.report import figures
 from safebasin.report.explanations import EXPLANATIONS, explanation, in_order
 from safebasin.report.headlines import group_headline, headline
 from safebasin.report.html import render_html
 from safebasin.report.payload import MAX_CHARACTERS, embedded_json
 from safebasin.report.payload import samples as payload_samples
 
+OF_PANEL = figures.Figures.of_panel
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -43,8 +44,8 @@ HOSTILE = (
 def _quick_pictures():
     """Drawing is test_figures' business and slow; one test below draws."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("figure_images", "group_images", "overlay_images"):
-            patch.setattr(sections, name, lambda *_: [("ASR", b"<svg/>"), ("outcomes", b"<svg/>")])
+        for name in ("of_panel", "of_group", "of_overlay"):
+            patch.setattr(figures.Figures, name, lambda *_: [("ASR", b"<svg/>"), ("outcomes", b"<svg/>")])
         yield
 
 
@@ -215,7 +216,7 @@ def test_a_long_text_is_cut_and_says_so():
 
 
 def test_readers_without_scripts_get_pictures(monkeypatch):
-    monkeypatch.setattr(sections, "figure_images", figures.figure_images)
+    monkeypatch.setattr(figures.Figures, "of_panel", OF_PANEL)
     page = Page(render_html(make_landscape(points=3), {}, [], title="t"))
     images = [base64.b64decode((a["src"] or "").split(",", 1)[1]) for t, a in page.elements if t == "img"]
     assert len(images) == 2

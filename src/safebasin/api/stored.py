@@ -311,7 +311,7 @@ def _publish(study: StoredStudy, *, with_text: bool, look: Look | None = None) -
     from safebasin.landscape.landscape_json import to_json
     from safebasin.landscape.results import read_landscape
     from safebasin.landscape.samples import read_samples
-    from safebasin.report.figures import save_figures
+    from safebasin.report.figures import Figures
     from safebasin.report.figures.look import Look
     from safebasin.report.html import render_html
     from safebasin.report.layout import model_name
@@ -324,11 +324,11 @@ def _publish(study: StoredStudy, *, with_text: bool, look: Look | None = None) -
     with seldom_collected():
         folder, landscape = study.folder, read_landscape(study)
         write_text(folder / folders.LANDSCAPE, to_json(landscape))
-        save_figures(landscape, folder / folders.FIGURES, look or Look())
+        figures = Figures(landscape)
+        figures.save(folder / folders.FIGURES, look or Look())
         samples = read_samples(study, with_text=with_text, most=most_per_place(landscape))
-        page = render_html(
-            landscape, read_manifest(folder), samples, title=f"Safety basin of {model_name(landscape.model)}"
-        )
+        title = f"Safety basin of {model_name(landscape.model)}"
+        page = render_html(landscape, read_manifest(folder), samples, title=title, figures=figures)
         write_text(folder / folders.REPORT, page)
         seal(folder, with_text=with_text)
     return Mapped(landscape=landscape, folder=folder, report=folder / folders.REPORT)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from safebasin.records import Landscape
 from safebasin.report.differences import comparison_words
+from safebasin.report.figures import Figures
 from safebasin.report.page import render_page
 from safebasin.report.payload import ShownSample, page_payload
 from safebasin.report.sections import contents, page_sections
@@ -15,7 +16,12 @@ __all__ = ["render_html"]
 
 
 def render_html(
-    landscape: Landscape, manifest: Mapping[str, object], samples: Iterable[ShownSample], *, title: str
+    landscape: Landscape,
+    manifest: Mapping[str, object],
+    samples: Iterable[ShownSample],
+    *,
+    title: str,
+    figures: Figures | None = None,
 ) -> str:
     """The page as text, to be written as UTF-8.
 
@@ -24,8 +30,9 @@ def render_html(
         manifest: `manifest.json` as plain values; may be empty.
         samples: the responses to be shown, texts None where withheld. Read once.
         title: of the page.
+        figures: those of the landscape, which are not drawn again where they were saved; None makes them.
     """
-    sections = page_sections(landscape)
+    sections = page_sections(landscape, figures or Figures(landscape))
     return render_page(
         "report.html.j2",
         page_payload(landscape, samples),

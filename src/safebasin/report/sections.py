@@ -15,7 +15,7 @@ from safebasin.report.explanations import (
     interval_words,
     value_words,
 )
-from safebasin.report.figures import figure_images, group_images, overlay_images
+from safebasin.report.figures import Figures
 from safebasin.report.headlines import group_headline, headline
 from safebasin.report.layout import Group, Overlay, groups, lone_panels, overlays, panel_title, regions, trajectories
 from safebasin.report.measurements import MeasurementRow, measurement_curves, measurement_rows
@@ -119,8 +119,13 @@ class GroupSection(Section):
     size: str
 
 
-def page_sections(landscape: Landscape) -> list[Section]:
-    """The sections in the order of the page: the first panel first, what is compared right after it."""
+def page_sections(landscape: Landscape, figures: Figures) -> list[Section]:
+    """The sections in the order of the page: the first panel first, what is compared right after it.
+
+    Args:
+        landscape: what is reported.
+        figures: of this landscape.
+    """
     made: list[Section] = []
     numbers = {id(panel): number for number, panel in enumerate(landscape.panels)}
     grouped = list(enumerate(groups(landscape)))
@@ -129,10 +134,10 @@ def page_sections(landscape: Landscape) -> list[Section]:
     for region in regions(landscape):
         own = [p for p in landscape.panels if p.region == region and id(p) in alone]
         for place, panel in enumerate(own):
-            made.append(_panel(landscape, panel, numbers[id(panel)], is_first=place == 0))
+            made.append(_panel(landscape, panel, figures, numbers[id(panel)], is_first=place == 0))
             if place == 0:
-                made += [_overlay(landscape, o, n) for n, o in compared if o.region == region]
-        made += [_group(landscape, g, n) for n, g in grouped if g.panels[0].region == region]
+                made += [_overlay(landscape, o, figures, n) for n, o in compared if o.region == region]
+        made += [_group(landscape, g, figures, n) for n, g in grouped if g.panels[0].region == region]
     return made
 
 
@@ -147,7 +152,7 @@ def contents(sections: Sequence[Section]) -> list[tuple[str, list[Section]]]:
 # --- panels -----------------------------------------------------------------------------------------------------------
 
 
-def _panel(landscape: Landscape, panel: Panel, number: int, *, is_first: bool) -> PanelSection:
+def _panel(landscape: Landscape, panel: Panel, figures: Figures, number: int, *, is_first: bool) -> PanelSection:
     table = [_statistic(panel, name) for name in in_order(panel.summary)]
     paths = trajectories(landscape, panel) if is_first else ()
     return PanelSection(
@@ -157,7 +162,7 @@ def _panel(landscape: Landscape, panel: Panel, number: int, *, is_first: bool) -
         title=panel_title(landscape, panel),
         short=panel_title(None, panel),
         region=_region_name(panel.region),
-        images=_data_uris(figure_images(landscape, panel)),
+        images=_data_uris(figures.of_panel(panel)),
         answer=headline(panel),
         judge=panel.judge,
         is_plane=panel.region.is_plane,
@@ -267,7 +272,7 @@ def _path_rows(path: Trajectory) -> list[list[str]]:
 # --- several panels ---------------------------------------------------------------------------------------------------
 
 
-def _overlay(landscape: Landscape, overlay: Overlay, number: int) -> OverlaySection:
+def _overlay(landscape: Landscape, overlay: Overlay, figures: Figures, number: int) -> OverlaySection:
     title = f"{overlay.title[0].lower()}{overlay.title[1:]}"
     several = len(regions(landscape)) > 1
     return OverlaySection(
@@ -277,7 +282,7 @@ def _overlay(landscape: Landscape, overlay: Overlay, number: int) -> OverlaySect
         title=f"Compared on {overlay.region.name}: {title}" if several else f"Compared: {title}",
         short=f"Compared: {title}",
         region=_region_name(overlay.region),
-        images=_data_uris(overlay_images(landscape, overlay)),
+        images=_data_uris(figures.of_overlay(overlay)),
         is_plane=overlay.region.is_plane,
         lines=line_words(overlay.region),
         names=[overlay.name_of(panel) for panel in overlay.panels],
@@ -286,7 +291,7 @@ def _overlay(landscape: Landscape, overlay: Overlay, number: int) -> OverlaySect
     )
 
 
-def _group(landscape: Landscape, group: Group, number: int) -> GroupSection:
+def _group(landscape: Landscape, group: Group, figures: Figures, number: int) -> GroupSection:
     names = [name for name in KEY_FIGURES if any(name in panel.summary for panel in group.panels)]
     system = "" if group.system == "default" else f", system prompt {group.system}"
     sizes = {_size(panel) for panel in group.panels}
@@ -297,7 +302,7 @@ def _group(landscape: Landscape, group: Group, number: int) -> GroupSection:
         title=f"{group.name}: {group.prompts}{system}",
         short=f"{group.prompts}{system}",
         region=group.name,
-        images=_data_uris(group_images(landscape, group)),
+        images=_data_uris(figures.of_group(group)),
         answer=group_headline(group.panels),
         judge=group.panels[0].judge,
         columns=[explanation(name, group.panels[0]) for name in names],

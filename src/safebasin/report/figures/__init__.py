@@ -25,7 +25,7 @@ The same landscape gives the same bytes: no date, no random ids. matplotlib is i
     planes        ASR and outcomes over planes, with the rim of the basin
 """
 
-from safebasin.report.figures.files import figure_images, group_images, overlay_images, save_figures
+from safebasin.report.figures.files import Figures
 from safebasin.report.figures.lines import draw_asr, draw_outcomes
 
-__all__ = ["draw_asr", "draw_outcomes", "figure_images", "group_images", "overlay_images", "save_figures"]
+__all__ = ["Figures", "draw_asr", "draw_outcomes"]

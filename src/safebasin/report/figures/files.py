@@ -25,7 +25,7 @@ from safebasin.report.surfaces import surfaces
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["figure_images", "group_images", "overlay_images", "save_figures"]
+__all__ = ["Figures"]
 
 
 USUAL = Look()
@@ -42,54 +42,62 @@ class _Job:
     """Its data."""
 
 
-def save_figures(landscape: Landscape, folder: Path, look: Look = USUAL) -> list[Path]:
-    """Write every figure as PNG, SVG and PDF, and its data as CSV: KIND-REGION-PROMPTS, with the system prompt
-    behind where it is not `default`.
+class Figures:
+    """The figures of one landscape, as files and as images for a page: in its usual look each is drawn once."""
 
-    Kinds are `asr` and `outcomes` (lines), `plane`, `planes` (each of several), `measurements` (other measurements),
-    `overlay` and `multiples` (panels that differ in prompts or system), `rims` (planes over each other) and `blocks`.
+    def __init__(self, landscape: Landscape) -> None:
+        """Draw nothing yet."""
+        self._landscape = landscape
+        self._images: dict[tuple[str, ...], bytes] = {}
 
-    Args:
-        landscape: what is drawn.
-        folder: made if needed; figures of these names are overwritten.
-        look: title, limits, size and language, where they are not to be the usual ones.
+    def save(self, folder: Path, look: Look = USUAL) -> list[Path]:
+        """Write every figure as PNG, SVG and PDF, and its data as CSV: KIND-REGION-PROMPTS, with the system prompt
+        behind where it is not `default`.
 
-    Returns:
-        The files, panels first. A panel without a judged response has no `outcomes`.
-    """
-    import matplotlib
+        Kinds are `asr` and `outcomes` (lines), `plane`, `planes` (each of several), `measurements` (other
+        measurements), `overlay` and `multiples` (panels that differ in prompts or system), `rims` (planes over each
+        other) and `blocks`.
 
-    folder.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-    jobs = list(_jobs(landscape))
-    with matplotlib.rc_context(STYLE):
-        for job, name in zip(jobs, slugs(job.name for job in jobs), strict=True):
-            figure = job.draw()
-            apply_look(look, figure)
-            written += save(figure, folder / name, job.rows())
-    return written
+        Args:
+            folder: made if needed; figures of these names are overwritten.
+            look: title, limits, size and language, where they are not to be the usual ones.
 
+        Returns:
+            The files, panels first. A panel without a judged response has no `outcomes`.
+        """
+        import matplotlib
 
-def figure_images(landscape: Landscape, panel: Panel) -> list[tuple[str, bytes]]:
-    """The figures of one panel as (what it shows, SVG file), to stand in a page for readers without scripts."""
-    return _drawn(_of_panel(landscape, panel))
+        folder.mkdir(parents=True, exist_ok=True)
+        written: list[Path] = []
+        jobs = list(_jobs(self._landscape))
+        names = [job.name for job in jobs]
+        with matplotlib.rc_context(STYLE):
+            for job, name in zip(jobs, slugs(names), strict=True):
+                figure = job.draw()
+                apply_look(look, figure)
+                image = svg_of(figure)
+                if look == USUAL and names.count(job.name) == 1:
+                    self._images[job.name] = image
+                written += save(figure, folder / name, job.rows(), image)
+        return written
 
+    def of_panel(self, panel: Panel) -> list[tuple[str, bytes]]:
+        """Draw those of one panel, as (what it shows, SVG file), to stand in a page for readers without scripts."""
+        return self._drawn(_of_panel(self._landscape, panel))
 
-def group_images(landscape: Landscape, group: Group) -> list[tuple[str, bytes]]:
-    """The figure of a group, likewise."""
-    return _drawn(_of_group(landscape, group))
+    def of_group(self, group: Group) -> list[tuple[str, bytes]]:
+        """Draw that of a group, likewise."""
+        return self._drawn(_of_group(self._landscape, group))
 
+    def of_overlay(self, overlay: Overlay) -> list[tuple[str, bytes]]:
+        """Draw those of an overlay, likewise."""
+        return self._drawn(_of_overlay(self._landscape, overlay))
 
-def overlay_images(landscape: Landscape, overlay: Overlay) -> list[tuple[str, bytes]]:
-    """The figures of an overlay, likewise."""
-    return _drawn(_of_overlay(landscape, overlay))
+    def _drawn(self, jobs: Iterator[_Job]) -> list[tuple[str, bytes]]:
+        import matplotlib
 
-
-def _drawn(jobs: Iterator[_Job]) -> list[tuple[str, bytes]]:
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        return [(job.words, svg_of(job.draw())) for job in jobs]
+        with matplotlib.rc_context(STYLE):
+            return [(job.words, self._images.get(job.name) or svg_of(job.draw())) for job in jobs]
 
 
 def _jobs(landscape: Landscape) -> Iterator[_Job]:
