@@ -14,6 +14,7 @@ import numpy as np
 from safebasin.engines.cycles import PERIOD, Cycles
 from safebasin.protocols import RuleJudge
 from safebasin.records import FinishReason
+from safebasin.substrings import any_of
 
 __all__ = ["CHECK_EVERY", "LOOP_REPEATS", "LOOP_TOKENS", "EndWatch", "LoopWatch", "RefusalWatch", "Rows"]
 
@@ -54,6 +55,7 @@ class RefusalWatch:
     ) -> None:
         self._phrases = tuple(tuple(group) for group in phrases) if all(phrases) else ()
         self._rules = tuple(rules) if all(phrases) else ()
+        self._cues = tuple(any_of(tuple(rule.cues)) for rule in self._rules)
         self._decode = decode
         self._response = response
         self._ignored = frozenset(ignored)
@@ -84,7 +86,7 @@ class RefusalWatch:
     def _may_hit(self, row: int, tail: str) -> bool:
         if self._undecided[row] and not self._suspected[row]:
             low = tail.lower()
-            self._suspected[row] = any(cue in low for r in self._undecided[row] for cue in self._rules[r].cues)
+            self._suspected[row] = any(self._cues[r].is_in(low) for r in self._undecided[row])
         return self._suspected[row] or any(p in tail for g in self._open[row] for p in self._phrases[g])
 
     def _end(self, row: int, looks: range, ids: list[int]) -> int:

@@ -13,6 +13,7 @@ from importlib import resources
 from typing import NamedTuple, TypedDict, cast
 
 from safebasin.judges import phrases
+from safebasin.substrings import trie
 
 __all__ = ["VERSIONS", "Frame", "Held", "Rules", "Wording", "rules"]
 
@@ -193,16 +194,7 @@ def _sorted_by_script(tables: dict[str, _Table]) -> _Cues:
     other = [pair for pair in inside if not pair[0].isascii()]
     latin = [pair for pair in other if not _OTHER_SCRIPT.search(pair[0])]
     named = {cue: tuple(sorted(names)) for cue, names in languages.items()}
-    return _Cues(re.compile(rf"\b(?=({_trie(list(named))}))"), named, plain, latin, other)
-
-
-def _trie(words: list[str]) -> str:
-    """A pattern that any of the words matches, which looks at each letter once."""
-    heads = dict.fromkeys(word[:1] for word in words)
-    if "" in heads:
-        return ""
-    parts = [re.escape(head) + _trie([word[1:] for word in words if word.startswith(head)]) for head in heads]
-    return parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
+    return _Cues(re.compile(rf"\b(?=({trie(list(named))}))"), named, plain, latin, other)
 
 
 def _compiled(table: _Table) -> dict[str, re.Pattern[str]]:
