@@ -129,13 +129,14 @@ def probe(inputs: Inputs, plan: Plan, sizes: ModelSizes, dtype: str, *, clock: C
 
 def _least(call: Callable[[], list[Generation]], clock: Clock) -> tuple[float, list[Generation]]:
     """The least time of two calls, and what the last gave."""
-    taken: list[float] = []
-    found: list[Generation] = []
-    for _ in range(2):
-        begun = clock()
-        found = call()
-        taken.append(clock() - begun)
-    return min(taken), found
+    _, first = _timed(call, clock)
+    found, second = _timed(call, clock)
+    return min(first, second), found
+
+
+def _timed(call: Callable[[], list[Generation]], clock: Clock) -> tuple[list[Generation], float]:
+    begun = clock()
+    return call(), clock() - begun
 
 
 def _longest(generations: Sequence[Generation]) -> int:
@@ -175,9 +176,9 @@ def _answers(
         if lengths and clock() > until:
             break
         engine.move_to(point)
-        begun = clock()
-        found = engine.generate(asked.conversations, decoding)
-        seconds = clock() - begun
+        found, seconds = _timed(lambda: engine.generate(asked.conversations, decoding), clock)
+        if not lengths and seconds < room:  # what a judge compiles for its first refusals is no part of a pass
+            found, seconds = _timed(lambda: engine.generate(asked.conversations, decoding), clock)
         # rows that were cut here are taken to go on to the end
         grown = [most if g.n_tokens >= cut else g.n_tokens for g in found]
         tokens = sum(g.n_tokens for g in found)
