@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,10 @@ import pytest
 from helpers.models import make_tiny_model
 from safebasin import api
 from safebasin.cli import main
+from safebasin.engines.hf import HFEngine
 from safebasin.errors import ModelError, PromptError
+from safebasin.protocols import Generation
+from safebasin.records import Decoding, Message, Point
 from safebasin.run.execute import measure
 from safebasin.run.pricing import estimate, probe
 from safebasin.study import Study
@@ -171,6 +174,29 @@ def test_a_probe_measures_its_two_constants_and_how_long_answers_are(
     assert any("measured at" in sentence for sentence in price.said)
     assert not (tmp_path / "out").exists()
     json.dumps(asdict(price))
+
+
+def test_a_point_of_a_probe_counts_for_as_many_of_its_line_as_it_stands_for(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class LongAtTheEnds(HFEngine):
+        ends = False
+
+        def move_to(self, point: Point) -> None:
+            self.ends = any(abs(alpha) > 0.19 for _, alpha in point.terms)
+            super().move_to(point)
+
+        def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
+            made = super().generate(conversations, decoding)
+            return [replace(one, n_tokens=11 if self.ends else 2) for one in made]
+
+    monkeypatch.setattr(probe, "load_engine", lambda *_: LongAtTheEnds(str(model), device="cpu", dtype="float32"))
+    asked = study(model, tmp_path, max_new_tokens=12, range="-0.2:0.2:9", stop="none")
+    price = api.plan_study(asked, out=tmp_path / "out", probe=True).price
+    assert price is not None
+    assert price.probed is not None
+    five_of_nine = (1.5 * 11 + 2 * 2 + 2 * 2 + 2 * 2 + 1.5 * 11) / 9
+    assert price.probed.lengths.answer == pytest.approx(five_of_nine)
 
 
 def test_a_probe_of_a_model_that_is_too_large_is_refused_before_it_is_loaded(

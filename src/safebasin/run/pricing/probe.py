@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from safebasin import memory
@@ -166,13 +167,14 @@ def _answers(
 ) -> tuple[float, float, tuple[str, ...]]:
     """Mean tokens of an answer, passes of a batch, and where they are from."""
     points = _spread(plan)
+    weights: list[float] = []
     most = plan.decoding.max_new_tokens
     room = max(0.0, until - clock()) / len(points)
     cut = int(min(most, max(_LEAST, room / a_pass)))
     decoding = replace(plan.decoding, max_new_tokens=cut)
     lengths: list[float] = []
     passes: list[float] = []
-    for point in points:
+    for point, n_near in points.items():
         if lengths and clock() > until:
             break
         engine.move_to(point)
@@ -184,6 +186,7 @@ def _answers(
         tokens = sum(g.n_tokens for g in found)
         spent = (asked.read + asked.decoded(tokens)) / reached[0]
         taken = max(1.0, (seconds - spent) * reached[1] / pass_bytes(asked.sizes, asked.dtype))
+        weights.append(n_near)
         lengths.append(statistics.fmean(grown))
         longest = _longest(found)
         # rows that repeat themselves and rows that do not take turns with some models: up to twice as many
@@ -191,20 +194,25 @@ def _answers(
     said = f"answers: measured at {len(lengths)} points of one direction, {len(asked.conversations)} prompts each"
     if cut < most:
         said += f"; those that had not ended after {cut} tokens are counted as {most}"
-    return statistics.fmean(lengths), statistics.fmean(passes), (said,)
+    return statistics.fmean(lengths, weights), statistics.fmean(passes, weights), (said,)
 
 
-def _spread(plan: Plan) -> list[Point]:
-    """Points of the first direction, evenly chosen, from one end to the other; the origin where there is none."""
+def _spread(plan: Plan) -> dict[Point, float]:
+    """Points of the first direction, evenly chosen from one end to the other, and how many points each stands for.
+
+    The ends, where answers are longest, stand for fewer than those between them. Only the origin where none is moved.
+    """
     moved = [point for point in plan.points if point.terms]
     if not moved:
-        return [Point()]
+        return {Point(): 1.0}
     line = [p for p in moved if [spec for spec, _ in p.terms] == [spec for spec, _ in moved[0].terms]]
     line = sorted([*line, Point()], key=lambda p: [alpha for _, alpha in p.terms] or [0.0])
     n = min(_POINTS, len(line))
-    chosen = [line[round(i * (len(line) - 1) / max(1, n - 1))] for i in range(n)]
+    places = [round(i * (len(line) - 1) / max(1, n - 1)) for i in range(n)]
+    edges = [-0.5, *((a + b) / 2 for a, b in pairwise(places)), len(line) - 0.5]
+    stands = {line[place]: right - left for place, (left, right) in zip(places, pairwise(edges), strict=True)}
     # the ends and the middle first, in case that time runs out
-    return sorted(chosen, key=lambda p: (chosen.index(p) % 2, chosen.index(p)))
+    return {line[place]: stands[line[place]] for place in (*places[::2], *places[1::2])}
 
 
 # --- peaks -----------------------------------------------------------------------------------------------------------
