@@ -120,7 +120,7 @@ def shares(name: str, prompts: str, n: int = 300) -> dict[str, float]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(2000)
 def test_the_models_of_full_size_answer_and_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("trl")
     monkeypatch.setenv(FOLDER, os.environ.get(FOLDER) or str(tmp_path / "models"))
