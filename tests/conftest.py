@@ -47,7 +47,7 @@ def _seconds(item: pytest.Item) -> int:
 
 @pytest.fixture(autouse=True, scope="module")
 def _fonts_that_are_quick_to_embed(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Of type 3 in PDF files, but where figures are tested: cutting whole fonts takes a third of a report."""
+    """Of type 3 in PDF files, but where figures are tested: cutting whole fonts takes a quarter of a report."""
     from safebasin.report.figures.canvas import STYLE
 
     with pytest.MonkeyPatch.context() as patch:

@@ -81,6 +81,7 @@ def test_another_landscape_gives_another_picture():
     assert Figures(first).of_panel(first.panels[0]) != Figures(second).of_panel(second.panels[0])
 
 
+@pytest.mark.slow
 def test_a_page_shows_the_saved_file_drawn_once_unless_it_has_another_look(tmp_path, monkeypatch):
     landscape = make_landscape(points=3, directions=1)
     [panel] = landscape.panels

@@ -176,6 +176,7 @@ def test_a_probe_measures_its_two_constants_and_how_long_answers_are(
     json.dumps(asdict(price))
 
 
+@pytest.mark.slow
 def test_a_point_of_a_probe_counts_for_as_many_of_its_line_as_it_stands_for(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
