@@ -180,4 +180,4 @@ def test_a_disk_that_fills_up_leaves_the_old_files_whole(study: Path, tmp_path: 
     changed = {name for name in after if before.get(name) != after[name]}
     for name in changed:  # written anew, and whole: what it was, or an end
         data = (tmp_path / name).read_bytes()
-        assert data.rstrip().endswith((b"</svg>", b"IEND\xaeB`\x82", b"</html>", b"}")), name
+        assert data.rstrip().endswith((b"</svg>", b"IEND\xaeB`\x82", b"%%EOF", b"</html>", b"}")), name

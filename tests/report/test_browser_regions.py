@@ -214,6 +214,16 @@ def test_the_contents_lead_to_every_section(visit):
         assert page.query_selector(link.get_attribute("href")) is not None
 
 
+def test_a_fold_that_was_open_before_the_library_was_unpacked_is_drawn(visit):
+    late = "{ const text = Response.prototype.text; Response.prototype.text = async function () {"
+    late += " await new Promise((done) => setTimeout(done, 500)); return text.call(this); }; }"
+    page = visit("study", before=late).page
+    charts = page.query_selector_all(".fold .chart:not([hidden])")
+    assert len(charts) >= 3
+    for chart in charts:
+        assert chart.query_selector(".main-svg") is not None
+
+
 def test_without_scripts_every_chart_has_its_picture(visit):
     page = visit("study", java_script_enabled=False).page
     shown = [n.bounding_box() for n in page.query_selector_all("img")]

@@ -163,8 +163,8 @@ const redraws = [];
 const start = (section) => redraws.push(starts[section.dataset.kind](section));
 for (const section of document.querySelectorAll("section[data-kind]")) {
   const fold = section.closest(".fold");
-  if (fold) fold.addEventListener("toggle", () => start(section), { once: true });  /* nothing is drawn while it has no size */
-  else start(section);
+  if (!fold || fold.open) start(section);  /* a reader may open one before the chart library is unpacked */
+  else fold.addEventListener("toggle", () => start(section), { once: true });  /* nothing is drawn while it has no size */
 }
 dark.addEventListener("change", () => redraws.forEach((draw) => draw()));
 
