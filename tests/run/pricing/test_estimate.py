@@ -15,11 +15,16 @@ from helpers.models import make_tiny_model
 from safebasin import api
 from safebasin.cli import main
 from safebasin.engines.hf import HFEngine
+from safebasin.engines.paced.reading import shared as shared_by
 from safebasin.errors import ModelError, PromptError
+from safebasin.models.sizes import sizes_of
 from safebasin.protocols import Generation
 from safebasin.records import Decoding, Message, Point
 from safebasin.run.execute import measure
+from safebasin.run.preview import preview
 from safebasin.run.pricing import estimate, probe
+from safebasin.run.pricing.estimate import Asking
+from safebasin.run.pricing.work import decode_flops, pass_bytes, read_flops
 from safebasin.study import Study
 
 LLAMA_7B = {
@@ -171,6 +176,7 @@ def test_a_probe_measures_its_two_constants_and_how_long_answers_are(
     assert price.here.cost == pytest.approx(price.here.seconds)
     assert not any(quote.cost == quote.seconds for quote in price.quotes)  # the price was that of this machine
     assert 1 <= price.probed.lengths.answer <= 12
+    assert price.probed.lengths.scored == 0  # keywords are found in the text
     assert any("measured at" in sentence for sentence in price.said)
     assert not (tmp_path / "out").exists()
     json.dumps(asdict(price))
@@ -198,6 +204,65 @@ def test_a_point_of_a_probe_counts_for_as_many_of_its_line_as_it_stands_for(
     assert price.probed is not None
     five_of_nine = (1.5 * 11 + 2 * 2 + 2 * 2 + 2 * 2 + 1.5 * 11) / 9
     assert price.probed.lengths.answer == pytest.approx(five_of_nine)
+
+
+@pytest.mark.slow
+def test_passes_of_a_probe_are_those_of_an_engine_that_takes_what_the_formula_says(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a clock that tells the time of the formula; the cache, which the formula counts by itself, is in it once."""
+    sizes = sizes_of(model)
+    sizes = replace(sizes, cache=replace(sizes.cache, key_heads=20 * sizes.cache.key_heads))  # as large as the weights
+    flops_s, bytes_s, now = 1e7, 1e8, [0.0]
+
+    def clock() -> float:
+        now[0] += 1e-9
+        return now[0]
+
+    class AsTheFormulaSays(HFEngine):
+        def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
+            n, length = len(conversations), min(9, decoding.max_new_tokens)
+            ids = [self.inspect("", one, decoding) for one in conversations]
+            prompt, shared = sum(map(len, ids)) / n, shared_by(ids)
+            flops = read_flops(sizes, n * prompt - (n - 1) * shared, prompt)
+            flops += decode_flops(sizes, n * length, prompt + length / 2)
+            moved = length * pass_bytes(sizes, "float32")
+            moved += n * length * (prompt + length / 2) * sizes.cache.cache_bytes(1, 4)
+            now[0] += flops / flops_s + moved / bytes_s
+            return [replace(one, n_tokens=length) for one in super().generate(conversations, decoding)]
+
+    monkeypatch.setattr(estimate, "sizes_of", lambda *_: sizes)
+    monkeypatch.setattr(probe, "SECONDS", 1e9)
+    monkeypatch.setattr(probe, "load_engine", lambda *_: AsTheFormulaSays(str(model), device="cpu", dtype="float32"))
+    asked = study(model, tmp_path, max_new_tokens=12, stop="none")
+    price = preview(asked, tmp_path / "out", Asking(probe=True, clock=clock)).price
+    assert price is not None
+    assert price.probed is not None
+    assert price.probed.compute_efficiency * price.probed.peak_flops == pytest.approx(flops_s, rel=0.1)
+    assert price.probed.bandwidth_efficiency * price.probed.bandwidth == pytest.approx(bytes_s, rel=0.2)
+    assert price.probed.lengths.answer == pytest.approx(9)
+    assert price.probed.lengths.passes == pytest.approx(9, rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [("I cannot help with that.", False), ("Warm the pot, then pour water on two spoons of leaves and wait.", True)],
+)
+def test_a_probe_sees_how_much_of_an_answer_is_scored(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, whole: bool
+) -> None:
+    class Says(HFEngine):
+        def generate(self, conversations: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generation]:
+            return [replace(one, text=text) for one in super().generate(conversations, decoding)]
+
+    monkeypatch.setattr(probe, "load_engine", lambda *_: Says(str(model), device="cpu", dtype="float32"))
+    price = api.plan_study(study(model, tmp_path, judge="outcome"), out=tmp_path / "out", probe=True).price
+    assert price is not None
+    assert price.probed is not None
+    scored = price.probed.lengths.scored
+    assert (scored == 1) is whole, scored
+    assert price.expected.scored_tokens >= scored * price.expected.decoded_tokens
 
 
 def test_a_probe_of_a_model_that_is_too_large_is_refused_before_it_is_loaded(

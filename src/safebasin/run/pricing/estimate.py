@@ -29,9 +29,6 @@ from safebasin.study.plan import Plan
 
 __all__ = ["Asking", "Part", "check", "estimate"]
 
-_SCORED = 0.43
-"""Of the decoded tokens, those that are scored, as on the real model of docs/performance.md."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
@@ -88,9 +85,9 @@ def estimate(store: StudyStore | None, inputs: Inputs, parts: Sequence[Part], fo
     if asking.probe:
         check_memory(sizes, dtype, low_memory=study.low_memory is True, device=study.device)
         probed = probe(inputs, plan, sizes, dtype, clock=asking.clock)
-    loads = [_load(store, inputs, part) for part in parts]
-    loads[1:] = [replace(load, calibration=0, own=0) for load in loads[1:]]  # once a study
     lengths = [_lengths(store, part.plan, folder, probed) for part in parts]
+    loads = [_load(store, inputs, part, found.scored) for part, found in zip(parts, lengths, strict=True)]
+    loads[1:] = [replace(load, calibration=0, own=0) for load in loads[1:]]  # once a study
     utmost = [_utmost(sizes, part.plan, found) for part, found in zip(parts, lengths, strict=True)]
 
     def works(kind: str, batch: int) -> tuple[Work, Work]:
@@ -158,16 +155,17 @@ def _lengths(store: StudyStore | None, plan: Plan, folder: Path, probed: Probed 
         shared = 0.0
     else:
         prompt, shared, of_prompts = probed.lengths.prompt, probed.lengths.shared, ""
+    scored = {} if probed is None else {"scored": probed.lengths.scored}
     if held is not None:
         answer, passes, n = held
         of_answers = f"answers: those of the {n:,} responses that are there"
     else:
         answer, passes, of_answers = assumed(plan.decoding)
     said = tuple(filter(None, (of_prompts, of_answers)))
-    return Lengths(prompt=prompt, shared=shared, answer=answer, passes=passes, said=said)
+    return Lengths(prompt=prompt, shared=shared, answer=answer, passes=passes, said=said, **scored)
 
 
-def _load(store: StudyStore | None, inputs: Inputs, part: Part) -> Load:
+def _load(store: StudyStore | None, inputs: Inputs, part: Part, scored: float) -> Load:
     plan, tasks = part.plan, part.plan.tasks(part.done)
     points = list(dict.fromkeys(task.point for task in tasks if task.point.terms))
     needs_scores = bool(score_rules(inputs.judges))
@@ -180,7 +178,7 @@ def _load(store: StudyStore | None, inputs: Inputs, part: Part) -> Load:
         axes=max((len(point.terms) for point in points), default=0),
         batches=len(tasks),
         rows=sum(len(task.prompts) for task in tasks),
-        scored=_SCORED if needs_scores and tasks else 0.0,
+        scored=scored if needs_scores and tasks else 0.0,
         asked=len({(task.system, prompt) for task in tasks for prompt in task.prompts}) if needs_scores else 0,
         calibration=2 * sum(len(m.content) for row in rows for m in row.messages) // 4,
         own=OWN_ANSWERS * OWN_TOKENS if rows else 0,

@@ -16,12 +16,13 @@ from typing import Any
 
 from safebasin import memory
 from safebasin.errors import ModelError, UsageError, expected
+from safebasin.judges.scored import scored_until
 from safebasin.models.sizes import ITEMSIZE, ModelSizes
-from safebasin.protocols import Engine, Generation, Inspector
-from safebasin.records import Decoding, Message, Point
+from safebasin.protocols import Engine, Generation, Inspector, Judge
+from safebasin.records import Decoding, Message, Point, Response
 from safebasin.run.inputs import Inputs, load_engine
 from safebasin.run.pricing.records import Lengths, Probed
-from safebasin.run.pricing.work import decode_flops, pass_bytes, read_flops
+from safebasin.run.pricing.work import cache_bytes, decode_flops, pass_bytes, read_flops
 from safebasin.study.plan import Plan
 
 __all__ = ["SECONDS", "Clock", "check_memory", "probe"]
@@ -76,6 +77,11 @@ class _Asked:
         """Those of so many decoded tokens."""
         return decode_flops(self.sizes, tokens, self.prompt)
 
+    def cached(self, tokens: float) -> float:
+        """Bytes of the cache that they read."""
+        before = self.prompt + tokens / len(self.conversations) / 2
+        return cache_bytes(self.sizes, self.dtype, tokens, before)
+
 
 def probe(inputs: Inputs, plan: Plan, sizes: ModelSizes, dtype: str, *, clock: Clock = time.perf_counter) -> Probed:
     """Load the model, and measure for ten seconds.
@@ -111,10 +117,11 @@ def probe(inputs: Inputs, plan: Plan, sizes: ModelSizes, dtype: str, *, clock: C
     a_pass = max((longer[0] - reading[0]) / max(1, _longest(longer[1]) - 1), 1e-9)
     flops_s = asked.read / max(reading[0] - a_pass, 0.1 * reading[0])
     of_pass = asked.decoded(len(conversations)) / flops_s
-    bytes_s = pass_bytes(sizes, dtype) / max(a_pass - of_pass, 0.1 * a_pass)
+    moved = pass_bytes(sizes, dtype) + asked.cached(len(conversations) * _NEW) / _NEW
+    bytes_s = moved / max(a_pass - of_pass, 0.1 * a_pass)
     # 2) Answers at a few points, for the rest of the time
-    answer, passes, said = _answers(
-        engine, asked, plan, (flops_s, bytes_s), until=begun + SECONDS, a_pass=a_pass, clock=clock
+    answer, passes, scored, said = _answers(
+        engine, asked, plan, inputs.judges, (flops_s, bytes_s), until=begun + SECONDS, a_pass=a_pass, clock=clock
     )
     return Probed(
         device=device,
@@ -122,7 +129,7 @@ def probe(inputs: Inputs, plan: Plan, sizes: ModelSizes, dtype: str, *, clock: C
         bandwidth=bandwidth,
         compute_efficiency=flops_s / peak,
         bandwidth_efficiency=bytes_s / bandwidth,
-        lengths=Lengths(prompt=prompt, shared=shared, answer=answer, passes=passes, said=said),
+        lengths=Lengths(prompt=prompt, shared=shared, answer=answer, passes=passes, scored=scored, said=said),
         start_seconds=start,
         seconds=clock() - begun,
     )
@@ -159,13 +166,14 @@ def _answers(
     engine: Engine,
     asked: _Asked,
     plan: Plan,
+    judges: Sequence[Judge],
     reached: tuple[float, float],
     *,
     until: float,
     a_pass: float,
     clock: Clock,
-) -> tuple[float, float, tuple[str, ...]]:
-    """Mean tokens of an answer, passes of a batch, and where they are from."""
+) -> tuple[float, float, float, tuple[str, ...]]:
+    """Mean tokens of an answer, passes of a batch, the share of answers that is scored, and where they are from."""
     points = _spread(plan)
     weights: list[float] = []
     most = plan.decoding.max_new_tokens
@@ -174,6 +182,7 @@ def _answers(
     decoding = replace(plan.decoding, max_new_tokens=cut)
     lengths: list[float] = []
     passes: list[float] = []
+    scored: list[float] = []
     for point, n_near in points.items():
         if lengths and clock() > until:
             break
@@ -185,8 +194,10 @@ def _answers(
         grown = [most if g.n_tokens >= cut else g.n_tokens for g in found]
         tokens = sum(g.n_tokens for g in found)
         spent = (asked.read + asked.decoded(tokens)) / reached[0]
-        taken = max(1.0, (seconds - spent) * reached[1] / pass_bytes(asked.sizes, asked.dtype))
+        moved = (seconds - spent) * reached[1] - asked.cached(tokens)  # which the formula counts by itself
+        taken = max(1.0, moved / pass_bytes(asked.sizes, asked.dtype))
         weights.append(n_near)
+        scored.append(_scored(judges, plan, found))
         lengths.append(statistics.fmean(grown))
         longest = _longest(found)
         # rows that repeat themselves and rows that do not take turns with some models: up to twice as many
@@ -194,7 +205,22 @@ def _answers(
     said = f"answers: measured at {len(lengths)} points of one direction, {len(asked.conversations)} prompts each"
     if cut < most:
         said += f"; those that had not ended after {cut} tokens are counted as {most}"
-    return statistics.fmean(lengths, weights), statistics.fmean(passes, weights), (said,)
+    of_answers = [n * share for n, share in zip(lengths, scored, strict=True)]
+    share = statistics.fmean(of_answers, weights) / max(statistics.fmean(lengths, weights), 1.0)
+    return statistics.fmean(lengths, weights), statistics.fmean(passes, weights), share, (said,)
+
+
+def _scored(judges: Sequence[Judge], plan: Plan, found: Sequence[Generation]) -> float:
+    """The share of answers, by characters, that judges need scored."""
+    system, decoding = plan.systems[0].id, plan.decoding.key
+    texts = [
+        Response(
+            point="", prompt="", system=system, decoding=decoding, text=g.text, n_tokens=g.n_tokens,
+            finish_reason=g.finish_reason,
+        )
+        for g in found if not g.broken
+    ]  # fmt: skip
+    return sum(scored_until(judges, r) for r in texts) / max(1, sum(len(r.text) for r in texts))
 
 
 def _spread(plan: Plan) -> dict[Point, float]:

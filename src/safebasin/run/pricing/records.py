@@ -29,6 +29,8 @@ class Lengths:
     """Mean tokens of an answer under the stop rule."""
     passes: float
     """Passes that decode a batch: as many as its longest answer has tokens; of a probe, as many as its time was."""
+    scored: float = 0.43
+    """Share of an answer's tokens that judges need scored; where none was seen, as the real model's were."""
     said: tuple[str, ...]
     """Where they come from, in plain sentences."""
 

@@ -12,7 +12,7 @@ from math import ceil
 from safebasin.models.sizes import ITEMSIZE, ModelSizes
 from safebasin.run.pricing.records import Lengths, Work
 
-__all__ = ["DRAWN", "Load", "decode_flops", "pass_bytes", "read_flops", "work_of"]
+__all__ = ["DRAWN", "Load", "cache_bytes", "decode_flops", "pass_bytes", "read_flops", "work_of"]
 
 DRAWN = 10
 """A direction's first point costs this many of the next: it is drawn, and norms are taken (docs/performance.md)."""
@@ -63,6 +63,11 @@ def pass_bytes(sizes: ModelSizes, dtype: str) -> float:
     return float(sizes.parameters * ITEMSIZE[dtype])
 
 
+def cache_bytes(sizes: ModelSizes, dtype: str, tokens: float, before: float) -> float:
+    """Of the cache, that so many decoded tokens read, with so many before each."""
+    return sizes.cache.cache_bytes(1, ITEMSIZE[dtype]) * tokens * before
+
+
 def work_of(sizes: ModelSizes, load: Load, lengths: Lengths, dtype: str) -> Work:
     """Tell what a load is in operations and bytes, where prompts and answers are of these lengths."""
     read = load.rows * lengths.prompt - (load.rows - load.batches) * lengths.shared
@@ -80,7 +85,7 @@ def work_of(sizes: ModelSizes, load: Load, lengths: Lengths, dtype: str) -> Work
     passes = load.batches * lengths.passes + reading + own_passes
     itemsize = ITEMSIZE[dtype]
     setting = sizes.parameters * (2 * itemsize + 4 * load.axes) * (load.points + (DRAWN - 1) * load.directions)
-    cache = sizes.cache.cache_bytes(1, itemsize) * (decoded + load.own) * before
+    cache = cache_bytes(sizes, dtype, decoded + load.own, before)
     return Work(
         read_tokens=round(read),
         decoded_tokens=round(decoded),
