@@ -23,6 +23,7 @@ from safebasin.records import Landscape, Message, Point, Response, content_hash
 from safebasin.run.execute import measure
 from safebasin.run.token_budget import tokens_needed
 from safebasin.store.db import StudyStore
+from safebasin.study.fast import in_full, pilot
 
 GUILD = "world:guild/aligned"
 KEYWORD = "keyword/peng2024"
@@ -99,6 +100,18 @@ def test_the_budget_is_calibrated_on_the_first_points(tmp_path: Path, reply: Any
         assert max(r.n_tokens for r in stored.store.responses(stored.plan.decoding.key)) <= found.fast.budget
         n_fast = stored.rows.count()
     assert n_fast == len(found.panels[0].points) * 30 < 11 * 30
+
+
+@pytest.mark.slow
+def test_the_pilot_may_stand_where_the_landscape_is_never_measured(tmp_path: Path) -> None:
+    found = fast(tmp_path / "study", axes=[{"range": "-0.4:0.4:9", "directions": 1}])  # all refuse: nothing to refine
+    assert 0.2 not in {abs(alpha) for point in found.panels[0].points for alpha in point.coords}
+    with StoredStudy.open(tmp_path / "study") as stored:
+        asked = {r.point for r in stored.store.responses(in_full(stored.plan).key)}
+        (halfway,) = [p for p in pilot(stored.plan).points if p.terms]
+        assert halfway.key in asked
+        assert halfway not in stored.plan.points
+    assert missing(tmp_path / "study") == []
 
 
 # --- agreement -------------------------------------------------------------------------------------------------------

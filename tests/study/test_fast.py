@@ -93,13 +93,29 @@ def test_of_a_plane_twice_as_many_points_are_checked() -> None:
 
 
 @pytest.mark.parametrize(("n_asked", "n_of_pilot"), [(2, 1), (3, 2), (8, POINTS)])
-def test_the_pilot_takes_half_of_few_points(n_asked: int, n_of_pilot: int) -> None:
+def test_the_pilot_takes_points_halfway_out_half_as_many_as_few_points(n_asked: int, n_of_pilot: int) -> None:
     plan = a_plan(8, a_study(axes=[{"directions": 3, "range": "-1:1:9"}]))
     (region,) = plan.regions
     asked = [[p for p in region.grid() if p.direction == d and region.point(p).terms][:n_asked] for d in range(3)]
     begun = pilot(replace(plan, chosen={region.name: tuple(place for line in asked for place in line)}))
-    there = [sum(region.point(place) in begun.points for place in line) for line in asked]
-    assert (there, len(begun.points)) == ([n_of_pilot] * 3, 1 + 3 * n_of_pilot)
+    there = [[abs(p.coords[0]) for p in begun.places(region) if p.direction == d] for d in range(3)]
+    assert there == [[0.5] * n_of_pilot] * 3
+    assert len(begun.points) == 1 + 3 * n_of_pilot
+
+
+def test_the_pilot_of_a_plane_stands_on_the_square_halfway_out() -> None:
+    plan = a_plan(8, a_study(axes=[{"range": "-1:1:5"}, {"range": "-3:3:5"}]))
+    (region,) = plan.regions
+    there = [place.coords for place in pilot(plan).places(region)]
+    assert len(there) == 2 * POINTS
+    assert all(max(abs(a), abs(b) / 3) == 0.5 for a, b in there)
+
+
+def test_of_two_that_lie_as_near_the_pilot_takes_the_outer_one() -> None:
+    plan = a_plan(8, a_study(axes=[{"directions": 1, "range": "0:2:6"}]))
+    (region,) = plan.regions
+    few = replace(plan, chosen={region.name: tuple(region.grid())[:2]})  # so that it takes one
+    assert [place.coords for place in pilot(few).places(region)] == [pytest.approx((1.2,))]
 
 
 def test_another_plan_has_nothing_to_check() -> None:

@@ -247,8 +247,10 @@ class Execution:
         store, judges = self.store, self.inputs.judges
         store.add_question(points=(), systems=(), decoding=exact)
         if read_budget(store, in_full(plan)) is None:
+            first = pilot(plan)
+            store.add_question(points=first.points, systems=(), decoding=first.decoding)
             write_last_plan(store, plan, judges)
-            self._generate(pilot(plan), batch_size, (), kept=plan)
+            self._generate(first, batch_size, (), kept=plan)
         cut = under_budget(plan, calibrate_budget(store, plan, judges))
         store.add_question(points=cut.points, systems=cut.systems, decoding=cut.decoding)
         if cut.decoding.key not in store.used_decodings():
