@@ -49,11 +49,13 @@ def read_grades(folder: Path, judge: str) -> tuple[Graded, ...]:
     """
     with StoredStudy.open(folder) as study:
         plan = study.plan
+        with study.store.reading() as db:
+            if not columns.gives_grades(db, judge):
+                raise _ungraded(judge)
         grades, success = _said(study, judge)
     given = grades.values[~np.isnan(grades.values)]
     if not given.size:
-        remedy = "Run: safebasin judge DIR --judge 'rubric/qi2023(model=NAME)', and give its name as it prints it."
-        raise StudyError(expected("judge", "one that grades, with verdicts stored here", judge, remedy))
+        raise _ungraded(judge)
     scale = _scale(judge) or (float(given.min()), float(given.max()))
     graded: list[Graded] = []
     for number, place, point in plan.numbered_places():
@@ -73,6 +75,11 @@ def read_grades(folder: Path, judge: str) -> tuple[Graded, ...]:
                     )
                 )
     return tuple(graded)
+
+
+def _ungraded(judge: str) -> StudyError:
+    remedy = "Run: safebasin judge DIR --judge 'rubric/qi2023(model=NAME)', and give its name as it prints it."
+    return StudyError(expected("judge", "one that grades, with verdicts stored here", judge, remedy))
 
 
 class _Said(NamedTuple):

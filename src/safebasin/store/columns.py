@@ -29,7 +29,7 @@ from safebasin.store.values import (
     unpack_texts,
 )
 
-__all__ = ["Answers", "Means", "check_reasons", "read_answers", "read_grades", "read_means"]
+__all__ = ["Answers", "Means", "check_reasons", "gives_grades", "read_answers", "read_grades", "read_means"]
 
 PAGE = 10_000
 """Rows that are in memory at a time."""
@@ -148,6 +148,12 @@ def read_grades(
                 array = found.setdefault(judge, np.full(cells.shape, np.nan))
                 array.reshape(-1)[at[at >= 0]] = numbers[at >= 0]
     return found
+
+
+def gives_grades(db: sqlite3.Connection, judge: str) -> bool:
+    """Tell whether a judge, by name, gave a grade in any version; most give none."""
+    query = "SELECT 1 FROM verdicts WHERE judge = ? AND grade IS NOT NULL LIMIT 1"
+    return db.execute(query, (judge,)).fetchone() is not None
 
 
 def check_reasons(db: sqlite3.Connection) -> None:
