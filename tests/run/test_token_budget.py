@@ -90,7 +90,7 @@ def _needed(text: str, judge: Judge, thinking: str = "") -> int:
     ("reply", "budget"),
     [pytest.param(near, 32, marks=pytest.mark.slow), (late, 56), pytest.param(later, 96, marks=pytest.mark.slow)],
 )
-def test_the_budget_is_calibrated_on_the_first_points(tmp_path: Path, reply: Any, budget: int) -> None:
+def test_the_budget_is_calibrated_on_the_pilot(tmp_path: Path, reply: Any, budget: int) -> None:
     found = fast(tmp_path / "study", reply)
     assert found.fast is not None
     assert found.fast.budget == pytest.approx(budget, abs=8)
