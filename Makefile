@@ -1,5 +1,5 @@
 # The short list of commands. Each makes .venv from the committed lock if it is missing or older than the lock.
-.PHONY: demo real real-methods test test-all test-real test-vllm test-triton lint types bench docs setup clean
+.PHONY: demo real real-methods test test-all test-rebuild test-real test-vllm test-triton lint types bench docs setup clean
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
@@ -35,6 +35,9 @@ test: $(STAMP)           ## the quick tests: offline, CPU
 
 test-all: $(STAMP)       ## slow and browser tests too
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not gpu and not real"
+
+test-rebuild: $(REAL)    ## builds of the worlds' models from nothing, which CI skips while nothing that they are made of changed
+	SAFEBASIN_REBUILD=1 OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 -m slow tests/worlds/test_guild_checkpoints.py tests/worlds/test_pcfg_build.py
 
 test-real: $(REAL)       ## the tests on the real model; it is built if SAFEBASIN_KITCHEN, or runs/real/models, holds none
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m real tests/worlds/test_kitchen_models.py

@@ -86,8 +86,10 @@ def choose_judges(
     Raises:
         StudyError: where a judge has no verdicts here.
     """
-    stored = sorted(store.judge_versions(), key=lambda row: row[2])
-    known = {**{name: version for name, version, _ in stored}, **dict(remembered)}
+    known = dict(remembered)
+    if not known.keys() >= set(names):  # all verdicts are counted to know
+        stored = sorted(store.judge_versions(), key=lambda row: row[2])
+        known = {name: version for name, version, _ in stored} | known
     for name in names:
         if name not in known:
             remedy = f"Run: safebasin judge DIR --judge {name!r}."
