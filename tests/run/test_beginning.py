@@ -60,6 +60,7 @@ def small(**fields: object) -> study.Study:
         {"range": "1:-1:3"},
         {"axis": ["to:no/such"]},
         {"batch_size": 0},
+        {"only": "nothing", "limit": 2},
         {"engine": "none"},
         NO_DEVICE,
     ],

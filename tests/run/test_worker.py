@@ -189,14 +189,3 @@ def test_an_engine_that_is_invariant_to_its_batch_is_asked_for_what_is_missing(t
     again = ScriptedEngine(batch_invariant=True)
     assert mapped(tmp_path / "study", again) == whole
     assert [rows for kind, rows in again.calls if kind == "generate"] == [1]
-
-
-def test_a_model_that_stays_at_the_origin_has_no_landscape(tmp_path: Path) -> None:
-    class Packed(ScriptedEngine):
-        def facts(self):  # type: ignore[no-untyped-def]
-            return replace(super().facts(), moves=False)
-
-    engine = Packed()
-    with pytest.raises(ModelError, match="one whose weights can be moved"):
-        mapped(tmp_path / "study", engine)
-    assert not engine.calls

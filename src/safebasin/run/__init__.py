@@ -7,6 +7,7 @@ preview          what would be run, and what is done
 pricing/         what the rest of a study costs: tokens, memory, hours, money
 planned          the plan of a study in a folder
 beginning        the folder of a study as it is written to: locked, and gone again if nothing came of it
+moves            whether an engine can go where a plan wants it
 execute          one run of a study in its folder: generate, score, judge, look where to measure next
 driver           the loops that hand tasks to a backend and write what comes back, the only writer
 together         points that are asked in one running batch: which stand together, and their tasks

@@ -35,6 +35,7 @@ from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
 from safebasin.run.manifest import keep_study, set_aside, write_manifest
 from safebasin.run.measurements import measure_missing, unmeasured
+from safebasin.run.moves import check_moves
 from safebasin.run.noise_version import noise_in
 from safebasin.run.planned import GUESSED_BATCH, automatic_size, plan_for
 from safebasin.run.progress import ProgressHook, Tick, silent
@@ -290,7 +291,7 @@ class Execution:
         lacks = unscored or not self._scores_suffice(judges) or not (self.folder / folders.MANIFEST).is_file()
         if plan.tasks(done) or missing or strange or lacks:
             backend, facts = self._road, self._facts
-            _check_moves(facts, plan)
+            check_moves(facts, plan)
             check_asked(store, plan.decoding, engine_settings(facts))
             self._note_dtype(facts)
             note_adapters(store, facts)
@@ -338,10 +339,3 @@ class Execution:
         """What the engine says of itself, asked on the day of this folder."""
         facts = self._road.facts()
         return replace(facts, date=settle_date(self.store, facts, self.date))
-
-
-def _check_moves(facts: EngineFacts, plan: Plan) -> None:
-    """A model that stays at θ₀ has no landscape, and that must not come out after its origin was decoded."""
-    if not facts.moves and any(point.terms for point in plan.points):
-        remedy = "Map its dequantized weights instead."
-        raise ModelError(expected("model", "one whose weights can be moved", plan.study.model, remedy))

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from safebasin.errors import ModelError, StudyError, expected
+from safebasin.records import matches
 
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["block_modules", "block_patterns", "decoder_blocks", "inner_parts"]
+__all__ = ["block_modules", "block_patterns", "check_only", "decoder_blocks", "finds_nothing", "inner_parts"]
 
 _BLOCK = re.compile(r"^(?:.*?\.)?(?P<list>[a-z_]+)\.(?P<number>\d+)\.(?P<part>[^.]+)")
 _NORM = re.compile(r"norm|^ln_|layer_?norm")
 _ATTENTION = re.compile(r"attn|attention")
 
 Each = Literal["block", "attention", "mlp"]
+
+
+def check_only(only: str | None, names: Sequence[str]) -> None:
+    """Check that each pattern of a direction's `only` finds a tensor.
+
+    Args:
+        only: patterns, as `records.matches` takes them; None is every tensor.
+        names: canonical names of those of the model.
+
+    Raises:
+        StudyError: naming the first pattern that finds nothing: it may be misspelled.
+    """
+    for pattern in () if only is None else (part.strip() for part in only.split(",")):
+        if not any(matches(name, pattern) for name in names):
+            raise finds_nothing(pattern, names)
+
+
+def finds_nothing(pattern: str | None, names: Sequence[str]) -> StudyError:
+    """Make the error about a pattern that no tensor of these matches."""
+    remedy = f"Names look like {names[len(names) // 2]!r}."
+    return StudyError(expected("only", "a pattern that some perturbable tensor matches", pattern, remedy))
 
 
 def block_patterns(names: Iterable[str], each: Each) -> tuple[tuple[str, str], ...]:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from safebasin.errors import StudyError, expected
 from safebasin.protocols import BaseWeights
 from safebasin.records import DirectionSpec, matches
+from safebasin.weights.blocks import check_only, finds_nothing
 from safebasin.weights.layout import row_blocks
 
 __all__ = ["Rows", "inner", "matches", "selected"]
@@ -19,24 +19,17 @@ _PIECE = 2**17
 """Elements that are multiplied at a time: 1 MB in float64, which stays in the cache."""
 
 
-def _patterns(only: str) -> list[str]:
-    return [pattern.strip() for pattern in only.split(",")]
-
-
 def selected(spec: DirectionSpec, base: BaseWeights, *, drawn: bool) -> tuple[str, ...]:
     """Names that a direction moves: those that match `only`, and for a drawn one those that are not excluded.
 
     Raises:
         StudyError: where nothing is left, or one of several patterns finds nothing: it may be misspelled.
     """
+    check_only(spec.only, base.names)
     excluded = base.excluded() if drawn else {}
     names = tuple(n for n in base.names if n not in excluded and matches(n, spec.only))
-    patterns = _patterns(spec.only) if spec.only is not None else []
-    idle = [p for p in patterns if not any(matches(name, p) for name in base.names)]
-    if idle or not names:
-        remedy = f"Names look like {base.names[len(base.names) // 2]!r}."
-        found = idle[0] if idle else spec.only
-        raise StudyError(expected("only", "a pattern that some perturbable tensor matches", found, remedy))
+    if not names:
+        raise finds_nothing(spec.only, base.names)
     return names
 
 
