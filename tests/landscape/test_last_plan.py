@@ -148,6 +148,19 @@ def test_the_judge_of_the_statistics_is_chosen_among_those_with_verdicts(model: 
 
 
 @pytest.mark.slow
+def test_what_judging_gives_back_is_by_the_judge_that_is_named(model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    ask(model, folder)
+    with pytest.raises(UsageError, match=r"judge must be one of the study's, or of .* \(keyword/peng2024, refusal\)"):
+        api.judge_study(folder, "refusal", judge="outcome")
+    mapped, new = api.judge_study(folder, "refusal", judge="refusal")
+    assert new == {"refusal": 18}  # nothing was judged by the call that failed
+    assert mapped.landscape == api.read_study(folder, judge="refusal") != api.read_study(folder)
+    page = json.loads((folder / "landscape.json").read_text())
+    assert {panel["judge"] for panel in page["panels"]} == {"keyword/peng2024"}
+
+
+@pytest.mark.slow
 def test_of_prompts_that_should_be_answered_too(model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     ask(model, folder, label="benign")

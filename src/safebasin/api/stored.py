@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from safebasin.api.progress import Progress, shown
 from safebasin.api.results import Compared, Mapped
-from safebasin.errors import ModelError, expected
+from safebasin.errors import ModelError, StudyError, expected
 from safebasin.items import items, path_of, texts_of
 from safebasin.memory import seldom_collected
 from safebasin.records import Landscape
@@ -72,13 +72,15 @@ def open_study(folder: str | Path, *, judge: str | None = None) -> Mapped:
 
 
 def judge_study(
-    folder: str | Path, judges: Sequence[str] = (), *, progress: Progress = True
+    folder: str | Path, judges: Sequence[str] = (), *, judge: str | None = None, progress: Progress = True
 ) -> tuple[Mapped, dict[str, int]]:
     """Judge the stored responses of a study with further judges, without the model; returns the new verdicts by judge.
 
     Args:
-        folder: the study. Its page and statistics stay those of its own first judge; see `read_study` for another.
+        folder: the study. Its page stays that of its own first judge.
         judges: names, as in the catalogue; the study's own, in the versions that are installed, if empty.
+        judge: the one behind the statistics that are given back, one of these or of the study's; as of `read_study` if
+            None.
         progress: a hook, called while they judge; True shows a bar on a terminal or in a
             notebook, False nothing.
 
@@ -102,12 +104,17 @@ def judge_study(
         store, plan = study.store, study.plan
         loaded = loaded or [load_judge(text) for text in plan.study.judges]
         names = tuple(dict.fromkeys((*plan.study.judges, *judges)))
+        known = {text: load_judge(text) for text in names}
+        if judge is not None and judge not in known:
+            constraint = f"one of the study's, or of those that are asked ({', '.join(names)})"
+            raise StudyError(expected("judge", constraint, judge, "Name it among the judges, too."))
         plan = replace(plan, study=plan.study.model_copy(update={"judges": names}))
         with shown(progress) as hook:
             new = judge_stored(store, plan, loaded, progress=hook)
-        write_last_plan(store, plan, [load_judge(text) for text in names])
+        write_last_plan(store, plan, list(known.values()))
         keep_study(path, studies.dump(plan.study))
-        mapped = _publish(StoredStudy.of(store), with_text=False)
+        by = None if judge is None else known[judge].name
+        mapped = _publish(StoredStudy.of(store), with_text=False, judge=by)
     renew(path, holders)
     return mapped, new
 
@@ -307,10 +314,12 @@ def compare_studies(folders: str | Path | Sequence[str | Path], *, out: str | Pa
     return Compared(ranking=found.ranking, report=report, landscapes=ranked, judge=found.judge)
 
 
-def _publish(study: StoredStudy, *, with_text: bool, look: Look | None = None) -> Mapped:
+def _publish(study: StoredStudy, *, with_text: bool, look: Look | None = None, judge: str | None = None) -> Mapped:
+    """Write what a folder shows; gives back its landscape by a judge of the study, by that of the page if None."""
     from safebasin.landscape.landscape_json import to_json
     from safebasin.landscape.results import read_landscape
     from safebasin.landscape.samples import read_samples
+    from safebasin.landscape.tables import StudyTables
     from safebasin.report.figures import Figures
     from safebasin.report.figures.look import Look
     from safebasin.report.html import render_html
@@ -322,7 +331,8 @@ def _publish(study: StoredStudy, *, with_text: bool, look: Look | None = None) -
     from safebasin.writing import write_text
 
     with seldom_collected():
-        folder, landscape = study.folder, read_landscape(study)
+        folder, tables = study.folder, StudyTables.read(study)
+        landscape = read_landscape(study, tables=tables)
         write_text(folder / folders.LANDSCAPE, to_json(landscape))
         figures = Figures(landscape)
         figures.save(folder / folders.FIGURES, look or Look())
@@ -331,4 +341,5 @@ def _publish(study: StoredStudy, *, with_text: bool, look: Look | None = None) -
         page = render_html(landscape, read_manifest(folder), samples, title=title, figures=figures)
         write_text(folder / folders.REPORT, page)
         seal(folder, with_text=with_text)
-    return Mapped(landscape=landscape, folder=folder, report=folder / folders.REPORT)
+        asked = landscape if judge is None else read_landscape(study, judge=judge, tables=tables)
+    return Mapped(landscape=asked, folder=folder, report=folder / folders.REPORT)

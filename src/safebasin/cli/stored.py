@@ -70,11 +70,11 @@ def _judge_folder(folder: Path, names: Sequence[str], *, json_: bool) -> None:
     state.folder = folder
     for name, cost in api.estimate_judging(folder, names).items():
         note(f"estimate {name}: about {_cost(cost)}")
-    mapped, new = api.judge_study(folder, names, progress=Progress(quiet=json_))
+    mapped, new = api.judge_study(folder, names, judge=names[0] if names else None, progress=Progress(quiet=json_))
     for name, cost in api.judging_cost(folder, names).items():
         note(f"counted  {name}: {_cost(cost)} in this folder so far")
-    by = list(new) if names else []
-    shown = [api.read_study(folder, judge=name) for name in by] or [mapped.landscape]
+    further = list(new)[1:] if names else []
+    shown = [mapped.landscape, *(api.read_study(folder, judge=name) for name in further)]
     if json_:
         print_json(json.loads(to_json(shown[0])))
         return
