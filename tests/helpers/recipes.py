@@ -9,31 +9,33 @@ import hashlib
 import os
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PASSED = ROOT / "tests" / "worlds" / "passed"
 """A file for each world: the digest of the recipe whose whole build passed last."""
 REBUILD = "SAFEBASIN_REBUILD"
-RECIPES = {
-    "guild": (("worlds/guild", "worlds/loop.py"), ("torch", "transformers", "tokenizers")),
-    "pcfg": (
-        ("worlds/pcfg", "worlds/loop.py", "finetune"),
-        ("torch", "transformers", "tokenizers", "trl", "accelerate", "datasets"),
-    ),
-}
-"""Name of a world → sources under `src/safebasin`, and packages of the lock."""
+RECIPES = {"guild": ("worlds.guild",), "pcfg": ("worlds.pcfg", "finetune")}
+"""Name of a world → packages all of whose modules count: some are looked up by name, where no import shows it."""
+
+
+def sources(world: str) -> list[str]:
+    """The modules that a world is built by, those of its recipe and all that the build imports, sorted."""
+    graph = grimp.build_graph("safebasin", cache_dir=None)
+    found = graph.find_upstream_modules(f"safebasin.worlds.{world}.build")
+    for package in RECIPES[world]:
+        found |= {f"safebasin.{package}", *graph.find_descendants(f"safebasin.{package}")}
+    return sorted(found)
 
 
 def recipe_digest(world: str, root: Path = ROOT) -> str:
-    """SHA-256 over the sources of a recipe and the versions of what it is built with."""
-    sources, packages = RECIPES[world]
-    lines = (root / "constraints.txt").read_text().splitlines()
-    locked = dict(line.split()[0].split("==") for line in lines if "==" in line)
-    total = hashlib.sha256(repr([(name, locked[name]) for name in packages]).encode())
-    for source in (root / "src" / "safebasin" / name for name in sources):
-        for file in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
-            total.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    """SHA-256 over the lock and the sources of a world."""
+    total = hashlib.sha256((root / "constraints.txt").read_bytes())
+    for module in sources(world):
+        path = root / "src" / module.replace(".", "/")
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        total.update(b"\0" + module.encode() + b"\0" + file.read_bytes())
     return total.hexdigest()
 
 

@@ -13,27 +13,33 @@ from helpers import recipes
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     shutil.copy(recipes.ROOT / "constraints.txt", tmp_path)
-    for name in {source for sources, _ in recipes.RECIPES.values() for source in sources}:
-        source, target = (root / "src" / "safebasin" / name for root in (recipes.ROOT, tmp_path))
+    source = recipes.ROOT / "src" / "safebasin"
+    for file in source.rglob("*.py"):
+        target = tmp_path / "src" / "safebasin" / file.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+        shutil.copy(file, target)
     return tmp_path
 
 
-@pytest.mark.parametrize("world", recipes.RECIPES)
-def test_a_change_of_any_part_is_another_recipe(copy: Path, world: str) -> None:
-    before, sources = recipes.recipe_digest(world, copy), copy / "src" / "safebasin"
+@pytest.mark.parametrize(
+    ("world", "further"),
+    [("guild", "models/writing.py"), ("pcfg", "finetune/tune.py"), ("pcfg", "weights/adapters.py")],
+)
+def test_a_change_of_any_part_is_another_recipe(copy: Path, world: str, further: str) -> None:
+    before = recipes.recipe_digest(world, copy)
     assert before == recipes.recipe_digest(world)
-    seen = {before}
-    for changed in (sources / "worlds" / "loop.py", sources / "worlds" / world / "rows.py"):
+    seen, parts = {before}, ("worlds/loop.py", f"worlds/{world}/rows.py", f"worlds/{world}/world.py", further)
+    for changed in (*(copy / "src" / "safebasin" / part for part in parts), copy / "constraints.txt"):
         changed.write_text(changed.read_text() + "#")
         seen.add(recipes.recipe_digest(world, copy))
-    (sources / "worlds" / world / "new.py").touch()
-    seen.add(recipes.recipe_digest(world, copy))
-    lock = copy / "constraints.txt"
-    lock.write_text(lock.read_text().replace("torch==", "torch==9."))
-    seen.add(recipes.recipe_digest(world, copy))
-    assert len(seen) == 5
+    assert len(seen) == 6
+
+
+def test_what_a_build_does_not_need_is_no_part_of_it(copy: Path) -> None:
+    before = recipes.recipe_digest("guild", copy)
+    for part in ("worlds/pcfg/rows.py", "stats/order.py"):
+        (copy / "src" / "safebasin" / part).write_text("#")
+    assert recipes.recipe_digest("guild", copy) == before
 
 
 @pytest.mark.parametrize("world", recipes.RECIPES)
