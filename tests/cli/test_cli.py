@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -16,8 +17,8 @@ import jsonschema
 import pytest
 import typer.main
 
-from helpers.command import safebasin
-from safebasin import catalog
+from helpers.command import exit_code, safebasin
+from safebasin import catalog, cli
 from safebasin.cli import app, main
 from safebasin.cli.app import ORDER
 from safebasin.landscape import landscape_json
@@ -372,3 +373,12 @@ def test_what_rounds_to_nothing_is_not_said_to_cost_nothing() -> None:
     assert "1 × 1 system prompt\n" in said
     assert "< 0.01 (< 0.01)" in said
     assert "0.00 (0.00)" not in said
+
+
+def test_objects_that_live_to_the_end_are_gone_through_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = list[int]()
+    before = gc.get_threshold()
+    monkeypatch.setattr(cli, "_run", lambda _: seen.append(gc.get_threshold()[0]) or 0)
+    assert exit_code("map") == 0
+    assert seen == [10_000]
+    assert gc.get_threshold() == before

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from safebasin.models import spreading
 from safebasin.protocols import EngineSpec, Generate, Results, Split, Task
 from safebasin.records import Decoding, DirectionSpec, Message, Point, Prompt, System
 from safebasin.run import crew, processes
-from safebasin.run.crew import Crew
+from safebasin.run.crew import Crew, Served
 from safebasin.run.execute import measure
 from safebasin.run.processes import Child, Processes, open_processes
 from safebasin.store.db import StudyStore
@@ -253,6 +255,16 @@ def test_what_a_worker_raises_is_raised_here(opened: list[Crew]) -> None:
     opened.append(backend)
     with pytest.raises(ModelError, match="nowhere/to-be-found"):
         backend.facts()
+
+
+def test_a_worker_goes_seldom_through_objects_that_live_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = Pipe()
+    monkeypatch.setattr(processes.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(Served, "answer", lambda *_: (True, gc.get_threshold()[0]))
+    for asked in ("a task", None):
+        ours.send(asked)
+    processes._serve(theirs, SCRIPTED)
+    assert ours.recv() == (True, 10_000)
 
 
 @pytest.mark.slow

@@ -71,6 +71,7 @@ from safebasin.cli import (
 from safebasin.cli.app import app, state
 from safebasin.cli.output import guard_streams, note, plain
 from safebasin.errors import SafebasinError, expected
+from safebasin.memory import seldom_collected
 from safebasin.run.ending import wish
 from safebasin.writing import write_text
 
@@ -126,7 +127,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         guard_streams()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _stop)
-        code = _run(arguments)
+        with seldom_collected():  # all that torch and transformers bring is alive to the end
+            code = _run(arguments)
         sys.stdout.flush()  # here, where a full disk can still be told; at the end of the process Python swallows it
     except BaseException as error:
         code = _explained(error)

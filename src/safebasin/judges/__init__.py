@@ -3,6 +3,7 @@
 `rubric` and `guard` ask another model (`asked_judge`): over HTTP (`endpoint`), or in this process through an engine of
 the catalogue (`local`). Nothing is loaded and nobody is asked before the first verdict.
 
+    alternatives  many patterns looked for as one, compiled as far as texts need them
     apply         applying a judge to stored responses, and the one rule about texts that a stop rule has cut
     asked_judge   a judge that asks: a questionnaire put to a chat
     choose_chat   from the argument `model` to what answers: a folder or world here, any other name at an endpoint
@@ -25,7 +26,7 @@ the catalogue (`local`). Nothing is loaded and nobody is asked before the first 
     sentences     the opening of a text, cut into sentences
     transport     one chat request to an OpenAI-compatible endpoint, and everything that may come back, sorted
     wire          one POST over HTTP, bounded
-    wording       what the rule `refusal` looks for, from `phrases/refusal.v1.toml`
+    wording       what the rule `refusal` looks for, from `phrases/refusal.v*.toml`
 """
 
 from __future__ import annotations

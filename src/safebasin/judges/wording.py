@@ -13,6 +13,7 @@ from importlib import resources
 from typing import NamedTuple, TypedDict, cast
 
 from safebasin.judges import phrases
+from safebasin.judges.alternatives import Alternatives
 from safebasin.substrings import trie
 
 __all__ = ["VERSIONS", "Frame", "Held", "Rules", "Wording", "rules"]
@@ -23,7 +24,6 @@ FRAME = "frame"
 """The table of what is looked for in every language."""
 
 _NOTHING = re.compile(r"(?!)")
-_PIECE = re.compile(r"\\.|.", re.DOTALL)
 _OTHER_SCRIPT = re.compile("[\u0370-\u1dff\u2e80-\uffff]")
 """What Latin script does not write: Greek to Thai and beyond, Chinese, Japanese, Korean."""
 
@@ -35,15 +35,44 @@ class _Table(TypedDict, total=False):
     patterns: dict[str, str]
 
 
-class Wording(NamedTuple):
-    """The patterns of one language; the file says what each is."""
+class Wording:
+    """The patterns of one language, each compiled when a text needs it; the file says what each is."""
 
-    refuses: re.Pattern[str]
-    spares: re.Pattern[str]
-    limits: re.Pattern[str]
-    whole: re.Pattern[str]
-    firm: re.Pattern[str]
-    alone: re.Pattern[str]
+    def __init__(self, table: _Table) -> None:
+        self._lines = _lines(table)
+
+    @cached_property
+    def refuses(self) -> Alternatives:
+        """Make what refuses: far more than any other kind."""
+        return Alternatives(self._lines["refuses"])
+
+    @cached_property
+    def spares(self) -> re.Pattern[str]:
+        """Compile what looks like a refusal and is none."""
+        return self._pattern("spares")
+
+    @cached_property
+    def limits(self) -> re.Pattern[str]:
+        """Compile what says how far an answer goes."""
+        return self._pattern("limits")
+
+    @cached_property
+    def whole(self) -> re.Pattern[str]:
+        """Compile what refuses where nothing else is said."""
+        return self._pattern("whole")
+
+    @cached_property
+    def firm(self) -> re.Pattern[str]:
+        """Compile what refuses whatever is spared."""
+        return self._pattern("firm")
+
+    @cached_property
+    def alone(self) -> re.Pattern[str]:
+        """Compile what refuses where nothing of what was asked for follows."""
+        return self._pattern("alone")
+
+    def _pattern(self, part: str) -> re.Pattern[str]:
+        return Alternatives(self._lines[part]).pattern if part in self._lines else _NOTHING
 
 
 class Held(NamedTuple):
@@ -113,17 +142,15 @@ class Rules:
         return (*straight, *(cue.replace("'", "’") for cue in straight if "'" in cue))
 
     def wording(self, name: str) -> Wording:
-        """Compile the patterns of a language of `cues_in`, once."""
+        """Make the patterns of a language of `cues_in`, once."""
         if name not in self._wordings:
-            made = _compiled(self._tables[name])
-            parts = (made.get(part, _NOTHING) for part in ("spares", "limits", "whole", "firm", "alone"))
-            self._wordings[name] = Wording(made["refuses"], *parts)
+            self._wordings[name] = Wording(self._tables[name])
         return self._wordings[name]
 
     @cached_property
     def frame(self) -> Frame:
         """Patterns that are looked for whatever the language."""
-        return Frame(**_compiled(self._tables[FRAME]))
+        return Frame(**{part: Alternatives(of).pattern for part, of in _lines(self._tables[FRAME]).items()})
 
     @cached_property
     def _cues(self) -> _Cues:
@@ -197,77 +224,25 @@ def _sorted_by_script(tables: dict[str, _Table]) -> _Cues:
     return _Cues(re.compile(rf"\b(?=({trie(list(named))}))"), named, plain, latin, other)
 
 
-def _compiled(table: _Table) -> dict[str, re.Pattern[str]]:
+def _lines(table: _Table) -> dict[str, list[str]]:
+    """The patterns of a table by part, words put in, one a line."""
     words: dict[str, str] = {}
     for word, pattern in table.get("words", {}).items():
         words[word] = _filled(pattern, words)
-    return {part: _joined(text, words) for part, text in table.get("patterns", {}).items()}
-
-
-def _joined(text: str, words: dict[str, str]) -> re.Pattern[str]:
-    """One pattern of many, those that can only begin a sentence, or a word, tried nowhere else."""
-    lines = (_filled(line, words) for line in text.splitlines() if line and not line.startswith("#"))
-    anchored: dict[str, list[str]] = {"^": [], r"\b": [], "": []}
-    for pattern in (one for line in lines for one in _alternatives(line)):
-        start = next(anchor for anchor in anchored if pattern.startswith(anchor))
-        anchored[start].append(pattern.removeprefix(start))
-    parts = (f"{start}(?:{'|'.join(_sorted_by_head(kept))})" for start, kept in anchored.items() if kept)
-    return re.compile("|".join(parts))
-
-
-def _sorted_by_head(patterns: list[str]) -> list[str]:
-    """The patterns, those that begin with the same few characters behind one look for these."""
-    kinds: dict[str, list[str]] = {}
-    for pattern in patterns:
-        kinds.setdefault("".join(sorted(_heads(pattern))), []).append(pattern)
-    return [f"(?=[{heads}])(?:{'|'.join(of)})" if heads else "|".join(of) for heads, of in kinds.items()]
-
-
-def _heads(pattern: str) -> frozenset[str]:
-    """The letters with one of which every match of a pattern begins; empty where that is not plain to see."""
-    heads: frozenset[str] = frozenset()
-    while pattern:
-        if pattern.startswith("(?:"):
-            end = _end_of_group(pattern)
-            first = [_heads(one) for one in _alternatives(pattern[len("(?:") : end - 1])]
-        else:
-            end, first = 1, [frozenset(pattern[0])] if pattern[0].isalpha() else [frozenset[str]()]
-        if not all(first):
-            return frozenset()
-        heads = heads.union(*first)
-        if not pattern.startswith(("?", "*", "{0"), end):
-            return heads
-        pattern = re.sub(r"^(?:[?*]|\{[\d,]+\})", "", pattern[end:])
-    return frozenset()
-
-
-def _end_of_group(pattern: str) -> int:
-    """Where the group that a pattern begins with ends."""
-    depth, kept, end = 0, False, 0
-    for piece in _PIECE.findall(pattern):
-        end += len(piece)
-        kept = piece == "[" or (kept and piece != "]")
-        depth += (piece == "(") - (piece == ")") if not kept else 0
-        if depth == 0:
-            break
-    return end
-
-
-def _alternatives(pattern: str) -> list[str]:
-    """What stands between the bars outside every group of a pattern."""
-    found, depth, kept = [""], 0, False
-    for piece in _PIECE.findall(pattern):
-        kept = piece == "[" or (kept and piece != "]")
-        depth += (piece == "(") - (piece == ")") if not kept else 0
-        if piece == "|" and depth == 0 and not kept:
-            found.append("")
-        else:
-            found[-1] += piece
-    return found
+    return {
+        part: [_filled(line, words) for line in text.splitlines() if line and not line.startswith("#")]
+        for part, text in table.get("patterns", {}).items()
+    }
 
 
 def _filled(pattern: str, words: dict[str, str]) -> str:
     """The pattern with its words put in, and each space outside a set of characters made white space or a comma."""
     for name, word in words.items():
         pattern = pattern.replace(f"{{{name}}}", word)
-    return re.sub(r"(\[[^\]]*\])| ", lambda found: found[1] or r"(?:[\s,]{1,4})", pattern)
+    return re.sub(r"(\[[^\]]*\])| (?P<some>[?*+{])?", _space, pattern)
+
+
+def _space(found: re.Match[str]) -> str:
+    if found[1]:
+        return found[1]
+    return rf"(?:[\s,]{{1,4}}){found['some']}" if found["some"] else r"[\s,]{1,4}"

@@ -97,7 +97,9 @@ def inline_image(svg: bytes) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
+@functools.cache
 def _environment() -> jinja2.Environment:
+    """Made once: what makes it anew parses every template anew."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("safebasin.report"),
         autoescape=True,

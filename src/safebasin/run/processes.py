@@ -199,11 +199,6 @@ def _serve(connection: Connection, spec: EngineSpec) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to all of a job: they are for the owner, who ends the workers
         signal.signal(number, signal.SIG_IGN)
     served = Served(spec)
-    while True:
-        try:
-            asked = connection.recv()
-        except (EOFError, OSError):
-            return
-        if asked is None:
-            return
-        _send(connection, served.answer(asked))
+    with memory.seldom_collected(), suppress(EOFError, OSError):  # that the other side is gone
+        while (asked := connection.recv()) is not None:
+            _send(connection, served.answer(asked))
