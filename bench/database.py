@@ -27,9 +27,12 @@ from safebasin.run.noise_version import noise_in
 from safebasin.run.planned import plan_for
 from safebasin.store.db import StudyStore
 from safebasin.store.folder import DATABASE
+from safebasin.study import Study
 from safebasin.study.answered import Answered
 from safebasin.study.plan import Plan
+from safebasin.study.shards import Shard
 
+MODEL = "world:guild/aligned"
 JUDGES = ("keyword/peng2024", "keyword/zou2023", "outcome")
 DIRECTIONS = 10
 POOL = 2_000
@@ -42,7 +45,7 @@ def flags_of(n_rows: int, folder: Path) -> dict[str, object]:
     """The flags of a study of about as many responses: ten lines, and a fifth as many points of each as prompts."""
     n_prompts = max(20, round((n_rows / DIRECTIONS / 0.2) ** 0.5))
     n_points = max(3, round(n_rows / DIRECTIONS / n_prompts)) | 1
-    prompts = folder.with_suffix(".jsonl")
+    prompts = folder.parent / "prompts.jsonl"  # one file: a study is known by the names in it
     prompts.write_text(
         "".join(json.dumps({"prompt": f"How long does tea number {i} steep?"}) + "\n" for i in range(n_prompts))
     )
@@ -54,17 +57,28 @@ def flags_of(n_rows: int, folder: Path) -> dict[str, object]:
         "judges": list(JUDGES),
         "max_new_tokens": 4,
         "stop": "none",
+        "batch_size": BATCH,
     }
 
 
-def make(folder: Path, n_rows: int) -> tuple[int, float, float]:
-    """A study of about as many responses in a folder; returns how many, and the seconds of clock and processor."""
+def study_of(flags: dict[str, object]) -> Study:
+    """The study of some flags."""
+    return studies.make(studies.with_flags({"model": MODEL}, flags))
+
+
+def make(folder: Path, n_rows: int, shard: Shard | None = None) -> tuple[int, float, float]:
+    """A study of about as many responses in a folder, or a shard of one; returns how many, and the seconds of clock and
+    processor.
+    """
     flags = flags_of(n_rows, folder)
-    model = "world:guild/aligned"
-    api.map_basin(model, out=folder, **{**flags, "directions": 1, "range": "-1:1:2"})
-    inputs = gather(studies.make(studies.with_flags({"model": model}, flags)), noise=noise_in(folder))
+    first = {**flags, "range": "-1:1:2"}
+    if shard is None:
+        api.map_basin(MODEL, out=folder, **{**first, "directions": 1})
+    else:
+        api.map_shard(study_of(first), str(shard), out=folder)  # both ends of its own directions
+    inputs = gather(study_of(flags), noise=noise_in(folder))
     with StudyStore.open(folder) as store:
-        plan = plan_for(store, inputs, batch_size=int(store.meta("batch_size") or 64))
+        plan = plan_for(store, inputs, batch_size=BATCH, shard=shard)
         store.add_question(points=plan.points, systems=plan.systems, decoding=plan.decoding)
         write_last_plan(store, plan, inputs.judges)
         began, busy = time.perf_counter(), time.process_time()
@@ -102,6 +116,7 @@ def batches(plan: Plan, draw: random.Random, texts: list[str], done: Answered) -
     """The responses that a plan lacks, as a run writes them."""
     prompts, decoding = list(plan.prompts), plan.decoding.key
     for point in plan.point_keys:
+        draw.seed(point)  # the same in every shard that has it
         for system in plan.systems:
             there = done.prompts(point, system.id)
             left = [prompt for prompt in prompts if prompt not in there]
@@ -133,8 +148,12 @@ VERBS = {
     "report": "api.report_study(sys.argv[1])",
     "export": "api.export_study(sys.argv[1], sys.argv[1] + '.parquet')",
     "judge": "api.judge_study(sys.argv[1], ['keyword/qi2023'])",
+    "pack": "api.pack_results(sys.argv[1], sys.argv[1] + '.zip')",
+    "merge": "api.merge_shards([f'{sys.argv[1]}-{n}' for n in (1, 2)], out=sys.argv[1] + '-merged')",
 }
-"""What is done with a folder, each in a process of its own."""
+"""What is done with a folder, each in a process of its own; `merge` with two shards of the same study."""
+ONCE = ("judge", "pack", "merge")
+"""Those that leave something behind."""
 _MEASURED = """
 import sys, time
 from pathlib import Path
@@ -152,8 +171,7 @@ def again(folder: str, n_rows: int) -> None:
     """The same `map` once more, of which everything is done."""
     from safebasin.run.execute import measure
 
-    flags = flags_of(n_rows, Path(folder))
-    measure(studies.make(studies.with_flags({"model": "world:guild/aligned"}, flags)), Path(folder))
+    measure(study_of(flags_of(n_rows, Path(folder))), Path(folder))
 
 
 def row_of(verb: str, folder: Path, asked: int, n_rows: int) -> str:
@@ -172,13 +190,16 @@ def main(*, quick: bool, n_rows: int | None = None, keep: Path | None = None) ->
     Args:
         quick: as small as shows that it runs.
         n_rows: about how many responses.
-        keep: where the study is made, and left; what is there already is measured as it is, and not judged again.
+        keep: where the study is made, and left, its shards, their merge and its pack beside it; what is there already
+            is measured as it is, and what leaves something behind is not done again.
     """
     asked = n_rows or (5_000 if quick else 200_000)
     with tempfile.TemporaryDirectory() as made:
         at = Path(made) / "study" if keep is None else keep
         is_new = not (at / DATABASE).exists()
         inserted = _inserted(*make(at, asked)) if is_new else []
+        for number in (1, 2) if is_new else ():
+            make(at.with_name(f"{at.name}-{number}"), asked, Shard(number, 2))
         with StudyStore.open(at) as store:
             n = store.counts()["responses"]
         size = (at / DATABASE).stat().st_size
@@ -187,7 +208,7 @@ def main(*, quick: bool, n_rows: int | None = None, keep: Path | None = None) ->
             "| | time | of the processor | responses a second of it | peak memory |",
             "| --- | --- | --- | --- | --- |",
         ]
-        verbs = [verb for verb in VERBS if is_new or verb != "judge"]
+        verbs = [verb for verb in VERBS if is_new or verb not in ONCE]
         return "\n".join([*head, *inserted, *(row_of(verb, at, asked, n) for verb in verbs)])
 
 
