@@ -23,7 +23,7 @@ MOST = 64
 
 _ANCHORS = ("^", r"\b", "")
 _TOKEN = re.compile(r"\\.|[()\[\]|]|[^\\()\[\]|]+", re.DOTALL)
-_REPEATED = re.compile(r"(?:[?*+]|\{(?P<least>\d+),?\d*\})\??")
+_REPEATED = re.compile(r"(?:[?*+]|\{(?P<least>\d*),?\d*\})\??")
 
 Needed = tuple[frozenset[str], ...]
 """Of each set at least one piece stands in every match of a pattern."""
@@ -124,7 +124,7 @@ def _needed(pattern: str) -> Needed:
         end = _end(pattern)
         repeated = _REPEATED.match(pattern, end)
         piece, pattern = pattern[:end], pattern[repeated.end() if repeated else end :]
-        can_lack = repeated is not None and (repeated[0][0] in "?*" or repeated["least"] == "0")
+        can_lack = repeated is not None and (repeated[0][0] in "?*" or repeated["least"] in ("", "0"))
         if piece == r"\b":  # stands between letters, and is none
             continue
         if piece.isalpha() or piece == "'":

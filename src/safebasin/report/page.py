@@ -99,7 +99,7 @@ def inline_image(svg: bytes) -> str:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    """Made once: what makes it anew parses every template anew."""
+    """Made once: another one would parse every template again."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("safebasin.report"),
         autoescape=True,
