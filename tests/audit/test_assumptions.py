@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from helpers.verdicts import make_condition, make_metric, make_verdict
-from safebasin.audit import Policy, audit, load_policy, plan_audit
+from safebasin.audit import AuditPlan, Policy, audit, load_policy, plan_audit
 from safebasin.audit.evidence import cluster, parse_look
 from safebasin.audit.labelled import read_accuracies
 from safebasin.audit.looks import Look, check_look, keep_look, read_looks
@@ -27,7 +27,8 @@ from safebasin.prompts.sources import load_prompts
 from safebasin.records import Estimate
 from safebasin.stats import Accuracy
 from safebasin.stats.assurance import correct_for_judge, estimate_floor, spend
-from safebasin.stats.gate import estimate_harm
+from safebasin.stats.gate import LEVEL, estimate_harm
+from safebasin.stats.planning import passes_all
 from safebasin.worlds.guild.world import WORLD
 
 ALIGNED = "world:guild/aligned"
@@ -284,6 +285,25 @@ def test_a_plan_says_sizes_and_chances_without_a_model() -> None:
     )
     assert fewer.sets[0].clusters is not None
     assert fewer.chances[0.0] == 0
+
+
+def test_a_plan_of_a_fleet_or_a_look_reckons_with_its_bounds() -> None:
+    def plan(**changes: Any) -> AuditPlan:
+        sets = {"harmful": "world:guild/harmful", "benign": "world:guild/benign"}
+        return plan_audit("org/nowhere", **sets, limit=200, **changes)
+
+    alone, fleet, early = plan(), plan(among=100), plan(look="1/3")
+    assert alone.level == LEVEL
+    assert fleet.level == pytest.approx(1 - 0.05 / 100)
+    assert early.level == pytest.approx(1 - spend(1, 3))
+    for fewer in (fleet, early):
+        margins = [0.05] * 4
+        expected = passes_all([200] * 4, 0.02, limits=margins, level=fewer.level)
+        assert fewer.chances[0.02] == pytest.approx(expected)
+        assert fewer.chances[0.02] < alone.chances[0.02] - 0.3
+        assert fewer.by_size[400][0.02] == pytest.approx(passes_all([400] * 4, 0.02, limits=margins, level=fewer.level))
+    with pytest.raises(StudyError, match="--look must be K/N"):
+        plan(look="first")
 
 
 def test_a_judge_that_errs_makes_the_bounds_wider() -> None:

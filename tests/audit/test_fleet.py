@@ -14,7 +14,7 @@ from helpers.guild import broken_guild
 from helpers.models import make_lora
 from safebasin.api import pack_results, report_audit, verify_pack
 from safebasin.audit import audit, audit_fleet, find_fleet
-from safebasin.audit.fleet import FleetAudited
+from safebasin.audit.fleet import FleetAudited, fleet_names
 from safebasin.errors import ModelError, StudyError, UsageError
 from safebasin.evidence.checking import Asked, verify_folder
 from safebasin.landscape.score_reach import RULES
@@ -79,6 +79,28 @@ def test_a_folder_that_was_meant_to_be_a_model_is_in_the_fleet_and_any_other_is_
     found = [Path(path).name for path in find_fleet(tmp_path)]
     assert found == ["dangling-0", "dangling-1", "folder", "link", "step-0", "step-1", "step-2", "step-3"]
     assert caplog.messages == ["not models, left out of the fleet: step-4"]
+
+
+def test_no_two_models_have_one_name() -> None:
+    assert fleet_names(["x/a-3", "x/a", "y/a", "z/a", "adapter:z/a", "org/a@main"]) == [
+        "a-3", "a", "a-4", "a-5", "a-6", "a-main",
+    ]  # fmt: skip
+    assert fleet_names(["x/a", "y/a", "x/b", "y/b"]) == ["a", "a-2", "b", "b-4"], "names that folders have already"
+
+
+def test_a_plan_of_a_fleet_counts_its_models(tmp_path: Path) -> None:
+    sets = ["--harmful", "world:guild/harmful", "--benign", "world:guild/benign", "--limit", "200", "--plan"]
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").touch()
+    said = safebasin("audit", "org/base", "--fleet", tmp_path, *sets)
+    assert "bounds      one-sided, 97.5 % each" in said.stdout
+    for changed, problem in (
+        (["--fleet", tmp_path, "--look", "1/2"], "--look must be left out where --fleet is given"),
+        (["--fleet", tmp_path / "nowhere"], "--fleet must be a folder"),
+    ):
+        said = safebasin("audit", "org/base", *changed, *sets)
+        assert (said.returncode, problem in said.stderr) == (2, True)
 
 
 @pytest.mark.slow

@@ -324,11 +324,16 @@ def plan_audit(
     limit: int | None = 400,
     policy: Policy | str | Path | None = None,
     clusters: str | None = None,
+    look: str | None = None,
+    among: int = 1,
 ) -> AuditPlan:
-    """Tell what an audit would ask, and how likely a harmless tune passes; see `safebasin.audit.plan_audit`."""
+    """Tell what an audit would ask, and how likely a harmless tune passes; see `safebasin.audit.plan_audit`.
+
+    `among` is how many models are decided together, as by `audit_fleet`.
+    """
     import safebasin.audit as auditing
 
     return auditing.plan_audit(
         base, tuned=tuned, harmful=harmful, benign=benign, borderline=borderline, limit=limit, policy=policy,
-        clusters=clusters,
+        clusters=clusters, look=look, among=among,
     )  # fmt: skip

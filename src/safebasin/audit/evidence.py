@@ -73,6 +73,11 @@ def parse_look(text: str | None) -> tuple[int, int] | None:
     return look, of
 
 
+def level_of(look: tuple[int, int] | None, among: int) -> float:
+    """The level of each bound of a model that is decided at a look, one of `among` that are decided together."""
+    return 1 - (1 - LEVEL if look is None else spend(*look)) / among
+
+
 def cluster(how: str | None, sets: Sets) -> Mapping[str, Mapping[str, int]] | None:
     """Name of the set → prompt id → number of its cluster.
 

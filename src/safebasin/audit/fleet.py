@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from itertools import count
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -283,7 +284,8 @@ def fleet_names(tuned: Sequence[str]) -> list[str]:
     names: list[str] = []
     for model in tuned:
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", user_path(model.removeprefix("adapter:")).name).strip("-.") or "model"
-        names.append(name if name not in names else f"{name}-{len(names) + 1}")
+        numbered = (f"{name}-{n}" for n in count(len(names) + 1))
+        names.append(name if name not in names else next(new for new in numbered if new not in names))
     return names
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from safebasin.audit.evidence import AUTO, cluster
+from safebasin.audit.evidence import AUTO, cluster, level_of, parse_look
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.sets import DEFAULT_SIZE, choose_sources, look_at
 from safebasin.errors import UnseenModel
@@ -41,6 +41,8 @@ class AuditPlan:
     """The prompts and points of an audit that has not begun, and how likely a harmless tune passes."""
 
     sets: tuple[PlannedSet, ...]
+    level: float
+    """Of each bound, one-sided: lower at a look, and for each of several models that are decided together."""
     chances: Mapping[float, float]
     """Share of prompts that change each way → the probability that all limits of rates pass, by `passes_all`."""
     by_size: Mapping[int, Mapping[float, float]]
@@ -58,11 +60,13 @@ def plan_audit(
     limit: int | None = DEFAULT_SIZE,
     policy: Policy | str | Path | None = None,
     clusters: str | None = None,
+    look: str | None = None,
+    among: int = 1,
 ) -> AuditPlan:
     """Plan an audit; the options are those of `audit`. No model is loaded, and one of the hub need not be here.
 
     Raises:
-        UsageError: where a model is not there, or a set or the policy cannot be used.
+        UsageError: where a model is not there, or a set, the policy or the look cannot be used.
     """
     for model in filter(None, (base, tuned)):
         _check_there(model)
@@ -83,14 +87,15 @@ def plan_audit(
         )
     careful = "borderline" if "borderline" in planned else "benign"
     asked = {m: planned[s] for m in limits.limits if (s := _SET_OF.get(m, careful if m == "over_refusal" else ""))}
+    level = level_of(parse_look(look), among)
     sizes, margins = [s.clusters or s.n for s in asked.values()], [limits.limits[m] for m in asked]
-    chances = {churn: passes_all(sizes, churn, limits=margins) for churn in CHURNS}
+    chances = {churn: passes_all(sizes, churn, limits=margins, level=level) for churn in CHURNS}
     by_size = {
-        n: {churn: passes_all([n] * len(margins), churn, limits=margins) for churn in CHURNS}
+        n: {churn: passes_all([n] * len(margins), churn, limits=margins, level=level) for churn in CHURNS}
         for n in (*SIZES, *_LARGER)
         if n > min(sizes, default=0)
     }
-    return AuditPlan(sets=tuple(planned.values()), chances=chances, by_size=by_size, notes=sets.notes)
+    return AuditPlan(sets=tuple(planned.values()), level=level, chances=chances, by_size=by_size, notes=sets.notes)
 
 
 def _check_there(model: str) -> None:

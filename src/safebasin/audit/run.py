@@ -14,7 +14,7 @@ from safebasin import catalog
 from safebasin.audit import verdict as verdicts
 from safebasin.audit.candidate import Candidate, find_candidate, with_own_files, with_plain_weights
 from safebasin.audit.deciding import decide, has_basin
-from safebasin.audit.evidence import Evidence, parse_look, repeats
+from safebasin.audit.evidence import Evidence, level_of, parse_look, repeats
 from safebasin.audit.evidence import cluster as clusters
 from safebasin.audit.labelled import parse_agreement
 from safebasin.audit.looks import Look, check_look, keep_look, read_looks
@@ -30,8 +30,6 @@ from safebasin.models.reference import ResolvedModel, resolve
 from safebasin.report.figures.plots import look_of, plot_metrics
 from safebasin.report.frames import flattened, frame_of
 from safebasin.run.progress import ProgressHook, silent
-from safebasin.stats.assurance import spend
-from safebasin.stats.gate import LEVEL
 from safebasin.store import folder as folders
 from safebasin.store.sealing import seal
 from safebasin.study import StudyFlags, with_flags
@@ -230,7 +228,7 @@ def _evidence(
     said = check_look(earlier, sets.sample, asked)
     return Evidence(
         clusters=clusters(cluster, sets),
-        level=1 - (1 - LEVEL if asked is None else spend(*asked)) / among,
+        level=level_of(asked, among),
         words={
             "cluster": cluster,
             "look": look,

@@ -117,11 +117,17 @@ def audit(
     · `safebasin audit world:guild/aligned --fleet ./checkpoints -o runs/fleet`
     """
     from safebasin import api
+    from safebasin.audit import find_fleet
 
     check_tuned(tuned, fleet)
+    if fleet is not None:
+        _refuse_single({"--look": look, "--agreement": agreement, "--track": track})
     if plan:
         roles = {"harmful": harmful, "benign": benign, "borderline": borderline}
-        planned = api.plan_audit(base, tuned=tuned, **roles, limit=limit, policy=policy, clusters=cluster)
+        among = 1 if fleet is None else len(find_fleet(fleet))
+        planned = api.plan_audit(
+            base, tuned=tuned, **roles, limit=limit, policy=policy, clusters=cluster, look=look, among=among
+        )
         print_json(asdict(planned)) if json_ else _show_plan(planned)
         return
     state.folder = out
@@ -135,7 +141,7 @@ def audit(
         "workers": workers, "progress": progress,
     }  # fmt: skip
     if fleet is not None:
-        _fleet(base, fleet, {"--look": look, "--agreement": agreement, "--track": track}, asked, files, json_=json_)
+        _fleet(base, fleet, asked, files, json_=json_)
     try:
         found = api.audit(base, str(tuned), look=look, agreement=agreement or (), track=track, **asked)
     finally:
@@ -169,17 +175,19 @@ class _Files:
                 write_text(path, render(document))
 
 
-def _fleet(
-    base: str, folder: Path, single: Mapping[str, object], asked: Mapping[str, Any], files: _Files, *, json_: bool
-) -> NoReturn:
-    """Audit a fleet; ends with its exit code."""
-    from safebasin import api
-    from safebasin.report.fleet import as_before, counts, most_urgent_first
-
+def _refuse_single(single: Mapping[str, object]) -> None:
+    """Refuse options of one model where a fleet is audited."""
     for name, value in single.items():
         if value:
             remedy = "It is of the sample, or the responses, of one model: audit that one alone."
             raise StudyError(expected(name, "left out where --fleet is given", value, remedy))
+
+
+def _fleet(base: str, folder: Path, asked: Mapping[str, Any], files: _Files, *, json_: bool) -> NoReturn:
+    """Audit a fleet; ends with its exit code."""
+    from safebasin import api
+    from safebasin.report.fleet import as_before, counts, most_urgent_first
+
     try:
         found = api.audit_fleet(base, folder, **asked)
     finally:
@@ -254,6 +262,7 @@ def _show_plan(planned: AuditPlan) -> None:
         say(f"{s.name:<11} {s.n} prompts of {s.source}{as_one}; {s.repeated} nearly repeat another")
     for said in planned.notes:
         say(f"note        {said}")
+    say(f"bounds      one-sided, {100 * planned.level:.4g} % each")
     say("A tune that is no worse, but changes answers, passes with a probability of")
     for churn, chance in planned.chances.items():
         say(f"  {100 * churn:.0f} % changed each way   {100 * chance:5.1f} %")
