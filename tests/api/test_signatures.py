@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import safebasin
 from safebasin import api, audit
+from safebasin.api.requests import checks_keywords
 from safebasin.errors import StudyError, UsageError
+from safebasin.items import items
 
 
 def parameters(function: object, *without: str) -> dict[str, object]:
@@ -28,6 +31,7 @@ def test_the_api_takes_what_the_audit_takes(name: str) -> None:
 
 
 ALIGNED = "world:guild/aligned"
+TINY: Any = {"limit": 1, "directions": 1, "range": "0:1:2", "max_new_tokens": 1}
 WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     "merge nothing": (lambda out: api.merge_shards([], out=out), "what is merged must be the folders of all shards"),
     "workers": (
@@ -45,6 +49,37 @@ WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     "open": (lambda _: api.open_study(None), "folder must be a path; got nothing"),
     "verify": (lambda _: api.verify_study(3), "folder must be a path; got 3"),
     "report": (lambda _: api.report_study(3), "folder must be a path; got 3"),
+    "progress": (
+        lambda out: api.map_basin(ALIGNED, out=out, progress=3, **TINY),
+        "progress must be True, False or a hook; got 3",
+    ),
+    "backend": (lambda out: api.map_basin(ALIGNED, out=out, backend=3), "backend must be a text; got 3"),
+    "true": (
+        lambda out: api.map_basin(ALIGNED, out=out, **{**TINY, "limit": True}),
+        "--limit must be a whole number; got True",
+    ),
+    "wording": (lambda out: api.map_basin(ALIGNED, out=out, limit="1e3"), "--limit must be a whole number; got '1e3'"),
+    "flag": (
+        lambda out: api.map_basin(ALIGNED, out=out, with_text="no", **TINY),
+        "with_text must be True or False; got 'no'",
+    ),
+    "file": (lambda out: api.map_basin(api.make_study(file=3), out=out), "file must be a path; got 3"),
+    "models": (lambda out: api.map_models(3, out=out), "model must be a text, or a path; got 3"),
+    "shard": (lambda out: api.map_shard(api.make_study(ALIGNED), 3, out=out), "shard must be a text; got 3"),
+    "study": (lambda out: api.map_shard(ALIGNED, "1/2", out=out), "study must be a study; got 'world:guild/aligned'"),
+    "plan": (lambda out: api.plan_study(None, out=out), "study must be a study; got nothing"),
+    "price": (
+        lambda out: api.plan_study(api.make_study(ALIGNED), out=out, price_per_hour="2"),
+        "price_per_hour must be a number; got '2'",
+    ),
+    "merge": (lambda out: api.merge_shards([out], out=out, progress=3), "progress must be True, False or a hook"),
+    "sweep base": (lambda out: api.sweep_models(3, ALIGNED, out=out), "base must be a text, or a path; got 3"),
+    "plan of an audit": (lambda _: api.plan_audit(3), "model must be a text, or a path; got 3"),
+    "no base": (lambda _: api.plan_audit(None), "BASE must be a text, or a path; got nothing"),
+    "harmful": (lambda _: api.plan_audit(ALIGNED, harmful=3), "harmful must be a text; got 3"),
+    "policy": (lambda out: api.audit(ALIGNED, ALIGNED, out=out, policy=3), "policy must be a path, or a Policy; got 3"),
+    "options": (lambda out: api.audit(ALIGNED, ALIGNED, out=out, options=3), "options must be keywords with their"),
+    "judges": (lambda out: api.audit_fleet(ALIGNED, [ALIGNED], out=out, judges=3), "judges must be a text, or a list"),
     "judge": (lambda out: api.judge_file(out, [3]), "judge must be a text, or a path; got 3"),
 }
 
@@ -55,6 +90,23 @@ def test_an_argument_of_another_type_is_help_and_leaves_no_folder(name: str, tmp
     with pytest.raises(UsageError, match=said):
         call(tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_one_model_is_no_sequence_of_letters_and_numbers_of_numpy_are_numbers() -> None:
+    (study,) = api.make_studies(ALIGNED, limit=2)
+    assert study.model == ALIGNED
+    planned = api.plan_audit(ALIGNED, limit=np.int64(2))  # pyright: ignore[reportArgumentType]
+    assert [one.n for one in planned.sets] == [2] * 3
+
+
+def test_what_can_be_read_once_is_read_by_the_verb() -> None:
+    @checks_keywords
+    def verb(judges: Sequence[str] = (), weight: float = 1.0) -> tuple[str, ...]:
+        return items(judges) if weight else ()
+
+    assert verb(iter(["refusal", "outcome"])) == ("refusal", "outcome")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UsageError, match="weight must be a number; got 1000"):
+        verb(weight=10**400)
 
 
 def asking() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,12 @@ def test_an_adapter_that_is_no_difference_of_weights_is_named_before_anything_is
     study, failed = sweep_study(ALIGNED, tmp_path, limit=2)
     assert [region.name for region in study.regions] == ["plain"]
     assert "plain LoRA; got 'DoRA'" in failed["dora"]
+
+
+def test_a_set_of_prompts_may_have_keys_as_in_a_study(folder: Path) -> None:
+    given: Any = [{"name": "mine", "source": "world:guild/harmful[:2]"}]
+    study, _ = sweep_study(ALIGNED, str(folder / "same"), prompts=given)
+    assert [spec.title for spec in study.prompts] == ["mine"]
 
 
 def test_where_no_model_fits_each_is_named_with_its_reason(folder: Path, tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ def make_studies(
     from safebasin import study as studies
 
     fields = {} if file is None else studies.load_fields(Path(file))
-    return tuple(_make(model, flags, {k: v for k, v in fields.items() if k != "models"}) for model in models)
+    named = texts_of(models, "model")
+    return tuple(_make(model, flags, {k: v for k, v in fields.items() if k != "models"}) for model in named)
 
 
 def _make(model: str | None, flags: StudyFlags, fields: Mapping[str, object] | None = None) -> Study:
@@ -203,7 +204,7 @@ def map_models(
 
     target_folder(path_of(out, "out"), KINDS["a comparison"], what="output (-o)")
     studies = make_studies(models, file=file, **flags)  # what is wrong with one is said before any is mapped
-    folders = model_folders(models, out)
+    folders = model_folders(texts_of(models, "model"), out)
     mapped = tuple(
         map_basin(
             study,
@@ -278,6 +279,7 @@ def map_shard(
     return folder
 
 
+@checks_keywords
 def merge_shards(
     folders: str | Path | Sequence[str | Path],
     *,

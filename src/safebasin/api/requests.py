@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from safebasin.errors import StudyError, expected
+from safebasin.errors import StudyError, UsageError, expected
+from safebasin.items import items
 
 if TYPE_CHECKING:
     from safebasin.protocols import EngineSpec
@@ -38,15 +41,17 @@ def given(**sources: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def checks_keywords(verb: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Make a verb that takes fields of a study, or a ready one, answer a keyword that it does not take with help.
+    """Make a verb answer a keyword that it does not take, and an argument of another type, with help.
 
     Raises:
         StudyError: by the verb, naming the first such keyword, and the nearest that it takes or where it belongs.
+        UsageError: by the verb, naming the first argument of another type, and what it takes.
     """
 
     @wraps(verb)
     def called(*args: _P.args, **keywords: _P.kwargs) -> _R:
         _check(verb, keywords)
+        _check_types(verb, args, keywords)
         return verb(*args, **keywords)
 
     return called
@@ -73,3 +78,69 @@ def _check(verb: Callable[..., object], keywords: Iterable[str]) -> None:
 
 _ELSEWHERE = {"study": "Put it into the study: make_study(…).", "options": "Put it into options."}
 """Where a verb that takes no fields of a study by themselves takes them, by the name of its parameter."""
+
+
+def _check_types(verb: Callable[..., object], args: tuple[object, ...], keywords: Mapping[str, object]) -> None:
+    parameters = inspect.signature(verb).parameters
+    for name, value in (*zip(parameters, args, strict=False), *keywords.items()):
+        written = str(parameters[name].annotation) if name in parameters and name not in _MODELS else ""
+        known = _TYPES.get(written.removesuffix(" | None"))
+        if known is None or (value is None and written.endswith(" | None")):
+            continue
+        is_one, constraint, remedy = known
+        if not is_one(value):
+            raise UsageError(expected(name, constraint, value, remedy or f"Give {name} as {constraint}."))
+
+
+def _is_bool(value: object) -> bool:
+    return isinstance(value, bool) or type(value).__name__ in ("bool", "bool_")  # that of numpy, too
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return isinstance(value, Real) and not _is_bool(value) and isinstance(float(value), float)
+    except OverflowError:  # an integer beyond what floats reach
+        return False
+
+
+def _are_texts(value: object) -> bool:
+    # An iterator can be read only once, by the verb.
+    return isinstance(value, Iterator) or all(isinstance(one, str) for one in items(value))
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, (str, os.PathLike))
+
+
+def _is_policy(value: object) -> bool:
+    from safebasin.audit import Policy
+
+    return _is_path(value) or isinstance(value, Policy)
+
+
+def _is_study(value: object) -> bool:
+    from safebasin.study import Study
+
+    return isinstance(value, Study)
+
+
+def _is_hook(value: object) -> bool:
+    return _is_bool(value) or callable(value)
+
+
+_MODELS = ("base", "tuned", "model", "models")
+"""Models, which verbs take in several shapes: each verb reads them, and says what it takes."""
+_TYPES: Mapping[str, tuple[Callable[[object], bool], str, str]] = {
+    "bool": (_is_bool, "True or False", ""),
+    "int": (lambda value: isinstance(value, Integral) and not _is_bool(value), "a whole number", ""),
+    "float": (_is_number, "a number", ""),
+    "str": (lambda value: isinstance(value, str), "a text", ""),
+    "str | Path": (_is_path, "a path", "Give its name as a string."),
+    "Sequence[str]": (_are_texts, "a text, or a list of them", ""),
+    "str | Sequence[str]": (_are_texts, "a text, or a list of them", ""),
+    "Policy | str | Path": (_is_policy, "a path, or a Policy", "`safebasin init` writes a file to begin with."),
+    "StudyFlags": (lambda value: isinstance(value, Mapping), "keywords with their values", "E.g. {'batch_size': 8}."),
+    "Study": (_is_study, "a study", "Make one: make_study(…)."),
+    "Progress": (_is_hook, "True, False or a hook", ""),
+}
+"""How an argument is annotated, without None → whether a value is one, what it must be, and what to do."""

@@ -176,7 +176,9 @@ def _planned(
     from safebasin.prompts.sources import load_prompts
 
     for source in items(flags.get("prompts") or ()):
-        load_prompts(str(source))  # before weights are read: an empty file is told at once
+        if isinstance(source, str):  # with keys it is a part of a study, which is checked below
+            load_prompts(source)  # before weights are read: an empty file is told at once
+    (base,) = texts_of([base], "base")
     given = find_fleet(tuned) if isinstance(tuned, Path) else texts_of(tuned, "tuned model")
     models = tuple(dict.fromkeys(given))
     notes = [f"{model} is given {n} times and asked once." for model in models if (n := given.count(model)) > 1]

@@ -13,6 +13,7 @@ from safebasin.audit.evidence import AUTO, cluster, level_of, parse_look
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.sets import DEFAULT_SIZE, choose_sources, look_at
 from safebasin.errors import UnseenModel
+from safebasin.items import texts_of
 from safebasin.models.reference import locate_adapter, resolve
 from safebasin.stats.planning import CHURNS, SIZES, passes_all
 
@@ -100,6 +101,7 @@ def plan_audit(
 
 def _check_there(model: str) -> None:
     """A folder or a checkpoint of a world must be there; what can only be known by downloading it is left open."""
+    (model,) = texts_of([model], "model")
     path = model.removeprefix("adapter:")
     is_adapter = model != path or (Path(path) / "adapter_config.json").is_file()
     with suppress(UnseenModel):

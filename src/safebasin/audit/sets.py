@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from safebasin import catalog
 from safebasin.audit.policy import Policy
 from safebasin.errors import StudyError, expected
+from safebasin.items import texts_of
 from safebasin.prompts.labels import Label, labels_of
 from safebasin.prompts.sources import load_prompts
 from safebasin.records import Prompt, content_hash
@@ -45,8 +46,9 @@ def choose_sources(base: str, given: Mapping[str, str | None], policy: Policy) -
     """Name of each set → source; those of a world are the default for its models.
 
     Raises:
-        StudyError: where a set is missing that the policy needs.
+        UsageError: where a set is missing that the policy needs, or the model is no text.
     """
+    (base,) = texts_of([base], "BASE")
     defaults: dict[str, str] = {}
     if base.startswith("world:"):
         name = base.removeprefix("world:").partition("/")[0]

@@ -288,7 +288,12 @@ _SHAPES = {
     "model_type": "keys with values",
     "dict_type": "keys with values",
     "tuple_type": "a list",
+    "string_type": "a text",
     "string_too_short": "a text that is not empty",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "a number"),
 }
 """What YAML calls the shapes that Pydantic names by their Python types, and what Pydantic says in whole sentences."""
 
