@@ -43,7 +43,7 @@ class AuditPlan:
 
     sets: tuple[PlannedSet, ...]
     level: float
-    """Of each bound, one-sided: lower at a look, and for each of several models that are decided together."""
+    """Of each bound, one-sided: higher at a look, and for each of several models that are decided together."""
     chances: Mapping[float, float]
     """Share of prompts that change each way → the probability that all limits of rates pass, by `passes_all`."""
     by_size: Mapping[int, Mapping[float, float]]
