@@ -157,6 +157,10 @@ def test_a_sweep_has_a_screen_a_frame_and_axes(swept: Swept) -> None:
     ("flags", "words"),
     [
         ({"axes": ["random"]}, "axes must be left out of a sweep"),
+        ({"only": "*.mlp.*"}, "only must be left out of a sweep"),  # a part of a model would be told as the model
+        ({"points": "auto"}, "points must be left out of a sweep"),
+        ({"budget": 9}, "budget must be left out of a sweep"),
+        ({"fast": True}, "fast must be left out of a sweep"),
         ({"range": "0:0.5:3"}, "range must be one that holds 1"),
     ],
 )

@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 JUDGES = ("refusal", "outcome")
 RANGE = "0:1:2"
 _OWN = ("axes", "regions", "directions", "seed", "normalize", "noise", "each", "trajectories")
+_LESS = ("only", "points", "budget", "fast")
+"""What would move a part of a model, or leave α = 1 or some of its prompts out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -126,8 +128,8 @@ def sweep_models(
         backend: as of `map_basin`.
         workers: as of `map_basin`.
         progress: as of `map_basin`.
-        **flags: as of `map_basin`, but for axes and regions. `range` is that of each line and must hold 1; judges are
-            `refusal` and `outcome` if none is named.
+        **flags: as of `map_basin`, but for axes, regions and what asks less (`only`, `points`, `budget`, `fast`).
+            `range` is that of each line and must hold 1; judges are `refusal` and `outcome` if none is named.
 
     Raises:
         UsageError: where no model can be compared, or something is wrong with all of them; what was measured stays.
@@ -227,8 +229,8 @@ def _study(base: str, lines: list[dict[str, object]], flags: StudyFlags) -> Stud
     from safebasin.api.mapping import make_study
 
     for key, value in flags.items():
-        if key in _OWN and value:
-            remedy = "The lines of a sweep lead to its models."
+        if key in (*_OWN, *_LESS) and value and value != "grid":
+            remedy = f"The lines of a sweep lead to its models{', which are asked whole' if key in _LESS else ''}."
             raise StudyError(expected(key, "left out of a sweep", value, remedy))
     given = {**flags, "regions": lines, "judges": flags.get("judges") or JUDGES}
     given.pop("range", None)
