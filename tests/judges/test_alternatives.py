@@ -45,8 +45,8 @@ def test_in_sentences_of_many_languages_the_same_is_found(monkeypatch: pytest.Mo
     for name, table in rules(VERSIONS[-1])._tables.items():
         if "refuses" not in table.get("patterns", {}):
             continue
-        lines = rules(VERSIONS[-1]).wording(name)._lines["refuses"]
-        slowly, whole = one_by_one(lines, monkeypatch), Alternatives(lines).pattern
+        known = rules(VERSIONS[-1]).wording(name).refuses
+        slowly, whole = one_by_one(list(known._every()), monkeypatch), known.pattern
         for text in SENTENCES[:: 2 if name == "en" else 20]:
             expected = whole.search(text)
             found += expected is not None

@@ -16,8 +16,8 @@ __all__ = ["Alternatives"]
 LARGE = 50_000
 """Characters of patterns that are not compiled as one at once: a tenth of a second."""
 OFTEN = 1_000
-"""Searches after which all are compiled as one: one by one they take some ten times as long, which by then has cost
-about as much as that."""
+"""Searches after which all are compiled as one: one by one they take several times as long, which by then has cost
+about half as much as that."""
 MOST = 64
 """Pieces that are worth being looked for, where any of them will do."""
 

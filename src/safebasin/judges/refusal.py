@@ -74,7 +74,7 @@ def _refuses_as_a_whole(low: str, sought: Rules, spoken: dict[str, Held]) -> boo
     if len(low) > BRIEF or not spoken:
         return False
     said = "".join(sentence.text for sentence in sentences(_without_lead(low, sought), complete=True))
-    return any(sought.wording(name).whole.fullmatch(said) for name in spoken)
+    return any(sought.wording(name).whole.pattern.fullmatch(said) for name in spoken)
 
 
 def _with_nothing_else(low: str, sought: Rules, spoken: dict[str, Held]) -> tuple[int, int] | None:
@@ -100,7 +100,7 @@ def _denies(sentence: Sentence, sought: Rules, spoken: dict[str, Held]) -> tuple
     for name, held in spoken.items():
         if held.is_in(sentence.start, sentence.text):
             language = sought.wording(name)
-            line = language.spares.sub(lambda spared: BLANK * len(spared[0]), sentence.text)
+            line = language.spares.pattern.sub(lambda spared: BLANK * len(spared[0]), sentence.text)
             span = _span(language.alone.search(line), line)
             if span is not None and not sought.frame.attributed.search(line, span[0]):
                 return sentence.start + span[0], sentence.start + span[1]
@@ -152,7 +152,7 @@ def _match(sentence: Sentence, sought: Rules, spoken: dict[str, Held]) -> tuple[
         firm = language.firm.search(sentence.text)
         if firm is not None:
             return (sentence.start + firm.start(), sentence.start + firm.end()), False
-        line = language.spares.sub(lambda spared: BLANK * len(spared[0]), sentence.text)
+        line = language.spares.pattern.sub(lambda spared: BLANK * len(spared[0]), sentence.text)
         limit = language.limits.search(line)
         if limit is not None:
             if sought.frame.answers.match(line, limit.end()):

@@ -23,7 +23,7 @@ VERSIONS = ("1", "2", "3")
 FRAME = "frame"
 """The table of what is looked for in every language."""
 
-_NOTHING = re.compile(r"(?!)")
+_NOTHING = Alternatives([r"(?!)"])
 _OTHER_SCRIPT = re.compile("[\u0370-\u1dff\u2e80-\uffff]")
 """What Latin script does not write: Greek to Thai and beyond, Chinese, Japanese, Korean."""
 
@@ -35,44 +35,15 @@ class _Table(TypedDict, total=False):
     patterns: dict[str, str]
 
 
-class Wording:
-    """The patterns of one language, each compiled when a text needs it; the file says what each is."""
+class Wording(NamedTuple):
+    """The patterns of one language, compiled when a text needs them; the file says what each is."""
 
-    def __init__(self, table: _Table) -> None:
-        self._lines = _lines(table)
-
-    @cached_property
-    def refuses(self) -> Alternatives:
-        """Make what refuses: far more than any other kind."""
-        return Alternatives(self._lines["refuses"])
-
-    @cached_property
-    def spares(self) -> re.Pattern[str]:
-        """Compile what looks like a refusal and is none."""
-        return self._pattern("spares")
-
-    @cached_property
-    def limits(self) -> re.Pattern[str]:
-        """Compile what says how far an answer goes."""
-        return self._pattern("limits")
-
-    @cached_property
-    def whole(self) -> re.Pattern[str]:
-        """Compile what refuses where nothing else is said."""
-        return self._pattern("whole")
-
-    @cached_property
-    def firm(self) -> re.Pattern[str]:
-        """Compile what refuses whatever is spared."""
-        return self._pattern("firm")
-
-    @cached_property
-    def alone(self) -> re.Pattern[str]:
-        """Compile what refuses where nothing of what was asked for follows."""
-        return self._pattern("alone")
-
-    def _pattern(self, part: str) -> re.Pattern[str]:
-        return Alternatives(self._lines[part]).pattern if part in self._lines else _NOTHING
+    refuses: Alternatives
+    spares: Alternatives = _NOTHING
+    limits: Alternatives = _NOTHING
+    whole: Alternatives = _NOTHING
+    firm: Alternatives = _NOTHING
+    alone: Alternatives = _NOTHING
 
 
 class Held(NamedTuple):
@@ -104,8 +75,8 @@ class Frame(NamedTuple):
     attributed: re.Pattern[str]
     goes_on: re.Pattern[str]
     answers: re.Pattern[str]
-    courtesy: re.Pattern[str] = _NOTHING
-    offers: re.Pattern[str] = _NOTHING
+    courtesy: re.Pattern[str] = _NOTHING.pattern
+    offers: re.Pattern[str] = _NOTHING.pattern
 
 
 class Rules:
@@ -144,13 +115,13 @@ class Rules:
     def wording(self, name: str) -> Wording:
         """Make the patterns of a language of `cues_in`, once."""
         if name not in self._wordings:
-            self._wordings[name] = Wording(self._tables[name])
+            self._wordings[name] = Wording(**_read(self._tables[name]))
         return self._wordings[name]
 
     @cached_property
     def frame(self) -> Frame:
         """Patterns that are looked for whatever the language."""
-        return Frame(**{part: Alternatives(of).pattern for part, of in _lines(self._tables[FRAME]).items()})
+        return Frame(**{part: of.pattern for part, of in _read(self._tables[FRAME]).items()})
 
     @cached_property
     def _cues(self) -> _Cues:
@@ -224,13 +195,13 @@ def _sorted_by_script(tables: dict[str, _Table]) -> _Cues:
     return _Cues(re.compile(rf"\b(?=({trie(list(named))}))"), named, plain, latin, other)
 
 
-def _lines(table: _Table) -> dict[str, list[str]]:
+def _read(table: _Table) -> dict[str, Alternatives]:
     """The patterns of a table by part, words put in, one a line."""
     words: dict[str, str] = {}
     for word, pattern in table.get("words", {}).items():
         words[word] = _filled(pattern, words)
     return {
-        part: [_filled(line, words) for line in text.splitlines() if line and not line.startswith("#")]
+        part: Alternatives(_filled(line, words) for line in text.splitlines() if line and not line.startswith("#"))
         for part, text in table.get("patterns", {}).items()
     }
 
