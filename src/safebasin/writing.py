@@ -22,6 +22,7 @@ __all__ = [
     "DIGESTS",
     "KINDS",
     "Kind",
+    "check_no_file",
     "check_places",
     "is_leftover",
     "sync_folder",
@@ -157,11 +158,8 @@ def target_folder(path: Path, kind: Kind, *, what: str = "", error: type[UsageEr
     """
     what, remedy = what or f"the folder of {kind.name}", "Choose another folder with -o."
     try:
-        there = next((above for above in (path, *path.absolute().parents) if above.exists()), path)
-        if not there.is_dir():
-            said = "It is a file." if there == path else f"{there} is a file."
-            raise error(expected(what, "a folder", str(path), f"{said} {remedy}"))
-        if there != path:
+        check_no_file(path, what, remedy, error)
+        if not path.exists():
             return path
         other = next((k for k in KINDS.values() if k.is_here(path) and k is not kind), None)
         if other is not None:
@@ -172,6 +170,25 @@ def target_folder(path: Path, kind: Kind, *, what: str = "", error: type[UsageEr
     except OSError as caught:
         raise error(expected(what, "writable", str(path), f"({caught}) {remedy}")) from caught
     return path
+
+
+def check_no_file(path: Path, what: str, remedy: str, error: type[UsageError] = StoreError) -> None:
+    """Check that a folder can be made there, or is there: neither it nor what it is below is a file.
+
+    Args:
+        path: of the folder.
+        what: its name for messages.
+        remedy: what to do, for messages.
+        error: kind of the error.
+
+    Raises:
+        UsageError: of the given kind, naming the file.
+        OSError: where it cannot be looked at.
+    """
+    there = next((above for above in (path, *path.absolute().parents) if above.exists()), path)
+    if not there.is_dir():
+        said = "It is a file." if there == path else f"{there} is a file."
+        raise error(expected(what, "a folder", str(path), f"{said} {remedy}"))
 
 
 def check_places(folder: Path, kind: Kind, error: type[UsageError] = StoreError) -> None:

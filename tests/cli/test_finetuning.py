@@ -10,6 +10,8 @@ import pytest
 
 from safebasin import api, cli
 from safebasin.cli import main
+from safebasin.errors import UsageError
+from safebasin.finetune import tune
 from safebasin.finetune.tune import Tuned
 
 
@@ -46,3 +48,10 @@ def test_an_interrupted_training_goes_on_with_resume_since_its_folder_is_refused
         said = capsys.readouterr().err
         assert ("run the same command with --resume to go on" in said) == (verb == "finetune")
         assert ("run the same command again to go on" in said) == (verb != "finetune")
+
+
+def test_a_folder_below_a_file_is_no_word_about_resume(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "below" / "it"):
+        with pytest.raises(UsageError, match=r"must be a folder; got .*is a file\. Name another folder\.$"):
+            tune._open(out, {}, resume=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -68,6 +69,19 @@ def small(**fields: object) -> study.Study:
 def test_a_map_that_fails_first_leaves_nothing(tmp_path: Path, fields: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         api.map_basin(out=tmp_path / "runs" / "study", progress=False, **fields)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("room", [1, 20, 200, 5_000])
+def test_a_disk_too_full_for_an_empty_database_leaves_nothing(tmp_path: Path, room: int) -> None:
+    """Bytes that a file may have: none of the folder's files, some, all but the database, half of that."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(StoreError, match=r"[Ff]ree space"):
+            measure(small(), tmp_path / "runs" / "study", engine=ScriptedEngine())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -22,6 +22,7 @@ from safebasin.models.dtypes import training_dtype
 from safebasin.models.reference import resolve
 from safebasin.models.writing import RECORD, describe, read_record, versions
 from safebasin.records import TrainingRow
+from safebasin.writing import check_no_file
 
 __all__ = ["KIND", "Tuned", "describe_held_out", "finetune"]
 
@@ -139,7 +140,8 @@ def _told(losses: Losses) -> dict[str, object]:
 
 def _open(out: Path, record: Mapping[str, object], *, resume: bool) -> dict[str, object] | None:
     """Check the folder; the record of a run that is finished already, else None."""
-    is_used = out.exists() and (not out.is_dir() or any(path.name != MEMORY for path in out.iterdir()))
+    check_no_file(out, "the folder to write to", "Name another folder.", UsageError)
+    is_used = out.exists() and any(path.name != MEMORY for path in out.iterdir())
     if not is_used:
         return None
     if not resume or not (out / RECORD).is_file():

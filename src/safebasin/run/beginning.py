@@ -51,6 +51,9 @@ def _unless_bare(new: Sequence[Path]) -> Generator[None]:
 
 
 def _is_measured(folder: Path) -> bool:
+    database = folder / folders.DATABASE
+    if not (database.exists() and database.stat().st_size):
+        return False  # a disk too full for an empty one
     try:
         with StudyStore.open(folder) as store:
             return bool(store.used_decodings() or read_tests(store)) or has_measurements(store)

@@ -18,7 +18,7 @@ from tempfile import NamedTemporaryFile
 
 from filelock import FileLock, Timeout
 
-from safebasin.errors import StoreError, expected
+from safebasin.errors import StoreError, UsageError, expected
 from safebasin.writing import DIGESTS, KINDS, target_folder, write_text
 
 DATABASE = "study.sqlite"
@@ -111,9 +111,16 @@ def discard(new: Sequence[Path]) -> None:
 
 
 def _make(folder: Path) -> None:
+    new = absent(folder)
     folder.mkdir(parents=True, mode=0o700, exist_ok=True)
     if not (folder / _IGNORE).exists():
-        write_text(folder / _IGNORE, "*\n")
+        try:
+            write_text(folder / _IGNORE, "*\n")
+        except UsageError:  # a full disk
+            with suppress(OSError):
+                for path in new:
+                    path.rmdir()
+            raise
 
 
 @contextmanager
@@ -178,7 +185,8 @@ def writer(folder: Path) -> Generator[None]:
         ) from error
     try:
         who = {"pid": os.getpid(), "host": socket.gethostname()}
-        write_text(folder / _WRITER, json.dumps(who))
+        with suppress(StoreError):  # a full disk: the lock holds without it
+            write_text(folder / _WRITER, json.dumps(who))
         yield
     finally:
         if lock.lock_counter == 1:
