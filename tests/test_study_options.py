@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_type_hints
 
@@ -68,16 +69,19 @@ def test_axes_of_the_command_line_stand_for_those_of_a_study_file() -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ({"seed": -1}, "--seed must be greater than or equal to 0; got -1. Mend --seed."),
-        ({"directions": 0}, "--directions must be greater than or equal to 1; got 0. Mend --directions."),
-        ({"max_new_tokens": 0}, "--max-new-tokens must be greater than or equal to 1; got 0. Mend --max-new-tokens."),
-        ({"prompts": ""}, "--prompts must be a text that is not empty; got ''. Mend --prompts."),
+        ({"seed": -1}, "--seed must be at least 0; got -1. Change it, or leave it out."),
+        ({"directions": 0}, "--directions must be at least 1; got 0. Change it, or leave it out."),
+        ({"max_new_tokens": 0}, "--max-new-tokens must be at least 1; got 0. Change it, or leave it out."),
+        ({"prompts": ""}, "--prompts must be a text that is not empty; got ''. Change it, or leave it out."),
         (
             {"prompts": "a.csv", "label": "evil"},
-            "--label must be one of 'harmful' or 'benign'; got 'evil'. Mend --label.",
+            "--label must be one of 'harmful' or 'benign'; got 'evil'. Change it, or leave it out.",
         ),
-        ({"batch_size": 0}, "--batch-size must be 'auto' or from 1 to 1,000,000,000; got 0. Mend --batch-size."),
-        ({"budget": 0}, "--budget must be greater than or equal to 5; got 0. Mend --budget."),
+        (
+            {"batch_size": 0},
+            "--batch-size must be 'auto' or from 1 to 1,000,000,000; got 0. Change it, or leave it out.",
+        ),
+        ({"budget": 0}, "--budget must be at least 5; got 0. Change it, or leave it out."),
     ],
 )
 def test_an_option_that_does_not_hold_is_named_as_it_was_given(flags: dict[str, object], said: str) -> None:
@@ -91,3 +95,15 @@ def test_a_key_of_a_study_file_is_named_as_the_file_has_it(tmp_path: Path) -> No
     file.write_text("model: world:guild/aligned\naxes: [{seed: -1}]\n")
     with pytest.raises(StudyError, match=r"axes\.0\.seed must be .* Mend 'axes\.0\.seed' in the study"):
         safebasin.make_study(file=file, directions=2)
+
+
+def test_numbers_of_a_study_file_are_told_in_words(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    for line, said in (
+        ("limit: 1e3", "limit must be a whole number; got '1e3'"),
+        ("limit: 2.5", "limit must be a whole number; got 2.5"),
+        ("regions: [{name: a}, {name: a}]", "'a' is there twice. Mend the study."),
+    ):
+        file.write_text(f"model: world:guild/aligned\n{line}\n")
+        with pytest.raises(StudyError, match=re.escape(said)):
+            safebasin.make_study(file=file)

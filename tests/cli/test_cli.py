@@ -140,11 +140,11 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("map", "--range", "1:-1:3"), r"range must be ascending"),
         (("map", "--range", "-1:1:0"), r"at least one point"),
         (("map", "--range", "0:nan:3"), r"range must be finite"),
-        (("map", "--directions", "0"), r"directions must be greater than or equal to 1; got 0"),
-        (("map", "--limit", "0"), r"limit must be greater than or equal to 1; got 0"),
-        (("map", "--max-new-tokens", "0"), r"--max-new-tokens must be greater than or equal to 1; got 0"),
+        (("map", "--directions", "0"), r"directions must be at least 1; got 0"),
+        (("map", "--limit", "0"), r"limit must be at least 1; got 0"),
+        (("map", "--max-new-tokens", "0"), r"--max-new-tokens must be at least 1; got 0"),
         (("map", "--device", "cuda"), r"device|cuda"),
-        (("map", "--gpus-per-worker", "0"), r"--gpus-per-worker must be greater than or equal to 1; got 0"),
+        (("map", "--gpus-per-worker", "0"), r"--gpus-per-worker must be at least 1; got 0"),
         (
             ("map", "--gpus-per-worker", "2", "--device", "cpu"),
             r"device must be auto or cuda where gpus_per_worker is 2",
@@ -156,6 +156,8 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
         (("worst-case", WORLD, "--prompts", "a", "-o", "b", "--device", "tpu"), r"device must be .*; got 'tpu'"),
         (("audit", WORLD, WORLD, "-o", "b", "--device", "tpu"), r"device must be .*; got 'tpu'"),
         (("audit", WORLD, WORLD, "-o", "b", "--judge", "outcom"), r"judge must be one of .*Did you mean 'outcome'\?"),
+        (("map", "--limit", "1e3"), r"--limit must be a whole number; got '1e3'\. See --help\."),
+        (("plan", "--price-per-hour", "2,5"), r"--price-per-hour must be a number; got '2,5'\. See --help\."),
         (("map", "--dtype", "float8"), r"dtype must be one of"),
         (("map", "--stop", "never"), r"stop must be one of"),
         (("map", "--batch-size", "many"), r"--batch-size must be 'auto' or a whole number; got 'many'"),
@@ -209,8 +211,11 @@ def test_plan_says_what_is_done_and_what_is_left(mapped: Path) -> None:
             ("judge", "nothing.jsonl"),
             r"what is judged must be a study folder or a table of responses; got 'nothing\.jsonl'",
         ),
-        (("agreement", "/nowhere", "--show", "-1"), r"--show.*greater than or equal to 0"),
-        (("worst-case", "world:guild/aligned", "--prompts", "a", "-o", "b", "--limit", "0"), r"--limit.*equal to 1"),
+        (("agreement", "/nowhere", "--show", "-1"), r"--show must be at least 0; got '-1'"),
+        (
+            ("worst-case", "world:guild/aligned", "--prompts", "a", "-o", "b", "--limit", "0"),
+            r"--limit must be at least 1; got '0'",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(

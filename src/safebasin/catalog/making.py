@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast, get_type_hints
@@ -20,7 +21,7 @@ from safebasin.catalog.calls import read_value
 from safebasin.catalog.row import Row
 from safebasin.errors import UnknownName, UsageError, expected
 
-__all__ = ["changed_arguments", "check_arguments", "make", "unknown"]
+__all__ = ["changed_arguments", "check_arguments", "constraint_in", "make", "unknown"]
 
 _CALLED = ("attack", "backend", "defense", "edit", "engine", "judge")
 """Kinds whose target is a factory always; of the others an instance may stand in the catalogue as it is."""
@@ -129,15 +130,14 @@ def _checked(what: str, hint: Any, value: object, written: str | None) -> object
                 return adapter.validate_python(written, strict=True)
             except ValidationError:
                 pass
-        raise UsageError(expected(what, _constraint(error.errors()), value, "Mend it.")) from error
+        raise UsageError(expected(what, constraint_in(error.errors()), value, "Mend it.")) from error
 
 
 _TYPES = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
     "finite_number": "finite",
-    "bool_type": "true or false",
     "string_type": "a text",
 }
 _BOUNDS = {
@@ -148,8 +148,8 @@ _BOUNDS = {
 }
 
 
-def _constraint(errors: Iterable[ErrorDetails]) -> str:
-    """What an argument must be, in our words; alternatives of a union one after another."""
+def constraint_in(errors: Iterable[ErrorDetails]) -> str:
+    """Say what an argument must be, in our words; alternatives of a union one after another."""
     return " or ".join(dict.fromkeys(_words(e) for e in errors if e["type"] != "none_required"))
 
 
@@ -158,7 +158,7 @@ def _words(error: ErrorDetails) -> str:
         word, key = _BOUNDS[error["type"]]
         bound = cast("dict[str, float]", error.get("ctx", {}))[key]
         return f"{word} {bound:,}" if isinstance(bound, int) else f"{word} {bound:g}"
-    words = error["msg"].removeprefix("Input should be ")
+    words = re.sub(r"^(Input should|must) be ", "", error["msg"].removeprefix("Value error, "))
     return _TYPES.get(error["type"], words[:1].lower() + words[1:])
 
 

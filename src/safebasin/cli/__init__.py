@@ -143,13 +143,26 @@ def _run(arguments: list[str] | None) -> int:
     except typer.Exit as stop:
         code = stop.exit_code
     except _UsageError as error:
-        _say(error.format_message())
+        _say(_unparsed(error))
         code = 2
     except SystemExit as ended:
         if not os.environ.get(_COMPLETE):
             raise
         code = ended.code  # a shell asked for completions: the library answers, and ends the process itself
     return code if isinstance(code, int) else 0
+
+
+def _unparsed(error: typer.BadParameter) -> str:
+    """What is wrong with a command line: of a number that is none, what came, too."""
+    from pydantic import ValidationError
+
+    from safebasin.catalog.making import constraint_in
+
+    cause, option = error.__cause__, getattr(error, "param", None)
+    if not isinstance(cause, ValidationError) or option is None:
+        return error.format_message()
+    first, name = cause.errors()[0], max(option.opts, key=len)
+    return expected(name, constraint_in([first]), first["input"], "See --help.")
 
 
 def _explained(error: BaseException) -> int:

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from safebasin import catalog
+from safebasin.catalog.making import constraint_in
 from safebasin.errors import StudyError, expected
 from safebasin.study.defenses import with_world
 from safebasin.study.model import CapabilitySpec, DecodingSpec, PromptsSpec, Study
@@ -288,12 +289,7 @@ _SHAPES = {
     "model_type": "keys with values",
     "dict_type": "keys with values",
     "tuple_type": "a list",
-    "string_type": "a text",
     "string_too_short": "a text that is not empty",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "a whole number"),
-    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "a number"),
 }
 """What YAML calls the shapes that Pydantic names by their Python types, and what Pydantic says in whole sentences."""
 
@@ -302,7 +298,8 @@ def _explain(model: type[BaseModel], error: ValidationError, where: str, hidden:
     first = error.errors()[0]
     path = ".".join(str(part) for part in first["loc"]).removeprefix(hidden) or where
     option = option_at([part for part in first["loc"] if isinstance(part, str)], options)
-    mend = f"Mend {option}." if option else f"Mend {path!r} in the {where}."
+    mend = f"Mend the {where}." if path == where else f"Mend {path!r} in the {where}."
+    mend = "Change it, or leave it out." if option else mend
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         known = _keys(model, first["loc"])
@@ -316,8 +313,8 @@ def _explain(model: type[BaseModel], error: ValidationError, where: str, hidden:
         return message
     if re.match(r"(?!must )\S+ must ", message):  # it names the key itself
         return f"{message}. {mend}"
-    constraint = _SHAPES.get(first["type"]) or re.sub(r"^(Input should|must) be ", "", message)
-    return expected(option or path, constraint[:1].lower() + constraint[1:], first["input"], mend)
+    constraint = _SHAPES.get(first["type"]) or constraint_in([first])
+    return expected(option or path, constraint, first["input"], mend)
 
 
 def _unknown_key(path: str, key: str, known: Sequence[str], where: str) -> str:
