@@ -111,11 +111,18 @@ def test_its_tables_are_derived_anew_from_the_rows(swept: Swept, tmp_path: Path)
     checked = api.verify_pack(api.pack_results(folder, tmp_path / "s.zip").path, recompute=True).checked
     assert (checked.found, checked.derived) == ((), ("models.json",))
     document = json.loads((folder / "models.json").read_text())
+    assert document["notes"][0].startswith("Language is at most ")
+    told, document["notes"] = document["notes"], []  # as an earlier release wrote them
+    (folder / "models.json").write_text(json.dumps(document))
+    seal(folder)
+    assert api.verify_study(folder, recompute=True) == []
+    document["notes"] = ["All is well.", *told]
     document["tables"][0]["models"][1]["told"] = "lower"
     (folder / "models.json").write_text(json.dumps(document))
     seal(folder)
-    (found,) = api.verify_study(folder, recompute=True)
+    found, length, *_ = api.verify_study(folder, recompute=True)
     assert found.startswith('models.json: tables[0].models[1].told is "lower", the rows give "not told apart"')
+    assert length.startswith(f"models.json: notes has {len(told) + 1} entries, the rows give {len(told)}")
 
 
 def test_the_page_says_level_and_what_it_does_not_show_and_hostile_names_are_data(swept: Swept) -> None:

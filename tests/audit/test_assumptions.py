@@ -281,7 +281,7 @@ def test_a_plan_says_sizes_and_chances_without_a_model() -> None:
     assert planned.by_size[400][0.02] == pytest.approx(0.99, abs=5e-3)
     assert planned.by_size[1600][0.05] > planned.by_size[800][0.05] > planned.by_size[520][0.05] > 0.8
     fewer = plan_audit(
-        "org/nowhere", harmful="world:guild/harmful", benign="world:guild/benign", limit=200, clusters="category"
+        "org/nowhere", harmful="world:guild/harmful", benign="world:guild/benign", limit=200, cluster="category"
     )
     assert fewer.sets[0].clusters is not None
     assert fewer.chances[0.0] == 0

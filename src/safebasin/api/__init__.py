@@ -10,7 +10,7 @@ Every function raises `safebasin.errors.UsageError` for what a user can mend. He
     doctor      what this machine and installation can do, check by check
     edits       one model made of another, without training it on rows
     evidence    folders of results checked and packed for others, and packs checked
-    judging     how judges agree, and what asking them costs
+    judging     how judges agree, what they say of responses made elsewhere, and what asking them costs
     locating    the layers that tell harmful requests from benign ones
     mapping     from arguments to a study, from a study to a landscape
     mechanism   what safety training did to a model
@@ -42,7 +42,7 @@ from safebasin.api.evidence import (
     verify_pack,
     verify_study,
 )
-from safebasin.api.judging import agreement, estimate_judging, judging_cost, read_grades
+from safebasin.api.judging import agreement, estimate_judging, judge_file, judging_cost, read_grades
 from safebasin.api.locating import locate_layers
 from safebasin.api.mapping import (
     MappedModels,
@@ -65,7 +65,6 @@ from safebasin.api.stored import (
     compare_studies,
     export_model,
     export_study,
-    judge_file,
     judge_study,
     open_study,
     read_study,

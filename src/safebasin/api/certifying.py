@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safebasin.api.requests import checks_keywords
 from safebasin.errors import ModelError, expected
 from safebasin.items import path_of
 
@@ -30,6 +31,7 @@ class CertifiedStudy:
     says nothing; None where none was named."""
 
 
+@checks_keywords
 def certify_study(
     folder: str | Path,
     *,

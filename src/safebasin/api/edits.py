@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from safebasin.api.requests import checks_keywords
+
 if TYPE_CHECKING:
     from safebasin.protocols import Edit
 
 __all__ = ["attribute", "edit_model"]
 
 
+@checks_keywords
 def attribute(
     model: str,
     *,
@@ -63,6 +66,7 @@ def attribute(
     return edit_model(model, edit=edit, out=out, safety=safety, utility=utility, seed=seed, device=device)
 
 
+@checks_keywords
 def edit_model(
     model: str,
     *,

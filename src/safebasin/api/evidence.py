@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safebasin.api.requests import checks_keywords
 from safebasin.errors import UsageError, expected
 from safebasin.items import path_of
 
@@ -37,6 +38,7 @@ class VerifiedPack:
     """One sentence a finding, those of the signature too; none where all is sound."""
 
 
+@checks_keywords
 def verify_study(
     folder: str | Path,
     *,
@@ -66,6 +68,7 @@ def verify_study(
     return verify_folder(path, Asked(full=full, recompute=recompute, note=note, derived=derived))
 
 
+@checks_keywords
 def results_root(folder: str | Path) -> str | None:
     """The root of a folder's `digests.json`: one value that stands for its results; None where it has no such list.
 
@@ -78,6 +81,7 @@ def results_root(folder: str | Path) -> str | None:
     return read_seal(path_of(folder)).root if (path_of(folder) / DIGESTS).is_file() else None
 
 
+@checks_keywords
 def pack_results(
     folder: str | Path,
     out: str | Path,
@@ -109,6 +113,7 @@ def pack_results(
     return made
 
 
+@checks_keywords
 def verify_pack(
     path: str | Path,
     *,
@@ -148,6 +153,7 @@ def verify_pack(
     return VerifiedPack(checked=checked, signer=who, found=(*checked.found, *([wrong] if wrong else [])))
 
 
+@checks_keywords
 def read_audit(folder: str | Path, *, note: Callable[[str], None] = lambda text: None) -> AuditVerdict:
     """The verdict of an audit's folder, its statistics computed anew from the rows.
 
@@ -171,6 +177,7 @@ def read_audit(folder: str | Path, *, note: Callable[[str], None] = lambda text:
     return verdict_of(json.loads(json.dumps({**held, **now})))
 
 
+@checks_keywords
 def report_audit(folder: str | Path) -> Path:
     """Write the page of an audit or a fleet anew, from its `verdict.json` or `fleet.json`; returns the page.
 

@@ -1,4 +1,4 @@
-"""Judges as such: how they agree, and what asking them costs."""
+"""Judges as such: how they agree, what they say of responses made elsewhere, and what asking them costs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safebasin.items import items, path_of
+from safebasin.api.requests import checks_keywords
+from safebasin.api.stored import OUT
+from safebasin.items import items, path_of, texts_of
 
 if TYPE_CHECKING:
     from safebasin.landscape.agreement import Agreement
     from safebasin.landscape.grades import Graded
     from safebasin.protocols import Cost
 
-__all__ = ["agreement", "estimate_judging", "judging_cost", "read_grades"]
+__all__ = ["agreement", "estimate_judging", "judge_file", "judging_cost", "read_grades"]
 
 
+@checks_keywords
 def agreement(folder: str | Path, *, judges: Sequence[str] = (), labels: str | Path | None = None) -> Agreement:
     """Compare the judges of a stored study with one another, and with human labels if there are some.
 
@@ -35,6 +38,7 @@ def agreement(folder: str | Path, *, judges: Sequence[str] = (), labels: str | P
     return agree(path_of(folder), judges=items(judges), labels=None if labels is None else Path(labels))
 
 
+@checks_keywords
 def estimate_judging(
     source: str | Path, judges: Sequence[str] = (), *, out: str | Path | None = None
 ) -> dict[str, Cost]:
@@ -62,6 +66,30 @@ def estimate_judging(
         return estimate_stored(study.store, study.plan, loaded)
 
 
+@checks_keywords
+def judge_file(
+    path: str | Path, judges: Sequence[str] = (), *, out: str | Path | None = None
+) -> dict[str, dict[str, int]]:
+    """Judge responses that were made elsewhere (JSONL with `prompt` and `response`); counts of labels by judge.
+
+    Args:
+        path: the file.
+        judges: names, as in a study; `refusal` and `outcome` if empty.
+        out: where to write the lines with their verdicts: not the file itself, nor one that safebasin keeps; None
+            writes nothing.
+
+    Raises:
+        UsageError: where a line does not fit, a judge is not known or cannot ask, or `out` may not be written to.
+    """
+    from safebasin.judges import files, load_judge
+    from safebasin.writing import target_file
+
+    loaded = [load_judge(text) for text in texts_of(judges, "judge") or files.DEFAULT_JUDGES]
+    target = None if out is None else target_file(path_of(out, "out"), OUT, reads=[path_of(path, "file")])
+    return files.judge_file(path_of(path, "file"), loaded, out=target)
+
+
+@checks_keywords
 def judging_cost(folder: str | Path, judges: Sequence[str]) -> dict[str, Cost]:
     """Read what asking has cost in a study so far, in all sessions, by name of those judges that ask."""
     from safebasin.judges import load_judge
@@ -75,6 +103,7 @@ def judging_cost(folder: str | Path, judges: Sequence[str]) -> dict[str, Cost]:
         return {judge.name: read_cost(store, judge) for judge in loaded if isinstance(judge, AskedJudge)}
 
 
+@checks_keywords
 def read_grades(folder: str | Path, judge: str) -> tuple[Graded, ...]:
     """Harmfulness score and rate of a judge that grades at every measured place of a study, the origin first.
 

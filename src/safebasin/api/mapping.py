@@ -305,6 +305,7 @@ def merge_shards(
         return publish_study(made, with_text=with_text)
 
 
+@checks_keywords
 def default_folder(model: str, shard: str | None = None) -> Path:
     """`runs/NAME`, the name made of the model's own; of a shard `I/N` of its study `runs/NAME-shard-I-of-N`."""
     if shard is not None:

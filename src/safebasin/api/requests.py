@@ -58,22 +58,43 @@ def checks_keywords(verb: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def _check(verb: Callable[..., object], keywords: Iterable[str]) -> None:
-    from safebasin.study import Study, StudyFlags
-    from safebasin.study.options import singular
-
     parameters = inspect.signature(verb).parameters
-    has_flags = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     own = [name for name, p in parameters.items() if p.kind is not p.VAR_KEYWORD]
-    fields = {*StudyFlags.__annotations__, *singular(), *Study.model_fields, "models"}
-    known = sorted({*own, *(StudyFlags.__annotations__ if has_flags else ())})
-    for keyword in keywords:
-        if keyword in own or (has_flags and keyword in fields):
+    further = next((str(p.annotation) for p in parameters.values() if p.kind is p.VAR_KEYWORD), "")
+    unknown = [keyword for keyword in keywords if keyword not in own]
+    if not unknown:  # nor is anything imported
+        return
+    flags, fields = _flags(further), _fields_of_studies()
+    known = sorted({*own, *flags})
+    for keyword in unknown:
+        if keyword in flags or (further == _STUDY and keyword in fields):
             continue
         near = difflib.get_close_matches(keyword, known, n=1)
         remedy = f"Did you mean {near[0]!r}?" if near else f"It takes: {', '.join(known)}."
-        if keyword in fields and singular().get(keyword) not in own:
+        if keyword in fields and fields[keyword] not in own:
             remedy = next((said for name, said in _ELSEWHERE.items() if name in own), remedy)
         raise StudyError(expected("keyword", f"one that {verb.__name__} takes", keyword, remedy))
+
+
+_STUDY, _TUNING = "Unpack[StudyFlags]", "Unpack[TuningFlags]"
+"""What the keywords of a verb beside its own parameters are annotated with."""
+
+
+def _flags(further: str) -> Iterable[str]:
+    """The options that a verb takes beside its own parameters, by the annotation of these."""
+    from safebasin.finetune.options import TuningFlags
+    from safebasin.study import StudyFlags
+
+    return {_STUDY: StudyFlags, _TUNING: TuningFlags}[further].__annotations__ if further else ()
+
+
+def _fields_of_studies() -> Mapping[str, str | None]:
+    """Every name by which a field of a study is known → the plural by which verbs take it, where it has one."""
+    from safebasin.study import Study, StudyFlags
+    from safebasin.study.options import singular
+
+    plurals = singular()
+    return {name: plurals.get(name) for name in (*StudyFlags.__annotations__, *plurals, *Study.model_fields, "models")}
 
 
 _ELSEWHERE = {"study": "Put it into the study: make_study(…).", "options": "Put it into options."}
@@ -112,6 +133,10 @@ def _is_path(value: object) -> bool:
     return isinstance(value, (str, os.PathLike))
 
 
+def _are_paths(value: object) -> bool:
+    return _is_path(value) or isinstance(value, Iterator) or all(_is_path(one) for one in items(value))
+
+
 def _is_policy(value: object) -> bool:
     from safebasin.audit import Policy
 
@@ -122,6 +147,10 @@ def _is_study(value: object) -> bool:
     from safebasin.study import Study
 
     return isinstance(value, Study)
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _is_hook(value: object) -> bool:
@@ -136,11 +165,16 @@ _TYPES: Mapping[str, tuple[Callable[[object], bool], str, str]] = {
     "float": (_is_number, "a number", ""),
     "str": (lambda value: isinstance(value, str), "a text", ""),
     "str | Path": (_is_path, "a path", "Give its name as a string."),
+    "str | Path | Sequence[str | Path]": (_are_paths, "a path, or a list of them", ""),
     "Sequence[str]": (_are_texts, "a text, or a list of them", ""),
     "str | Sequence[str]": (_are_texts, "a text, or a list of them", ""),
     "Policy | str | Path": (_is_policy, "a path, or a Policy", "`safebasin init` writes a file to begin with."),
-    "StudyFlags": (lambda value: isinstance(value, Mapping), "keywords with their values", "E.g. {'batch_size': 8}."),
+    "StudyFlags": (_is_mapping, "keywords with their values", "E.g. {'batch_size': 8}."),
+    "Mapping[str, Scalar]": (_is_mapping, "names with their values", "E.g. {'enable_thinking': False}."),
+    "Mapping[str, float]": (_is_mapping, "names with their values", "E.g. {'alpha': 0.5}."),
     "Study": (_is_study, "a study", "Make one: make_study(…)."),
     "Progress": (_is_hook, "True, False or a hook", ""),
+    "TrainingProgress": (_is_hook, "True, False or a hook", ""),
+    "Callable[[str], None]": (callable, "a function of a text", "E.g. print."),
 }
 """How an argument is annotated, without None → whether a value is one, what it must be, and what to do."""

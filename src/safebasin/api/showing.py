@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from safebasin.api.requests import checks_keywords
 from safebasin.errors import UsageError, expected
 from safebasin.records import Landscape
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_landscape", "plot_losses", "to_frame"]
 
 
+@checks_keywords
 def to_frame(result: Landscape | Tuned, table: Literal["points", "statistics"] = "points") -> DataFrame:
     """Make a frame of pandas: one table of a landscape, or the losses of a training.
 
@@ -45,6 +47,7 @@ def to_frame(result: Landscape | Tuned, table: Literal["points", "statistics"] =
     return frame_of(point_rows(result.panels) if table == "points" else statistic_rows(result))
 
 
+@checks_keywords
 def plot_landscape(
     landscape: Landscape,
     kind: Literal["asr", "outcomes", "plane"] | None = None,
@@ -78,6 +81,7 @@ def plot_landscape(
     return plots.plot_landscape(landscape, kind, panel, ax, size, plots.look_of(title, xlim, ylim, labels))
 
 
+@checks_keywords
 def plot_losses(
     tuned: Tuned,
     *,

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safebasin.api.requests import checks_keywords
 from safebasin.errors import UsageError, expected
 
 __all__ = ["file_schema", "write_starter"]
 
 
+@checks_keywords
 def file_schema(kind: str) -> dict[str, Any]:
     """Give the JSON Schema (draft 2020-12) of `study` or `policy` files.
 
@@ -28,6 +30,7 @@ def file_schema(kind: str) -> dict[str, Any]:
     return made[kind]()
 
 
+@checks_keywords
 def write_starter(folder: str | Path = ".") -> tuple[Path, ...]:
     """Write `study.yaml` and `policy.yaml`, every key explained, and the schema of each beside it.
 

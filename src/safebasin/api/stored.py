@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from safebasin.api.progress import Progress, shown
+from safebasin.api.requests import checks_keywords
 from safebasin.api.results import Compared, Mapped
 from safebasin.errors import ModelError, StudyError, expected
 from safebasin.items import items, path_of, texts_of
@@ -22,7 +23,6 @@ __all__ = [
     "compare_studies",
     "export_model",
     "export_study",
-    "judge_file",
     "judge_study",
     "open_study",
     "read_study",
@@ -34,6 +34,7 @@ OUT = "output (-o)"
 """What messages call the file or folder that is written to."""
 
 
+@checks_keywords
 def read_study(folder: str | Path, *, judge: str | None = None) -> Landscape:
     """The landscape of a stored study, computed anew from its rows.
 
@@ -55,6 +56,7 @@ def read_study(folder: str | Path, *, judge: str | None = None) -> Landscape:
         return read_landscape(replace(study, judges=every), judge=asked[0][0] if asked else None)
 
 
+@checks_keywords
 def open_study(folder: str | Path, *, judge: str | None = None) -> Mapped:
     """Open a stored study as `map_basin` gave it back: with its landscape, computed anew. Writes nothing.
 
@@ -71,6 +73,7 @@ def open_study(folder: str | Path, *, judge: str | None = None) -> Mapped:
     return Mapped(landscape=read_study(path, judge=judge), folder=path, report=path / folders.REPORT)
 
 
+@checks_keywords
 def judge_study(
     folder: str | Path, judges: Sequence[str] = (), *, judge: str | None = None, progress: Progress = True
 ) -> tuple[Mapped, dict[str, int]]:
@@ -119,6 +122,7 @@ def judge_study(
     return mapped, new
 
 
+@checks_keywords
 def report_study(
     folder: str | Path,
     *,
@@ -170,6 +174,7 @@ def publish_study(folder: Path, *, with_text: bool) -> Mapped:
     return mapped
 
 
+@checks_keywords
 def export_study(
     folder: str | Path,
     output: str | Path,
@@ -213,6 +218,7 @@ def export_study(
         return export(study, target, format=kind, with_text=with_text)
 
 
+@checks_keywords
 def export_model(
     folder: str | Path,
     out: str | Path,
@@ -270,28 +276,7 @@ def export_model(
     return is_marked
 
 
-def judge_file(
-    path: str | Path, judges: Sequence[str] = (), *, out: str | Path | None = None
-) -> dict[str, dict[str, int]]:
-    """Judge responses that were made elsewhere (JSONL with `prompt` and `response`); counts of labels by judge.
-
-    Args:
-        path: the file.
-        judges: names, as in a study; `refusal` and `outcome` if empty.
-        out: where to write the lines with their verdicts: not the file itself, nor one that safebasin keeps; None
-            writes nothing.
-
-    Raises:
-        UsageError: where a line does not fit, a judge is not known or cannot ask, or `out` may not be written to.
-    """
-    from safebasin.judges import files, load_judge
-    from safebasin.writing import target_file
-
-    loaded = [load_judge(text) for text in texts_of(judges, "judge") or files.DEFAULT_JUDGES]
-    target = None if out is None else target_file(path_of(out, "out"), OUT, reads=[path_of(path, "file")])
-    return files.judge_file(path_of(path, "file"), loaded, out=target)
-
-
+@checks_keywords
 def compare_studies(folders: str | Path | Sequence[str | Path], *, out: str | Path) -> Compared:
     """Compare the first panels of several studies that ask the same; writes figure, page and `comparison.json`.
 

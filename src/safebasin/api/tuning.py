@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 
+@checks_keywords
 def finetune(
     model: str,
     *,
@@ -84,6 +85,7 @@ def _train(
     return tuned
 
 
+@checks_keywords
 def finetune_sweep(
     model: str,
     *,
@@ -121,6 +123,7 @@ def finetune_sweep(
     return run()
 
 
+@checks_keywords
 def prepare_finetuning(model: str, *, out: str | Path | None = None, **flags: Unpack[TuningFlags]) -> Prepared:
     """Prepare what `finetune` would train on, without training: rows as tokens, notes, a masked `example`.
 
@@ -135,6 +138,7 @@ def prepare_finetuning(model: str, *, out: str | Path | None = None, **flags: Un
     return prepare(request(model, out=None if out is None else Path(out), **flags))
 
 
+@checks_keywords
 def estimate_moderation(model: str, **flags: Unpack[TuningFlags]) -> dict[str, Cost]:
     """Estimate what moderation before `finetune` takes at most, by name of the judge if it asks another model; asks
     nobody.
@@ -145,6 +149,7 @@ def estimate_moderation(model: str, **flags: Unpack[TuningFlags]) -> dict[str, C
     return estimate(request(model, **flags))
 
 
+@checks_keywords
 def defend(
     tuned: str, *, base: str, defenses: str | Defense | Sequence[str | Defense], out: str | Path, seed: int = 0
 ) -> DefendedModel:
@@ -323,7 +328,7 @@ def plan_audit(
     borderline: str | None = None,
     limit: int | None = 400,
     policy: Policy | str | Path | None = None,
-    clusters: str | None = None,
+    cluster: str | None = None,
     look: str | None = None,
     among: int = 1,
 ) -> AuditPlan:
@@ -335,5 +340,5 @@ def plan_audit(
 
     return auditing.plan_audit(
         base, tuned=tuned, harmful=harmful, benign=benign, borderline=borderline, limit=limit, policy=policy,
-        clusters=clusters, look=look, among=among,
+        cluster=cluster, look=look, among=among,
     )  # fmt: skip

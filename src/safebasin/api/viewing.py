@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from safebasin.api.requests import checks_keywords
 from safebasin.items import items
 
 __all__ = ["bundle_view", "view"]
 
 
+@checks_keywords
 def view(
     folders: str | Path | Sequence[str | Path],
     *,
@@ -37,6 +39,7 @@ def view(
     serve(paths, port=port, open_browser=open_browser, with_text=with_text, note=note)
 
 
+@checks_keywords
 def bundle_view(
     folders: str | Path | Sequence[str | Path],
     out: str | Path,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from safebasin import catalog
 from safebasin.api.progress import Progress, shown
+from safebasin.api.requests import checks_keywords
 from safebasin.items import items
 
 if TYPE_CHECKING:
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["build_world", "check_claims", "check_environment", "world"]
 
 
+@checks_keywords
 def world(name: str) -> World:
     """The embedded world of that name."""
     return catalog.world(name)
 
 
+@checks_keywords
 def build_world(
     name: str, out: str | Path | None = None, *, seed: int = 0, note: Callable[[str], None] = lambda text: None
 ) -> tuple[Path, ...]:
@@ -40,6 +43,7 @@ def build_world(
     return catalog.world(name).build(None if out is None else Path(out), seed=seed, note=note)
 
 
+@checks_keywords
 def check_claims(
     paper: str,
     *,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from safebasin.audit.evidence import AUTO, cluster, level_of, parse_look
+from safebasin.audit.evidence import AUTO, level_of, parse_look
+from safebasin.audit.evidence import cluster as clusters
 from safebasin.audit.policy import DEFAULT_POLICY, Policy, load_policy
 from safebasin.audit.sets import DEFAULT_SIZE, choose_sources, look_at
 from safebasin.errors import UnseenModel
@@ -60,7 +61,7 @@ def plan_audit(
     borderline: str | None = None,
     limit: int | None = DEFAULT_SIZE,
     policy: Policy | str | Path | None = None,
-    clusters: str | None = None,
+    cluster: str | None = None,
     look: str | None = None,
     among: int = 1,
 ) -> AuditPlan:
@@ -74,8 +75,8 @@ def plan_audit(
     limits = policy if isinstance(policy, Policy) else DEFAULT_POLICY if policy is None else load_policy(Path(policy))
     sources = choose_sources(base, {"harmful": harmful, "benign": benign, "borderline": borderline}, limits)
     sets = look_at(sources, limit)
-    chosen = cluster(clusters or limits.cluster, sets)
-    near = cluster(AUTO, sets) or {}
+    chosen = clusters(cluster or limits.cluster, sets)
+    near = clusters(AUTO, sets) or {}
     planned: dict[str, PlannedSet] = {}
     for name, prompts in sets.prompts.items():
         _, sizes = np.unique(list(near[name].values()), return_counts=True)

@@ -126,7 +126,7 @@ def audit(
         roles = {"harmful": harmful, "benign": benign, "borderline": borderline}
         among = 1 if fleet is None else len(find_fleet(fleet))
         planned = api.plan_audit(
-            base, tuned=tuned, **roles, limit=limit, policy=policy, clusters=cluster, look=look, among=among
+            base, tuned=tuned, **roles, limit=limit, policy=policy, cluster=cluster, look=look, among=among
         )
         print_json(asdict(planned)) if json_ else _show_plan(planned)
         return

@@ -31,6 +31,7 @@ __all__ = [
     "find_notes",
     "incoherent",
     "notes_on_asking",
+    "notes_on_language",
     "plateaus",
     "version_words",
 ]
@@ -94,7 +95,7 @@ def find_notes(study: StoredStudy, panels: Sequence[Panel]) -> list[str]:
             notes.append(f"{missing} verdicts of {judge} are missing (unscored){why}; they widen its intervals.{mend}")
     notes += _answered(plan, panels)
     if composing_judge(list(panels[0].points[0].asr)) is not None:
-        notes += _language(store)
+        notes += notes_on_language(store)
     notes += incoherent(panels)
     notes += plateaus(panels)
     if any(panel.summary["visage"].n_undefined for panel in panels if "visage" in panel.summary):
@@ -215,8 +216,8 @@ def _answered(plan: Plan, panels: Sequence[Panel]) -> Iterator[str]:
             )
 
 
-def _language(store: StudyStore) -> Iterator[str]:
-    """How language was told, by each model that was asked."""
+def notes_on_language(store: StudyStore) -> Iterator[str]:
+    """Say how language was told, by each model that was asked."""
     for under, test in read_tests(store).items():
         words = test.words()
         yield ("Under the tuned model, " + words if under else words[0].upper() + words[1:]) + "."

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from safebasin import stats
-from safebasin.landscape.notes import ADAPTERS, COMPUTED
+from safebasin.landscape.notes import notes_on_asking, notes_on_language
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge, is_benign, panel_judge, rate
 from safebasin.landscape.tables import Array, Grid, StudyTables
@@ -102,7 +102,8 @@ def read_sweep(study: StoredStudy, failed: Mapping[str, str]) -> Sweep:
         found.setdefault(key, []).append(_row(grid, tables, judge, composer))
     adjusted = iter(holm([_p(row) for rows in found.values() for row in rows]))
     made = tuple(_table(key, kinds[key], rows, [next(adjusted) for _ in rows]) for key, rows in found.items())
-    notes = tuple(filter(None, [study.store.meta(COMPUTED), study.store.meta(ADAPTERS)]))
+    language = () if composer is None else notes_on_language(study.store)
+    notes = (*language, *notes_on_asking(study.store, study.plan))
     return Sweep(base=study.plan.study.model, tables=made, failed=dict(failed), notes=notes)
 
 

@@ -81,6 +81,8 @@ def _solve(b: float, c: float, n: float, score: float, low: float, high: float) 
     """The difference in [low, high] at which the score, which falls as the difference grows, has this value."""
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
+        if not low < middle < high:  # neighbours: nothing lies between them
+            break
         if _score(b, c, n, middle) > score:
             low = middle
         else:

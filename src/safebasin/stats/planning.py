@@ -24,6 +24,7 @@ DEFAULT_METRICS = 4
 _NEGLIGIBLE = 1e-12
 
 
+@cache
 def pass_probability(n: int, churn: float, *, limit: float = 0.05, level: float = LEVEL) -> float:
     """The probability that one metric passes, of models that are equally good.
 
@@ -36,12 +37,12 @@ def pass_probability(n: int, churn: float, *, limit: float = 0.05, level: float 
     if n < 1 or not 0 <= churn <= 0.5:
         raise StudyError(expected("prompts and churn", "n ≥ 1, churn from 0 to 0.5", (n, churn), "E.g. 200 and 0.02."))
     if churn == 0:
-        return float(_most_gained(n, 0, limit, level) >= 0)
-    total = 0.0
+        return float(_passes(0, 0, n, limit, level))
+    total, most = 0.0, -1
     # (gained, lost) is multinomial: lost is binomial, and gained given lost is binomial too.
     for lost, chance in enumerate(_binomial(n, churn)):
         if chance > _NEGLIGIBLE:
-            most = _most_gained(n, lost, limit, level)
+            most = _most_gained(most, n, lost, limit, level)
             total += chance * float(_binomial(n - lost, churn / (1 - churn))[: most + 1].sum())
     return min(1.0, total)
 
@@ -51,22 +52,42 @@ def _binomial(n: int, p: float) -> Array:
     if p >= 1:
         return np.eye(n + 1)[n]
     k = np.arange(n + 1)
-    ways = np.asarray([math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in range(n + 1)])
+    factorials = _log_factorials(1 << n.bit_length())
+    ways = factorials[n] - factorials[: n + 1] - factorials[n::-1]
     return np.exp(ways + k * math.log(p) + (n - k) * math.log1p(-p))
 
 
 @cache
-def _most_gained(n: int, lost: int, limit: float, level: float) -> int:
+def _log_factorials(n: int) -> Array:
+    """Of 0 … n."""
+    return np.asarray([math.lgamma(i + 1) for i in range(n + 1)])
+
+
+def _most_gained(known: int, n: int, lost: int, limit: float, level: float) -> int:
     """The most prompts that may turn bad, so many having turned good, for the bound to stay below the limit; −1: none.
 
-    The bound grows with every prompt that turns bad.
+    The bound grows with every prompt that turns bad, and falls with every one that turns good.
+
+    Args:
+        known: as many may, for fewer have that turned good; −1 if nothing is known.
+        n: prompts.
+        lost: those that turned good.
+        limit: as in `pass_probability`, like the level.
+        level: of the bound.
     """
-    low, high = -1, n - lost + 1
+    low, step = known, 1
+    while low + step <= n - lost and _passes(low + step, lost, n, limit, level):
+        low, step = low + step, 2 * step
+    high = min(low + step, n - lost + 1)
     while high - low > 1:
         middle = (low + high) // 2
-        passes = pair_bounds(middle, lost, n, level)[1] < limit
-        low, high = (middle, high) if passes else (low, middle)
+        low, high = (middle, high) if _passes(middle, lost, n, limit, level) else (low, middle)
     return low
+
+
+@cache
+def _passes(gained: int, lost: int, n: int, limit: float, level: float) -> bool:
+    return pair_bounds(gained, lost, n, level)[1] < limit
 
 
 def passes_all(sizes: Sequence[int], churn: float, *, limits: Sequence[float], level: float = LEVEL) -> float:
