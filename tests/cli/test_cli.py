@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import mmap
 import os
 import re
 import shutil
@@ -11,14 +12,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
+import torch
 import typer.main
 
 from helpers.command import exit_code, safebasin
-from safebasin import catalog, cli
+from safebasin import api, catalog, cli
 from safebasin.cli import app, main
 from safebasin.cli.app import ORDER
 from safebasin.landscape import landscape_json
@@ -52,6 +56,27 @@ def test_landscape_fits_its_schema(mapped: Path) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(landscape_json.schema()).validate(broken)
     assert {"visage", "margin", "radius", "depth", "harm_margin", "harm_radius", "collapse"} <= set(document["summary"])
+
+
+@pytest.mark.parametrize(
+    ("take", "said"),
+    [
+        (lambda: torch.empty(1 << 55), "DefaultCPUAllocator: can't allocate memory"),
+        (lambda: np.empty(1 << 55), "Unable to allocate"),
+        (lambda: bytearray(1 << 62), "none left"),
+        (lambda: mmap.mmap(-1, 1 << 62), "Cannot allocate memory"),
+    ],
+)
+def test_memory_that_is_short_is_help_whoever_says_it(
+    take: Callable[[], object], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api, "read_study", lambda *_, **__: take())
+    done = safebasin("stats", "study")
+    assert done.returncode == 2
+    assert done.stderr.startswith("safebasin: memory must be enough for the next step; got ")
+    assert said in done.stderr
+    assert done.stderr.endswith("then run the same command again: what was done is kept.\n")
+    assert done.stderr.count("\n") == 1
 
 
 def test_json_is_all_there_is_on_stdout(mapped: Path) -> None:

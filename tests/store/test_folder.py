@@ -144,3 +144,12 @@ def test_the_folder_of_something_else_leads_to_a_study_in_it(tmp_path: Path) -> 
     (tmp_path / "digests.json").write_text("{}")
     with pytest.raises(StoreError, match=f"of an audit of a fleet. Name a study in it, such as {study}."):
         folders.require(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".writer.lock").mkdir()  # as little a file to be locked as one of a disk that may only be read
+    with (
+        pytest.raises(StoreError, match=r"study folder must be writable; got .*\(Is a directory\) Reading it needs no"),
+        folders.writer(tmp_path),
+    ):
+        pytest.fail("it was not locked")

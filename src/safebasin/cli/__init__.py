@@ -73,6 +73,7 @@ from safebasin.cli.output import guard_streams, note, plain
 from safebasin.errors import SafebasinError, expected
 from safebasin.memory import seldom_collected
 from safebasin.run.ending import wish
+from safebasin.untrusted import is_memory
 from safebasin.writing import write_text
 
 __all__ = ["app", "main"]
@@ -187,6 +188,11 @@ def _told(error: BaseException) -> int:
     if isinstance(error, OSError) and error.errno in _MENDABLE:
         remedy = f"Mend the path or free space, then {state.again}: what was done is kept."
         _say(expected("file", "one that can be read or written", str(error), remedy))
+        return 2
+    if isinstance(error, MemoryError) or is_memory(error) or getattr(error, "errno", None) == errno.ENOMEM:
+        said = " ".join(str(error).partition("\n")[0].split()) or "none left"
+        remedy = f"Free some, or ask for less at once, then {state.again}: what was done is kept."
+        _say(expected("memory", "enough for the next step", said, remedy))
         return 2
     log = _log(error)
     where = "and could not be logged" if log is None else f"traceback in {log}"

@@ -172,7 +172,7 @@ def writer(folder: Path) -> Generator[None]:
     A thread that holds it may hold it again: what measures and then writes results is one writer to its end.
 
     Raises:
-        StoreError: naming the process that holds it.
+        StoreError: naming the process that holds it, or why it cannot be written to.
     """
     lock = FileLock(folder.resolve() / _LOCK, timeout=0, is_singleton=True)
     try:
@@ -183,6 +183,9 @@ def writer(folder: Path) -> Generator[None]:
                 "study folder", "free of other writers", str(folder), f"{_holder(folder)} Wait for it, or stop it."
             )
         ) from error
+    except OSError as error:  # a disk or share that may only be read
+        remedy = f"({error.strerror}) Reading it needs no more; to write, copy it to where you may."
+        raise StoreError(expected("study folder", "writable", str(folder), remedy)) from error
     try:
         who = {"pid": os.getpid(), "host": socket.gethostname()}
         with suppress(StoreError):  # a full disk: the lock holds without it
