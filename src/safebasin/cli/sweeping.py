@@ -47,6 +47,7 @@ def sweep(
     from safebasin.api.sweeping import sweep_study
     from safebasin.audit import find_fleet
     from safebasin.landscape.sweep import sweep_document
+    from safebasin.report.terminal import terminal_notes
 
     check_tuned(tuned, fleet)
     state.folder = out
@@ -71,4 +72,6 @@ def sweep(
         say(said)
     for name, why in found.sweep.failed.items():
         say(f"{name}: not among them. {why}")
+    for line in terminal_notes(found.sweep.notes):
+        say(line)
     say(f"report   {found.report}")

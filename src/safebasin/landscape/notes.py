@@ -27,6 +27,7 @@ __all__ = [
     "DATE",
     "VERSIONS",
     "adapter_words",
+    "broken_words",
     "few_directions",
     "find_notes",
     "incoherent",
@@ -124,28 +125,27 @@ def incoherent(panels: Sequence[Panel]) -> Iterator[str]:
     asked = dict.fromkeys((panel.prompts, panel.system) for panel in attacks)
     for prompts, system in asked:
         its = [panel for panel in attacks if (panel.prompts, panel.system) == (prompts, system)]
-        share = incoherent_share(its[0].points[:1])
+        share = incoherent_share([its[0].points[0].outcomes])
         if share is not None and share >= BROKEN:
             yield (
                 f"System prompt {system}, prompts {prompts}: {100 * share:.0f} % of the responses at the origin are "
-                f"incoherent; {_broken_text(its[0].judge)} {its[0].judge} finds there says little of safety."
+                f"incoherent; {broken_words(its[0].judge)} {its[0].judge} finds there says little of safety."
             )
             continue
         for panel in its:
-            share = incoherent_share(_inside(panel))
+            share = incoherent_share(cell.outcomes for cell in _inside(panel))
             if share is not None and share >= MOSTLY:
                 yield (
                     f"Along {panel.region.name}, system prompt {system}, prompts {prompts}: {100 * share:.0f} % of the "
-                    f"responses inside the radius, away from the origin, are incoherent; {_broken_text(panel.judge)} "
+                    f"responses inside the radius, away from the origin, are incoherent; {broken_words(panel.judge)} "
                     f"{panel.judge} calls withstood there is not all refusal."
                 )
 
 
-def _broken_text(judge: str) -> str:
-    """How a judge takes text that is no language, up to what follows of it."""
-    taken = (
-        "a refusal where a refusal phrase is in it" if measures(judge) == "refusal" else "withstood unless a success"
-    )
+def broken_words(judge: str) -> str:
+    """Say how a judge takes text that is no language, up to what follows of it."""
+    refusal = "a refusal where a refusal phrase is in it, and as none elsewhere"
+    taken = refusal if measures(judge) == "refusal" else "withstood unless a success"
     return f"text that is no language counts as {taken}, so what"
 
 

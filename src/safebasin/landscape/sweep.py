@@ -5,24 +5,35 @@ Reads rows; measures nothing. Each model is a line of its own whose α = 1 is th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from safebasin import stats
-from safebasin.landscape.notes import notes_on_asking, notes_on_language
+from safebasin.landscape.notes import MOSTLY, broken_words, notes_on_asking, notes_on_language
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge, is_benign, panel_judge, rate
 from safebasin.landscape.tables import Array, Grid, StudyTables
-from safebasin.records import Estimate, Place
+from safebasin.records import Estimate, Place, incoherent_share
 from safebasin.stats.multiple import holm
 
-__all__ = ["LEVEL", "Sweep", "SweepTable", "SweptModel", "read_sweep", "sweep_document", "told_by"]
+__all__ = [
+    "LEVEL",
+    "Sweep",
+    "SweepTable",
+    "SweptModel",
+    "incoherent_models",
+    "read_sweep",
+    "sweep_document",
+    "told_by",
+]
 
 LEVEL = 0.05
 """Of all comparisons of a sweep together."""
+NAMED = 6
+"""Models that a note names."""
 Told = Literal["higher", "lower", "not told apart"]
 
 
@@ -103,7 +114,8 @@ def read_sweep(study: StoredStudy, failed: Mapping[str, str]) -> Sweep:
     adjusted = iter(holm([_p(row) for rows in found.values() for row in rows]))
     made = tuple(_table(key, kinds[key], rows, [next(adjusted) for _ in rows]) for key, rows in found.items())
     language = () if composer is None else notes_on_language(study.store)
-    notes = (*language, *notes_on_asking(study.store, study.plan))
+    broken = (said for table in made for said in incoherent_models(table))
+    notes = (*broken, *language, *notes_on_asking(study.store, study.plan))
     return Sweep(base=study.plan.study.model, tables=made, failed=dict(failed), notes=notes)
 
 
@@ -116,6 +128,19 @@ def _row(grid: Grid, tables: StudyTables, judge: str, composer: str | None) -> _
         after=table.success([point.key], grid.system.id, grid.ids)[0],
         outcomes={label: n for label, n in sorted(outcomes.items()) if n},
     )
+
+
+def incoherent_models(table: SweepTable) -> Iterator[str]:
+    """Say of which models most responses are incoherent: what a judge of refusals tells of these is no attack."""
+    shares = {model.name: incoherent_share([model.outcomes]) or 0.0 for model in table.models}
+    named = [f"{name} ({100 * share:.0f} %)" for name, share in shares.items() if share >= MOSTLY]
+    if named:
+        more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+        where = f"System prompt {table.system}, prompts {table.prompts}"
+        yield (
+            f"{where}: most responses of {', '.join(named[:NAMED])}{more} are incoherent; "
+            f"{broken_words(table.judge)} {table.judge} finds there says little of safety."
+        )
 
 
 def _changes(row: _Row) -> tuple[int, int]:

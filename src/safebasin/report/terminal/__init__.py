@@ -11,7 +11,7 @@ No color: it survives a pipe, a log file and a mail.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from safebasin.records import Landscape, Panel
 from safebasin.report.curves import mean_curve, rate_name
@@ -24,7 +24,7 @@ from safebasin.report.terminal.plane import draw_map
 from safebasin.report.terminal.signs import ASCII, BLOCKS, Signs, is_encodable, plain, wrapped
 from safebasin.report.terminal.tables import differences, group_table, made_of, measured, paths, statistics
 
-__all__ = ["terminal_curve"]
+__all__ = ["terminal_curve", "terminal_notes"]
 
 
 def terminal_curve(landscape: Landscape, *, width: int | None = None) -> str:
@@ -37,11 +37,20 @@ def terminal_curve(landscape: Landscape, *, width: int | None = None) -> str:
         landscape: what is shown.
         width: columns, at least 40; those of the terminal if None, and at most 100.
     """
-    columns = max(40, min(width or shutil.get_terminal_size((80, 24)).columns, width or 100))
+    columns = _columns(width)
     signs = BLOCKS if is_encodable() else ASCII
     blocks = [block for block in _blocks(landscape, columns, signs) if block]
     text = "\n\n".join("\n".join(block) for block in blocks)
     return text if signs is BLOCKS else plain(text)
+
+
+def terminal_notes(notes: Iterable[str], width: int | None = None) -> list[str]:
+    """Lines of notes, each after an asterisk; `width` as of `terminal_curve`."""
+    return [line for note in notes for line in wrapped(f"* {visible(note)}", _columns(width), "  ")]
+
+
+def _columns(width: int | None) -> int:
+    return max(40, min(width or shutil.get_terminal_size((80, 24)).columns, width or 100))
 
 
 def _blocks(landscape: Landscape, columns: int, signs: Signs) -> Iterator[list[str]]:
@@ -54,7 +63,7 @@ def _blocks(landscape: Landscape, columns: int, signs: Signs) -> Iterator[list[s
     for group in groups(landscape):
         yield _group(landscape, group, columns, signs)
     yield differences(landscape, columns)
-    yield [line for note in landscape.notes for line in wrapped(f"* {visible(note)}", columns, "  ")]
+    yield terminal_notes(landscape.notes, columns)
 
 
 def _panel(landscape: Landscape, panel: Panel, columns: int, signs: Signs) -> list[str]:
