@@ -215,7 +215,8 @@ def test_a_comparison_names_who_cannot_be_told_apart(mapped: Mapped) -> None:
         ({"size": "big"}, "size must be width and height"),
         ({"size": (3,)}, "size must be width and height"),
         ({"ax": 3}, "ax must be axes of matplotlib; got 3"),
-        ({"panel": "x"}, "panel must be the number of one"),
+        ({"panel": "x"}, "panel must be a whole number; got 'x'"),
+        ({"panel": 9}, "panel must be the number of one"),
         ({"title": 3}, "title must be a text; got 3"),
     ],
 )

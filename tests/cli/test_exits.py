@@ -40,7 +40,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
     ("error", "code"),
     [
         (ValueError(HOSTILE), 70),
-        (MemoryError(), 70),
+        (MemoryError(), 2),
         (RecursionError(), 70),
         (SystemExit(1), 70),
         (SystemExit(0), 70),

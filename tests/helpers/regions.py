@@ -197,6 +197,7 @@ class ComparedLandscapes:
     landscapes: tuple[Landscape, ...]
     judge: str
     ranking: stats.Ranking
+    notes: tuple[str, ...] = ()
 
 
 def make_compared(*, first: str = "sturdy") -> ComparedLandscapes:

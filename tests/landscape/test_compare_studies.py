@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from helpers.regions import make_compared
 from safebasin import api, study
 from safebasin.engines.scripted import ScriptedEngine, distance
 from safebasin.errors import StudyError
 from safebasin.landscape import tables
-from safebasin.landscape.compare_studies import compare_studies
+from safebasin.landscape.compare_studies import ComparedStudies, compare_studies
 from safebasin.run.execute import measure
 
 GUILD = "world:guild/aligned"
@@ -31,6 +33,20 @@ def test_the_wider_basin_stands_first(tmp_path: Path) -> None:
     assert found.ranking.order == ("wide", "narrow")
     assert found.report.is_file()
     assert json.loads((tmp_path / "comparison" / "comparison.json").read_text())
+
+
+def test_a_model_whose_responses_are_no_language_is_named() -> None:
+    found = make_compared()
+    landscapes = [found.landscapes[0]]
+    for one in found.landscapes[1:]:
+        origin, *others = one.panels[0].points
+        origin = replace(origin, outcomes={"incoherent": 3, "complied": 9})
+        landscapes.append(replace(one, panels=(replace(one.panels[0], points=(origin, *others)), *one.panels[1:])))
+    compared = ComparedStudies(landscapes=tuple(landscapes), judge=found.judge, ranking=found.ranking)
+    assert [said.partition(",")[0] for said in compared.notes] == [
+        f"{one.name}: System prompt default" for one in landscapes[1:]
+    ]
+    assert "25 % of the responses at the origin are incoherent" in compared.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,11 @@ def test_the_page_ranks_and_says_who_is_alike():
 
 
 def test_hostile_names_are_data():
-    found = make_compared()
     hostile = "<img src=x onerror=alert(1)>\u202e"
+    found = dataclasses.replace(make_compared(), notes=(hostile, "twin: most of it is no language."))
     landscapes = tuple(dataclasses.replace(landscape, model=hostile) for landscape in found.landscapes)
     text = render_comparison(dataclasses.replace(found, landscapes=landscapes), title=hostile)
+    assert "<li>twin: most of it is no language.</li>" in text
     assert "<img src=x" not in text
     assert "\u202e" not in text
 

@@ -92,6 +92,8 @@ class Compared:
     report: Path
     landscapes: tuple[Landscape, ...]
     judge: str
+    notes: tuple[str, ...] = ()
+    """What readers of the ranking should know, in sentences."""
 
     def to_frame(self) -> DataFrame:
         """The ranking as a frame of pandas, a row a study.

@@ -296,7 +296,7 @@ def compare_studies(folders: str | Path | Sequence[str | Path], *, out: str | Pa
     by_name = {one.name: one for one in found.landscapes}
     ranked = tuple(by_name[name] for name in found.ranking.order)
     report = save_comparison(found, path_of(out, "out"))
-    return Compared(ranking=found.ranking, report=report, landscapes=ranked, judge=found.judge)
+    return Compared(ranking=found.ranking, report=report, landscapes=ranked, judge=found.judge, notes=found.notes)
 
 
 def _publish(study: StoredStudy, *, with_text: bool, look: Look | None = None, judge: str | None = None) -> Mapped:

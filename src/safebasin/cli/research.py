@@ -37,6 +37,7 @@ def compare(
 def show_ranking(found: Compared, *, json_: bool) -> None:
     """Print the ranking of several models, for a program or a person."""
     from safebasin.report.differences import is_compared, uncompared_words
+    from safebasin.report.terminal import terminal_notes
 
     ranking = found.ranking
     if json_:
@@ -50,6 +51,8 @@ def show_ranking(found: Compared, *, json_: bool) -> None:
     for pair in ranking.pairs:
         verdict = "apart" if pair.is_apart else "cannot be told apart" if is_compared(pair) else "not compared"
         say(f"    {pair.region}: {pair.first} − {pair.second}: {_percents(pair.difference)} · {verdict}")
+    for line in terminal_notes(found.notes):
+        say(line)
     say(f"report   {found.report}")
 
 

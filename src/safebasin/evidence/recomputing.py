@@ -69,9 +69,14 @@ def sweep_findings(folder: Path, held: Mapping[str, object], note: Callable[[str
     with StoredStudy.open(folder) as study:
         now = json.loads(json.dumps(sweep_document(read_sweep(study, cast("dict[str, str]", failed or {})))))
         left_out = _unread(study, note)
-    if isinstance(said := held.get("notes"), list) and all(text in now["notes"] for text in cast("list[object]", said)):
-        left_out.append("notes")  # the tables of an earlier release say fewer of them
+    left_out += _fewer(held, now)
     return _listed("models.json", differences(_without(held, left_out), _without(now, left_out)))
+
+
+def _fewer(held: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """The key of notes, where all that are held are given now, too: an earlier release said fewer of them."""
+    said, given = (cast("list[object]", document.get("notes", [])) for document in (held, now))
+    return ["notes"] if isinstance(said, list) and all(text in given for text in said) else []
 
 
 def _unread(study: StoredStudy, note: Callable[[str], None]) -> list[str]:
@@ -88,8 +93,9 @@ def comparison_findings(studies: Sequence[Path], held: Mapping[str, object]) -> 
     Raises:
         UsageError: where these cannot be compared.
     """
-    now = comparison_document(compare_studies(studies))
-    return _listed("comparison.json", differences(held, json.loads(json.dumps(now))))
+    now = json.loads(json.dumps(comparison_document(compare_studies(studies))))
+    left_out = _fewer(held, now)
+    return _listed("comparison.json", differences(_without(held, left_out), _without(now, left_out)))
 
 
 def _without(held: Mapping[str, object], keys: list[str]) -> dict[str, object]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from safebasin import stats
 from safebasin.errors import StudyError, expected
+from safebasin.landscape.notes import incoherent
 from safebasin.landscape.results import read_landscape
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import main_judge
@@ -25,6 +26,11 @@ class ComparedStudies:
     landscapes: tuple[Landscape, ...]
     judge: str
     ranking: Ranking
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on whose responses are no language, so that their margin says little."""
+        return tuple(f"{one.name}: {said}" for one in self.landscapes for said in incoherent(one.panels[:1]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,8 @@ class RankedStudies(Protocol):
     def judge(self) -> str: ...
     @property
     def ranking(self) -> Ranking: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,7 @@ def comparison_document(found: RankedStudies) -> dict[str, Any]:
         "judge": found.judge,
         "models": {landscape.name: landscape.model for landscape in landscapes},
         "ranking": asdict(found.ranking),
+        "notes": list(found.notes),
     }
 
 
@@ -93,6 +96,7 @@ def render_comparison(found: RankedStudies, *, title: str) -> str:
         comparison_payload(landscapes, found.ranking),
         title=title,
         answer=ranking_answer(found.ranking),
+        notes=found.notes,
         judge=found.judge,
         images=[("Curves and margins", f"data:image/svg+xml;base64,{svg}")],
         facts=_facts(panels[0]),
