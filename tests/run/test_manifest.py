@@ -38,6 +38,22 @@ def test_prompt_sets_are_kept_with_number_and_hash(tmp_path: Path) -> None:
     assert (one["n"], fewer["n"]) == (2, 1)
 
 
+def test_tables_of_an_earlier_study_are_kept_in_its_history(tmp_path: Path) -> None:
+    """Else they stand beside rows that they are not of, and `verify --recompute` calls them damaged."""
+    fields = {"model": "world:guild/aligned", "limit": 2}
+    first, other = (study.make({**fields, "axes": [{"range": f"-1:1:{n}"}]}) for n in (3, 5))
+    folder = measure(first, tmp_path / "study", engine=ScriptedEngine())
+    (folder / "models.json").write_text("{}")
+    (folder / "models.html").write_text("<p>")
+    measure(first, folder, engine=ScriptedEngine())
+    assert (folder / "models.json").exists()
+    measure(other, folder, engine=ScriptedEngine())
+    assert not (folder / "models.json").exists()
+    assert not (folder / "models.html").exists()
+    assert (folder / "history" / "001-models.json").read_text() == "{}"
+    assert (folder / "history" / "001-models.html").read_text() == "<p>"
+
+
 def test_a_public_set_brings_what_the_catalogue_says() -> None:
     known = facts("harmbench[:10]")
     assert known["hub"] == "walledai/HarmBench (standard)"

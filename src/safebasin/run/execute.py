@@ -33,7 +33,7 @@ from safebasin.run.heartbeat import beating
 from safebasin.run.inputs import Inputs, engine_spec, gather
 from safebasin.run.judging import judge_stored
 from safebasin.run.local import LocalBackend
-from safebasin.run.manifest import keep_study, set_aside, write_manifest
+from safebasin.run.manifest import keep_study, keep_tables, set_aside, write_manifest
 from safebasin.run.measurements import measure_missing, unmeasured
 from safebasin.run.moves import check_moves
 from safebasin.run.noise_version import noise_in
@@ -214,7 +214,8 @@ class Execution:
         if self.regenerate or plan.decoding.key not in store.used_decodings():
             adopt_complete(store, plan.decoding)
         set_aside(self.folder)
-        keep_study(self.folder, self.study_text)
+        if keep_study(self.folder, self.study_text):
+            keep_tables(self.folder)
         if plan.exact is not None:
             plan = self._budgeted(plan, plan.exact, size)
         plan = self._rounds(plan, size)

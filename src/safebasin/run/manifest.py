@@ -17,7 +17,7 @@ from safebasin.errors import StoreError, UsageError, expected
 from safebasin.prompts.sources import facts
 from safebasin.protocols import EngineFacts
 from safebasin.records import DirectionSpec, LanguageTest, Manifest, content_hash
-from safebasin.store.folder import HISTORY, MANIFEST, STUDY
+from safebasin.store.folder import HISTORY, MANIFEST, STUDY, TABLES
 from safebasin.store.sealing import Counted, read_seal, sha256_of
 from safebasin.untrusted import read_json, read_text
 from safebasin.writing import write_text
@@ -29,9 +29,16 @@ if TYPE_CHECKING:
 PACKAGES = ("safebasin", "torch", "transformers", "tokenizers", "safetensors", "numpy", "scipy")
 
 
-def keep_study(folder: Path, text: str) -> None:
-    """Write the study file; an earlier one that differs moves to `history/`."""
-    _keep(folder, STUDY, text)
+def keep_study(folder: Path, text: str) -> bool:
+    """Write the study file; an earlier one that differs moves to `history/`. Returns whether there was such a one."""
+    return _keep(folder, STUDY, text)
+
+
+def keep_tables(folder: Path) -> None:
+    """Move the tables of a sweep to `history/`: those of an earlier study are none of the rows that are asked now."""
+    for name in TABLES:
+        if (folder / name).exists():
+            (folder / name).replace(_next_name(folder, name))
 
 
 def write_manifest(
@@ -155,14 +162,16 @@ def environment() -> Mapping[str, object]:
     }
 
 
-def _keep(folder: Path, name: str, text: str) -> None:
+def _keep(folder: Path, name: str, text: str) -> bool:
+    """Write a file, keeping an earlier one that differs; whether there was such a one."""
     path = folder / name
-    if path.exists():
-        old = path.read_text(encoding="utf-8", errors="replace")
-        if old == text:
-            return
+    old = path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
+    if old == text:
+        return False
+    if old is not None:
         write_text(_next_name(folder, name), old)
     write_text(path, text)
+    return old is not None
 
 
 def _next_name(folder: Path, name: str) -> Path:

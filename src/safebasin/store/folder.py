@@ -28,6 +28,8 @@ LANDSCAPE = "landscape.json"
 REPORT = "report.html"
 FIGURES = "figures"
 HISTORY = "history"
+TABLES = ("models.json", "models.html")
+"""What a sweep writes of its models, and its page."""
 _IGNORE = ".gitignore"
 _LOCK = ".writer.lock"
 _WRITER = ".writer.json"
