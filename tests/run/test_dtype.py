@@ -172,7 +172,9 @@ def test_an_audit_and_a_sweep_say_it_and_mix_nothing(half: Path, tmp_path: Path)
     flags: dict[str, Any] = {"limit": 2, "device": "cpu", "max_new_tokens": 4, "prompts": ["world:guild/harmful"]}
     swept = api.sweep_models(str(half), [str(tuned)], out=tmp_path / "s", **flags)
     assert dtypes(swept.folder) == {"float32"}
-    assert swept.sweep.notes == (SAID,)
+    language, computed = swept.sweep.notes
+    assert language.startswith("Language is not told, for the model could not be calibrated")
+    assert computed == SAID
     assert SAID in swept.report.read_text()
     found = api.audit(
         str(half), str(tuned), out=tmp_path / "a", limit=2, harmful="world:guild/harmful", benign="world:guild/benign",

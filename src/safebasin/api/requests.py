@@ -171,7 +171,6 @@ _TYPES: Mapping[str, tuple[Callable[[object], bool], str, str]] = {
     "Policy | str | Path": (_is_policy, "a path, or a Policy", "`safebasin init` writes a file to begin with."),
     "StudyFlags": (_is_mapping, "keywords with their values", "E.g. {'batch_size': 8}."),
     "Mapping[str, Scalar]": (_is_mapping, "names with their values", "E.g. {'enable_thinking': False}."),
-    "Mapping[str, float]": (_is_mapping, "names with their values", "E.g. {'alpha': 0.5}."),
     "Study": (_is_study, "a study", "Make one: make_study(…)."),
     "Progress": (_is_hook, "True, False or a hook", ""),
     "TrainingProgress": (_is_hook, "True, False or a hook", ""),
