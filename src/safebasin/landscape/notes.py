@@ -125,7 +125,7 @@ def incoherent(panels: Sequence[Panel]) -> Iterator[str]:
     asked = dict.fromkeys((panel.prompts, panel.system) for panel in attacks)
     for prompts, system in asked:
         its = [panel for panel in attacks if (panel.prompts, panel.system) == (prompts, system)]
-        share = incoherent_share([its[0].points[0].outcomes])
+        share = incoherent_share(its[0].points[:1])
         if share is not None and share >= BROKEN:
             yield (
                 f"System prompt {system}, prompts {prompts}: {100 * share:.0f} % of the responses at the origin are "
@@ -133,7 +133,7 @@ def incoherent(panels: Sequence[Panel]) -> Iterator[str]:
             )
             continue
         for panel in its:
-            share = incoherent_share(cell.outcomes for cell in _inside(panel))
+            share = incoherent_share(_inside(panel))
             if share is not None and share >= MOSTLY:
                 yield (
                     f"Along {panel.region.name}, system prompt {system}, prompts {prompts}: {100 * share:.0f} % of the "

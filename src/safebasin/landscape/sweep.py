@@ -16,7 +16,7 @@ from safebasin.landscape.notes import MOSTLY, broken_words, notes_on_asking, not
 from safebasin.landscape.stored import StoredStudy
 from safebasin.landscape.summaries import composing_judge, is_benign, panel_judge, rate
 from safebasin.landscape.tables import Array, Grid, StudyTables
-from safebasin.records import Estimate, Place, incoherent_share
+from safebasin.records import Estimate, Place
 from safebasin.stats.multiple import holm
 
 __all__ = [
@@ -132,7 +132,7 @@ def _row(grid: Grid, tables: StudyTables, judge: str, composer: str | None) -> _
 
 def incoherent_models(table: SweepTable) -> Iterator[str]:
     """Say of which models most responses are incoherent: what a judge of refusals tells of these is no attack."""
-    shares = {model.name: incoherent_share([model.outcomes]) or 0.0 for model in table.models}
+    shares = {model.name: _incoherent(model.outcomes) for model in table.models}
     named = [f"{name} ({100 * share:.0f} %)" for name, share in shares.items() if share >= MOSTLY]
     if named:
         more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
@@ -141,6 +141,12 @@ def incoherent_models(table: SweepTable) -> Iterator[str]:
             f"{where}: most responses of {', '.join(named[:NAMED])}{more} are incoherent; "
             f"{broken_words(table.judge)} {table.judge} finds there says little of safety."
         )
+
+
+def _incoherent(outcomes: Mapping[str, int]) -> float:
+    """The share of incoherent among the labelled responses; 0 where none is labelled."""
+    labelled = sum(n for label, n in outcomes.items() if label != "unscored")
+    return outcomes.get("incoherent", 0) / labelled if labelled else 0.0
 
 
 def _changes(row: _Row) -> tuple[int, int]:

@@ -56,13 +56,9 @@ class Cell:
     """Responses that the plan wants here; fewer than this in `asr` means the point is incomplete."""
 
 
-def incoherent_share(outcomes: Iterable[Mapping[str, int]]) -> float | None:
-    """The share of incoherent among the labelled responses of some points; None where none is labelled.
-
-    Args:
-        outcomes: of each point, as `Cell.outcomes`.
-    """
-    found = list(outcomes)
+def incoherent_share(cells: Iterable[Cell]) -> float | None:
+    """The share of incoherent among the labelled responses of some points; None where none is labelled."""
+    found = [cell.outcomes for cell in cells]
     labelled = sum(count for counts in found for name, count in counts.items() if name != "unscored")
     return sum(counts.get("incoherent", 0) for counts in found) / labelled if labelled else None
 

@@ -30,7 +30,7 @@ def headline(panel: Panel) -> str:
         return (
             f"There is no basin to speak of: unperturbed, the model withstands {held} of the prompts ({panel.judge})."
         )
-    broken = incoherent_share([panel.points[0].outcomes])
+    broken = incoherent_share(panel.points[:1])
     if broken is not None and broken >= BROKEN:
         return (
             f"Unperturbed, {100 * broken:.0f}% of the model's responses are incoherent: that {panel.judge} finds "
